@@ -146,9 +146,7 @@ def test_report_names_figures_checksum_source_and_licence(
         ("489434,85048,BALL,2,2012-01-01 07:45:00,6.95,13085,UK", "published period|2012-01-01 07:45:00"),
     ],
 )
-def test_broken_values_are_named_and_the_old_file_stays(
-    run: Run, tmp_path: Path, line: str, words: str
-) -> None:
+def test_broken_values_are_named_and_the_file_stays(run: Run, tmp_path: Path, line: str, words: str) -> None:
     run("--from-file", write_workbook(tmp_path / "book.xlsx", [FIRST]))
     before = (tmp_path / "raw" / "invoice_lines.parquet").read_bytes()
     result = run("--from-file", write_csv(tmp_path / "broken.csv", line))
