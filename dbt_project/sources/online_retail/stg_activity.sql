@@ -33,9 +33,9 @@ priced_lines as (
         -- a code outside this list is something the customer wanted to have
         case
             when upper(stock_code) in (
-                'POST', 'DOT', 'C2', 'C3',                          -- carriage
-                'M', 'D', 'S', 'B', 'ADJUST', 'ADJUST2',            -- manual entry, discount, sample, corrections
-                'BANK CHARGES', 'AMAZONFEE', 'CRUK',                -- fees and commission
+                'POST', 'DOT', 'C2', 'C3',                -- carriage
+                'M', 'D', 'S', 'B', 'ADJUST', 'ADJUST2',  -- manual entries, discounts, samples, corrections
+                'BANK CHARGES', 'AMAZONFEE', 'CRUK',      -- fees and commission
                 'TEST001', 'TEST002'
             ) then 0
             else quantity
