@@ -1,0 +1,36 @@
+{#-
+    The rows that earlier runs left in a table of this project, as a subquery; the only way back in the DAG.
+    On the first run the table does not exist: the relation is empty but typed. A column that the stored
+    table lacks (it was added to the project since) reads as a typed null.
+
+    columns: a mapping of column name to SQL type.
+-#}
+{% macro earlier_runs(table_name, columns) -%}
+    {%- set stored = none -%}
+    {%- if execute -%}
+        {%- set stored = adapter.get_relation(database=target.database, schema=target.schema, identifier=table_name) -%}
+    {%- endif -%}
+    {%- set stored_columns = [] -%}
+    {%- if stored is not none -%}
+        {%- for column in adapter.get_columns_in_relation(stored) -%}
+            {%- do stored_columns.append(column.name | lower) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    (
+        select
+        {%- for name, type in columns.items() %}
+            {%- if name in stored_columns %}
+            cast({{ name }} as {{ type }}) as {{ name }}
+            {%- else %}
+            cast(null as {{ type }}) as {{ name }}
+            {%- endif -%}
+            {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+        {% if stored is not none -%}
+        from {{ stored }}
+        {%- else -%}
+        from (select 1 as no_row) as no_earlier_run
+        where false
+        {%- endif %}
+    )
+{%- endmacro %}

@@ -1,0 +1,86 @@
+{#- Everything that differs from engine to engine stands here, behind adapter.dispatch. -#}
+
+{% macro raise_error(message) %}{{ return(adapter.dispatch('raise_error', 'bayespilot')(message)) }}{% endmacro %}
+
+{#- `message` is a SQL expression; it must depend on a column, or the engine may evaluate it while planning. -#}
+{% macro default__raise_error(message) %}error({{ message }}){% endmacro %}
+
+{% macro spark__raise_error(message) %}raise_error({{ message }}){% endmacro %}
+
+
+{% macro stable_draw(key) %}{{ return(adapter.dispatch('stable_draw', 'bayespilot')(key)) }}{% endmacro %}
+
+{#- A number in [0, 1) from 32 bits of the key's md5: the same on every engine and in every run. -#}
+{% macro default__stable_draw(key) %}
+cast(cast('0x' || substr(md5({{ key }}), 1, 8) as bigint) as double) / 4294967296.0
+{%- endmacro %}
+
+{% macro spark__stable_draw(key) %}
+cast(conv(substr(md5({{ key }}), 1, 8), 16, 10) as double) / 4294967296.0
+{%- endmacro %}
+
+
+{% macro day_bit(day_number) %}{{ return(adapter.dispatch('day_bit', 'bayespilot')(day_number)) }}{% endmacro %}
+
+{% macro default__day_bit(day_number) %}(cast(1 as bigint) << cast({{ day_number }} as integer)){% endmacro %}
+
+{% macro spark__day_bit(day_number) %}shiftleft(cast(1 as bigint), {{ day_number }}){% endmacro %}
+
+
+{% macro days_between(earlier, later) %}{{ return(adapter.dispatch('days_between', 'bayespilot')(earlier, later)) }}{% endmacro %}
+
+{% macro default__days_between(earlier, later) %}cast({{ later }} - {{ earlier }} as integer){% endmacro %}
+
+{% macro spark__days_between(earlier, later) %}datediff({{ later }}, {{ earlier }}){% endmacro %}
+
+
+{% macro add_days(day, days) %}{{ return(adapter.dispatch('add_days', 'bayespilot')(day, days)) }}{% endmacro %}
+
+{% macro default__add_days(day, days) %}cast({{ day }} + cast({{ days }} as integer) as date){% endmacro %}
+
+{% macro spark__add_days(day, days) %}date_add({{ day }}, cast({{ days }} as int)){% endmacro %}
+
+
+{% macro day_series(first_day, last_day) %}{{ return(adapter.dispatch('day_series', 'bayespilot')(first_day, last_day)) }}{% endmacro %}
+
+{#- A select of one column `day`; both ends are included and are scalar expressions. -#}
+{% macro default__day_series(first_day, last_day) %}
+select cast(unnest(generate_series({{ first_day }}, {{ last_day }}, interval 1 day)) as date) as day
+{%- endmacro %}
+
+{% macro spark__day_series(first_day, last_day) %}
+select explode(sequence({{ first_day }}, {{ last_day }}, interval 1 day)) as day
+{%- endmacro %}
+
+
+{% macro join_text(expression, separator, order_by) %}
+{{- return(adapter.dispatch('join_text', 'bayespilot')(expression, separator, order_by)) }}
+{%- endmacro %}
+
+{% macro default__join_text(expression, separator, order_by) %}string_agg({{ expression }}, {{ separator }} order by {{ order_by }}){% endmacro %}
+
+{% macro spark__join_text(expression, separator, order_by) %}concat_ws({{ separator }}, sort_array(collect_list({{ expression }}))){% endmacro %}
+
+
+{% macro raw_columns(relation) %}{{ return(adapter.dispatch('raw_columns', 'bayespilot')(relation)) }}{% endmacro %}
+
+{#- Name and type of each column of a raw table or file, as a list of pairs; none when the file is missing. -#}
+{% macro default__raw_columns(relation) %}
+    {%- set location = relation | string -%}
+    {%- if location.startswith("'") -%}
+        {%- set files = run_query("select count(*) as files from glob(" ~ location ~ ")").columns[0].values()[0] -%}
+        {%- if files == 0 -%}{{ return(none) }}{%- endif -%}
+    {%- endif -%}
+    {%- set described = run_query("describe select * from " ~ location) -%}
+    {%- set pairs = [] -%}
+    {%- for row in described.rows -%}{%- do pairs.append([row[0], row[1]]) -%}{%- endfor -%}
+    {{ return(pairs) }}
+{% endmacro %}
+
+
+{% macro count_bits(bits) %}{{ return(adapter.dispatch('count_bits', 'bayespilot')(bits)) }}{% endmacro %}
+
+{% macro default__count_bits(bits) %}coalesce(bit_count({{ bits }}), 0){% endmacro %}
+
+
+{% macro bits_without(bits, unwanted) %}({{ bits }} & ~({{ unwanted }})){% endmacro %}

@@ -1,0 +1,77 @@
+{#- The nodes of the tables that the chosen source declares in its sources.yml. -#}
+{% macro declared_raw_tables() %}
+    {%- set tables = [] -%}
+    {%- for node in graph.sources.values() | sort(attribute='name') if node.source_name == var('source') -%}
+        {%- do tables.append(node) -%}
+    {%- endfor -%}
+    {{ return(tables) }}
+{% endmacro %}
+
+{#- The SQL expression that the source declares as `meta: data_ends_on`. -#}
+{% macro data_ends_on() %}
+    {%- if not execute -%}{{ return("cast(null as date)") }}{%- endif -%}
+    {%- set found = namespace(expression=none) -%}
+    {%- for node in declared_raw_tables() -%}
+        {%- set meta = node.source_meta or node.meta or node.config.meta -%}
+        {%- if meta and meta.get('data_ends_on') -%}{%- set found.expression = meta['data_ends_on'] -%}{%- endif -%}
+    {%- endfor -%}
+    {%- if found.expression is none -%}
+        {{ exceptions.raise_compiler_error(
+            "The source '" ~ var('source') ~ "' declares no data_ends_on.\n"
+            ~ "  where: dbt_project/sources/" ~ var('source') ~ "/sources.yml, config: meta: data_ends_on\n"
+            ~ "  next: declare a SQL expression there, such as \"date '2026-10-31'\" or \"current_date - 1\"") }}
+    {%- endif -%}
+    {{ return("cast(" ~ found.expression ~ " as date)") }}
+{% endmacro %}
+
+{#-
+    Stops the run before anything changes when a declared raw table is missing, lacks a column, or holds
+    another type than sources.yml states. Tables whose columns declare no data_type are not compared.
+-#}
+{% macro check_raw_tables() %}
+    {%- if execute and flags.WHICH in ('build', 'run') and not flags.EMPTY -%}
+        {%- set faults = [] -%}
+        {%- for node in declared_raw_tables() -%}
+            {%- set relation = source(node.source_name, node.name) -%}
+            {%- set actual = raw_columns(relation) -%}
+            {%- if actual is none -%}
+                {%- do faults.append("raw table " ~ node.name ~ " is missing: no file at " ~ relation) -%}
+            {%- else -%}
+                {%- do faults.extend(raw_column_faults(node, relation, actual)) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- if faults -%}
+            {{ exceptions.raise_compiler_error(
+                "The raw data of source '" ~ var('source') ~ "' is not what its sources.yml declares.\n  - "
+                ~ faults[:5] | join("\n  - ")
+                ~ ("\n  - and " ~ (faults | length - 5) ~ " more" if faults | length > 5 else "")
+                ~ "\n  where: dbt_project/sources/" ~ var('source') ~ "/sources.yml"
+                ~ (", raw folder RETENTION_DATA=" ~ env_var('RETENTION_DATA', '') if env_var('RETENTION_DATA', '') else "")
+                ~ "\n  next: correct the file (or the declaration with its staging select), then run dbt build again;"
+                ~ " nothing has been changed") }}
+        {%- endif -%}
+    {%- endif -%}
+{% endmacro %}
+
+{% macro raw_column_faults(node, relation, actual) %}
+    {%- set actual_types = {} -%}
+    {%- for name, type in actual -%}{%- do actual_types.update({name | lower: type}) -%}{%- endfor -%}
+    {%- set faults = [] -%}
+    {%- for column in node.columns.values() if column.data_type -%}
+        {%- set found = actual_types.get(column.name | lower) -%}
+        {%- if found is none -%}
+            {%- do faults.append("raw table " ~ node.name ~ " lacks column " ~ column.name ~ " in " ~ relation) -%}
+        {%- elif found | lower != column.data_type | lower -%}
+            {%- set values = run_query(
+                "select distinct cast(" ~ column.name ~ " as varchar) as value from " ~ relation
+                ~ " where " ~ column.name ~ " is not null"
+                ~ " and try_cast(" ~ column.name ~ " as " ~ column.data_type ~ ") is null order by 1 limit 5"
+            ).columns[0].values() -%}
+            {%- do faults.append(
+                "raw table " ~ node.name ~ ", column " ~ column.name ~ ": " ~ found ~ " where "
+                ~ column.data_type ~ " is declared"
+                ~ ("; first values: " ~ values | join(", ") if values else "") ~ " in " ~ relation) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(faults) }}
+{% endmacro %}

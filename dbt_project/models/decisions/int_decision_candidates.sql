@@ -1,0 +1,102 @@
+{{ config(materialized='table') }}
+
+with scores as (
+
+    select * from {{ ref('churn_scores') }}
+
+),
+
+features as (
+
+    select * from {{ ref('customer_features') }}
+
+),
+
+signals as (
+
+    select * from {{ ref('int_reason_signals') }}
+
+),
+
+eligibility as (
+
+    select * from {{ ref('int_offer_eligibility') }}
+
+),
+
+suppressions as (
+
+    select * from {{ ref('int_suppressions') }}
+
+),
+
+run as (
+
+    select * from {{ ref('int_run') }}
+
+),
+
+parameters as (
+
+    select * from {{ ref('int_policy_parameters') }}
+
+),
+
+at_risk as (
+
+    select
+        scores.*,
+        {{ bits_without('eligibility.offers_allowed', 'coalesce(suppressions.locked_offers, 0)') }} as offers_allowed,
+        eligibility.has_consent,
+        suppressions.suppression_reason,
+        features.monthly_revenue,
+        {% for signal in reason_signals() -%}
+            signals.signal_{{ signal }},
+        {% endfor -%}
+        case
+            when scores.as_of_date = run.as_of_date then run.as_of_date
+            else {{ raise_error("'churn_scores holds the scores of ' || cast(scores.as_of_date as varchar) || ', but the run decides for ' || cast(run.as_of_date as varchar) || '; run dbt build (all steps) for that date, or pass --vars as_of_date of the scores'") }}
+        end as run_date,
+        parameters.randomisation_salt || '/' || scores.customer_id as draw_key,
+        parameters.randomisation_salt || '/' || scores.customer_id || '/'
+        || substr(cast(run.as_of_date as varchar), 1, 7) as monthly_draw_key
+    from scores
+    cross join run
+    cross join parameters
+    left join features
+        on scores.customer_id = features.customer_id and scores.as_of_date = features.as_of_date
+    left join signals
+        on scores.customer_id = signals.customer_id and scores.as_of_date = signals.as_of_date
+    left join eligibility
+        on scores.customer_id = eligibility.customer_id and scores.as_of_date = eligibility.as_of_date
+    left join suppressions on scores.customer_id = suppressions.customer_id
+
+),
+
+candidates as (
+
+    select
+        cast(customer_id as varchar) as customer_id,
+        cast(run_date as date) as as_of_date,
+        cast(churn_probability as double) as churn_probability,
+        cast(monthly_revenue as double) as monthly_revenue,
+        {% for signal in reason_signals() -%}
+            cast(signal_{{ signal }} as double) as signal_{{ signal }},
+        {% endfor -%}
+        cast(offers_allowed as bigint) as offers_allowed,
+        cast(
+            case
+                when suppression_reason is not null then suppression_reason
+                when not has_consent then 'no_consent'
+                when offers_allowed = 0 then 'no_eligible_offer'
+            end as varchar
+        ) as suppression_reason,
+        {{ stable_draw("draw_key || '/universal'") }} as universal_draw,
+        {{ stable_draw("monthly_draw_key || '/pick'") }} as pick_draw,
+        {{ stable_draw("monthly_draw_key || '/trial'") }} as trial_draw,
+        {{ stable_draw("monthly_draw_key || '/trial_offer'") }} as trial_offer_draw
+    from at_risk
+
+)
+
+select * from candidates

@@ -1,0 +1,115 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key='as_of_date',
+    full_refresh=false,
+    on_schema_change='append_new_columns',
+) }}
+
+with planned_actions as (
+
+    select * from {{ ref('int_planned_actions') }}
+
+),
+
+decisions as (
+
+    select * from {{ ref('int_decisions') }}
+
+),
+
+limits as (
+
+    select * from {{ ref('int_month_limits') }}
+
+),
+
+parameters as (
+
+    select * from {{ ref('int_policy_parameters') }}
+
+),
+
+run as (
+
+    select * from {{ ref('int_run') }}
+
+),
+
+budget as (
+
+    select
+        monthly_limit as monthly_budget,
+        available as available_budget
+    from limits
+    where limit_type = 'budget'
+
+),
+
+-- Spend, value and bound describe the plan before pick-holdouts are withheld.
+totals as (
+
+    select
+        planned_actions.as_of_date,
+        count(*) as customers_at_risk,
+        count(case when planned_action <> 'no_action' then 1 end) as planned_contacts,
+        count(case when action <> 'no_action' then 1 end) as contacts,
+        count(case when arm = 'pick_holdout' then 1 end) as pick_holdouts,
+        count(case when arm = 'universal_holdout' then 1 end) as universal_holdouts,
+        count(case when arm = 'suppressed' then 1 end) as suppressed_customers,
+        sum(cast(round(case when planned_action <> 'no_action' then expected_cost else 0 end * 100) as bigint)) / 100.0
+            as planned_spend,
+        sum(cast(round(case when planned_action <> 'no_action' then incremental_expected_value else 0 end * 100) as bigint)) / 100.0
+            as planned_value,
+        max(plan_value_bound) as plan_value_bound,
+        max(plan_gap) as plan_gap,
+        max(budget_price) as budget_price,
+        max(limit_prices) as limit_prices,
+        max(reference_top_risk_value) as reference_top_risk_value,
+        max(policy_version) as policy_version
+    from planned_actions
+    group by planned_actions.as_of_date
+
+),
+
+versions as (
+
+    select
+        as_of_date,
+        max(pipeline_version) as pipeline_version
+    from decisions
+    group by as_of_date
+
+),
+
+runs as (
+
+    select
+        cast(totals.as_of_date as date) as as_of_date,
+        cast(parameters.currency as varchar) as currency,
+        cast(budget.monthly_budget as double) as monthly_budget,
+        cast(budget.available_budget as double) as available_budget,
+        cast(totals.customers_at_risk as bigint) as customers_at_risk,
+        cast(totals.planned_contacts as bigint) as planned_contacts,
+        cast(totals.contacts as bigint) as contacts,
+        cast(totals.pick_holdouts as bigint) as pick_holdouts,
+        cast(totals.universal_holdouts as bigint) as universal_holdouts,
+        cast(totals.suppressed_customers as bigint) as suppressed_customers,
+        cast(totals.planned_spend as double) as planned_spend,
+        cast(totals.planned_value as double) as planned_value,
+        cast(totals.plan_value_bound as double) as plan_value_bound,
+        cast(totals.plan_gap as double) as plan_gap,
+        cast(totals.budget_price as double) as budget_price,
+        cast(totals.limit_prices as varchar) as limit_prices,
+        cast(totals.reference_top_risk_value as double) as reference_top_risk_value,
+        cast(versions.pipeline_version as varchar) as pipeline_version,
+        cast(totals.policy_version as varchar) as policy_version
+    from totals
+    inner join versions on totals.as_of_date = versions.as_of_date
+    inner join run on totals.as_of_date = run.as_of_date and not run.is_frozen
+    cross join budget
+    cross join parameters
+
+)
+
+select * from runs

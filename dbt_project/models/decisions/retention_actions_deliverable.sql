@@ -1,0 +1,94 @@
+-- What a CRM may execute tomorrow: open actions of any run, last night's included.
+with history as (
+
+    select * from {{ ref('retention_actions_history') }}
+
+),
+
+contacts as (
+
+    select * from {{ ref('int_valid_retention_contacts') }}
+
+),
+
+customers as (
+
+    select * from {{ ref('int_valid_customers') }}
+
+),
+
+parameters as (
+
+    select * from {{ ref('int_policy_parameters') }}
+
+),
+
+delivery_day as (
+
+    select {{ add_days('max(as_of_date)', 1) }} as delivered_on
+    from history
+
+),
+
+executed as (
+
+    select distinct action_id
+    from contacts
+    where action_id is not null
+
+),
+
+contacted_lately as (
+
+    select distinct contacts.customer_id
+    from contacts
+    cross join delivery_day
+    cross join parameters
+    where contacts.offer <> 'no_action'
+        and contacts.contacted_on >= {{ add_days('delivery_day.delivered_on', '-parameters.cool_down_days') }}
+
+),
+
+consenting as (
+
+    select
+        history.*,
+        delivery_day.delivered_on
+    from history
+    cross join delivery_day
+    inner join customers
+        on history.customer_id = customers.customer_id
+        and (
+            (history.channel = 'email' and customers.consents_to_email)
+            or (history.channel = 'phone' and customers.consents_to_phone)
+            or (history.channel = 'push' and customers.consents_to_push)
+        )
+    where history.action <> 'no_action'
+        and delivery_day.delivered_on between history.valid_from and history.valid_to
+
+),
+
+deliverable as (
+
+    select
+        cast(consenting.action_id as varchar) as action_id,
+        cast(consenting.customer_id as varchar) as customer_id,
+        cast(consenting.as_of_date as date) as as_of_date,
+        cast(consenting.action as varchar) as action,
+        cast(consenting.action_label as varchar) as action_label,
+        cast(consenting.channel as varchar) as channel,
+        cast(consenting.priority as integer) as priority,
+        cast(consenting.expected_cost as double) as expected_cost,
+        cast(consenting.incremental_expected_value as double) as incremental_expected_value,
+        cast(consenting.currency as varchar) as currency,
+        cast(consenting.rationale as varchar) as rationale,
+        cast(consenting.valid_from as date) as valid_from,
+        cast(consenting.valid_to as date) as valid_to
+    from consenting
+    left join executed on consenting.action_id = executed.action_id
+    left join contacted_lately on consenting.customer_id = contacted_lately.customer_id
+    where executed.action_id is null and contacted_lately.customer_id is null
+
+)
+
+select * from deliverable

@@ -1,0 +1,64 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key='as_of_date',
+    full_refresh=false,
+    on_schema_change='append_new_columns',
+) }}
+
+with decisions as (
+
+    select * from {{ ref('int_decisions') }}
+
+),
+
+run as (
+
+    select * from {{ ref('int_run') }}
+
+),
+
+stored as (
+
+    select *
+    from {{ earlier_runs('retention_actions_history', {
+        'action_id': 'varchar', 'row_hash': 'varchar', 'decided_at': 'timestamp', 'updated_at': 'timestamp',
+        'dbt_invocation_id': 'varchar',
+    }) }} as history
+
+),
+
+-- A date that has begun to be executed keeps its rows.
+replaceable as (
+
+    select decisions.*
+    from decisions
+    inner join run on not run.is_frozen
+
+),
+
+dated as (
+
+    select
+        replaceable.action_id,
+        replaceable.customer_id,
+        replaceable.as_of_date,
+        cast(coalesce(stored.decided_at, {{ run_time() }}) as timestamp) as decided_at,
+        cast(
+            case when stored.row_hash = replaceable.row_hash then stored.updated_at else {{ run_time() }} end
+            as timestamp
+        ) as updated_at,
+        replaceable.row_hash,
+        {% for column in decision_columns() if column not in ('action_id', 'customer_id', 'as_of_date') -%}
+            replaceable.{{ column }},
+        {% endfor -%}
+        cast(
+            case when stored.row_hash = replaceable.row_hash then stored.dbt_invocation_id else '{{ invocation_id }}' end
+            as varchar
+        ) as dbt_invocation_id
+    from replaceable
+    left join stored on replaceable.action_id = stored.action_id
+
+)
+
+select * from dated

@@ -1,0 +1,128 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key='as_of_date',
+    on_schema_change='fail',
+) }}
+
+with at_risk as (
+
+    select * from {{ ref('int_customer_as_of_dates') }}
+
+),
+
+feature_dates as (
+
+    select * from {{ ref('int_feature_dates') }}
+
+),
+
+subscription_states as (
+
+    select * from {{ ref('int_subscription_states') }}
+
+),
+
+activity_windows as (
+
+    select * from {{ ref('int_activity_windows') }}
+
+),
+
+account_windows as (
+
+    select * from {{ ref('int_account_windows') }}
+
+),
+
+features as (
+
+    select
+        ----------  keys
+        cast(at_risk.customer_id as varchar) as customer_id,
+        cast(at_risk.as_of_date as date) as as_of_date,
+        cast(feature_definition as varchar) as feature_definition,
+
+        ----------  who the customer is
+        cast(region as varchar) as region,
+        cast(acquisition_channel as varchar) as acquisition_channel,
+        cast(segment as varchar) as segment,
+        cast(tenure_days as integer) as tenure_days,
+
+        ----------  subscription
+        cast(plan as varchar) as plan,
+        cast(billing_period as varchar) as billing_period,
+        cast(monthly_fee as double) as monthly_fee,
+        cast(days_in_current_period as integer) as days_in_current_period,
+        cast(days_to_commitment_end as integer) as days_to_commitment_end,
+        {{ windowed_count('plan_changed', 'plan_changes', [365]) }},
+        {{ windowed_count('price_increased', 'price_increases', [90, 365]) }},
+        {{ windowed_money('price_increased_cents', 'price_increase_amount', [90, 365]) }},
+
+        ----------  money
+        cast(round(
+            coalesce(monthly_fee, 0)
+            + greatest(coalesce(purchase_amount_cents_last_365_days, 0), 0) / 100.0
+            * 30 / least(greatest(tenure_days, 30), 365), 2
+        ) as double) as monthly_revenue,
+        {{ windowed_count('purchases', 'purchases') }},
+        {{ windowed_money('purchase_amount_cents', 'purchase_amount') }},
+        cast(round(
+            purchase_amount_cents_last_365_days / 100.0 / nullif(purchases_last_365_days, 0), 2
+        ) as double) as average_purchase_amount_last_365_days,
+        {{ days_between('last_purchase_on', 'at_risk.as_of_date') }} as days_since_last_purchase,
+
+        ----------  engagement
+        {{ windowed_count('engagement_events', 'engagement_events') }},
+        {{ windowed_count('engagement_quantity', 'engagement_quantity', type='bigint') }},
+        {{ windowed_count('engagement_active_days', 'engagement_active_days') }},
+        {{ days_between('last_engagement_on', 'at_risk.as_of_date') }} as days_since_last_engagement,
+        cast(engagement_events_last_30_days * 3.0 / nullif(engagement_events_last_90_days, 0) as double)
+            as engagement_last_30_over_90_days,
+        cast(
+            engagement_events_last_90_days * 365.0 / 90 / nullif(engagement_events_last_365_days, 0) as double
+        ) as engagement_last_90_over_365_days,
+        cast(
+            {{ days_between('last_engagement_on', 'at_risk.as_of_date') }}
+            * coalesce(engagement_active_days_last_365_days, 0)
+            / cast(least(greatest(tenure_days, 30), 365) as double) as double
+        ) as silence_over_usual_gap,
+
+        ----------  looks at prices, signs of leaving
+        {{ windowed_count('price_interest_events', 'price_interest_events') }},
+        {{ days_between('last_price_interest_on', 'at_risk.as_of_date') }} as days_since_last_price_interest,
+        {{ windowed_count('leaving_signal_events', 'leaving_signal_events') }},
+        {{ days_between('last_leaving_signal_on', 'at_risk.as_of_date') }} as days_since_last_leaving_signal,
+
+        ----------  payments
+        {{ windowed_count('invoice_due', 'invoices_due') }},
+        {{ windowed_money('invoice_paid_cents', 'amount_paid') }},
+        {{ windowed_count('payment_late', 'late_payments') }},
+        {{ days_between('last_payment_late_on', 'at_risk.as_of_date') }} as days_since_last_late_payment,
+        cast(coalesce(overdue_invoices, 0) as integer) as overdue_invoices,
+
+        ----------  support
+        {{ windowed_count('ticket_opened', 'tickets_opened') }},
+        {{ windowed_count('poor_rating', 'poor_ratings', [90, 365]) }},
+        {{ days_between('last_ticket_opened_on', 'at_risk.as_of_date') }} as days_since_last_ticket,
+        cast(coalesce(open_tickets, 0) as integer) as open_tickets,
+
+        ----------  retention contacts
+        {{ windowed_count('contacted', 'contacts') }},
+        {{ windowed_count('offer_accepted', 'offers_accepted', [90, 365]) }},
+        {{ days_between('last_contacted_on', 'at_risk.as_of_date') }} as days_since_last_contact
+    from at_risk
+    inner join feature_dates on at_risk.as_of_date = feature_dates.as_of_date
+    left join subscription_states
+        on at_risk.customer_id = subscription_states.customer_id
+        and at_risk.as_of_date = subscription_states.as_of_date
+    left join activity_windows
+        on at_risk.customer_id = activity_windows.customer_id
+        and at_risk.as_of_date = activity_windows.as_of_date
+    left join account_windows
+        on at_risk.customer_id = account_windows.customer_id
+        and at_risk.as_of_date = account_windows.as_of_date
+
+)
+
+select * from features

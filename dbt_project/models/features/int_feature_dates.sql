@@ -1,0 +1,89 @@
+{{ config(materialized='table') }}
+{{ check_stored_features() }}
+
+with run as (
+
+    select * from {{ ref('int_run') }}
+
+),
+
+parameters as (
+
+    select * from {{ ref('int_policy_parameters') }}
+
+),
+
+built_dates as (
+
+    select
+        as_of_date,
+        max(feature_definition) as feature_definition
+    from {{ earlier_runs('customer_features', {'as_of_date': 'date', 'feature_definition': 'varchar'}) }} as features
+    where not {{ flags.FULL_REFRESH }}
+    group by as_of_date
+
+),
+
+definition as (
+
+    select
+        run.as_of_date as run_date,
+        run.data_starts_on,
+        parameters.*,
+        cast(md5(
+            run.activity_map_hash || parameters.churn_definition || cast(parameters.at_risk_days as varchar)
+            || '/' || cast(parameters.payment_grace_days as varchar)
+        ) as varchar) as feature_definition
+    from run
+    cross join parameters
+
+),
+
+calendar as (
+
+    {{ day_series(
+        add_days('data_starts_on', 'minimum_history_days'), add_days('run_date', '-horizon_days')
+    ) }}
+    from definition
+
+),
+
+month_ends as (
+
+    select
+        day as as_of_date,
+        row_number() over (order by day desc) as months_back
+    from calendar
+    where day = {{ dbt.last_day('day', 'month') }}
+
+),
+
+needed_dates as (
+
+    select run_date as as_of_date
+    from definition
+    union
+    select month_ends.as_of_date
+    from month_ends
+    cross join definition
+    where month_ends.months_back <= definition.training_month_ends
+
+),
+
+dates_to_build as (
+
+    select
+        cast(needed_dates.as_of_date as date) as as_of_date,
+        case
+            when (select count(*) from built_dates where built_dates.feature_definition <> definition.feature_definition) > 0
+                then {{ raise_error("'customer_features was built for another activity map, churn definition, at_risk_days or payment_grace_days than ' || definition.churn_definition || '; run dbt build --full-refresh (history and decisions stay as they are)'") }}
+            else definition.feature_definition
+        end as feature_definition
+    from needed_dates
+    cross join definition
+    left join built_dates on needed_dates.as_of_date = built_dates.as_of_date
+    where needed_dates.as_of_date = definition.run_date or built_dates.as_of_date is null
+
+)
+
+select * from dates_to_build

@@ -1,0 +1,36 @@
+-- Why a customer would leave, as signals of about 0 (no sign) to 2 (a strong sign).
+with features as (
+
+    select * from {{ ref('customer_features') }}
+
+),
+
+signals as (
+
+    select
+        cast(customer_id as varchar) as customer_id,
+        cast(as_of_date as date) as as_of_date,
+        cast(least(overdue_invoices + 0.5 * late_payments_last_90_days, 2) as double) as signal_payment_failing,
+        cast(
+            least(0.5 * tickets_opened_last_30_days + 0.5 * open_tickets + 0.75 * poor_ratings_last_90_days, 2)
+            as double
+        ) as signal_support_pain,
+        cast(
+            least(
+                case when price_increases_last_90_days > 0 then 1.0 else 0.0 end
+                + 0.5 * least(price_interest_events_last_30_days, 2), 2
+            ) as double
+        ) as signal_price_shock,
+        cast(
+            least(greatest(2 * (1 - coalesce(engagement_last_30_over_90_days, 0)), 0), 2)
+            * case when engagement_events_last_90_days >= 3 then 1 else 0 end as double
+        ) as signal_slipping,
+        cast(
+            least(greatest(coalesce(days_since_last_engagement, 365) - 30, 0) / 45.0, 2) as double
+        ) as signal_long_silent,
+        cast(least(leaving_signal_events_last_30_days, 2) as double) as signal_packing_up
+    from features
+
+)
+
+select * from signals

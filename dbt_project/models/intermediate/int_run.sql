@@ -1,0 +1,127 @@
+{{ config(materialized='table') }}
+{{ check_raw_tables() }}
+
+with customers as (
+
+    select * from {{ ref('stg_customers') }}
+
+),
+
+activity as (
+
+    select * from {{ ref('stg_activity') }}
+
+),
+
+contacts as (
+
+    select * from {{ ref('stg_retention_contacts') }}
+
+),
+
+activity_map as (
+
+    select * from {{ ref('activity_map') }}
+
+),
+
+earlier_actions as (
+
+    select * from {{ earlier_runs('retention_actions_history', {'action_id': 'varchar', 'as_of_date': 'date'}) }} as history
+
+),
+
+first_sign_up as (
+
+    select min(signed_up_on) as first_signed_up_on
+    from customers
+
+),
+
+first_activity as (
+
+    select cast(min(occurred_at) as date) as first_active_on
+    from activity
+
+),
+
+data_range as (
+
+    select
+        coalesce(first_activity.first_active_on, first_sign_up.first_signed_up_on) as data_starts_on,
+        {{ data_ends_on() }} as data_ends_on
+    from first_sign_up
+    cross join first_activity
+
+),
+
+requested as (
+
+    select
+        data_range.*,
+        {% if var('as_of_date', none) is none -%}
+            data_range.data_ends_on as as_of_date
+        {%- else -%}
+            cast('{{ var("as_of_date") }}' as date) as as_of_date
+        {%- endif %}
+    from data_range
+
+),
+
+latest_history as (
+
+    select max(as_of_date) as latest_history_date
+    from earlier_actions
+
+),
+
+begun as (
+
+    select count(*) as executed_actions
+    from requested
+    inner join earlier_actions on requested.as_of_date = earlier_actions.as_of_date
+    inner join contacts on earlier_actions.action_id = contacts.action_id
+
+),
+
+activity_meaning as (
+
+    select
+        cast(md5(coalesce({{ join_text(
+            "activity_type || '=' || meaning || '/' || cast(counts_as_event as varchar)", "','",
+            "activity_type, meaning"
+        ) }}, '')) as varchar) as activity_map_hash
+    from activity_map
+
+),
+
+checked as (
+
+    select
+        cast('{{ var("source") }}' as varchar) as source,
+        cast(
+            case
+                when as_of_date > data_ends_on
+                    then {{ raise_error("'as_of_date ' || cast(as_of_date as varchar) || ' lies after the last day of the data, ' || cast(data_ends_on as varchar) || '; choose an earlier --vars as_of_date, or load later data and its data_ends_on'") }}
+                when as_of_date < data_starts_on
+                    then {{ raise_error("'as_of_date ' || cast(as_of_date as varchar) || ' lies before the first day of the data, ' || cast(data_starts_on as varchar) || '; choose --vars as_of_date between ' || cast(data_starts_on as varchar) || ' and ' || cast(data_ends_on as varchar)") }}
+                when as_of_date < latest_history_date
+                    then {{ raise_error("'as_of_date ' || cast(as_of_date as varchar) || ' lies before the latest decisions in retention_actions_history, ' || cast(latest_history_date as varchar) || '; only the latest date can be run again: use --vars as_of_date from ' || cast(latest_history_date as varchar) || ' on'") }}
+                else as_of_date
+            end as date
+        ) as as_of_date,
+        cast(data_starts_on as date) as data_starts_on,
+        cast(data_ends_on as date) as data_ends_on,
+        cast(latest_history_date as date) as latest_history_date,
+        cast(executed_actions > 0 as boolean) as is_frozen,
+        cast(activity_map_hash as varchar) as activity_map_hash,
+        cast({{ var('retrain', false) }} as boolean) as retrain,
+        cast('{{ invocation_id }}' as varchar) as dbt_invocation_id
+    from requested
+    cross join latest_history
+    cross join begun
+    cross join activity_meaning
+
+)
+
+select * from checked

@@ -1,0 +1,117 @@
+-- What a customer-date looked like, whether the customer left, and whether a contact came between.
+with features as (
+
+    select * from {{ ref('customer_features') }}
+
+),
+
+labels as (
+
+    select * from {{ ref('churn_labels') }}
+
+),
+
+contacts as (
+
+    select * from {{ ref('int_valid_retention_contacts') }}
+
+),
+
+signals as (
+
+    select * from {{ ref('int_reason_signals') }}
+
+),
+
+eligibility as (
+
+    select * from {{ ref('int_offer_eligibility') }}
+
+),
+
+earlier_actions as (
+
+    select *
+    from {{ earlier_runs('retention_actions_history', {
+        'customer_id': 'varchar', 'as_of_date': 'date', 'action': 'varchar', 'propensity_no_action': 'double',
+    }) }} as history
+
+),
+
+contacted as (
+
+    select distinct
+        labels.customer_id,
+        labels.as_of_date
+    from labels
+    inner join contacts
+        on labels.customer_id = contacts.customer_id
+        and contacts.contacted_on > labels.as_of_date
+        and contacts.contacted_on <= labels.horizon_ends_on
+    where contacts.offer <> 'no_action'
+
+),
+
+-- Where chance decided to leave a customer alone: in past trials, and in the holdouts of earlier runs.
+left_alone_by_chance as (
+
+    select
+        labels.customer_id,
+        labels.as_of_date,
+        contacts.propensity
+    from labels
+    inner join contacts
+        on labels.customer_id = contacts.customer_id
+        and contacts.contacted_on > labels.as_of_date
+        and contacts.contacted_on <= labels.horizon_ends_on
+    where contacts.offer = 'no_action' and contacts.is_randomized and contacts.propensity > 0
+    union all
+    select
+        labels.customer_id,
+        labels.as_of_date,
+        earlier_actions.propensity_no_action as propensity
+    from labels
+    inner join earlier_actions
+        on labels.customer_id = earlier_actions.customer_id
+        and earlier_actions.as_of_date >= labels.as_of_date
+        and earlier_actions.as_of_date < labels.horizon_ends_on
+    where earlier_actions.action = 'no_action' and earlier_actions.propensity_no_action > 0
+
+),
+
+weights as (
+
+    select
+        customer_id,
+        as_of_date,
+        cast(round(exp(-sum(ln(propensity))), 9) as double) as example_weight
+    from left_alone_by_chance
+    group by customer_id, as_of_date
+
+),
+
+examples as (
+
+    select
+        labels.has_churned,
+        cast(contacted.customer_id is not null as boolean) as was_contacted,
+        coalesce(weights.example_weight, 1.0) as example_weight,
+        eligibility.offers_allowed,
+        {% for signal in reason_signals() -%}
+            signals.signal_{{ signal }},
+        {% endfor -%}
+        features.*
+    from features
+    inner join labels on features.customer_id = labels.customer_id and features.as_of_date = labels.as_of_date
+    inner join signals on features.customer_id = signals.customer_id and features.as_of_date = signals.as_of_date
+    inner join eligibility
+        on features.customer_id = eligibility.customer_id
+        and features.as_of_date = eligibility.as_of_date
+    left join weights on features.customer_id = weights.customer_id and features.as_of_date = weights.as_of_date
+    left join contacted
+        on features.customer_id = contacted.customer_id
+        and features.as_of_date = contacted.as_of_date
+
+)
+
+select * from examples

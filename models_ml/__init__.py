@@ -1,0 +1,1 @@
+"""BayesPilot: whom to contact, with which offer, and what that is worth."""

@@ -1,0 +1,140 @@
+"""The choice as a multiple-choice knapsack, and its Lagrangian relaxation at given prices."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+CHUNK = 1 << 18  # rows per pass: temporaries stay in the cache, and partial sums have a fixed order
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing: consecutive rows spread evenly
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """The relaxed problem at prices: everyone takes the best offer after paying for what it uses.
+
+    ``bound`` is the dual value (no feasible plan is worth more), ``choice`` (n,) int8 with −1 for nothing,
+    ``usage`` (m,) and ``value`` what that choice uses and is worth before prices.
+    """
+
+    prices: Floats
+    bound: float
+    choice: NDArray[np.int8]
+    usage: Floats
+    value: float
+
+
+@dataclass(frozen=True)
+class Knapsack:
+    """Maximise Σ value x, at most one offer a customer, usage of every limit within it.
+
+    ``value`` (k, n) is −inf where an offer is no candidate, ``cost`` (k, n) may be a broadcast view.
+    Limit 0 is money; limit j > 0 counts the contacts of the offers in ``slots[j − 1]`` (s, k) bool. Limits
+    that are not ``active`` (m,) have price 0.
+    """
+
+    value: Floats
+    cost: Floats
+    slots: NDArray[np.bool_]
+    limits: Floats
+    active: NDArray[np.bool_]
+
+    @property
+    def customers(self) -> int:
+        """Number of customers n."""
+        return self.value.shape[1]
+
+    @property
+    def offers(self) -> int:
+        """Number of offers k."""
+        return self.value.shape[0]
+
+    def reduced(self, prices: Floats, offer: int, rows: slice | NDArray[np.int64]) -> Floats:
+        """Value of one offer after paying for the money and slots that it uses, for some rows."""
+        slot_price = float(prices[1:][self.slots[:, offer]].sum())
+        return self.value[offer, rows] - (prices[0] * self.cost[offer, rows] + slot_price)
+
+    def relax(self, prices: Floats) -> Relaxed:
+        """Evaluate the dual function at ``prices`` (m,) ≥ 0."""
+        choice = np.full(self.customers, -1, dtype=np.int8)
+        sums: list[float] = []
+        for start in range(0, self.customers, CHUNK):
+            rows = slice(start, min(start + CHUNK, self.customers))
+            best = np.zeros(rows.stop - start)
+            for offer in range(self.offers):
+                reduced = self.reduced(prices, offer, rows)
+                choice[rows][reduced > best] = offer
+                np.maximum(best, reduced, out=best)
+            sums.append(float(best.sum()))
+        usage, value = self.use(choice)
+        priced = prices > 0
+        bound = math.fsum([*sums, *(prices[priced] * self.limits[priced]).tolist()])
+        return Relaxed(prices, bound, choice, usage, value)
+
+    def use(self, choice: NDArray[np.int8], rows: NDArray[np.int64] | None = None) -> tuple[Floats, float]:
+        """Return usage (m,) and value of a choice, of all customers or of some ``rows``."""
+        chosen = np.arange(self.customers) if rows is None else rows
+        chosen = chosen[choice[chosen] >= 0]
+        offers = choice[chosen]
+        contacts = np.bincount(offers, minlength=self.offers).astype(np.float64)
+        spend = chunked_sum(self.cost[offers, chosen])
+        usage = np.concatenate([[spend], self.slots @ contacts])
+        return usage, chunked_sum(self.value[offers, chosen])
+
+    def margin(self, prices: Floats) -> Floats:
+        """By how much each customer's best option (nothing is one) beats the second best, (n,) ≥ 0."""
+        margin = np.empty(self.customers)
+        for start in range(0, self.customers, CHUNK):
+            rows = slice(start, min(start + CHUNK, self.customers))
+            best, second = np.zeros(rows.stop - start), np.full(rows.stop - start, -np.inf)
+            for offer in range(self.offers):
+                reduced = self.reduced(prices, offer, rows)
+                np.maximum(second, np.minimum(best, reduced), out=second)
+                np.maximum(best, reduced, out=best)
+            margin[rows] = best - second
+        return margin
+
+    def take(self, rows: NDArray[np.int64]) -> Knapsack:
+        """Return the same problem for some customers, limits as they are."""
+        constant = self.cost.strides[1] == 0
+        cost = np.broadcast_to(self.cost[:, :1], (self.offers, len(rows))) if constant else self.cost[:, rows]
+        return replace(self, value=self.value[:, rows], cost=cost)
+
+    def sample(self, one_in: int) -> Knapsack:
+        """Return about one customer in ``one_in``, spread evenly, with limits in proportion."""
+        scattered = np.arange(self.customers, dtype=np.uint64) * _GOLDEN
+        rows = np.flatnonzero(scattered < np.uint64((1 << 64) // one_in))
+        share = len(rows) / self.customers
+        return replace(self.take(rows), limits=self.limits * share)
+
+    def without_dominated(self) -> Knapsack:
+        """Drop offers that another offer of the customer beats in value at no more cost.
+
+        Only right where no slot is priced: a dominated offer is what remains when the better one is full.
+        """
+        value = self.value.copy()
+        for worse in range(self.offers):
+            for better in range(self.offers):
+                if better == worse:
+                    continue
+                beaten = (self.value[better] >= self.value[worse]) & (self.cost[better] <= self.cost[worse])
+                if better > worse:  # of two equal offers the first stays
+                    same = (self.value[better] == self.value[worse]) & (self.cost[better] == self.cost[worse])
+                    beaten &= ~same
+                value[worse][beaten] = -np.inf
+        return replace(self, value=value)
+
+
+def chunked_sum(values: Floats) -> float:
+    """Sum in a stated order: pairwise within chunks, chunks exactly; independent of threads and machines.
+
+    Examples
+    --------
+    >>> chunked_sum(np.array([0.25, 0.5]))
+    0.75
+    """
+    return math.fsum(float(values[at : at + CHUNK].sum()) for at in range(0, len(values), CHUNK))

@@ -1,0 +1,123 @@
+"""What a plan may use: money, contacts per offer and contacts per channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from models_ml.decisions.parameters import Offer, Policy
+from models_ml.errors import BayesPilotError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one plan; every limit is finite or infinite, never negative and never missing.
+
+    ``budget`` is money in the unit of the costs, ``offer_capacity`` (k,) and ``channel_capacity`` count
+    contacts, ``offer_channel`` (k,) names the channel of each offer. ``offer_names`` (k,) only names prices.
+    """
+
+    budget: float
+    offer_capacity: NDArray[np.float64]
+    channel_capacity: Mapping[str, float]
+    offer_channel: tuple[str, ...]
+    offer_names: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        """Refuse limits that are missing, negative or not a number."""
+        capacity = np.asarray(self.offer_capacity, dtype=np.float64)
+        object.__setattr__(self, "offer_capacity", capacity)
+        names = self.offer_names or tuple(f"offer {position}" for position in range(len(capacity)))
+        object.__setattr__(self, "offer_names", names)
+        if len(self.offer_channel) != len(capacity) or len(names) != len(capacity):
+            raise BayesPilotError(
+                f"{len(capacity)} offer capacities for {len(self.offer_channel)} offers", where="the limits"
+            )
+        missing = sorted(set(self.offer_channel) - set(self.channel_capacity))
+        if missing:
+            raise BayesPilotError("no capacity for the channel of an offer", where="the limits", values=missing)
+        amounts = {"budget": self.budget, **dict(zip(names, capacity.tolist(), strict=True))}
+        amounts |= dict(self.channel_capacity)
+        wrong = [f"{name} {amount}" for name, amount in amounts.items() if not amount >= 0]
+        if wrong:
+            raise BayesPilotError("a limit is negative or not a number", where="the limits", values=wrong)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels of the offers, by name."""
+        return tuple(sorted(set(self.offer_channel)))
+
+    def scaled(self, share: float) -> Limits:
+        """Return the same limits for a population ``share`` (≥ 0) times as large.
+
+        Examples
+        --------
+        >>> half = Limits(100.0, np.array([10.0]), {"email": 8.0}, ("email",)).scaled(0.5)
+        >>> half.budget, half.offer_capacity.tolist(), half.channel_capacity
+        (50.0, [5.0], {'email': 4.0})
+        """
+        channels = {channel: capacity * share for channel, capacity in self.channel_capacity.items()}
+        return self._with(self.budget * share, self.offer_capacity * share, channels)
+
+    def after(self, spend: float, contacts: NDArray[np.int64]) -> Limits:
+        """Return what is left after ``spend`` money and ``contacts`` (k,) per offer; never below 0."""
+        used = {channel: 0.0 for channel in self.channel_capacity}
+        for position, channel in enumerate(self.offer_channel):
+            used[channel] += float(contacts[position])
+        channels = {name: max(amount - used[name], 0.0) for name, amount in self.channel_capacity.items()}
+        return self._with(
+            max(self.budget - spend, 0.0), np.maximum(self.offer_capacity - contacts, 0.0), channels
+        )
+
+    def _with(
+        self, budget: float, offer_capacity: NDArray[np.float64], channels: Mapping[str, float]
+    ) -> Limits:
+        return Limits(budget, offer_capacity, channels, self.offer_channel, self.offer_names)
+
+
+def month_limits(policy: Policy, offers: Sequence[Offer]) -> Limits:
+    """Return the limits of one whole calendar month, nothing used yet."""
+    return Limits(
+        budget=policy.monthly_budget,
+        offer_capacity=np.array([offer.monthly_capacity for offer in offers], dtype=np.float64),
+        channel_capacity={name: float(value) for name, value in policy.channel_capacities().items()},
+        offer_channel=tuple(offer.channel for offer in offers),
+        offer_names=tuple(offer.offer for offer in offers),
+    )
+
+
+def read_limits(table: pa.Table, offers: Sequence[Offer]) -> Limits:
+    """Read what the month has left from int_month_limits (limit_type, limit_name, …, available).
+
+    Raises
+    ------
+    BayesPilotError
+        When the budget, an offer or the channel of an offer has no row, two rows, or no amount.
+    """
+    available: dict[tuple[str, str], float] = {}
+    for row in table.select(["limit_type", "limit_name", "available"]).to_pylist():
+        name = "" if row["limit_type"] == "budget" else row["limit_name"]
+        key = (row["limit_type"], name)
+        if key in available or row["available"] is None:
+            raise _wrong_limit(f"{row['limit_type']} {row['limit_name']} occurs twice or has no amount")
+        available[key] = float(row["available"])
+    needed = [("budget", ""), *(("offer", offer.offer) for offer in offers)]
+    needed += [("channel", channel) for channel in sorted({offer.channel for offer in offers})]
+    missing = [f"{kind} {name}".strip() for kind, name in needed if (kind, name) not in available]
+    if missing:
+        raise _wrong_limit(f"no limit for {', '.join(missing)}")
+    return Limits(
+        budget=available["budget", ""],
+        offer_capacity=np.array([available["offer", offer.offer] for offer in offers]),
+        channel_capacity={name: amount for (kind, name), amount in available.items() if kind == "channel"},
+        offer_channel=tuple(offer.channel for offer in offers),
+        offer_names=tuple(offer.offer for offer in offers),
+    )
+
+
+def _wrong_limit(what: str) -> BayesPilotError:
+    return BayesPilotError(what, where="int_month_limits", next_step="dbt build -s +int_month_limits")

@@ -1,0 +1,191 @@
+"""What is deployed: the pickled pipeline beside a record that is checked before anything is unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from models_ml.errors import BayesPilotError
+from models_ml.training.pipeline import ChurnPipeline
+from models_ml.training.schema import FeatureSchema, read_schema
+
+FORMAT = 1  # raised when the pickled classes change, so that older files are refused by name
+DEPLOYED = "deployed_pipeline"
+RETRAIN = "dbt build --vars '{retrain: true}'"
+_LIBRARIES = ("scikit-learn", "numpy", "scipy", "joblib")
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a pipeline is made for; one made for another purpose does not fit."""
+
+    source: str
+    churn_definition: str
+    horizon_days: int
+    activity_map_hash: str
+    schema: FeatureSchema
+
+
+@dataclass(frozen=True)
+class DeploymentRecord:
+    """Content of ``deployed_pipeline.json``; dates are ISO text, probabilities 0 to 1."""
+
+    format: int
+    pipeline_version: str
+    candidate: str
+    selection_reason: str
+    source: str
+    churn_definition: str
+    horizon_days: int
+    activity_map_hash: str
+    features: list[dict[str, Any]]
+    libraries: dict[str, str]
+    sha256: str
+    calibration_method: str
+    judged: dict[str, Any]
+    refitted: dict[str, Any]
+    score_bin_edges: list[float]
+    settings_fingerprint: str
+    trained_at: str
+    mlflow_run_id: str
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """The features that the pipeline reads."""
+        return read_schema(self.features)
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions that a pickled pipeline depends on."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python} | {name: version(name) for name in _LIBRARIES}
+
+
+def serialise(pipeline: ChurnPipeline) -> bytes:
+    """Return the pickled pipeline."""
+    buffer = io.BytesIO()
+    joblib.dump(pipeline, buffer, compress=3)
+    return buffer.getvalue()
+
+
+def write_deployment(folder: Path, content: bytes, record: DeploymentRecord, stem: str = DEPLOYED) -> None:
+    """Write both files aside and rename them, the record last: a crash leaves the old pair or a named mismatch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    as_json = json.dumps(asdict(record), indent=2, sort_keys=False) + "\n"
+    for suffix, data in ((".pkl", content), (".json", as_json.encode())):
+        aside = folder / f".{stem}{suffix}.{os.getpid()}"
+        aside.write_bytes(data)
+        aside.replace(folder / f"{stem}{suffix}")
+
+
+def read_record(folder: Path, stem: str = DEPLOYED) -> DeploymentRecord | None:
+    """Read the record, or None where nothing has been deployed.
+
+    Raises
+    ------
+    BayesPilotError
+        If the file is not a record of this format.
+    """
+    path = folder / f"{stem}.json"
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _broken(f"the record is not JSON ({error})", path, []) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise _broken(f"the record is not of format {FORMAT}", path, [found])
+    different = sorted({field.name for field in fields(DeploymentRecord)} ^ content.keys())
+    if different:
+        raise _broken("the record has missing or unknown entries", path, different)
+    return DeploymentRecord(**content)
+
+
+def verify(folder: Path, record: DeploymentRecord, source: str, stem: str = DEPLOYED) -> bytes:
+    """Return the pickled bytes after checking source, library versions and checksum, in this order.
+
+    Raises
+    ------
+    BayesPilotError
+        Naming what differs; such a pipeline is never replaced unless retraining is asked for.
+    """
+    path = folder / f"{stem}.pkl"
+    if record.source != source:
+        raise _broken("the deployed pipeline belongs to another source", path, [f"{record.source}, not {source}"])
+    installed = library_versions()
+    other = [
+        f"{name} {record.libraries.get(name)} then, {installed.get(name)} now"
+        for name in sorted(record.libraries.keys() | installed.keys())
+        if record.libraries.get(name) != installed.get(name)
+    ]
+    if other:
+        raise _broken("the deployed pipeline was made with other library versions", path, other)
+    if not path.is_file():
+        raise _broken("the record stands without its pipeline file", path, [])
+    content = path.read_bytes()
+    checksum = hashlib.sha256(content).hexdigest()
+    if checksum != record.sha256:
+        raise _broken(
+            "the deployed pipeline fails its checksum", path, [f"{checksum[:12]}…, not {record.sha256[:12]}…"]
+        )
+    return content
+
+
+def misfits(record: DeploymentRecord, purpose: Purpose) -> list[str]:
+    """Say, entry by entry, why the deployed pipeline does not fit; an empty list means that it does."""
+    found = [
+        f"{name}: deployed for {getattr(record, name)}, now {getattr(purpose, name)}"
+        for name in ("churn_definition", "horizon_days", "activity_map_hash")
+        if getattr(record, name) != getattr(purpose, name)
+    ]
+    return found + [f"feature {name}" for name in record.schema.differences(purpose.schema)]
+
+
+def load_deployed(folder: Path, purpose: Purpose) -> tuple[ChurnPipeline, DeploymentRecord]:
+    """Return the deployed pipeline, everything verified before it is unpickled.
+
+    Raises
+    ------
+    BayesPilotError
+        If there is none, its files are not what the record says, or it was made for another purpose.
+    """
+    record = read_record(folder)
+    if record is None:
+        raise BayesPilotError(
+            "nothing is deployed yet", where=str(folder), next_step="dbt build (it trains where nothing fits)"
+        )
+    content = verify(folder, record, purpose.source)
+    found = misfits(record, purpose)
+    if found:
+        raise BayesPilotError(
+            "the deployed pipeline does not fit this run",
+            where=str(folder / f"{DEPLOYED}.json"),
+            values=found,
+            next_step=f"dbt build (it trains where nothing fits), or {RETRAIN}",
+        )
+    pipeline = joblib.load(io.BytesIO(content))
+    if not isinstance(pipeline, ChurnPipeline):
+        raise _broken("the file holds something else than a pipeline", folder / f"{DEPLOYED}.pkl", [])
+    return pipeline, record
+
+
+def version_of(parts: Mapping[str, Any], candidate: str) -> str:
+    """Return the version: the candidate and a hash of everything that makes the pipeline what it is."""
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return f"{candidate}-{digest[:12]}"
+
+
+def _broken(what: str, path: Path, values: list[Any]) -> BayesPilotError:
+    step = f"restore {path.name} and its record from the same training, or {RETRAIN}"
+    return BayesPilotError(what, where=str(path), values=values, next_step=step)

@@ -1,0 +1,1 @@
+"""How good a churn probability is: ranking, calibration and profit."""

@@ -1,0 +1,144 @@
+"""Ranking and calibration of churn probabilities, with example weights throughout.
+
+Arguments of every function: ``has_churned`` ndarray of shape (n,), bool or 0/1; ``churn_probability`` ndarray
+of shape (n,), 0 to 1; ``weight`` ndarray of shape (n,), > 0, or None for equal weights.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+
+Weight = np.ndarray | None
+
+
+class Bins(NamedTuple):
+    """Weighted means per quantile bin of churn probability; ``share`` sums to 1."""
+
+    share: np.ndarray
+    mean_probability: np.ndarray
+    churn_rate: np.ndarray
+
+
+class BrierParts(NamedTuple):
+    """Brier score = reliability - resolution + uncertainty + within_bins (Murphy 1973; Stephenson 2008)."""
+
+    reliability: float
+    resolution: float
+    uncertainty: float
+    within_bins: float
+
+
+def calibration_bins(
+    has_churned: np.ndarray, churn_probability: np.ndarray, bins: int, weight: Weight = None
+) -> Bins:
+    """Group rows by quantiles of churn probability; equal probabilities share a bin.
+
+    Examples
+    --------
+    >>> calibration_bins(np.array([0, 1, 1, 1]), np.array([0.1, 0.3, 0.6, 0.8]), bins=2).churn_rate
+    array([0.5, 1. ])
+    """
+    weight = np.ones(len(churn_probability)) if weight is None else weight
+    edges = np.quantile(churn_probability, np.linspace(0, 1, bins + 1)[1:-1])
+    position = np.searchsorted(edges, churn_probability, side="left")
+    total = np.bincount(position, weight, bins)
+    held = total > 0
+    mean_probability = np.bincount(position, weight * churn_probability, bins)[held] / total[held]
+    churn_rate = np.bincount(position, weight * has_churned, bins)[held] / total[held]
+    return Bins(total[held] / total.sum(), mean_probability, churn_rate)
+
+
+def expected_calibration_error(
+    has_churned: np.ndarray, churn_probability: np.ndarray, *, bins: int, weight: Weight = None
+) -> float:
+    """Mean gap between probability and churn rate over quantile bins (0 is perfect).
+
+    Examples
+    --------
+    >>> round(expected_calibration_error(np.array([0, 1, 1, 1]), np.array([0.1, 0.3, 0.6, 0.8]), bins=2), 3)
+    0.3
+    """
+    grouped = calibration_bins(has_churned, churn_probability, bins, weight)
+    return float(np.sum(grouped.share * np.abs(grouped.mean_probability - grouped.churn_rate)))
+
+
+def brier_decomposition(
+    has_churned: np.ndarray, churn_probability: np.ndarray, *, bins: int, weight: Weight = None
+) -> BrierParts:
+    """Split the Brier score; the four parts add up to it exactly.
+
+    Examples
+    --------
+    >>> parts = brier_decomposition(np.array([0, 1, 1, 1]), np.array([0.1, 0.3, 0.6, 0.8]), bins=2)
+    >>> round(parts.reliability - parts.resolution + parts.uncertainty + parts.within_bins, 3)
+    0.175
+    """
+    grouped = calibration_bins(has_churned, churn_probability, bins, weight)
+    base = float(np.sum(grouped.share * grouped.churn_rate))
+    reliability = float(np.sum(grouped.share * (grouped.mean_probability - grouped.churn_rate) ** 2))
+    resolution = float(np.sum(grouped.share * (grouped.churn_rate - base) ** 2))
+    uncertainty = base * (1 - base)
+    brier = float(np.average((churn_probability - has_churned) ** 2, weights=weight))
+    return BrierParts(
+        reliability, resolution, uncertainty, brier - (reliability - resolution + uncertainty)
+    )
+
+
+def calibration_ratio(
+    has_churned: np.ndarray, churn_probability: np.ndarray, *, weight: Weight = None
+) -> float:
+    """Mean churn probability over observed churn rate; 1 is perfect, above 1 is too pessimistic.
+
+    Examples
+    --------
+    >>> calibration_ratio(np.array([0, 1]), np.array([0.2, 0.4]))
+    0.6
+    """
+    expected = np.average(churn_probability, weights=weight)
+    observed = np.average(has_churned.astype(float), weights=weight)
+    return float(np.round(expected / observed, 12))
+
+
+def lift(
+    has_churned: np.ndarray, churn_probability: np.ndarray, *, share: float, weight: Weight = None
+) -> float:
+    """Churn rate among the riskiest ``share`` of rows over the churn rate of all.
+
+    Examples
+    --------
+    >>> lift(np.array([0, 0, 0, 1]), np.array([0.1, 0.2, 0.3, 0.9]), share=0.25)
+    4.0
+    """
+    weight = np.ones(len(churn_probability)) if weight is None else weight
+    riskiest = np.argsort(-churn_probability, kind="stable")[: max(1, round(share * len(churn_probability)))]
+    among = np.average(has_churned[riskiest].astype(float), weights=weight[riskiest])
+    return float(among / np.average(has_churned.astype(float), weights=weight))
+
+
+def score_metrics(
+    has_churned: np.ndarray,
+    churn_probability: np.ndarray,
+    *,
+    weight: np.ndarray,
+    bins: int,
+    lift_share: float,
+) -> dict[str, float]:
+    """Return every ranking and calibration metric by name; both classes must be present."""
+    parts = brier_decomposition(has_churned, churn_probability, bins=bins, weight=weight)
+    given = {"sample_weight": weight}
+    return {
+        "auc": float(roc_auc_score(has_churned, churn_probability, **given)),
+        "average_precision": float(average_precision_score(has_churned, churn_probability, **given)),
+        "brier": float(brier_score_loss(has_churned, churn_probability, **given)),
+        "brier_reliability": parts.reliability,
+        "brier_resolution": parts.resolution,
+        "log_loss": float(log_loss(has_churned, churn_probability, **given)),
+        "calibration_error": expected_calibration_error(
+            has_churned, churn_probability, bins=bins, weight=weight
+        ),
+        "calibration_ratio": calibration_ratio(has_churned, churn_probability, weight=weight),
+        "lift": lift(has_churned, churn_probability, share=lift_share, weight=weight),
+    }

@@ -1,0 +1,1 @@
+"""Applying the deployed pipeline: pure functions from record batch to record batch."""

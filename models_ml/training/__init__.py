@@ -1,0 +1,1 @@
+"""The training stage: split by time, fit, calibrate, judge in money, refit."""

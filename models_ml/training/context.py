@@ -1,0 +1,77 @@
+"""The small tables that a training or scoring run reads first: run, policy, offers, features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from models_ml.decisions.parameters import read_offer_effects, read_offers, read_policy
+from models_ml.deployment import Purpose
+from models_ml.errors import BayesPilotError
+from models_ml.training.judging import Economics
+from models_ml.training.schema import read_schema
+
+Cursor = Any  # a DuckDB connection or cursor
+
+
+@dataclass(frozen=True)
+class PurposeTables:
+    """Selects that say what a pipeline is for; each field holds SQL yielding the table of its name."""
+
+    int_run: str
+    int_policy_parameters: str
+    int_feature_schema: str
+
+
+@dataclass(frozen=True)
+class TrainingTables(PurposeTables):
+    """Selects that training reads beside these."""
+
+    training_examples: str
+    int_offers: str
+    offer_effects: str
+
+
+def warehouse_tables() -> TrainingTables:
+    """Return plain selects from the warehouse, as the command line reads them."""
+    return TrainingTables(**{name: f"select * from {name}" for name in TrainingTables.__dataclass_fields__})
+
+
+def run_is_empty(cursor: Cursor, int_run: str) -> bool:
+    """Say whether this is an ``--empty`` build, which has no run."""
+    return not cursor.execute(f"select 1 from ({int_run}) limit 1").fetchall()
+
+
+def read_run(cursor: Cursor, int_run: str) -> dict[str, Any]:
+    """Return the one row of ``int_run``.
+
+    Raises
+    ------
+    BayesPilotError
+        If there is not exactly one.
+    """
+    rows = cursor.execute(int_run).to_arrow_table().to_pylist()
+    if len(rows) != 1:
+        raise BayesPilotError(
+            f"int_run has {len(rows)} rows where one is needed", where="int_run", next_step="dbt build"
+        )
+    return dict(rows[0])
+
+
+def read_purpose(cursor: Cursor, tables: PurposeTables) -> Purpose:
+    """Return what a pipeline must have been made for to fit this run."""
+    run = read_run(cursor, tables.int_run)
+    policy = read_policy(cursor.execute(tables.int_policy_parameters).to_arrow_table())
+    ordered = f"select * from ({tables.int_feature_schema}) order by feature_position"
+    schema = read_schema(cursor.execute(ordered).to_arrow_table().to_pylist())
+    return Purpose(
+        run["source"], policy.churn_definition, policy.horizon_days, run["activity_map_hash"], schema
+    )
+
+
+def read_economics(cursor: Cursor, tables: TrainingTables) -> Economics:
+    """Return policy, offers and their effects."""
+    policy = read_policy(cursor.execute(tables.int_policy_parameters).to_arrow_table())
+    offers = read_offers(cursor.execute(tables.int_offers).to_arrow_table())
+    effects = read_offer_effects(cursor.execute(tables.offer_effects).to_arrow_table(), offers)
+    return Economics(policy, offers, effects)

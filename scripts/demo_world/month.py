@@ -1,0 +1,101 @@
+"""One month of the world: a pure function of the state, the month's contacts and a random generator."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from demo_world import economy, moods, records, traces
+from demo_world.accounts import billing_day
+from demo_world.activity import month_activity
+from demo_world.contacts import Contacts
+from demo_world.economy import BoolArray, IntArray
+from demo_world.presence import Presence, month_presence
+from demo_world.state import Account, Mood, State
+
+
+def step_month(state: State, contacts: Contacts, rng: np.random.Generator) -> tuple[State, records.Events]:
+    """Play one month.
+
+    Parameters
+    ----------
+    state : State
+        The world at the start of the month; not changed. Customers whose ``signed_up_on`` lies in the month join.
+    contacts : Contacts
+        What the business plans to do; who leaves before the planned day is not contacted.
+    rng : numpy.random.Generator
+        Each part of the month draws from its own child of it and for every customer, so that two months that
+        differ in their contacts only differ by the effects of these contacts.
+
+    Returns
+    -------
+    tuple of State and mapping of str to pyarrow.Table
+        The world a month later, and the month's records, also of what becomes known later (a ticket resolved, an
+        invoice paid next month): :func:`demo_world.records.observed` hides that.
+    """
+    leave, bill, drift, pay, support, act, accept, answer, pack = rng.spawn(9)
+    presence = month_presence(state, contacts, leave)
+    account, billing = billing_day(state, presence, bill)
+    mood = moods.drifted(state, presence, billing, drift)
+    invoices, is_billed, is_late, is_unpaid = traces.invoices(state, account, presence, billing, pay)
+    mood = moods.after_payments(mood, billing, is_late, is_unpaid)
+    tickets, opened, pain = traces.tickets(state, presence, support)
+    mood = dataclasses.replace(mood, support_pain=mood.support_pain + pain)
+    accepts = moods.accepts_offer(state, presence.contact_offer, accept) & presence.is_contacted
+    contact_table = traces.contact_records(state, presence, contacts, accepts, answer)
+    mood = moods.after_contacts(mood, state, presence, accepts)
+    ahead = State(state.month + 1, state.traits, account, mood)
+    mood = dataclasses.replace(mood, packing_up=moods.packing(ahead, pack) * account.is_subscribed)
+    activity, was_active = month_activity(state, mood, presence, act)
+    periods = np.flatnonzero(billing.opens_period)
+    started_on = state.starts_on + billing.offset.astype("m8[D]")
+    events = {
+        "customers": traces.customer_records(state, np.flatnonzero(state.traits.signed_up_on >= state.starts_on)),
+        "subscriptions": traces.opened_periods(state, account, periods, started_on),
+        "subscription_endings": traces.ended_periods(state, state.account, presence, billing),
+        "activity": activity,
+        "payments": invoices,
+        "support_tickets": tickets,
+        "retention_contacts": contact_table,
+    }
+    account = _counted(state, account, presence, is_billed, opened)
+    account = _granted(account, presence, accepts, is_billed)
+    return State(state.month + 1, state.traits, account, _quiet(mood, presence, was_active)), events
+
+
+def _counted(
+    state: State, account: Account, presence: Presence, is_billed: BoolArray, opened_tickets: IntArray
+) -> Account:
+    """Return the accounts with their record numbers and last contact brought up to date."""
+    is_touched = presence.contact_offer >= 0
+    contacted_on = state.starts_on + np.where(is_touched, presence.contact_offset, 0).astype("m8[D]")
+    return dataclasses.replace(
+        account,
+        payment_number=account.payment_number + is_billed,
+        ticket_number=account.ticket_number + opened_tickets,
+        contact_number=account.contact_number + presence.is_contacted,
+        last_contacted_on=np.where(is_touched, contacted_on, account.last_contacted_on),
+    )
+
+
+def _granted(account: Account, presence: Presence, accepts: BoolArray, is_billed: BoolArray) -> Account:
+    """Return the accounts with this month's discounts used up and accepted offers in force from the next."""
+    offer = presence.contact_offer
+    used = np.where(account.is_annual, economy.DISCOUNT_INVOICES, 1) * is_billed
+    left = np.maximum(account.discounted_invoices - used, 0)
+    smaller = np.maximum(account.plan - 1, 0)
+    return dataclasses.replace(
+        account,
+        discounted_invoices=np.where(accepts & (offer == economy.DISCOUNT), economy.DISCOUNT_INVOICES, left),
+        is_paused=accepts & (offer == economy.PAUSE),
+        pending_plan=np.where(
+            accepts & (offer == economy.PLAN_CHANGE), smaller, account.pending_plan
+        ).astype(np.int8),
+    )
+
+
+def _quiet(mood: Mood, presence: Presence, was_active: BoolArray) -> Mood:
+    """Return the mood with the months of silence counted."""
+    silent_months = np.where(was_active | ~presence.is_present, 0, mood.silent_months + 1)
+    return dataclasses.replace(mood, silent_months=silent_months)

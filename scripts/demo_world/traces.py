@@ -1,0 +1,153 @@
+"""The traces of a month in the records: invoices, tickets, activity, contacts, subscription periods."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from demo_world import economy, records
+from demo_world.accounts import BillingDay
+from demo_world.contacts import Contacts
+from demo_world.economy import BoolArray, DayArray, FloatArray, IntArray
+from demo_world.presence import Presence
+from demo_world.state import NEVER, Account, State
+from demo_world.timing import moments, repeated
+
+PAYMENT_FAILS = np.array([0.035, 0.025, 0.05])  # by payment method; times the customer's own risk
+STILL_FAILS = 0.45  # while the last invoice failed
+UNPAID_SHARE = 0.4  # of failing invoices; the others are paid late
+BAD_TICKET_SHARE = 0.3
+ANSWERS_SURVEY = 0.7
+
+
+def invoices(
+    state: State, account: Account, presence: Presence, billing: BillingDay, rng: np.random.Generator
+) -> tuple[pa.Table, BoolArray, BoolArray, BoolArray]:
+    """Return the month's invoices and who was billed, who pays late and who not at all."""
+    traits, count = state.traits, state.customers
+    due_month = np.where(account.is_annual, billing.renews | presence.opens, ~account.is_paused)
+    is_billed = billing.is_served & due_month
+    probability = PAYMENT_FAILS[traits.payment_method] * traits.payment_risk
+    probability = np.where(state.mood.payment_failing > 0.9, np.maximum(probability, STILL_FAILS), probability)
+    fails = is_billed & (rng.random(count) < probability)
+    is_unpaid = fails & (rng.random(count) < UNPAID_SHARE)
+    is_late = fails & ~is_unpaid
+    months = np.where(account.is_annual, 12, 1)
+    reduced_months = np.where(account.is_annual, economy.DISCOUNT_INVOICES, 1)
+    discount = np.where(account.discounted_invoices > 0, economy.DISCOUNT_SHARE * reduced_months, 0.0)
+    amount = np.round(account.fee_cents * (months - discount)).astype(np.int64)
+    delay = np.where(is_late, rng.integers(7, 31, count), rng.integers(0, 4, count) * (traits.payment_method > 0))
+    due_on = state.starts_on + billing.offset.astype("m8[D]")
+    paid_on = np.where(is_unpaid, NEVER, due_on + delay.astype("m8[D]"))
+    at = np.flatnonzero(is_billed)
+    issued = records.table(
+        "payments",
+        payment_id=records.numbered_ids(traits.customer_id[at], account.payment_number[at] + 1),
+        customer_id=traits.customer_id[at],
+        due_on=records.days(due_on[at]),
+        paid_on=records.days(paid_on[at]),
+        amount=records.money(amount[at]),
+        payment_method=records.text(traits.payment_method[at], economy.PAYMENT_METHODS),
+    )
+    return issued, is_billed, is_late, is_unpaid
+
+
+def tickets(state: State, presence: Presence, rng: np.random.Generator) -> tuple[pa.Table, IntArray, FloatArray]:
+    """Return the month's tickets, how many each customer opened, and the pain they leave."""
+    days_served = np.maximum(presence.ends - presence.starts, 0)
+    opened = np.minimum(rng.poisson(state.traits.support_need * days_served / state.days), 2)
+    at, number = repeated(opened)
+    count = len(at)
+    is_bad = rng.random(count) < BAD_TICKET_SHARE
+    opened_at = moments(state, presence, at, rng)
+    hours = np.where(is_bad, rng.lognormal(4.6, 0.7, count), rng.lognormal(2.2, 0.8, count))
+    score = np.where(is_bad, rng.choice([1, 2, 3], count, p=[0.5, 0.4, 0.1]), rng.choice([3, 4, 5], count))
+    is_silent = rng.random(count) >= ANSWERS_SURVEY
+    pain = np.zeros(state.customers)
+    np.add.at(pain, at, np.where(is_bad, rng.uniform(0.6, 1.5, count), 0.0))
+    topic = rng.choice(len(economy.TICKET_TOPICS), count, p=[0.3, 0.3, 0.25, 0.15]).astype(np.int8)
+    customer_id = state.traits.customer_id[at]
+    issued = records.table(
+        "support_tickets",
+        ticket_id=records.numbered_ids(customer_id, state.account.ticket_number[at] + number + 1),
+        customer_id=customer_id,
+        opened_at=records.times(opened_at),
+        resolved_at=records.times(opened_at + np.ceil(hours).astype("m8[h]")),
+        topic=records.text(topic, economy.TICKET_TOPICS),
+        satisfaction=pa.array(score, pa.int8(), mask=is_silent),
+    )
+    return issued, opened, pain
+
+
+def contact_records(
+    state: State, presence: Presence, contacts: Contacts, accepts: BoolArray, rng: np.random.Generator
+) -> pa.Table:
+    """Return the contacts (and untouched controls) that took place, of those planned."""
+    account = state.account
+    took_place = presence.is_contacted[contacts.position]
+    at = contacts.position[took_place]
+    offer = presence.contact_offer[at]
+    contacted_on = state.starts_on + presence.contact_offset[at].astype("m8[D]")
+    days_to_answer = rng.integers(0, 5, state.customers)[at].astype("m8[D]")
+    incentive = economy.incentive_cents(offer, account.plan[at], account.fee_cents[at])
+    cost = np.where(offer >= 0, economy.CONTACT_COST_CENTS[offer], 0) + np.where(accepts[at], incentive, 0)
+    customer_id = state.traits.customer_id[at]
+    return records.table(
+        "retention_contacts",
+        contact_id=records.numbered_ids(customer_id, account.contact_number[at] + 1),
+        action_id=pa.array([contacts.action_id[i] for i in np.flatnonzero(took_place)], pa.string()),
+        customer_id=customer_id,
+        offer=records.text(np.where(offer < 0, len(economy.OFFERS), offer), (*economy.OFFERS, "no_action")),
+        contacted_on=records.days(contacted_on),
+        accepted_on=records.days(np.where(accepts[at], contacted_on + days_to_answer, NEVER)),
+        cost=records.money(cost),
+        is_randomized=contacts.is_randomized[took_place],
+        propensity=pa.array(contacts.propensity[took_place], from_pandas=True),
+    )
+
+
+def opened_periods(state: State, account: Account, at: IntArray, started_on: DayArray) -> pa.Table:
+    """Return the subscription periods that start on ``started_on`` (n,) for all customers, at some positions."""
+    customer_id = state.traits.customer_id[at]
+    return records.table(
+        "subscriptions",
+        subscription_id=records.subscription_ids(customer_id, account.subscription_number[at]),
+        customer_id=customer_id,
+        plan=records.text(account.plan[at], economy.PLANS),
+        billing_period=records.text(account.is_annual[at].astype(np.int8), ("monthly", "annual")),
+        monthly_fee=records.money(account.fee_cents[at]),
+        started_on=records.days(started_on[at]),
+        ended_on=pa.nulls(len(at), records.DAY),
+        commitment_ends_on=records.days(account.commitment_ends_on[at]),
+    )
+
+
+def ended_periods(state: State, before: Account, presence: Presence, billing: BillingDay) -> pa.Table:
+    """Return the periods that ended: another one takes their place the same day, or the customer left."""
+    is_replaced = billing.opens_period & ~presence.opens
+    by_billing, by_leaving = np.flatnonzero(is_replaced), np.flatnonzero(presence.leaves)
+    number = before.subscription_number
+    customer_id = state.traits.customer_id
+    ids = [
+        records.subscription_ids(customer_id[by_billing], number[by_billing]),
+        records.subscription_ids(customer_id[by_leaving], (number + is_replaced)[by_leaving]),
+    ]
+    offsets = np.concatenate([billing.offset[by_billing], presence.ends[by_leaving]])
+    ended_on = state.starts_on + offsets.astype("m8[D]")
+    return pa.Table.from_arrays([pa.array(np.concatenate(ids)), records.days(ended_on)], schema=records.ENDINGS)
+
+
+def customer_records(state: State, at: IntArray) -> pa.Table:
+    """Return the master data of the customers at some positions."""
+    traits = state.traits
+    return records.table(
+        "customers",
+        customer_id=traits.customer_id[at],
+        signed_up_on=records.days(traits.signed_up_on[at]),
+        region=records.text(traits.region[at], economy.REGIONS),
+        acquisition_channel=records.text(traits.acquisition_channel[at], economy.ACQUISITION_CHANNELS),
+        segment=records.text(traits.segment[at], economy.SEGMENTS),
+        consents_to_email=traits.consents_to_email[at],
+        consents_to_phone=traits.consents_to_phone[at],
+        consents_to_push=traits.consents_to_push[at],
+    )
