@@ -5,7 +5,7 @@ Downloads the official file, or converts one that is already on disk:
     python scripts/fetch_online_retail.py
     python scripts/fetch_online_retail.py --from-file online_retail_II.xlsx --out my_folder
 
-The workbook has one sheet a year, and the second begins before the first ends: the days that stand in both
+The workbook has one sheet a year, and the second begins before the first ends: the lines that stand in both
 are taken from the second. Nothing else is changed; reading the lines is the business of the staging models.
 """
 
@@ -24,7 +24,7 @@ from online_retail_file.checking import (
     Figures,
     check_period,
     count_figures,
-    keep_each_day_once,
+    keep_each_sheet_once,
     type_lines,
     write_lines,
 )
@@ -71,7 +71,7 @@ def convert(path: Path, target: Path, progress: Progress) -> Figures:
         load_lines(connection, unpacked(path, Path(folder)), progress)
         task = progress.add_task("checking and writing", total=None)
         type_lines(connection, str(path))
-        repeated_lines = keep_each_day_once(connection, str(path))
+        repeated_lines = keep_each_sheet_once(connection)
         check_period(connection, str(path))
         write_lines(connection, target)
         progress.update(task, total=1, completed=1)
@@ -90,7 +90,7 @@ def report(figures: Figures, target: Path) -> None:
         f"{target}: {figures.lines:,} invoice lines, {figures.first_day} to {figures.last_day}\n"
         f"  {figures.invoices:,} invoices, {figures.customers:,} customers;"
         f" {figures.lines_without_customer:,} lines without a customer\n"
-        f"  {figures.repeated_lines:,} lines of days that stand in two sheets were taken once\n"
+        f"  {figures.repeated_lines:,} lines that stand in two sheets were taken once\n"
         f"  sha256 {figures.sha256}\n"
         f"  source {SOURCE}\n"
         f"  licence {LICENCE}\n"

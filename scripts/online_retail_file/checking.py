@@ -1,4 +1,4 @@
-"""From a DuckDB table of text to typed invoice lines, each day once, inside the published period."""
+"""From a DuckDB table of text to typed invoice lines, once each, inside the published period."""
 
 from __future__ import annotations
 
@@ -84,35 +84,19 @@ def type_lines(connection: duckdb.DuckDBPyConnection, where: str) -> None:
     )
 
 
-def keep_each_day_once(connection: duckdb.DuckDBPyConnection, where: str) -> int:
-    """Fill table ``lines`` with each day from the last sheet that covers it; return the lines left out.
+def keep_each_sheet_once(connection: duckdb.DuckDBPyConnection) -> int:
+    """Fill table ``lines`` without what a later sheet repeats; return the number of lines left out.
 
-    Raises
-    ------
-    BayesPilotError
-        If a line to be left out does not stand in the later sheet.
+    A line is left out where the next sheet holds the same. Lines that one sheet repeats by itself stay: what
+    they mean is for the staging models to say.
     """
     columns = ", ".join(COLUMNS)
+    same = " and ".join(f"later.{name} is not distinct from typed_lines.{name}" for name in COLUMNS)
     connection.execute(
-        "create table sheet_starts as"
-        " select sheet_number, min(invoice_at) as starts_at from typed_lines group by sheet_number"
+        "create table repeated as select line_number from typed_lines where exists ("
+        "select 1 from typed_lines as later"
+        f" where later.sheet_number = typed_lines.sheet_number + 1 and {same})"
     )
-    connection.execute(
-        "create table repeated as"
-        " select typed_lines.* from typed_lines inner join sheet_starts as later"
-        " on later.sheet_number = typed_lines.sheet_number + 1 and typed_lines.invoice_at >= later.starts_at"
-    )
-    lost = connection.execute(
-        f"select {columns} from repeated except"
-        f" select {columns} from typed_lines where line_number not in (select line_number from repeated)"
-    ).fetchall()
-    if lost:
-        raise BayesPilotError(
-            f"{len(lost)} lines lie in the days of a later sheet, which does not hold them",
-            where=where,
-            values=sorted({f"invoice {line[0]}" for line in lost}),
-            next_step=BY_HAND,
-        )
     connection.execute(
         f"create table lines as select {columns} from typed_lines"
         " where line_number not in (select line_number from repeated) order by line_number"
