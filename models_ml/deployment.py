@@ -79,7 +79,7 @@ def serialise(pipeline: ChurnPipeline) -> bytes:
 
 
 def write_deployment(folder: Path, content: bytes, record: DeploymentRecord, stem: str = DEPLOYED) -> None:
-    """Write both files aside and rename them, the record last: a crash leaves the old pair or a named mismatch."""
+    """Write both files aside, then rename them, the record last: after a crash any mismatch is seen."""
     folder.mkdir(parents=True, exist_ok=True)
     as_json = json.dumps(asdict(record), indent=2, sort_keys=False) + "\n"
     for suffix, data in ((".pkl", content), (".json", as_json.encode())):
@@ -122,7 +122,8 @@ def verify(folder: Path, record: DeploymentRecord, source: str, stem: str = DEPL
     """
     path = folder / f"{stem}.pkl"
     if record.source != source:
-        raise _broken("the deployed pipeline belongs to another source", path, [f"{record.source}, not {source}"])
+        found = [f"{record.source}, not {source}"]
+        raise _broken("the deployed pipeline belongs to another source", path, found)
     installed = library_versions()
     other = [
         f"{name} {record.libraries.get(name)} then, {installed.get(name)} now"

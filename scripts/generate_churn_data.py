@@ -2,8 +2,8 @@
 
     python scripts/generate_churn_data.py --customers 5000 --months 24 --seed 7 --out seeds/raw/demo
 
-The same arguments write the same bytes. Memory depends on the chunk of 10,000 customers that is being played, not
-on the number of customers.
+The same arguments write the same bytes. Memory depends on the chunk of 10,000 customers that is being played,
+not on the number of customers.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Prices of money and slots: the Lagrangian dual by cutting planes, contested customers one by one.
+"""Prices of money and slots: the Lagrangian dual by cutting planes within a trust region.
 
 The dual function is a sum over customers, and near its minimum only the few *contested* customers, whose best
-two options are nearly worth the same, still change their choice. So the master problem (a linear programme,
-solved by HiGHS) models contested customers exactly and all others by whole choices seen at earlier prices: a
-Dantzig-Wolfe master, whose duals are the next prices. Its optimum is a lower bound on the linear-programming
-optimum and every evaluation of the dual an upper one, so the distance that is left is known.
+two options are nearly worth the same, still change their choice. So the master problem models contested
+customers one by one and all others by the whole choices seen at earlier prices (Dantzig-Wolfe). Its duals are
+the next prices; its optimum is a lower bound on the linear-programming optimum and every evaluation of the
+dual an upper one, so the distance that is left is known. A box around the best prices (Marsten, Hogan and
+Blankenship 1975, "The boxstep method") keeps the first steps from overshooting.
 """
 
 from __future__ import annotations
@@ -13,48 +14,31 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.optimize import linprog
 
 from models_ml.decisions.knapsack import Floats, Knapsack, Relaxed
-from models_ml.errors import BayesPilotError
+from models_ml.decisions.linear_programme import Box, Mixture, Shares, solve_shares
 
 CONTESTED = 4_000  # customers modelled one by one: a tenth of a second of linear programming
 SAMPLE_ONE_IN = 16  # each stage starts from the prices of a sample sixteen times smaller
-ROUNDS = 60
+ROUNDS = 80
 KEPT_COLUMNS = 24
 FINAL_PRECISION = 1e-10  # of the bound
-SAMPLE_PRECISION = 1e-6  # finer would be spurious: a sample's own prices are off by more
-TINY = 1e-9
-_HIGHS = {"dual_feasibility_tolerance": 1e-10, "primal_feasibility_tolerance": 1e-10}
-
-
-@dataclass(frozen=True)
-class Master:
-    """Solution of the master problem: offers ``offer`` (e,) of customers ``row`` (e,) taken with ``share``.
-
-    ``weight`` (t,) mixes the earlier choices for all customers outside ``rows``; ``value`` is the master's
-    optimum and ``prices`` (m,) its duals.
-    """
-
-    rows: NDArray[np.int64]
-    row: NDArray[np.int64]
-    offer: NDArray[np.int64]
-    share: Floats
-    weight: Floats
-    value: float
-    prices: Floats
+SAMPLE_PRECISION = 1e-5  # finer would be spurious: a sample's own prices are off by more
+FIRST_REACH = 0.01  # of a price, the first size of the trust region
 
 
 @dataclass(frozen=True)
 class DualSolution:
-    """Best prices found: ``relaxed`` holds the bound, ``master`` a primal solution around it.
+    """Best prices found and a fractional plan around them.
 
-    Outside the master's contested rows the primal solution is ``relaxed.choice``, mixed with ``columns``.
+    ``relaxed`` holds the bound and everyone's choice at the best prices. ``rows`` are the contested customers,
+    whose ``shares`` replace that choice; for all others the ``columns`` are mixed in with
+    ``shares.weights``, the last weight being that of choosing nothing.
     """
 
     relaxed: Relaxed
-    master: Master
+    rows: NDArray[np.int64]
+    shares: Shares
     columns: tuple[Relaxed, ...]
 
 
@@ -64,82 +48,68 @@ def minimise_dual(problem: Knapsack, precision: float = FINAL_PRECISION) -> Dual
     Large problems start from the prices of a sample; at most 4,000 customers are solved outright.
     """
     if problem.customers <= CONTESTED:
-        start = np.zeros(len(problem.limits))
         rows = np.arange(problem.customers)
-        nothing = Relaxed(start, np.inf, np.full(problem.customers, -1, np.int8), np.zeros_like(start), 0.0)
-        master = solve_master(problem, rows, nothing, ())
-        return DualSolution(problem.relax(master.prices), master, ())
+        shares = solve_shares(problem, rows, problem.limits)
+        return DualSolution(problem.relax(shares.prices), rows, shares, ())
     start = minimise_dual(problem.sample(SAMPLE_ONE_IN), SAMPLE_PRECISION).relaxed.prices
     return _cutting_planes(problem, start, precision)
 
 
 def _cutting_planes(problem: Knapsack, start: Floats, precision: float) -> DualSolution:
-    best = problem.relax(start)
-    columns: list[Relaxed] = []
+    best, columns = problem.relax(start), tuple[Relaxed, ...]()
     rows = contested(problem, best.prices)
+    reach = FIRST_REACH * (best.prices + _price_scale(problem, best.bound))
     for _ in range(ROUNDS):
-        master = solve_master(problem, rows, best, tuple(columns))
-        if best.bound - master.value <= precision * best.bound:
+        shares = _master(problem, best, rows, columns, reach)
+        tolerance = precision * best.bound
+        held_back = float((shares.beyond * reach).sum())  # what a wider box would change, to first order
+        if best.bound - shares.value <= tolerance and held_back <= tolerance:
             break
-        seen = problem.relax(master.prices)
+        seen = problem.relax(shares.prices)
         if seen.bound < best.bound:
+            reach = np.where(np.abs(seen.prices - best.prices) >= 0.99 * reach, 2 * reach, reach)
             best, seen = seen, best
             rows = contested(problem, best.prices)
-        columns = [*columns[-KEPT_COLUMNS:], seen]
-    master = solve_master(problem, rows, best, tuple(columns))
-    return DualSolution(best, master, tuple(columns))
+        else:
+            reach = reach * (2.0 if held_back > tolerance >= best.bound - shares.value else 0.5)
+        columns = (*columns[-KEPT_COLUMNS:], seen)
+    return DualSolution(best, rows, shares, columns[: len(shares.weights) - 1])
+
+
+def _price_scale(problem: Knapsack, bound: float) -> Floats:
+    """One percent of the highest price each limit can have: all of the bound over all of the limit."""
+    scale = np.zeros(len(problem.limits))
+    scale[problem.active] = 0.01 * bound / problem.limits[problem.active]
+    return scale
 
 
 def contested(problem: Knapsack, prices: Floats) -> NDArray[np.int64]:
-    """Return the customers whose best two options are closest, ties by their order, ascending."""
+    """Return the 4,000 customers whose best two options are closest, ties by their order, ascending."""
     margin = problem.margin(prices)
     last = np.partition(margin, CONTESTED - 1)[CONTESTED - 1]
     closer = np.flatnonzero(margin < last)
     return np.sort(np.concatenate([closer, np.flatnonzero(margin == last)[: CONTESTED - len(closer)]]))
 
 
-def solve_master(
-    problem: Knapsack, rows: NDArray[np.int64], base: Relaxed, columns: tuple[Relaxed, ...]
-) -> Master:
-    """Solve the linear programme over contested ``rows`` and mixtures of whole choices for all others.
+def _master(
+    problem: Knapsack, base: Relaxed, rows: NDArray[np.int64], columns: tuple[Relaxed, ...], reach: Floats
+) -> Shares:
+    """Solve for the contested ``rows``, with everyone else at ``base`` or a mixture of columns.
 
-    The mixture is written as differences from ``base``, which keeps the coefficients small once prices have
-    settled; choosing nothing is always among the columns, so that the programme is feasible.
+    Mixtures are written as differences from ``base``, which keeps the coefficients small once prices have
+    settled; choosing nothing is always among them.
     """
-    row, offer = np.nonzero(np.isfinite(problem.value[:, rows]).T)
-    active = np.flatnonzero(problem.active)
-    base_usage, base_value = _outside(problem, base, rows)
-    others = [_outside(problem, column, rows) for column in columns]
-    others.append((np.zeros_like(base_usage), 0.0))
-    usage = np.array([other[0] - base_usage for other in others]).T
-    value = np.array([other[1] - base_value for other in others])
-    cost = problem.cost[offer, rows[row]]
-    uses = np.vstack([cost, problem.slots[:, offer].astype(np.float64)])
-    shares, mixtures = len(row), len(others)
-    per_customer = sparse.csr_matrix((np.ones(shares), (row, np.arange(shares))), (len(rows), shares))
-    matrix = sparse.bmat(
-        [
-            [sparse.csr_matrix(uses[active]), sparse.csr_matrix(usage[active])],
-            [per_customer, None],
-            [None, sparse.csr_matrix(np.ones((1, mixtures)))],
-        ],
-        format="csr",
-    )
-    right = np.concatenate([problem.limits[active] - base_usage[active], np.ones(len(rows) + 1)])
-    gain = np.concatenate([problem.value[offer, rows[row]], value])
-    solution = linprog(-gain, A_ub=matrix, b_ub=right, method="highs-ds", options=_HIGHS)
-    if solution.status != 0:
-        raise BayesPilotError(f"the price search failed: {solution.message}", where="choose_actions")
-    prices = np.zeros(len(problem.limits))
-    prices[active] = np.maximum(-solution.ineqlin.marginals[: len(active)], 0.0)
-    return Master(
-        rows, rows[row], offer, solution.x[:shares], solution.x[shares:], base_value - solution.fun, prices
+    base_usage, base_value = outside(problem, base, rows)
+    others = [outside(problem, column, rows) for column in columns]
+    usage = np.array([*(used for used, _ in others), np.zeros_like(base_usage)]) - base_usage
+    value = np.array([*(worth for _, worth in others), 0.0]) - base_value
+    box = Box(np.maximum(base.prices - reach, 0.0), base.prices + reach)
+    return solve_shares(
+        problem, rows, problem.limits - base_usage, Mixture(usage.T, value), box, fixed_value=base_value
     )
 
 
-def _outside(problem: Knapsack, relaxed: Relaxed, rows: NDArray[np.int64]) -> tuple[Floats, float]:
-    """Usage and value of a whole choice without the contested rows."""
-    if not (relaxed.choice >= 0).any():
-        return np.zeros(len(problem.limits)), 0.0
+def outside(problem: Knapsack, relaxed: Relaxed, rows: NDArray[np.int64]) -> tuple[Floats, float]:
+    """Usage (m,) and value of a whole choice without some rows."""
     usage, value = problem.use(relaxed.choice, rows)
     return relaxed.usage - usage, relaxed.value - value

@@ -39,7 +39,9 @@ class Limits:
             )
         missing = sorted(set(self.offer_channel) - set(self.channel_capacity))
         if missing:
-            raise BayesPilotError("no capacity for the channel of an offer", where="the limits", values=missing)
+            raise BayesPilotError(
+                "no capacity for the channel of an offer", where="the limits", values=missing
+            )
         amounts = {"budget": self.budget, **dict(zip(names, capacity.tolist(), strict=True))}
         amounts |= dict(self.channel_capacity)
         wrong = [f"{name} {amount}" for name, amount in amounts.items() if not amount >= 0]

@@ -47,8 +47,12 @@ def contact_values(
     Examples
     --------
     >>> contact_values(
-    ...     np.array([0, 0, -1]), np.array([True, False, True]), np.ones(3),
-    ...     relative_risk=np.full((3, 1), 0.8), customer_value=np.full(3, 100.0), expected_cost=np.full((3, 1), 5.0),
+    ...     np.array([0, 0, -1]),
+    ...     np.array([True, False, True]),
+    ...     np.ones(3),
+    ...     relative_risk=np.full((3, 1), 0.8),
+    ...     customer_value=np.full(3, 100.0),
+    ...     expected_cost=np.full((3, 1), 5.0),
     ... ).round(9)
     array([15., -5.,  0.])
     """

@@ -3,11 +3,11 @@
 Source: Verbraken, Verbeke and Baesens (2013), "A novel profit maximizing metric for measuring classification
 performance of customer churn prediction models", IEEE TKDE 25(5), equations 5 and 9. A share γ of the
 contacted would-be churners accepts and stays; γ ~ Beta(alpha, beta). Stayers who are contacted take the
-incentive as well. These yardsticks compare rankings across studies; what BayesPilot decides by is judged profit.
+incentive as well. These yardsticks compare rankings across studies; candidates are selected by judged profit.
 
-Arguments: ``y_true`` ndarray of shape (n,), 1 = churned, both values present; ``churn_probability`` ndarray of
-shape (n,), any score whose order ranks; ``clv`` > ``incentive_cost`` >= 0, ``contact_cost`` >= 0 in one currency;
-``alpha``, ``beta`` > 0. Results are money per customer, those not contacted included.
+Arguments: ``y_true`` ndarray of shape (n,), 1 = churned, both values present; ``churn_probability`` ndarray
+of shape (n,), any score whose order ranks; ``clv`` > ``incentive_cost`` >= 0, ``contact_cost`` >= 0, one
+currency; ``alpha``, ``beta`` > 0. Results are money per customer, those not contacted included.
 """
 
 from __future__ import annotations
@@ -113,9 +113,7 @@ def _hull(y_true: np.ndarray, score: np.ndarray) -> _Curve:
     return _Curve(corners[:, 1] * churn_rate, corners[:, 0] * (1 - churn_rate))
 
 
-def _turns_left(
-    first: tuple[float, float], middle: tuple[float, float], last: tuple[float, float]
-) -> bool:
+def _turns_left(first: tuple[float, float], middle: tuple[float, float], last: tuple[float, float]) -> bool:
     ahead = (middle[0] - first[0]) * (last[1] - first[1])
     return ahead >= (middle[1] - first[1]) * (last[0] - first[0])
 

@@ -82,9 +82,7 @@ def brier_decomposition(
     resolution = float(np.sum(grouped.share * (grouped.churn_rate - base) ** 2))
     uncertainty = base * (1 - base)
     brier = float(np.average((churn_probability - has_churned) ** 2, weights=weight))
-    return BrierParts(
-        reliability, resolution, uncertainty, brier - (reliability - resolution + uncertainty)
-    )
+    return BrierParts(reliability, resolution, uncertainty, brier - (reliability - resolution + uncertainty))
 
 
 def calibration_ratio(

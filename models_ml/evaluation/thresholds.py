@@ -29,7 +29,8 @@ def threshold_evaluation(
     Returns
     -------
     list of dict
-        ``threshold``, ``contacted_share``, ``precision`` (0 where nobody is contacted), ``recall``, ``profit``.
+        ``threshold``, ``contacted_share``, ``precision`` (0 where nobody is contacted), ``recall`` and, where
+        asked for, ``profit``.
 
     Examples
     --------

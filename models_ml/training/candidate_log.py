@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from models_ml.errors import BayesPilotError
+from models_ml.paths import artifacts_folder
+from models_ml.training.context import read_run, run_is_empty
 from models_ml.training.stage import TrainingResult
 
 LOG_FILE = "pipeline_candidates.jsonl"
@@ -58,7 +60,7 @@ CANDIDATES_SCHEMA = pa.schema(
 
 
 def candidate_rows(result: TrainingResult, pipeline_version: str) -> list[dict[str, Any]]:
-    """Return one plain row per judged candidate, in order of name; ``pipeline_version`` is the deployed one."""
+    """Return one row per judged candidate, in order of name; ``pipeline_version`` is the deployed one."""
     split = result.judged.split
     shared = {
         "pipeline_version": pipeline_version,
@@ -108,6 +110,13 @@ def append_candidates(folder: Path, rows: list[dict[str, Any]]) -> None:
     aside = folder / f".{LOG_FILE}.{os.getpid()}"
     aside.write_text(earlier + lines, encoding="utf-8")
     aside.replace(path)  # a crash leaves no half line
+
+
+def logged_candidates(cursor: Any, int_run: str) -> pa.Table:  # noqa: ANN401 - a DuckDB cursor
+    """Return the log of the run's source; empty where the run is empty."""
+    if run_is_empty(cursor, int_run):
+        return CANDIDATES_SCHEMA.empty_table()
+    return candidates_table(artifacts_folder(read_run(cursor, int_run)["source"]))
 
 
 def candidates_table(folder: Path) -> pa.Table:

@@ -50,7 +50,7 @@ def read_run(cursor: Cursor, int_run: str) -> dict[str, Any]:
     BayesPilotError
         If there is not exactly one.
     """
-    rows = cursor.execute(int_run).to_arrow_table().to_pylist()
+    rows = cursor.sql(int_run).to_arrow_table().to_pylist()
     if len(rows) != 1:
         raise BayesPilotError(
             f"int_run has {len(rows)} rows where one is needed", where="int_run", next_step="dbt build"
@@ -61,9 +61,9 @@ def read_run(cursor: Cursor, int_run: str) -> dict[str, Any]:
 def read_purpose(cursor: Cursor, tables: PurposeTables) -> Purpose:
     """Return what a pipeline must have been made for to fit this run."""
     run = read_run(cursor, tables.int_run)
-    policy = read_policy(cursor.execute(tables.int_policy_parameters).to_arrow_table())
+    policy = read_policy(cursor.sql(tables.int_policy_parameters).to_arrow_table())
     ordered = f"select * from ({tables.int_feature_schema}) order by feature_position"
-    schema = read_schema(cursor.execute(ordered).to_arrow_table().to_pylist())
+    schema = read_schema(cursor.sql(ordered).to_arrow_table().to_pylist())
     return Purpose(
         run["source"], policy.churn_definition, policy.horizon_days, run["activity_map_hash"], schema
     )
@@ -71,7 +71,7 @@ def read_purpose(cursor: Cursor, tables: PurposeTables) -> Purpose:
 
 def read_economics(cursor: Cursor, tables: TrainingTables) -> Economics:
     """Return policy, offers and their effects."""
-    policy = read_policy(cursor.execute(tables.int_policy_parameters).to_arrow_table())
-    offers = read_offers(cursor.execute(tables.int_offers).to_arrow_table())
-    effects = read_offer_effects(cursor.execute(tables.offer_effects).to_arrow_table(), offers)
+    policy = read_policy(cursor.sql(tables.int_policy_parameters).to_arrow_table())
+    offers = read_offers(cursor.sql(tables.int_offers).to_arrow_table())
+    effects = read_offer_effects(cursor.sql(tables.offer_effects).to_arrow_table(), offers)
     return Economics(policy, offers, effects)

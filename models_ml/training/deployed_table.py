@@ -63,12 +63,11 @@ def deployment_row(deployment: Deployment) -> pa.Table:
         "feature_count": len(record.features),
         "was_trained_now": bool(deployment.trained_because),
         "trained_because": "; ".join(deployment.trained_because) or None,
-        "judged_on": record.judged["judged_on"],
     }
     values |= {name: value for name, value in record.refitted.items() if name in DEPLOYED_SCHEMA.names}
     values |= {f"judged_{name}": value for name, value in record.judged["metrics"].items()}
     values |= {f"refitted_{name}": value for name, value in record.refitted["metrics"].items()}
-    values |= {"judged_on": record.judged["judged_on"], "judged_profit": record.judged["metrics"]["judged_profit"]}
+    values |= {"judged_on": record.judged["judged_on"]}
     row = {field.name: _typed(values[field.name], field.type) for field in DEPLOYED_SCHEMA}
     return pa.Table.from_pylist([row], schema=DEPLOYED_SCHEMA)
 

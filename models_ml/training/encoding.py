@@ -42,7 +42,8 @@ class FeatureEncoder:
                 continue
             column = batch.column(feature.feature)
             if feature.role == "categorical":
-                column = pc.index_in(column, value_set=pa.array(self.categories[feature.feature], pa.string()))
+                known = pa.array(self.categories[feature.feature], column.type)
+                column = pc.index_in(column, value_set=known)
             matrix[:, position] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
         return matrix
 

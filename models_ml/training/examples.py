@@ -104,7 +104,7 @@ class ExampleReader:
         """
         listed = ", ".join(f"date '{day.isoformat()}'" for day in dates)
         limit = f"order by md5(customer_id || as_of_date), customer_id limit {at_most}" if at_most else ""
-        table = self.cursor.execute(
+        table = self.cursor.sql(
             f"""
             with drawn as (
                 select {", ".join(self._columns())}

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from models_ml.decisions.economics import Valuation, value_offers
+from models_ml.decisions.limits import Limits
 from models_ml.decisions.parameters import Offer, OfferEffects, Policy
-from models_ml.decisions.policy import Limits, choose_actions
+from models_ml.decisions.policy import choose_actions
 from models_ml.evaluation.judged_profit import JudgedProfit, compare_profits, contact_values
 from models_ml.evaluation.maximum_profit import expected_maximum_profit
 from models_ml.evaluation.metrics import score_metrics
@@ -34,17 +35,6 @@ class Economics:
             policy=self.policy,
             offers=self.offers,
             effects=self.effects,
-        )
-
-    def monthly_limits(self) -> Limits:
-        """Return the limits of a whole month, for all customers."""
-        return Limits(
-            budget=self.policy.monthly_budget,
-            offer_capacity=np.array([offer.monthly_capacity for offer in self.offers], dtype=float),
-            channel_capacity={
-                channel: float(capacity) for channel, capacity in self.policy.channel_capacities().items()
-            },
-            offer_channel=tuple(offer.channel for offer in self.offers),
         )
 
 

@@ -35,7 +35,7 @@ class ChurnPipeline:
 
 
 def raw_score(estimator: Pipeline, matrix: np.ndarray) -> np.ndarray:
-    """Return the uncalibrated output: log-odds, or the share of votes of an estimator that has only shares."""
+    """Return the uncalibrated output: log-odds, or a share of votes where there are no log-odds."""
     if hasattr(estimator, "decision_function"):
         return np.asarray(estimator.decision_function(matrix), dtype=float)
     return np.asarray(estimator.predict_proba(matrix)[:, 1], dtype=float)
@@ -58,9 +58,7 @@ def fit_pipeline(
     """Fit one candidate on the earlier rows and calibrate it on the later ones."""
     encoder = fit_encoder(fit.features, schema, settings.encoding.categories_at_most)
     estimator = CANDIDATES[candidate].build(encoder, settings.candidates[candidate], settings.seed)
-    estimator.fit(
-        encoder.encode(fit.features), fit.has_churned, estimator__sample_weight=fit.example_weight
-    )
+    estimator.fit(encoder.encode(fit.features), fit.has_churned, estimator__sample_weight=fit.example_weight)
     last = estimator.named_steps["estimator"]
     if hasattr(last, "n_jobs"):
         last.set_params(n_jobs=1)  # several threads would add the trees' votes in another order each time

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from models_ml.deployment import FORMAT, DeploymentRecord, Purpose, library_versions, version_of
-from models_ml.training.candidate_log import finite
+from models_ml.training.candidate_log import CENTS, finite
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import Round, TrainingResult
 
@@ -38,7 +38,7 @@ def deployment_record(
 ) -> DeploymentRecord:
     """Return the record of a training, ready to be written beside the pickled ``content``."""
     verdict = result.verdicts[result.chosen]
-    judged = dict(verdict.metrics) | {"judged_profit": verdict.profit.profit}
+    judged = dict(verdict.metrics) | {"profit": round(verdict.profit.profit, CENTS)}
     return DeploymentRecord(
         format=FORMAT,
         pipeline_version=version,

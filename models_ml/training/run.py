@@ -1,4 +1,4 @@
-"""Training as dbt and the command line start it: read the tables, train where nothing fits, deploy, report."""
+"""Training as dbt and the command line start it: read the tables, train where nothing fits, deploy."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def train_and_deploy(
     *,
     notify: Notify,
 ) -> DeploymentRecord:
-    """Run the stage on all candidates and deploy the winner: files, MLflow's champion and the candidate log."""
+    """Run the stage on all candidates and deploy the winner: files, candidate log, MLflow's champion."""
     purpose = read_purpose(cursor, tables)
     result = _train(cursor, tables, purpose, settings, list(CANDIDATES), notify)
     version = pipeline_version(result, purpose, settings)
@@ -105,7 +105,8 @@ def train_baseline(
     simplest = min(CANDIDATES.values(), key=lambda candidate: candidate.complexity).name
     result = _train(cursor, tables, purpose, settings, [simplest], notify)
     content = serialise(result.pipeline)
-    record = deployment_record(result, purpose, settings, content, pipeline_version(result, purpose, settings), "")
+    version = pipeline_version(result, purpose, settings)
+    record = deployment_record(result, purpose, settings, content, version, "")
     write_deployment(folder, content, record, BASELINE)
     return record
 

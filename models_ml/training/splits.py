@@ -58,7 +58,7 @@ def judged_split(dates: Sequence[date], horizon_days: int) -> TimeSplit:
 
 
 def refit_split(dates: Sequence[date], horizon_days: int) -> TimeSplit:
-    """Return the split of the deployed pipeline: calibrated on the last matured date, fitted a horizon before.
+    """Return the deployed pipeline's split: calibrated on the last matured date, fitted a horizon before.
 
     Raises
     ------
@@ -107,8 +107,8 @@ def _last_before(dates: Sequence[date], later: date | None, horizon_days: int) -
 
 def _too_few(dates: Sequence[date], horizon_days: int) -> BayesPilotError:
     return BayesPilotError(
-        "cannot train: too few matured month ends with untouched customers. Needed are three dates, one to fit,"
-        f" one to calibrate and one to judge, each {horizon_days} days or more after the one before;"
+        "cannot train: too few matured month ends with untouched customers. Needed are three dates, to fit,"
+        f" to calibrate and to judge, each {horizon_days} days or more after the one before;"
         f" there are {len(dates)}",
         where="training_examples",
         values=sorted(dates),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models_ml.decisions.limits import month_limits
 from models_ml.errors import BayesPilotError
 from models_ml.evaluation.judged_profit import simplest_within_one_error
 from models_ml.training.candidates import CANDIDATES
@@ -26,7 +27,7 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Round:
-    """Fitted pipelines of one split, the rows that calibrated them, and a hash of all rows that taught them."""
+    """Fitted pipelines of one split, the rows that calibrated them and a hash of all their rows."""
 
     split: TimeSplit
     pipelines: Mapping[str, ChurnPipeline]
@@ -93,7 +94,7 @@ def train(
         examples,
         economics,
         settings,
-        limits=economics.monthly_limits().scaled(share),
+        limits=month_limits(economics.policy, economics.offers).scaled(share),
     )
     chosen = simplest_within_one_error({n: v.profit for n, v in verdicts.items()}, simplest_first)
 

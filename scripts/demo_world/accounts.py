@@ -32,9 +32,7 @@ class BillingDay:
     price_rise: FloatArray  # share of the old fee, 0 = none
 
 
-def billing_day(
-    state: State, presence: Presence, rng: np.random.Generator
-) -> tuple[Account, BillingDay]:
+def billing_day(state: State, presence: Presence, rng: np.random.Generator) -> tuple[Account, BillingDay]:
     """Apply the billing day; return the accounts after it and what it brought."""
     account = state.account
     offset = np.where(presence.opens, presence.starts, account.billing_day - 1)
@@ -102,9 +100,7 @@ def _opened(state: State, presence: Presence, offset: IntArray, rng: np.random.G
         fee_cents=np.where(opens, opening_fee, account.fee_cents),
         fee_changed_on=np.where(opens, state.starts_on + offset.astype("m8[D]"), account.fee_changed_on),
         billing_day=np.where(opens, offset + 1, account.billing_day),
-        commitment_ends_on=np.where(
-            opens, np.where(binds, next_year, NEVER), account.commitment_ends_on
-        ),
+        commitment_ends_on=np.where(opens, np.where(binds, next_year, NEVER), account.commitment_ends_on),
         left_on=np.where(presence.leaves, left_on, np.where(opens, NEVER, account.left_on)),
         discounted_invoices=np.where(opens, 0, account.discounted_invoices),
         is_paused=account.is_paused & ~opens,

@@ -48,14 +48,14 @@ def churn_log_odds(state: State) -> FloatArray:
 
 
 def offer_effect(state: State, offer: CodeArray) -> FloatArray:
-    """Return the change (n,) of the log-odds of leaving by contacting each customer with its offer (−1 = none)."""
+    """Return the change (n,) of the log-odds of leaving when contacted with the offers (−1 = none)."""
     design = np.column_stack([np.ones(state.customers), signals(state)])
     effects = np.vstack([economy.OFFER_EFFECTS, np.zeros(design.shape[1])])[offer]
     return np.asarray(state.traits.receptiveness * np.einsum("ij,ij->i", design, effects))
 
 
 def churn_probability(state: State, offer: CodeArray) -> FloatArray:
-    """Return the probability (n,) of leaving within 28 days when each customer gets its offer on the first day."""
+    """Return the probability (n,) of leaving within 28 days, each customer contacted on the first day."""
     return economy.sigmoid(churn_log_odds(state) + offer_effect(state, offer))
 
 
@@ -67,7 +67,7 @@ def acceptance_probability(state: State, offer: CodeArray) -> FloatArray:
 
 
 def admitted_offers(state: State) -> BoolArray:
-    """Return which offers each customer may get, shape (n, 5): consent to the channel, and a plan that fits."""
+    """Return which offers each customer may get, shape (n, 5): consent to the channel, a plan that fits."""
     consent = {
         "email": state.traits.consents_to_email,
         "phone": state.traits.consents_to_phone,

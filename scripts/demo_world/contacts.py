@@ -30,7 +30,8 @@ class Contacts:
 def no_contacts() -> Contacts:
     """Return a month without contacts."""
     nothing = np.empty(0, dtype=np.int64)
-    return Contacts(nothing, nothing.astype(np.int8), nothing, nothing.astype(bool), nothing.astype(float), ())
+    offer, is_randomized, propensity = (nothing.astype(kind) for kind in (np.int8, bool, float))
+    return Contacts(nothing, offer, nothing, is_randomized, propensity, ())
 
 
 def past_contacts(state: State, rng: np.random.Generator, *, is_last: bool, has_trial: bool) -> Contacts:
@@ -68,7 +69,7 @@ def past_contacts(state: State, rng: np.random.Generator, *, is_last: bool, has_
 
 
 def _trial_arms(admitted: BoolArray, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
-    """Return one of the k admitted offers or −1 per customer, each with the returned probability 1 / (k + 1)."""
+    """Return one of the k admitted offers or −1 per customer, and the probability 1 / (k + 1) of each."""
     arms = np.column_stack([admitted, np.ones(len(admitted), dtype=bool)])
     draws = np.where(arms, rng.random(arms.shape), -1.0)
     arm = np.argmax(draws, axis=1)

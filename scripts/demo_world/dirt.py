@@ -15,8 +15,8 @@ MISSING_QUANTITIES = 3
 def with_dirty_rows(raw: records.Events) -> records.Events:
     """Return the raw tables with these faults added, always the same rows.
 
-    One customer appears twice; five events belong to a customer nobody knows; three events have no quantity; one
-    ticket is resolved before it was opened.
+    One customer appears twice; five events belong to a customer nobody knows; three events have no quantity;
+    one ticket is resolved before it was opened.
     """
     return {
         **raw,

@@ -1,7 +1,7 @@
 """The rules of the demo world: plans, causes of leaving, and what each offer truly does.
 
-These are facts of an invented world, not settings of BayesPilot, which never reads them. The beliefs a business
-would hold about them stand in ``seeds/demo/`` and differ on purpose.
+These are facts of an invented world, not settings of BayesPilot, which never reads them. The beliefs a
+business would hold about them stand in ``seeds/demo/`` and differ on purpose.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DISCOUNT_INVOICES = 3
 
 SIGNALS = ("payment_failing", "support_pain", "price_shock", "slipping", "long_silent", "packing_up")
 
-# Log-odds of leaving within 28 days. Long silent customers have forgotten the subscription: left alone they stay.
+# Log-odds of leaving within 28 days. The long silent have forgotten the subscription: left alone they stay.
 CHURN_INTERCEPT = -4.1
 CHURN_WEIGHTS = np.array([1.25, 1.15, 1.2, 1.3, 0.2, 1.7])
 NEWCOMER_WEIGHT = 0.7  # fades with a time constant of four months
@@ -52,7 +52,7 @@ RENEWAL_MONTH_WEIGHT = 1.0
 # True change of these log-odds by a contact (accepted or not), per offer: intercept, then one per signal.
 OFFER_EFFECTS = np.array(
     [
-        [-0.02, -0.30, 0.15, 0.05, -0.40, 0.75, 0.00],  # nudge_email: revives the slipping, wakes the forgetful
+        [-0.02, -0.30, 0.15, 0.05, -0.40, 0.75, 0.00],  # nudge_email: revives some, wakes the forgetful
         [-0.05, -0.10, 0.00, -0.70, -0.15, 0.50, -0.25],  # discount: answers a price
         [-0.05, -0.45, -0.70, -0.10, -0.15, 0.60, -0.35],  # call: heals support pain
         [-0.02, -0.25, 0.05, -0.55, -0.10, 0.40, -0.10],  # plan_change: a smaller plan for a dear one
@@ -74,7 +74,7 @@ ACCEPTANCE = np.array(
 
 
 def sigmoid(log_odds: FloatArray) -> FloatArray:
-    """Probability of log-odds.
+    """Return the probability of log-odds.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def sigmoid(log_odds: FloatArray) -> FloatArray:
 
 
 def list_fee(plan: CodeArray, is_annual: BoolArray) -> IntArray:
-    """Monthly fee of a plan in cents, in steps of half a unit.
+    """Return the monthly fee of a plan in cents, in steps of half a unit.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def list_fee(plan: CodeArray, is_annual: BoolArray) -> IntArray:
     return half_units(fee)
 
 
-def half_units(cents: FloatArray) -> IntArray:
+def half_units(cents: npt.NDArray[np.number]) -> IntArray:
     """Round money in cents to the nearest half unit of currency.
 
     Examples
@@ -108,10 +108,10 @@ def half_units(cents: FloatArray) -> IntArray:
 
 
 def incentive_cents(offer: CodeArray, plan: CodeArray, fee_cents: IntArray) -> IntArray:
-    """What accepting an offer costs the business, in cents (0 for no_action).
+    """Return what accepting an offer costs the business, in cents (0 for no_action).
 
-    A discount is 20 % of three monthly fees, a call ends in a credit of 10, a plan change gives up two months'
-    difference to the next smaller plan, a pause one monthly fee.
+    A discount is 20 % of three monthly fees, a call ends in a credit of 10, a plan change gives up two
+    months' difference to the next smaller plan, a pause one monthly fee.
     """
     smaller = PLAN_FEE_CENTS[np.maximum(plan - 1, 0)]
     choices = [

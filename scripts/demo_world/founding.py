@@ -59,7 +59,7 @@ def base_started_on(state: State) -> DayArray:
 
 
 def welcome(state: State, count: int, rng: np.random.Generator) -> State:
-    """Return the state with ``count`` customers who sign up, and subscribe, on days 1–28 of the month to come."""
+    """Return the state with ``count`` more customers, who sign up on days 1–28 of the month to come."""
     offset = np.sort(rng.integers(0, 28, count))
     first_customer_id = int(state.traits.customer_id[-1]) + 1 if state.customers else FIRST_CUSTOMER_ID
     traits = _traits(state.starts_on + offset.astype("m8[D]"), first_customer_id, rng)

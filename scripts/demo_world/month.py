@@ -21,7 +21,7 @@ def step_month(state: State, contacts: Contacts, rng: np.random.Generator) -> tu
     Parameters
     ----------
     state : State
-        The world at the start of the month; not changed. Customers whose ``signed_up_on`` lies in the month join.
+        The world at the start of the month; not changed. Customers who signed up within the month join.
     contacts : Contacts
         What the business plans to do; who leaves before the planned day is not contacted.
     rng : numpy.random.Generator
@@ -31,8 +31,8 @@ def step_month(state: State, contacts: Contacts, rng: np.random.Generator) -> tu
     Returns
     -------
     tuple of State and mapping of str to pyarrow.Table
-        The world a month later, and the month's records, also of what becomes known later (a ticket resolved, an
-        invoice paid next month): :func:`demo_world.records.observed` hides that.
+        The world a month later, and the month's records, also of what becomes known later (a ticket resolved,
+        an invoice paid next month): :func:`demo_world.records.observed` hides that.
     """
     leave, bill, drift, pay, support, act, accept, answer, pack = rng.spawn(9)
     presence = month_presence(state, contacts, leave)
@@ -49,9 +49,10 @@ def step_month(state: State, contacts: Contacts, rng: np.random.Generator) -> tu
     mood = dataclasses.replace(mood, packing_up=moods.packing(ahead, pack) * account.is_subscribed)
     activity, was_active = month_activity(state, mood, presence, act)
     periods = np.flatnonzero(billing.opens_period)
+    joined = np.flatnonzero(state.traits.signed_up_on >= state.starts_on)
     started_on = state.starts_on + billing.offset.astype("m8[D]")
     events = {
-        "customers": traces.customer_records(state, np.flatnonzero(state.traits.signed_up_on >= state.starts_on)),
+        "customers": traces.customer_records(state, joined),
         "subscriptions": traces.opened_periods(state, account, periods, started_on),
         "subscription_endings": traces.ended_periods(state, state.account, presence, billing),
         "activity": activity,
@@ -84,14 +85,12 @@ def _granted(account: Account, presence: Presence, accepts: BoolArray, is_billed
     offer = presence.contact_offer
     used = np.where(account.is_annual, economy.DISCOUNT_INVOICES, 1) * is_billed
     left = np.maximum(account.discounted_invoices - used, 0)
-    smaller = np.maximum(account.plan - 1, 0)
+    takes_smaller, smaller = accepts & (offer == economy.PLAN_CHANGE), np.maximum(account.plan - 1, 0)
     return dataclasses.replace(
         account,
         discounted_invoices=np.where(accepts & (offer == economy.DISCOUNT), economy.DISCOUNT_INVOICES, left),
         is_paused=accepts & (offer == economy.PAUSE),
-        pending_plan=np.where(
-            accepts & (offer == economy.PLAN_CHANGE), smaller, account.pending_plan
-        ).astype(np.int8),
+        pending_plan=np.where(takes_smaller, smaller, account.pending_plan).astype(np.int8),
     )
 
 

@@ -54,13 +54,11 @@ def drifted(state: State, presence: Presence, billing: BillingDay, rng: np.rando
 def after_payments(mood: Mood, billing: BillingDay, is_late: BoolArray, is_unpaid: BoolArray) -> Mood:
     """Return the moods after the month's invoices: trouble with paying grows, or is settled."""
     trouble = np.where(is_unpaid, UNPAID_INVOICE, np.where(is_late, LATE_PAYMENT, 0.0))
-    fading = np.where(billing.is_served, 0.25, 0.6) * mood.payment_failing
+    fading = np.where(billing.is_served, 0.4, 0.6) * mood.payment_failing
     return dataclasses.replace(mood, payment_failing=np.maximum(trouble, fading))
 
 
-def after_contacts(
-    mood: Mood, state: State, presence: Presence, accepts: BoolArray
-) -> Mood:
+def after_contacts(mood: Mood, state: State, presence: Presence, accepts: BoolArray) -> Mood:
     """Return the moods after the month's contacts: part of the effect stays, acceptance heals its cause."""
     offer = presence.contact_offer
     carried = economy.EFFECT_CARRIED * causes.offer_effect(state, offer)
@@ -80,7 +78,7 @@ def after_contacts(
 
 
 def packing(state: State, rng: np.random.Generator) -> FloatArray:
-    """Return how far each customer has packed up: the likelier to leave, the likelier the data is exported."""
+    """Return how far each customer has packed up: the likelier to leave, the likelier an export."""
     probability = economy.sigmoid(causes.churn_log_odds(state)) + FALSE_EXPORT
     begins = rng.random(state.customers) < np.minimum(probability, 0.5)
     return np.where(begins, rng.uniform(0.8, 1.6, state.customers), state.mood.packing_up)

@@ -19,7 +19,7 @@ NOT_CONTACTED = 10**6
 
 @dataclass(frozen=True)
 class Presence:
-    """Days of the month, as offsets from its first, on which each customer is subscribed: starts ≤ day < ends."""
+    """Days of the month (offsets from its first) with a subscription: starts ≤ day < ends."""
 
     starts: IntArray
     ends: IntArray
@@ -42,8 +42,8 @@ class Presence:
 def month_presence(state: State, contacts: Contacts, rng: np.random.Generator) -> Presence:
     """Draw who leaves when, under the month's contacts, and who joins or resumes.
 
-    Whoever leaves before the day of the planned contact is not contacted: it never happens. A yearly subscription
-    whose commitment ends this month ends on that day or goes on; any other may end on any day.
+    Whoever leaves before the day of the planned contact is not contacted. A yearly subscription whose
+    commitment ends this month ends on that day or goes on; any other may end on any day.
     """
     count, days = state.customers, state.days
     offer = np.full(count, economy.NO_ACTION, dtype=np.int8)

@@ -134,29 +134,29 @@ def concatenated(months: list[Events]) -> Events:
 def observed(events: Events, ends_on: np.datetime64) -> Events:
     """Return the raw tables as known at the end of a day: what happens later is not there yet.
 
-    Rows come in the order of their ids (activity: customer, time, type). A ticket still open has no satisfaction.
+    Rows come in the order of their ids (activity: customer, time, type). An open ticket has no satisfaction.
     """
-    last_day = pa.scalar(ends_on.astype("M8[D]").astype(object), DAY)
-    last_time = pa.scalar((ends_on + 1).astype("M8[us]").astype(object), TIME)
+    next_day = pa.scalar((ends_on + 1).astype("M8[D]").astype(object), DAY)
+    next_midnight = pa.scalar((ends_on + 1).astype("M8[us]").astype(object), TIME)
 
     def known(tables: pa.Table, column: str, by: pa.Scalar, also: str = "") -> pa.Table:
-        is_known = pc.less_equal(tables[column], by)
+        is_known = pc.less(tables[column], by)
         for name in (column, also) if also else (column,):
             masked = pc.if_else(is_known, tables[name], pa.scalar(None, tables[name].type))
             tables = tables.set_column(tables.schema.get_field_index(name), tables.schema.field(name), masked)
         return tables
 
+    contacts = known(events["retention_contacts"], "accepted_on", next_day)
+    tickets = known(events["support_tickets"], "resolved_at", next_midnight, also="satisfaction")
     return {
         "customers": events["customers"].sort_by("customer_id"),
         "subscriptions": _with_endings(events).sort_by("subscription_id"),
         "activity": events["activity"].sort_by(
             [("customer_id", "ascending"), ("occurred_at", "ascending"), ("activity_type", "ascending")]
         ),
-        "payments": known(events["payments"], "paid_on", last_day).sort_by("payment_id"),
-        "support_tickets": known(
-            events["support_tickets"], "resolved_at", last_time, also="satisfaction"
-        ).sort_by("ticket_id"),
-        "retention_contacts": known(events["retention_contacts"], "accepted_on", last_day).sort_by("contact_id"),
+        "payments": known(events["payments"], "paid_on", next_day).sort_by("payment_id"),
+        "support_tickets": tickets.sort_by("ticket_id"),
+        "retention_contacts": contacts.sort_by("contact_id"),
     }
 
 

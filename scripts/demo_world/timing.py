@@ -25,7 +25,7 @@ def repeated(counts: IntArray) -> tuple[IntArray, IntArray]:
 
 
 def moments(state: State, presence: Presence, at: IntArray, rng: np.random.Generator) -> DayArray:
-    """Return a random full hour within the served days of the month for each event of a customer at ``at``."""
+    """Return a random full hour within the served days of the month for each event of a customer."""
     starts, ends = presence.starts[at], presence.ends[at]
     day = starts + np.floor(rng.random(len(at)) * (ends - starts)).astype(np.int64)
     return on_hours(state, day, rng)

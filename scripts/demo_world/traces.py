@@ -16,6 +16,7 @@ from demo_world.timing import moments, repeated
 PAYMENT_FAILS = np.array([0.035, 0.025, 0.05])  # by payment method; times the customer's own risk
 STILL_FAILS = 0.45  # while the last invoice failed
 UNPAID_SHARE = 0.4  # of failing invoices; the others are paid late
+LOST_SHARE = 0.15  # of unpaid invoices are never paid
 BAD_TICKET_SHARE = 0.3
 ANSWERS_SURVEY = 0.7
 
@@ -23,12 +24,13 @@ ANSWERS_SURVEY = 0.7
 def invoices(
     state: State, account: Account, presence: Presence, billing: BillingDay, rng: np.random.Generator
 ) -> tuple[pa.Table, BoolArray, BoolArray, BoolArray]:
-    """Return the month's invoices and who was billed, who pays late and who not at all."""
+    """Return the month's invoices and who was billed, who pays late and who leaves it unpaid for long."""
     traits, count = state.traits, state.customers
     due_month = np.where(account.is_annual, billing.renews | presence.opens, ~account.is_paused)
     is_billed = billing.is_served & due_month
     probability = PAYMENT_FAILS[traits.payment_method] * traits.payment_risk
-    probability = np.where(state.mood.payment_failing > 0.9, np.maximum(probability, STILL_FAILS), probability)
+    failed_before = state.mood.payment_failing > 0.9
+    probability = np.where(failed_before, np.maximum(probability, STILL_FAILS), probability)
     fails = is_billed & (rng.random(count) < probability)
     is_unpaid = fails & (rng.random(count) < UNPAID_SHARE)
     is_late = fails & ~is_unpaid
@@ -36,9 +38,8 @@ def invoices(
     reduced_months = np.where(account.is_annual, economy.DISCOUNT_INVOICES, 1)
     discount = np.where(account.discounted_invoices > 0, economy.DISCOUNT_SHARE * reduced_months, 0.0)
     amount = np.round(account.fee_cents * (months - discount)).astype(np.int64)
-    delay = np.where(is_late, rng.integers(7, 31, count), rng.integers(0, 4, count) * (traits.payment_method > 0))
     due_on = state.starts_on + billing.offset.astype("m8[D]")
-    paid_on = np.where(is_unpaid, NEVER, due_on + delay.astype("m8[D]"))
+    paid_on = _paid_on(state, due_on, is_late, is_unpaid, rng)
     at = np.flatnonzero(is_billed)
     issued = records.table(
         "payments",
@@ -52,7 +53,22 @@ def invoices(
     return issued, is_billed, is_late, is_unpaid
 
 
-def tickets(state: State, presence: Presence, rng: np.random.Generator) -> tuple[pa.Table, IntArray, FloatArray]:
+def _paid_on(
+    state: State, due_on: DayArray, is_late: BoolArray, is_unpaid: BoolArray, rng: np.random.Generator
+) -> DayArray:
+    """Return when each customer pays; an unpaid invoice stays open for a month or two, some for good."""
+    count = state.customers
+    usual = rng.integers(0, 4, count) * (state.traits.payment_method > 0)  # cards are charged at once
+    delay = np.where(
+        is_late, rng.integers(7, 31, count), np.where(is_unpaid, rng.integers(35, 66, count), usual)
+    )
+    is_lost = is_unpaid & (rng.random(count) < LOST_SHARE)
+    return np.where(is_lost, NEVER, due_on + delay.astype("m8[D]"))
+
+
+def tickets(
+    state: State, presence: Presence, rng: np.random.Generator
+) -> tuple[pa.Table, IntArray, FloatArray]:
     """Return the month's tickets, how many each customer opened, and the pain they leave."""
     days_served = np.maximum(presence.ends - presence.starts, 0)
     opened = np.minimum(rng.poisson(state.traits.support_need * days_served / state.days), 2)
@@ -88,7 +104,8 @@ def contact_records(
     at = contacts.position[took_place]
     offer = presence.contact_offer[at]
     contacted_on = state.starts_on + presence.contact_offset[at].astype("m8[D]")
-    days_to_answer = rng.integers(0, 5, state.customers)[at].astype("m8[D]")
+    answer_offset = presence.contact_offset + rng.integers(0, 5, state.customers)
+    accepted_on = state.starts_on + np.minimum(answer_offset, presence.ends - 1)[at].astype("m8[D]")
     incentive = economy.incentive_cents(offer, account.plan[at], account.fee_cents[at])
     cost = np.where(offer >= 0, economy.CONTACT_COST_CENTS[offer], 0) + np.where(accepts[at], incentive, 0)
     customer_id = state.traits.customer_id[at]
@@ -99,7 +116,7 @@ def contact_records(
         customer_id=customer_id,
         offer=records.text(np.where(offer < 0, len(economy.OFFERS), offer), (*economy.OFFERS, "no_action")),
         contacted_on=records.days(contacted_on),
-        accepted_on=records.days(np.where(accepts[at], contacted_on + days_to_answer, NEVER)),
+        accepted_on=records.days(np.where(accepts[at], accepted_on, NEVER)),
         cost=records.money(cost),
         is_randomized=contacts.is_randomized[took_place],
         propensity=pa.array(contacts.propensity[took_place], from_pandas=True),
@@ -107,7 +124,7 @@ def contact_records(
 
 
 def opened_periods(state: State, account: Account, at: IntArray, started_on: DayArray) -> pa.Table:
-    """Return the subscription periods that start on ``started_on`` (n,) for all customers, at some positions."""
+    """Return the subscription periods that start on ``started_on`` for the customers at some positions."""
     customer_id = state.traits.customer_id[at]
     return records.table(
         "subscriptions",
@@ -134,7 +151,8 @@ def ended_periods(state: State, before: Account, presence: Presence, billing: Bi
     ]
     offsets = np.concatenate([billing.offset[by_billing], presence.ends[by_leaving]])
     ended_on = state.starts_on + offsets.astype("m8[D]")
-    return pa.Table.from_arrays([pa.array(np.concatenate(ids)), records.days(ended_on)], schema=records.ENDINGS)
+    columns = [pa.array(np.concatenate(ids)), records.days(ended_on)]
+    return pa.Table.from_arrays(columns, schema=records.ENDINGS)
 
 
 def customer_records(state: State, at: IntArray) -> pa.Table:

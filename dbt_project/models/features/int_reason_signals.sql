@@ -5,6 +5,12 @@ with features as (
 
 ),
 
+parameters as (
+
+    select * from {{ ref('int_policy_parameters') }}
+
+),
+
 signals as (
 
     select
@@ -22,14 +28,27 @@ signals as (
             ) as double
         ) as signal_price_shock,
         cast(
-            least(greatest(2 * (1 - coalesce(engagement_last_30_over_90_days, 0)), 0), 2)
-            * case when engagement_events_last_90_days >= 3 then 1 else 0 end as double
+            least(greatest(
+                case
+                    when engagement_events_last_90_days >= 3 then 2 * (1 - coalesce(engagement_last_30_over_90_days, 0))
+                    else 0
+                end,
+                case
+                    when engagement_active_days_last_365_days >= 3 then coalesce(silence_over_usual_gap, 0) - 1
+                    else 0
+                end,
+                0
+            ), 2) as double
         ) as signal_slipping,
         cast(
-            least(greatest(coalesce(days_since_last_engagement, 365) - 30, 0) / 45.0, 2) as double
+            least(greatest(
+                (coalesce(days_since_last_engagement, 365) - parameters.horizon_days) / (1.5 * parameters.horizon_days),
+                0
+            ), 2) as double
         ) as signal_long_silent,
         cast(least(leaving_signal_events_last_30_days, 2) as double) as signal_packing_up
     from features
+    cross join parameters
 
 )
 

@@ -1,0 +1,49 @@
+# make help lists the tasks. `make run` and `make test` each work alone on a machine with Python 3.11+ and make.
+SOURCE ?= demo
+PYTHON ?= python3
+BIN := .venv/bin
+VARS := {source: $(SOURCE)}
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run build publish summary docs lint test clean
+
+help: ## list the tasks
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "BayesPilot needs Python 3.11 or newer; set PYTHON=…")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	touch .venv/installed
+
+setup: .venv/installed ## create .venv and install what is pinned in constraints.txt
+
+run: setup ## raw tables to retention_actions, published copy and summary (SOURCE=demo)
+	$(BIN)/dbt build --vars '$(VARS)'
+	$(BIN)/python scripts/publish.py --source $(SOURCE)
+	$(BIN)/python scripts/summary.py --source $(SOURCE)
+
+build: setup ## dbt build alone
+	$(BIN)/dbt build --vars '$(VARS)'
+
+publish: setup ## copy the public tables for BI and CRM readers, aside and then by rename
+	$(BIN)/python scripts/publish.py --source $(SOURCE)
+
+summary: setup ## print what the last run decided
+	$(BIN)/python scripts/summary.py --source $(SOURCE)
+
+docs: setup ## dbt docs, in target/
+	$(BIN)/dbt docs generate --vars '$(VARS)'
+
+lint: setup ## ruff, mypy, sqlfluff, dbt parse
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/dbt --no-use-colors parse --warn-error --no-partial-parse
+	$(BIN)/sqlfluff lint dbt_project
+
+test: lint ## lint and every test
+	$(BIN)/pytest -n 2
+
+clean: ## remove what runs leave behind (the warehouse and the deployed pipelines too)
+	rm -rf target logs warehouse/*.duckdb* warehouse/published models_ml/artifacts

@@ -1,0 +1,41 @@
+-- Nobody at risk is lost between the features and the decisions, and nobody is added.
+with actions as (
+
+    select
+        customer_id,
+        as_of_date
+    from {{ ref('retention_actions') }}
+
+),
+
+run as (
+
+    select * from {{ ref('int_run') }}
+
+),
+
+at_risk as (
+
+    select
+        features.customer_id,
+        features.as_of_date
+    from {{ ref('customer_features') }} as features
+    inner join run on features.as_of_date = run.as_of_date and not run.is_frozen
+
+),
+
+differences as (
+
+    select
+        at_risk.customer_id as at_risk_customer_id,
+        actions.customer_id as decided_customer_id
+    from at_risk
+    full outer join actions
+        on at_risk.customer_id = actions.customer_id
+        and at_risk.as_of_date = actions.as_of_date
+    where (at_risk.customer_id is null or actions.customer_id is null)
+        and (select count(*) from at_risk) > 0
+
+)
+
+select * from differences

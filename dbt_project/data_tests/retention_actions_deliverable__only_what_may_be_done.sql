@@ -1,0 +1,63 @@
+-- The CRM's view holds no held-out, executed, expired or non-consenting row.
+with deliverable as (
+
+    select * from {{ ref('retention_actions_deliverable') }}
+
+),
+
+history as (
+
+    select * from {{ ref('retention_actions_history') }}
+
+),
+
+contacts as (
+
+    select * from {{ ref('int_valid_retention_contacts') }}
+
+),
+
+customers as (
+
+    select * from {{ ref('int_valid_customers') }}
+
+),
+
+latest as (
+
+    select max(as_of_date) as as_of_date
+    from history
+
+),
+
+checked as (
+
+    select
+        deliverable.action_id,
+        history.arm in ('pick_holdout', 'universal_holdout', 'suppressed', 'not_chosen') as is_held_out,
+        contacts.action_id is not null as is_executed,
+        deliverable.valid_to <= latest.as_of_date as is_expired,
+        not coalesce(
+            case deliverable.channel
+                when 'email' then customers.consents_to_email
+                when 'phone' then customers.consents_to_phone
+                when 'push' then customers.consents_to_push
+            end, false
+        ) as is_without_consent
+    from deliverable
+    cross join latest
+    inner join history on deliverable.action_id = history.action_id
+    left join contacts on deliverable.action_id = contacts.action_id
+    left join customers on deliverable.customer_id = customers.customer_id
+
+),
+
+forbidden as (
+
+    select *
+    from checked
+    where is_held_out or is_executed or is_expired or is_without_consent
+
+)
+
+select * from forbidden

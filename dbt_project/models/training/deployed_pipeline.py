@@ -1,0 +1,19 @@
+"""Record of the deployed churn pipeline, one row; trains first where nothing fits."""
+
+import pyarrow as pa
+
+from models_ml.training.context import TrainingTables
+from models_ml.training.deployed_table import deployed_table
+
+
+def model(dbt, session) -> pa.Table:
+    dbt.config(materialized="table")
+    tables = TrainingTables(
+        int_run=dbt.ref("int_run").sql_query(),
+        int_policy_parameters=dbt.ref("int_policy_parameters").sql_query(),
+        int_feature_schema=dbt.ref("int_feature_schema").sql_query(),
+        training_examples=dbt.ref("training_examples").sql_query(),
+        int_offers=dbt.ref("int_offers").sql_query(),
+        offer_effects=dbt.ref("offer_effects").sql_query(),
+    )
+    return deployed_table(session.cursor(), tables)

@@ -1,0 +1,200 @@
+"""Whom to contact with which offer: the one function that decides, in training, in dbt and in what-if runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from models_ml.decisions.dual import minimise_dual
+from models_ml.decisions.knapsack import Floats, Knapsack, Relaxed
+from models_ml.decisions.limits import Limits
+from models_ml.decisions.rounding import exact_usage, fractional_usage, round_plan
+from models_ml.decisions.scaling import Scaled, scale
+from models_ml.errors import BayesPilotError
+
+__all__ = ["Limits", "Plan", "choose_actions"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One offer or nothing for each customer, with a certificate of how good the choice is.
+
+    Attributes
+    ----------
+    choice : ndarray of shape (n,)
+        Position of the offer, −1 for no action.
+    value : float
+        Σ expected value of the chosen, touch prices not subtracted.
+    steered_value : float
+        Σ (expected value − touch price) of the chosen: what the choice maximises.
+    spend : float
+        Σ expected cost of the chosen.
+    contacts : ndarray of shape (k,)
+        How many customers get each offer.
+    bound : float
+        Dual value of the steered objective: no plan within the limits has a higher ``steered_value``.
+    gap : float
+        (bound − steered_value) / bound, at least 0; 0 where the bound is 0.
+    budget_price : float
+        λ: steered value that one more unit of budget would return.
+    prices : Mapping[str, float]
+        Price of one more contact per limit ("offer <name>", "channel <name>"), and "budget".
+    """
+
+    choice: NDArray[np.int64]
+    value: float
+    steered_value: float
+    spend: float
+    contacts: NDArray[np.int64]
+    bound: float
+    gap: float
+    budget_price: float
+    prices: Mapping[str, float]
+
+
+def choose_actions(
+    expected_value: ArrayLike,
+    expected_cost: ArrayLike,
+    allowed: ArrayLike,
+    *,
+    limits: Limits,
+    touch_price: float,
+    tie_order: ArrayLike,
+) -> Plan:
+    """Choose at most one offer a customer so that the total value within all limits is as high as possible.
+
+    Maximises Σ (v − touch_price) x subject to Σ cost x ≤ budget, Σ x ≤ capacity per offer and per channel: a
+    multiple-choice knapsack, solved by the prices of its limits (Lagrangian dual) and then rounded. Only
+    offers with v − touch_price > 0 are chosen. The result does not depend on the order of the rows: equal
+    customers are served in ``tie_order``.
+
+    Parameters
+    ----------
+    expected_value, expected_cost : array-like of shape (n, k)
+        Money per contact; cost ≥ 0. Spend is exact where costs are whole numbers (cents).
+    allowed : array-like of bool of shape (n, k)
+        Whether the offer may be made.
+    limits : Limits
+        Budget and capacities for the k offers.
+    touch_price : float
+        Money ≥ 0 per contact that steers the choice and is not part of the reported value.
+    tie_order : array-like of int of shape (n,)
+        Distinct ranks, by customer_id.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    BayesPilotError
+        When shapes differ, a value is not finite, a cost is negative or two customers share a rank.
+
+    Examples
+    --------
+    Ten of budget: the call is worth most, but two e-mails at 4 each return more than it.
+
+    >>> limits = Limits(10.0, np.array([5, 5]), {"email": 5, "phone": 5}, ("email", "phone"))
+    >>> plan = choose_actions([[6, 9], [5, 8]], [[4, 9], [4, 9]], np.full((2, 2), True),
+    ...                       limits=limits, touch_price=0.0, tie_order=[0, 1])
+    >>> plan.choice.tolist(), plan.value, plan.spend
+    ([0, 0], 11.0, 8.0)
+    """
+    value, cost, may = _checked(expected_value, expected_cost, allowed, limits, touch_price)
+    order = _order(np.asarray(tie_order), len(value))
+    scaled = scale(value, cost, may, limits, touch_price, order)
+    choice = np.full(len(value), -1, dtype=np.int64)
+    chosen, relaxed = _solve(scaled.problem)
+    choice[scaled.rows] = chosen
+    rows = order[choice[order] >= 0]
+    return _plan(
+        value[rows, choice[rows]], cost[rows, choice[rows]], choice, limits, touch_price, scaled, relaxed
+    )
+
+
+def _checked(
+    expected_value: ArrayLike,
+    expected_cost: ArrayLike,
+    allowed: ArrayLike,
+    limits: Limits,
+    touch_price: float,
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    value = np.asarray(expected_value, dtype=np.float64)
+    cost = np.asarray(expected_cost, dtype=np.float64)
+    may = np.asarray(allowed, dtype=bool)
+    offers = len(limits.offer_capacity)
+    if value.ndim != 2 or value.shape != cost.shape or value.shape != may.shape or value.shape[1] != offers:
+        shapes = [value.shape, cost.shape, may.shape, f"{offers} offers in the limits"]
+        raise BayesPilotError("values, costs, permissions and limits differ in shape", values=shapes)
+    for name, wrong in (
+        ("expected value", ~np.isfinite(value)),
+        ("expected cost", ~((cost >= 0) & (cost < np.inf))),
+    ):
+        if wrong.any():
+            raise BayesPilotError(
+                f"{name} is not a finite number, or negative", values=np.argwhere(wrong)[:6]
+            )
+    if not 0 <= touch_price < math.inf:
+        raise BayesPilotError(f"touch_price {touch_price} must be at least 0", where="choose_actions")
+    return value, cost, may
+
+
+def _order(tie_order: NDArray[np.int64], customers: int) -> NDArray[np.int64]:
+    if tie_order.shape != (customers,):
+        raise BayesPilotError(f"tie_order has shape {tie_order.shape} for {customers} customers")
+    order = np.argsort(tie_order, kind="stable")
+    ranks = tie_order[order]
+    repeated = np.flatnonzero(ranks[1:] == ranks[:-1])
+    if len(repeated):
+        raise BayesPilotError("two customers share a rank in tie_order", values=ranks[repeated].tolist())
+    return order
+
+
+def _solve(problem: Knapsack) -> tuple[NDArray[np.int8], Relaxed]:
+    """Add limits only as they bind: none, then money alone, then all of them.
+
+    So an offer that is dominated changes nothing while no capacity binds, and unbinding limits cost no time.
+    """
+    simple = problem.without_dominated()
+    relaxed = simple.relax(np.zeros(len(problem.limits)))
+    if (exact_usage(simple, relaxed.choice) <= problem.limits).all():
+        return relaxed.choice, relaxed
+    money = replace(simple, active=problem.active & (np.arange(len(problem.limits)) == 0))
+    if money.active.any():
+        dual = minimise_dual(money)
+        if (fractional_usage(money, dual) <= problem.limits * (1 + 1e-9)).all():
+            return round_plan(money, dual), dual.relaxed
+    dual = minimise_dual(problem)
+    return round_plan(problem, dual), dual.relaxed
+
+
+def _plan(
+    value: Floats,
+    cost: Floats,
+    choice: NDArray[np.int64],
+    limits: Limits,
+    touch_price: float,
+    scaled: Scaled,
+    relaxed: Relaxed,
+) -> Plan:
+    """Sum up the chosen, whose ``value`` and ``cost`` come in tie order, without rounding error."""
+    steered = math.fsum((value - touch_price).tolist())
+    bound = max(relaxed.bound * scaled.value_unit, steered)
+    prices = relaxed.prices * scaled.value_unit
+    names = [f"offer {name}" for name in limits.offer_names] + [f"channel {name}" for name in limits.channels]
+    budget_price = float(prices[0]) / scaled.money_unit
+    return Plan(
+        choice=choice,
+        value=math.fsum(value.tolist()),
+        steered_value=steered,
+        spend=math.fsum(cost.tolist()),
+        contacts=np.bincount(choice[choice >= 0], minlength=len(limits.offer_capacity)),
+        bound=bound,
+        gap=(bound - steered) / bound if bound > 0 else 0.0,
+        budget_price=budget_price,
+        prices={"budget": budget_price, **dict(zip(names, prices[1:].tolist(), strict=True))},
+    )

@@ -1,0 +1,64 @@
+"""The knapsack of one decision: candidates only, in tie order, money in powers of two."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models_ml.decisions.knapsack import Floats, Knapsack
+from models_ml.decisions.limits import Limits
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A knapsack, the input row of each of its customers (n',), and the units of its values and costs."""
+
+    problem: Knapsack
+    rows: NDArray[np.int64]
+    value_unit: float
+    money_unit: float
+
+
+def scale(
+    value: Floats,
+    cost: Floats,
+    allowed: NDArray[np.bool_],
+    limits: Limits,
+    touch_price: float,
+    order: NDArray[np.int64],
+) -> Scaled:
+    """Build the knapsack from (n, k) values and costs, customers in ``order``.
+
+    Customers that no offer can help are left out, and offers that a limit of 0 closes. Money is divided by
+    powers of two, which changes no bit of a mantissa: scaling all money by one changes no decision.
+    """
+    channels = limits.channels
+    member = np.array([[channel == of for of in limits.offer_channel] for channel in channels])
+    slots = np.vstack([np.eye(len(limits.offer_capacity), dtype=bool), member])
+    capacity = np.concatenate([limits.offer_capacity, [limits.channel_capacity[name] for name in channels]])
+    useful = allowed & (value - touch_price > 0) & ~slots[capacity == 0].any(axis=0)
+    if limits.budget == 0:
+        useful &= cost == 0
+    rows = order[useful.any(axis=1)[order]]
+    unit, money = _power_of_two(value, useful), _power_of_two(cost, useful)
+    values = np.full((value.shape[1], len(rows)), -np.inf)
+    for offer in range(value.shape[1]):
+        keep = useful[rows, offer]
+        values[offer, keep] = (value[rows[keep], offer] - touch_price) / unit
+    if len(rows) and (cost == cost[:1]).all():
+        costs = np.broadcast_to(cost[:1].T / money, values.shape)
+    else:
+        costs = np.ascontiguousarray(cost[rows].T) / money
+    amounts = np.concatenate([[limits.budget / money], capacity])
+    candidates = np.isfinite(values)
+    highest = np.max(costs, axis=0, where=candidates, initial=0.0)
+    demand = np.concatenate([[math.fsum(highest.tolist())], slots @ candidates.sum(axis=1)])
+    return Scaled(Knapsack(values, costs, slots, amounts, demand > amounts), rows, unit, money)
+
+
+def _power_of_two(amounts: Floats, useful: NDArray[np.bool_]) -> float:
+    highest = float(np.max(amounts, where=useful, initial=0.0))
+    return math.ldexp(1.0, math.frexp(highest)[1]) if highest > 0 else 1.0

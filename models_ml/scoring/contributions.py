@@ -1,0 +1,106 @@
+"""What pushes one customer's raw score up or down, feature by feature; the parts add up to the score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+
+from models_ml.training.pipeline import ChurnPipeline
+
+
+class Explainer(Protocol):
+    """Splits raw scores into a base and one contribution per feature."""
+
+    base: float
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """Return contributions, shape (n, features); base + row sum = raw score."""
+
+
+@dataclass(frozen=True)
+class LinearExplainer:
+    """Exact: coefficient × (value − fit mean), the columns of one feature summed.
+
+    ``owner`` holds, per column of the prepared matrix, the position of the feature it was made from.
+    """
+
+    preparation: Pipeline
+    coefficients: np.ndarray
+    owner: np.ndarray
+    features: int
+    base: float
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """Return contributions in log-odds, shape (n, features)."""
+        parts = self.preparation.transform(matrix) * self.coefficients  # fit means are zero after scaling
+        summed = np.zeros((len(matrix), self.features))
+        for column, feature in enumerate(self.owner):
+            summed[:, feature] += parts[:, column]
+        return summed
+
+
+@dataclass(frozen=True)
+class TreeExplainer:
+    """TreeSHAP over the paths of the trees (Lundberg et al. 2020), from the shap library.
+
+    ``approximate`` (Saabas) is for forests, whose many deep trees make the exact values too slow.
+    """
+
+    preparation: Pipeline | None
+    trees: Any
+    approximate: bool
+    base: float
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """Return contributions in the unit of the raw score, shape (n, features)."""
+        prepared = matrix if self.preparation is None else self.preparation.transform(matrix)
+        values = np.asarray(
+            self.trees.shap_values(prepared, approximate=self.approximate, check_additivity=False)
+        )
+        return values[..., 1] if values.ndim == 3 else values
+
+
+def make_explainer(pipeline: ChurnPipeline) -> Explainer:
+    """Return the explainer that suits the pipeline's estimator."""
+    *steps, (_, last) = pipeline.estimator.steps
+    preparation = Pipeline(steps) if steps else None
+    if isinstance(last, LogisticRegression):
+        return _linear(pipeline, preparation, last)
+    from shap import TreeExplainer as ShapTrees  # slow to import, and only trees need it
+
+    trees = ShapTrees(last, feature_perturbation="tree_path_dependent")
+    is_forest = not hasattr(last, "decision_function")
+    base = float(np.atleast_1d(trees.expected_value)[-1])
+    return TreeExplainer(preparation, trees, is_forest, base)
+
+
+def _linear(
+    pipeline: ChurnPipeline, preparation: Pipeline | None, last: LogisticRegression
+) -> LinearExplainer:
+    if preparation is None:
+        raise TypeError("a linear candidate needs its preparation steps")
+    return LinearExplainer(
+        preparation,
+        last.coef_[0],
+        _owners(preparation.named_steps["columns"]),
+        len(pipeline.encoder.schema.features),
+        float(last.intercept_[0]),
+    )
+
+
+def _owners(columns: ColumnTransformer) -> np.ndarray:
+    """Return the feature behind each prepared column: values, then missing indicators, then categories."""
+    owners: list[int] = []
+    for name, transformer, positions in columns.transformers_:
+        if name == "numeric" and positions:
+            indicators = transformer.named_steps["simpleimputer"].indicator_.features_
+            owners += [*positions, *(positions[i] for i in indicators)]
+        elif name == "categorical" and positions:
+            for position, known in zip(positions, transformer.categories_, strict=True):
+                owners += [position] * len(known)
+    return np.array(owners, dtype=int)

@@ -1,0 +1,80 @@
+"""The table ``int_churn_predictions``: the deployed pipeline over one date's features, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from models_ml.deployment import load_deployed
+from models_ml.paths import artifacts_folder
+from models_ml.training.context import PurposeTables, read_purpose, read_run, run_is_empty
+from models_ml.training.pipeline import ChurnPipeline
+from models_ml.training.schema import FeatureSchema
+
+BATCH_ROWS = 65_536  # larger batches gain nothing, smaller ones pay per call
+DIGITS = 9  # beyond them, probabilities may differ with the batch boundary
+
+PROBABILITIES_SCHEMA = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        ("as_of_date", pa.date32()),
+        ("churn_probability", pa.float64()),
+        ("raw_score", pa.float64()),
+        ("pipeline_version", pa.string()),
+    ]
+)
+
+
+def score_batch(batch: pa.RecordBatch, pipeline: ChurnPipeline, pipeline_version: str) -> pa.RecordBatch:
+    """Return churn probability (0 to 1) and raw score of each row, in the order given."""
+    churn_probability, raw = pipeline.score(batch)
+    return pa.record_batch(
+        [
+            batch.column("customer_id").cast(pa.string()),
+            batch.column("as_of_date").cast(pa.date32()),
+            pa.array(np.round(churn_probability, DIGITS)),
+            pa.array(np.round(raw, DIGITS)),
+            pa.array([pipeline_version]).take(pa.array(np.zeros(batch.num_rows, dtype=np.int8))),
+        ],
+        schema=PROBABILITIES_SCHEMA,
+    )
+
+
+def score_batches(
+    batches: Iterable[pa.RecordBatch], pipeline: ChurnPipeline, pipeline_version: str
+) -> Iterator[pa.RecordBatch]:
+    """Score batch by batch; memory does not grow with the number of customers."""
+    return (score_batch(batch, pipeline, pipeline_version) for batch in batches if batch.num_rows)
+
+
+def probabilities_reader(cursor: Any, tables: PurposeTables, customer_features: str) -> pa.RecordBatchReader:  # noqa: ANN401 - a DuckDB cursor
+    """Score every customer at the run's date, in order of customer_id; empty where the run is empty.
+
+    Raises
+    ------
+    BayesPilotError
+        If what is deployed is damaged or does not fit; scoring never trains.
+    """
+    if run_is_empty(cursor, tables.int_run):
+        return pa.RecordBatchReader.from_batches(PROBABILITIES_SCHEMA, [])
+    purpose = read_purpose(cursor, tables)
+    pipeline, record = load_deployed(artifacts_folder(purpose.source), purpose)
+    as_of_date = read_run(cursor, tables.int_run)["as_of_date"]
+    batches = cursor.sql(features_query(customer_features, purpose.schema, as_of_date)).to_arrow_reader(
+        BATCH_ROWS
+    )
+    return pa.RecordBatchReader.from_batches(
+        PROBABILITIES_SCHEMA, score_batches(batches, pipeline, record.pipeline_version)
+    )
+
+
+def features_query(customer_features: str, schema: FeatureSchema, as_of_date: object) -> str:
+    """Return the select of one date's keys and features, in order of customer_id."""
+    columns = ", ".join(f'"{name}"' for name in ("customer_id", "as_of_date", *schema.names))
+    return (
+        f"select {columns} from ({customer_features})"
+        f" where as_of_date = date '{as_of_date}' order by customer_id"
+    )
