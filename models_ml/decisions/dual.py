@@ -31,8 +31,8 @@ FIRST_REACH = 0.01  # of a price, the first size of the trust region
 class DualSolution:
     """Best prices found and a fractional plan around them.
 
-    ``relaxed`` holds the bound and everyone's choice at the best prices. ``rows`` are the contested customers,
-    whose ``shares`` replace that choice; for all others the ``columns`` are mixed in with
+    ``relaxed`` holds the bound and everyone's choice at the best prices. ``rows`` are the contested
+    customers, whose ``shares`` replace that choice; for all others the ``columns`` are mixed in with
     ``shares.weights``, the last weight being that of choosing nothing.
     """
 
@@ -73,7 +73,9 @@ def _cutting_planes(problem: Knapsack, start: Floats, precision: float) -> DualS
         else:
             reach = reach * (2.0 if held_back > tolerance >= best.bound - shares.value else 0.5)
         columns = (*columns[-KEPT_COLUMNS:], seen)
-    return DualSolution(best, rows, shares, columns[: len(shares.weights) - 1])
+    else:
+        shares = _master(problem, best, rows, columns, reach)
+    return DualSolution(best, rows, shares, columns)
 
 
 def _price_scale(problem: Knapsack, bound: float) -> Floats:

@@ -159,7 +159,7 @@ def incremental_expected_value(
     """Money that contacting brings compared with leaving the customer alone: v = p0·(1 − ρ)·V − c − q·g.
 
     Arguments broadcast against each other. The first term is the margin kept (negative where the offer
-    harms), then come the contact cost and the expected incentive, which those who would have stayed also take.
+    harms); the expected incentive is also paid to those who would have stayed anyway.
 
     Examples
     --------

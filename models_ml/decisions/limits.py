@@ -67,7 +67,7 @@ class Limits:
 
     def after(self, spend: float, contacts: NDArray[np.int64]) -> Limits:
         """Return what is left after ``spend`` money and ``contacts`` (k,) per offer; never below 0."""
-        used = {channel: 0.0 for channel in self.channel_capacity}
+        used = dict.fromkeys(self.channel_capacity, 0.0)
         for position, channel in enumerate(self.offer_channel):
             used[channel] += float(contacts[position])
         channels = {name: max(amount - used[name], 0.0) for name, amount in self.channel_capacity.items()}

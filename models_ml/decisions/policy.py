@@ -1,4 +1,4 @@
-"""Whom to contact with which offer: the one function that decides, in training, in dbt and in what-if runs."""
+"""Whom to contact with which offer: the one function that decides, in training, dbt and what-if runs."""
 
 from __future__ import annotations
 
