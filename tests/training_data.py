@@ -60,7 +60,9 @@ def example_rows(customers: int, day: date, seed: int = 0) -> dict[str, object]:
         "has_churned": random.random(customers) < rows["truth"],
         "was_contacted": random.random(customers) < 0.1,
         "example_weight": np.where(random.random(customers) < 0.2, 1.25, 1.0),
-        "offers_allowed": pa.array(random.choice([0, 1, 2, 3], customers, p=[0.1, 0.1, 0.1, 0.7]), pa.int64()),
+        "offers_allowed": pa.array(
+            random.choice([0, 1, 2, 3], customers, p=[0.1, 0.1, 0.1, 0.7]), pa.int64()
+        ),
         "signal_long_silent": silent / 60,
         "signal_slipping": random.uniform(0, 2, customers),
     }

@@ -16,7 +16,9 @@ from models_ml.training.pipeline import ChurnPipeline
 class Explainer(Protocol):
     """Splits raw scores into a base and one contribution per feature."""
 
-    base: float
+    @property
+    def base(self) -> float:
+        """Raw score before any feature speaks."""
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
         """Return contributions, shape (n, features); base + row sum = raw score."""

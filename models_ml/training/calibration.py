@@ -19,7 +19,9 @@ SIGMOID_INVERSE_REGULARISATION = 1e4
 class Calibrator(Protocol):
     """A monotone curve from log-odds to churn probability."""
 
-    method: str
+    @property
+    def method(self) -> str:
+        """Name of the curve."""
 
     def apply(self, log_odds: np.ndarray) -> np.ndarray:
         """Return churn probabilities in (0, 1), shape as given."""

@@ -160,7 +160,7 @@ def _digest(examples: Examples, encoder: FeatureEncoder) -> bytes:
     parts = (encoder.encode(examples.features), examples.has_churned, examples.example_weight)
     digest = hashlib.sha256("\n".join(examples.table["customer_id"].to_pylist()).encode())
     for part in parts:
-        digest.update(np.ascontiguousarray(part))
+        digest.update(np.ascontiguousarray(part).data)
     return digest.digest()
 
 
