@@ -1,0 +1,26 @@
+with activity as (
+
+    select * from {{ source('demo', 'activity') }}
+
+),
+
+renamed as (
+
+    select
+        ---------- ids
+        cast(customer_id as varchar) as customer_id,
+
+        ---------- timestamps
+        cast(occurred_at as timestamp) as occurred_at,
+
+        ---------- text
+        cast(lower(activity_type) as varchar) as activity_type,
+
+        ---------- numbers
+        cast(quantity as bigint) as quantity,
+        cast(amount as decimal(18, 2)) as amount
+    from activity
+
+)
+
+select * from renamed

@@ -1,0 +1,29 @@
+with customers as (
+
+    select * from {{ source('demo', 'customers') }}
+
+),
+
+renamed as (
+
+    select
+        ---------- ids
+        cast(customer_id as varchar) as customer_id,
+
+        ---------- dates
+        cast(signed_up_on as date) as signed_up_on,
+
+        ---------- text
+        cast(lower(region) as varchar) as region,
+        cast(lower(acquisition_channel) as varchar) as acquisition_channel,
+        cast(lower(segment) as varchar) as segment,
+
+        ---------- booleans
+        cast(consents_to_email as boolean) as consents_to_email,
+        cast(consents_to_phone as boolean) as consents_to_phone,
+        cast(consents_to_push as boolean) as consents_to_push
+    from customers
+
+)
+
+select * from renamed

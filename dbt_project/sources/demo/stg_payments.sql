@@ -1,0 +1,27 @@
+with payments as (
+
+    select * from {{ source('demo', 'payments') }}
+
+),
+
+renamed as (
+
+    select
+        ---------- ids
+        cast(payment_id as varchar) as payment_id,
+        cast(customer_id as varchar) as customer_id,
+
+        ---------- dates
+        cast(due_on as date) as due_on,
+        cast(paid_on as date) as paid_on,
+
+        ---------- money
+        cast(amount as decimal(18, 2)) as amount,
+
+        ---------- text
+        cast(lower(payment_method) as varchar) as payment_method
+    from payments
+
+)
+
+select * from renamed

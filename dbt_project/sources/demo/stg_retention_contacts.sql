@@ -1,0 +1,34 @@
+with retention_contacts as (
+
+    select * from {{ source('demo', 'retention_contacts') }}
+
+),
+
+renamed as (
+
+    select
+        ---------- ids
+        cast(contact_id as varchar) as contact_id,
+        cast(action_id as varchar) as action_id,
+        cast(customer_id as varchar) as customer_id,
+
+        ---------- text
+        cast(lower(offer) as varchar) as offer,
+
+        ---------- dates
+        cast(contacted_on as date) as contacted_on,
+        cast(accepted_on as date) as accepted_on,
+
+        ---------- money
+        cast(cost as decimal(18, 2)) as cost,
+
+        ---------- booleans
+        cast(is_randomized as boolean) as is_randomized,
+
+        ---------- numbers
+        cast(propensity as double) as propensity
+    from retention_contacts
+
+)
+
+select * from renamed

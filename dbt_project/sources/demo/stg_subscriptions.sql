@@ -1,0 +1,29 @@
+with subscriptions as (
+
+    select * from {{ source('demo', 'subscriptions') }}
+
+),
+
+renamed as (
+
+    select
+        ---------- ids
+        cast(subscription_id as varchar) as subscription_id,
+        cast(customer_id as varchar) as customer_id,
+
+        ---------- text
+        cast(lower(plan) as varchar) as plan,
+        cast(lower(billing_period) as varchar) as billing_period,
+
+        ---------- money
+        cast(monthly_fee as decimal(18, 2)) as monthly_fee,
+
+        ---------- dates
+        cast(started_on as date) as started_on,
+        cast(ended_on as date) as ended_on,
+        cast(commitment_ends_on as date) as commitment_ends_on
+    from subscriptions
+
+)
+
+select * from renamed
