@@ -53,6 +53,11 @@ class Knapsack:
         """Number of offers k."""
         return self.value.shape[0]
 
+    @property
+    def has_constant_costs(self) -> bool:
+        """Whether an offer costs the same for everyone, held as a broadcast view."""
+        return self.customers > 0 and self.cost.strides[1] == 0
+
     def reduced(self, prices: Floats, offer: int, rows: slice | NDArray[np.int64]) -> Floats:
         """Value of one offer after paying for the money and slots that it uses, for some rows."""
         slot_price = float(prices[1:][self.slots[:, offer]].sum())
@@ -100,8 +105,10 @@ class Knapsack:
 
     def take(self, rows: NDArray[np.int64]) -> Knapsack:
         """Return the same problem for some customers, limits as they are."""
-        constant = self.cost.strides[1] == 0
-        cost = np.broadcast_to(self.cost[:, :1], (self.offers, len(rows))) if constant else self.cost[:, rows]
+        if self.has_constant_costs:
+            cost = np.broadcast_to(self.cost[:, :1], (self.offers, len(rows)))
+        else:
+            cost = self.cost[:, rows]
         return replace(self, value=self.value[:, rows], cost=cost)
 
     def sample(self, one_in: int) -> Knapsack:

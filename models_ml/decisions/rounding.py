@@ -87,7 +87,7 @@ def exact_usage(problem: Knapsack, choice: Choice) -> Floats:
     """Usage (m,) of a choice, money summed without rounding error."""
     rows = np.flatnonzero(choice >= 0)
     contacts = np.bincount(choice[rows], minlength=problem.offers)
-    if problem.cost.strides[1] == 0:
+    if problem.has_constant_costs:
         spend = math.fsum((problem.cost[:, 0] * contacts).tolist())
     else:
         spend = math.fsum(problem.cost[choice[rows], rows].tolist())
