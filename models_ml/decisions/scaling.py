@@ -53,10 +53,26 @@ def scale(
     else:
         costs = np.ascontiguousarray(cost[rows].T) / money
     amounts = np.concatenate([[limits.budget / money], capacity])
-    candidates = np.isfinite(values)
-    highest = np.max(costs, axis=0, where=candidates, initial=0.0)
-    demand = np.concatenate([[math.fsum(highest.tolist())], slots @ candidates.sum(axis=1)])
-    return Scaled(Knapsack(values, costs, slots, amounts, demand > amounts), rows, unit, money)
+    highest = np.max(costs, axis=0, where=np.isfinite(values), initial=0.0)
+    active = np.concatenate(
+        [[math.fsum(highest.tolist()) > amounts[0]], _binding_slots(values, slots, capacity)]
+    )
+    return Scaled(Knapsack(values, costs, slots, amounts, active), rows, unit, money)
+
+
+def _binding_slots(
+    values: Floats, slots: NDArray[np.bool_], capacity: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Tell the slot limits that can bind: below what their offers can use, and implied by no other limit."""
+    offers = values.shape[0]
+    usable = np.minimum(np.isfinite(values).sum(axis=1), capacity[:offers])
+    can_use = np.concatenate([np.isfinite(values).sum(axis=1), slots[offers:] @ usable])
+    binding = can_use > capacity
+    for limit in np.flatnonzero(binding):
+        covers = (slots | ~slots[limit]).all(axis=1) & (capacity <= capacity[limit]) & binding
+        covers[limit] = False
+        binding[limit] = not covers.any()
+    return binding
 
 
 def _power_of_two(amounts: Floats, useful: NDArray[np.bool_]) -> float:
