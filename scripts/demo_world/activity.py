@@ -9,7 +9,7 @@ from demo_world import economy, records
 from demo_world.economy import BoolArray, CodeArray, DayArray, IntArray
 from demo_world.presence import Presence
 from demo_world.state import Mood, State
-from demo_world.timing import moments, on_hours, repeated
+from demo_world.timing import moments, on_hours, repeated, small_counts
 
 WEEKEND_FACTOR = 0.6
 PAUSED_FACTOR = 0.3
@@ -22,12 +22,13 @@ def month_activity(
 ) -> tuple[pa.Table, BoolArray]:
     """Return the month's events, and who was active at all."""
     at_day, day = _active_days(state, mood, presence, rng)
+    served = presence.is_present & (mood.engagement > -3.0)
+    view_luck, add_on_luck = rng.random((2, state.customers))
+    views = small_counts((0.04 + 1.5 * mood.price_shock) * served, view_luck)
+    exports = (mood.packing_up >= 0.8) * presence.is_present * rng.integers(1, 3, state.customers)
+    add_ons = small_counts(ADD_ONS_A_MONTH * served, add_on_luck)
     uses = rng.random(len(at_day)) < FEATURE_USE_SHARE
     visits_on = on_hours(state, day, rng)
-    served = presence.is_present & (mood.engagement > -3.0)
-    views = rng.poisson((0.04 + 1.5 * mood.price_shock) * served)
-    exports = (mood.packing_up >= 0.8) * presence.is_present * rng.integers(1, 3, state.customers)
-    add_ons = rng.poisson(ADD_ONS_A_MONTH * served)
     at_view, at_export, at_add_on = (repeated(counts)[0] for counts in (views, exports, add_ons))
     parts = [
         _events(state, economy.LOGIN_SESSION, at_day, visits_on, 1 + rng.poisson(0.6, len(at_day))),

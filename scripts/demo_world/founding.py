@@ -9,6 +9,7 @@ import numpy as np
 from demo_world import economy
 from demo_world.accounts import ANNUAL_SHARE, COMMITTED_MONTHLY_SHARE
 from demo_world.economy import DayArray
+from demo_world.moods import SILENT_ENGAGEMENT
 from demo_world.state import NEVER, Account, Mood, State, Traits, fresh_mood, joined
 
 FIRST_CUSTOMER_ID = 100_000_001
@@ -26,7 +27,7 @@ def found_base(month: np.datetime64, count: int, first_customer_id: int, rng: np
     traits = _traits(signed_up_on, first_customer_id, rng)
     # Who is still there after years is calmer than who has just come.
     traits = dataclasses.replace(traits, restlessness=traits.restlessness - 0.012 * np.minimum(tenure, 24))
-    account, mood = _blank_account(traits, rng), _newcomer_mood(count, rng)
+    account, mood = _blank_account(traits, rng), _base_mood(count, rng)
     is_annual = rng.random(count) < ANNUAL_SHARE
     binds = is_annual | ((tenure < 12) & (rng.random(count) < COMMITTED_MONTHLY_SHARE))
     months_to_anniversary = 12 - tenure % 12
@@ -34,7 +35,7 @@ def found_base(month: np.datetime64, count: int, first_customer_id: int, rng: np
     ends_month = month + months_to_anniversary.astype("m8[M]")
     ends_on = ends_month.astype("M8[D]") + (billing_day - 1).astype("m8[D]")
     list_share = rng.uniform(0.8, 1.0, count)
-    fee_age = np.minimum(tenure, rng.integers(0, 16, count))
+    fee_age = np.minimum(tenure, rng.integers(1, 16, count))
     account = dataclasses.replace(
         account,
         is_subscribed=np.ones(count, dtype=bool),
@@ -123,3 +124,23 @@ def _blank_account(traits: Traits, rng: np.random.Generator) -> Account:
 
 def _newcomer_mood(count: int, rng: np.random.Generator) -> Mood:
     return fresh_mood(rng.normal(0.0, 0.2, count))
+
+
+def _base_mood(count: int, rng: np.random.Generator) -> Mood:
+    """Return moods as years of months leave them: most are well, some decline, some have long been silent."""
+    mood = _newcomer_mood(count, rng)
+    is_silent, is_declining, is_shocked, is_packing, is_failing, is_pained = rng.random(
+        (6, count)
+    ) < np.array([[0.05], [0.08], [0.2], [0.04], [0.05], [0.08]])
+    engagement = mood.engagement - is_declining * rng.uniform(0.3, 2.0, count)
+    return dataclasses.replace(
+        mood,
+        engagement=np.where(is_silent, SILENT_ENGAGEMENT, engagement),
+        accustomed_engagement=np.where(is_silent, SILENT_ENGAGEMENT + 0.5, mood.accustomed_engagement),
+        is_declining=is_declining & ~is_silent,
+        silent_months=np.where(is_silent, rng.integers(1, 8, count), 0),
+        price_shock=is_shocked * rng.uniform(0.2, 1.5, count),
+        packing_up=is_packing * rng.uniform(0.8, 1.6, count),
+        payment_failing=is_failing * rng.uniform(0.5, 1.9, count),
+        support_pain=is_pained * rng.uniform(0.3, 1.5, count),
+    )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from demo_world.economy import DayArray, IntArray
+from demo_world.economy import DayArray, FloatArray, IntArray
 from demo_world.presence import Presence
 from demo_world.state import State
 
@@ -22,6 +23,25 @@ def repeated(counts: IntArray) -> tuple[IntArray, IntArray]:
     position = np.repeat(np.arange(len(counts)), counts)
     first = np.cumsum(counts) - counts
     return position, np.arange(len(position)) - first[position]
+
+
+def small_counts(mean: npt.NDArray[np.floating], uniform: FloatArray) -> IntArray:
+    """Return Poisson counts (n,), cut off at 8, by inverting one uniform number each.
+
+    One number a customer, whatever its mean: a contact of one customer does not shift the luck of the others.
+
+    Examples
+    --------
+    >>> small_counts(np.array([1.0, 1.0, 0.0]), np.array([0.3, 0.5, 0.9])).tolist()
+    [0, 1, 0]
+    """
+    probability = np.exp(-mean)
+    cumulated, counts = probability, np.zeros(len(mean), dtype=np.int64)
+    for count in range(1, 9):
+        counts += uniform >= cumulated
+        probability = probability * mean / count
+        cumulated = cumulated + probability
+    return counts
 
 
 def moments(state: State, presence: Presence, at: IntArray, rng: np.random.Generator) -> DayArray:

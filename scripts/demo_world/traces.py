@@ -11,7 +11,7 @@ from demo_world.contacts import Contacts
 from demo_world.economy import BoolArray, DayArray, FloatArray, IntArray
 from demo_world.presence import Presence
 from demo_world.state import NEVER, Account, State
-from demo_world.timing import moments, repeated
+from demo_world.timing import moments, repeated, small_counts
 
 PAYMENT_FAILS = np.array([0.035, 0.025, 0.05])  # by payment method; times the customer's own risk
 STILL_FAILS = 0.45  # while the last invoice failed
@@ -71,16 +71,18 @@ def tickets(
 ) -> tuple[pa.Table, IntArray, FloatArray]:
     """Return the month's tickets, how many each customer opened, and the pain they leave."""
     days_served = np.maximum(presence.ends - presence.starts, 0)
-    opened = np.minimum(rng.poisson(state.traits.support_need * days_served / state.days), 2)
+    mean = state.traits.support_need * days_served / state.days
+    opened = np.minimum(small_counts(mean, rng.random(state.customers)), 2)
     at, number = repeated(opened)
+    badness, hurt = rng.random((2, state.customers, 2))[:, at, number]
+    is_bad = badness < BAD_TICKET_SHARE
+    pain = np.zeros(state.customers)
+    np.add.at(pain, at, np.where(is_bad, 0.6 + 0.9 * hurt, 0.0))
     count = len(at)
-    is_bad = rng.random(count) < BAD_TICKET_SHARE
     opened_at = moments(state, presence, at, rng)
     hours = np.where(is_bad, rng.lognormal(4.6, 0.7, count), rng.lognormal(2.2, 0.8, count))
     score = np.where(is_bad, rng.choice([1, 2, 3], count, p=[0.5, 0.4, 0.1]), rng.choice([3, 4, 5], count))
     is_silent = rng.random(count) >= ANSWERS_SURVEY
-    pain = np.zeros(state.customers)
-    np.add.at(pain, at, np.where(is_bad, rng.uniform(0.6, 1.5, count), 0.0))
     topic = rng.choice(len(economy.TICKET_TOPICS), count, p=[0.3, 0.3, 0.25, 0.15]).astype(np.int8)
     customer_id = state.traits.customer_id[at]
     issued = records.table(
