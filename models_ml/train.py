@@ -21,7 +21,10 @@ from models_ml.training.stage import Notify
 
 BUILD_FIRST = "dbt build --vars '{{source: {source}}}' -s +training_examples +offer_effects"
 
+app = typer.Typer(add_completion=False)
 
+
+@app.command()
 def main(
     source: Annotated[str, typer.Option(help="Which source's warehouse to train on.")] = "demo",
     baseline: Annotated[
@@ -53,6 +56,7 @@ def run_training(source: str, *, baseline: bool, status: Notify) -> DeploymentRe
     run = train_baseline if baseline else train_and_deploy
     try:
         with duckdb.connect(str(path), read_only=True) as connection:
+            connection.execute("set python_enable_replacements = false")  # a missing table is missing
             return run(
                 connection, warehouse_tables(), artifacts_folder(source), load_settings(), notify=status
             )
@@ -71,4 +75,4 @@ def run_training(source: str, *, baseline: bool, status: Notify) -> DeploymentRe
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

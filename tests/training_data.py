@@ -27,6 +27,7 @@ FEATURES = (
     ("never_filled", "numeric", "DOUBLE", 0),
     ("plan", "categorical", "VARCHAR", 0),
     ("region", "categorical", "VARCHAR", 0),
+    ("never_named", "categorical", "VARCHAR", 0),
 )
 
 
@@ -48,6 +49,7 @@ def feature_rows(customers: int, day: date, seed: int = 0) -> dict[str, object]:
         "never_filled": pa.nulls(customers, pa.float64()),
         "plan": pa.array(plan, mask=random.random(customers) < 0.05),
         "region": random.choice(["north", "south", "east", "west"], customers),
+        "never_named": pa.nulls(customers, pa.string()),
         "truth": 1 / (1 + np.exp(-log_odds)),
     }
 

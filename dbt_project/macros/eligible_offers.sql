@@ -4,7 +4,8 @@
 -#}
 {% macro eligible_offers() %}
     {%- set offers = [] -%}
-    {%- set stored = load_relation(ref('int_offers')) if execute else none -%}
+    {%- set relation = ref('int_offers') -%}
+    {%- set stored = load_relation(relation) if execute else none -%}
     {%- if stored is not none -%}
         {%- set rows = run_query(
             "select offer, offer_position, channel, eligible_when from " ~ stored ~ " order by offer_position") -%}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from models_ml.decisions.parameters import read_offer_effects, read_offers, read_policy
@@ -34,7 +34,8 @@ class TrainingTables(PurposeTables):
 
 def warehouse_tables() -> TrainingTables:
     """Return plain selects from the warehouse, as the command line reads them."""
-    return TrainingTables(**{name: f"select * from {name}" for name in TrainingTables.__dataclass_fields__})
+    names = [field.name for field in fields(TrainingTables)]
+    return TrainingTables(**{name: f"select * from {name}" for name in names})
 
 
 def run_is_empty(cursor: Cursor, int_run: str) -> bool:

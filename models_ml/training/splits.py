@@ -87,10 +87,11 @@ def check_classes(counts: Sequence[DateCount], split: TimeSplit) -> None:
         rows = sum(count.rows for count in counts if count.as_of_date in dates)
         churners = sum(count.churners for count in counts if count.as_of_date in dates)
         if churners in (0, rows):
+            role_first = sorted(counts, key=lambda count: (count.as_of_date not in dates, count.as_of_date))
             raise BayesPilotError(
                 f"cannot train: {'nobody' if churners == 0 else 'everybody'} churned in the rows for {role}",
                 where=f"training_examples, {min(dates)} to {max(dates)}",
-                values=[f"{c.as_of_date}: {c.churners} of {c.rows} churned" for c in counts],
+                values=[f"{c.as_of_date}: {c.churners} of {c.rows} churned" for c in role_first],
                 next_step="check churn_definition and horizon_days in policy.csv against churn_labels",
             )
 

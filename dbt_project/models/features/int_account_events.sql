@@ -57,7 +57,7 @@ late_payments as (
 
 {% set events = {
     'plan_changed': ['subscription_changes', 'started_on', '0', 'plan <> earlier_plan'],
-    'price_increased': ['subscription_changes', 'started_on', 'monthly_fee - earlier_fee', 'monthly_fee > earlier_fee'],
+    'price_increased': ['subscription_changes', 'started_on', 'monthly_fee - earlier_fee', 'monthly_fee > earlier_fee and plan = earlier_plan'],
     'invoice_due': ['payments', 'due_on', 'amount', 'true'],
     'invoice_paid': ['payments', 'paid_on', 'amount', 'paid_on is not null'],
     'payment_late': ['late_payments', 'late_on', '0', 'true'],

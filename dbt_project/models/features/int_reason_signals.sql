@@ -1,4 +1,5 @@
--- Why a customer would leave, as signals of about 0 (no sign) to 2 (a strong sign).
+-- Why a customer would leave, as signals of 0 (no sign) to 2 (a strong sign). Slipping leaves a quarter of the usual
+-- pace, or two usual gaps, to chance.
 with features as (
 
     select * from {{ ref('customer_features') }}
@@ -30,11 +31,12 @@ signals as (
         cast(
             least(greatest(
                 case
-                    when engagement_events_last_90_days >= 3 then 2 * (1 - coalesce(engagement_last_30_over_90_days, 0))
+                    when engagement_events_last_90_days >= 6
+                        then 4 * (0.75 - coalesce(engagement_last_30_over_90_days, 0))
                     else 0
                 end,
                 case
-                    when engagement_active_days_last_365_days >= 3 then coalesce(silence_over_usual_gap, 0) - 1
+                    when engagement_active_days_last_365_days >= 3 then coalesce(silence_over_usual_gap, 0) - 2
                     else 0
                 end,
                 0

@@ -1,0 +1,269 @@
+"""Bad input is set aside with its reason, or stops the run with a message that says what to do."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+from conftest import Project
+
+pytestmark = pytest.mark.build
+
+ACTIONS = "select * from retention_actions order by customer_id"
+
+
+@pytest.fixture
+def own_raw(fresh_copy: Project, small_world: Path, tmp_path: Path) -> Project:
+    """A built project whose raw files the test may spoil."""
+    fresh_copy.raw_data = Path(shutil.copytree(small_world, tmp_path / "raw"))
+    return fresh_copy
+
+
+def rewrite(project: Project, table: str, select: str) -> None:
+    """Replace a raw file by a select on itself."""
+    assert project.raw_data is not None
+    file = project.raw_data / f"{table}.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"create view raw as from '{file}'")
+        connection.execute(f"copy ({select}) to '{file}.aside' (format parquet)")
+    Path(f"{file}.aside").replace(file)
+
+
+def edit_seed(project: Project, seed: str, edit: Callable[[list[dict[str, str]]], None]) -> None:
+    """Change the rows of a seed of the demo source."""
+    file = project.folder / "seeds" / "demo" / f"{seed}.csv"
+    with file.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    names = list(rows[0])
+    edit(rows)
+    with file.open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.DictWriter(lines, names)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+BROKEN_TABLES = {
+    "missing column": (
+        "subscriptions",
+        "select * exclude (monthly_fee) from raw",
+        ["raw table subscriptions lacks column monthly_fee"],
+    ),
+    "text where a number belongs": (
+        "subscriptions",
+        "select * replace (case when subscription_id % 2 = 0 then 'a lot' else monthly_fee::varchar end as monthly_fee) from raw",
+        ["raw table subscriptions, column monthly_fee: VARCHAR where", "first values: a lot"],
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", sorted(BROKEN_TABLES))
+def test_a_broken_table_stops_the_run(own_raw: Project, fault: str) -> None:
+    table, select, messages = BROKEN_TABLES[fault]
+    before = own_raw.query(ACTIONS)
+    rewrite(own_raw, table, select)
+    output = own_raw.dbt("build", succeeds=False)
+    for message in [*messages, "dbt_project/sources/demo/sources.yml", "then run dbt build again"]:
+        assert message in output
+    assert own_raw.query(ACTIONS) == before
+
+
+def test_a_missing_file_stops_the_run(own_raw: Project) -> None:
+    before = own_raw.query(ACTIONS)
+    assert own_raw.raw_data is not None
+    (own_raw.raw_data / "payments.parquet").unlink()
+    output = own_raw.dbt("build", succeeds=False)
+    assert "raw table payments is missing: no file at" in output
+    assert "nothing has been changed" in output
+    assert own_raw.query(ACTIONS) == before
+
+
+QUARANTINED = {
+    "duplicate_customer_id": ("customers", "from raw union all (from raw order by customer_id limit 2)", 2),
+    "unknown_customer": (
+        "activity",
+        "from raw union all select * replace (1 as customer_id) from (from raw order by all limit 3)",
+        3,
+    ),
+    "after_data_end": (
+        "activity",
+        "from raw union all select * replace (timestamp '2027-01-01' as occurred_at) from"
+        " (from raw semi join (select min(customer_id) as customer_id from raw where occurred_at < timestamp '2025-06-01'"
+        " and customer_id > 1000) using (customer_id) order by all limit 1)",
+        1,
+    ),
+    "negative_monthly_fee": (
+        "subscriptions",
+        "select * replace (case when subscription_id = (select max(subscription_id) from raw) then -5 else monthly_fee end"
+        " as monthly_fee) from raw",
+        1,
+    ),
+    "ended_before_started": (
+        "subscriptions",
+        "select * replace (case when subscription_id = (select max(subscription_id) from raw) then started_on - 9 else ended_on"
+        " end as ended_on) from raw",
+        1,
+    ),
+    "satisfaction_out_of_range": (
+        "support_tickets",
+        "select * replace (case when ticket_id in (select ticket_id from raw order by 1 limit 2) then 9 else satisfaction end"
+        " as satisfaction) from raw",
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", sorted(QUARANTINED))
+def test_a_broken_row_is_set_aside_and_counted(own_raw: Project, reason: str) -> None:
+    table, select, added = QUARANTINED[reason]
+    count = (
+        f"select count(*) from quarantine where staging_model = 'stg_{table}' and quarantine_reason = '{reason}'"
+    )
+    before = own_raw.query(count)[0][0]
+    staged = own_raw.query(f"select count(*) from stg_{table}")[0][0]
+    rewrite(own_raw, table, select)
+    own_raw.dbt("build", "-s", "+quarantine")
+    assert own_raw.query(count)[0][0] == before + added
+    kept, quarantined, now = own_raw.query(
+        f"select (select count(*) from int_valid_{table}),"
+        f" (select count(*) from quarantine where staging_model = 'stg_{table}'), (select count(*) from stg_{table})"
+    )[0]
+    assert kept + quarantined == now >= staged
+
+
+SEED_FAULTS: dict[str, tuple[str, Callable[[list[dict[str, str]]], None], str]] = {
+    "unknown offer": (
+        "offer_effect_priors",
+        lambda rows: rows[0].update(offer="free_car"),
+        "seeds/demo/offer_effect_priors.csv, free_car",
+    ),
+    "negative cost": ("offers", lambda rows: rows[0].update(contact_cost="-2"), "contact_cost must be 0 or more"),
+    "capacity missing": ("offers", lambda rows: rows[0].update(monthly_capacity=""), "monthly_capacity is missing"),
+    "parameter missing": ("policy", lambda rows: rows.pop(0), "the parameter is missing"),
+    "holdout out of bounds": (
+        "policy",
+        lambda rows: next(row for row in rows if row["parameter"] == "pick_holdout_share").update(value="0.01"),
+        "pick_holdout_share: value 0.01 does not meet: number = 0 or number between 0.05 and 0.95",
+    ),
+    "unknown meaning": (
+        "activity_map",
+        lambda rows: rows[0].update(meaning="love"),
+        "meaning must be engagement, price_interest, leaving_signal or purchase",
+    ),
+    "source missing": ("offers", lambda rows: rows[1].update(source=""), "states no unit or no source"),
+}
+
+
+@pytest.mark.parametrize("fault", sorted(SEED_FAULTS))
+def test_a_broken_seed_stops_the_run(fresh_copy: Project, fault: str) -> None:
+    seed, edit, message = SEED_FAULTS[fault]
+    before = fresh_copy.query(ACTIONS)
+    edit_seed(fresh_copy, seed, edit)
+    output = fresh_copy.dbt("build", "--selector", "decide", succeeds=False)
+    assert message in output
+    assert f"seeds/demo/{seed}.csv" in output
+    assert "then run dbt build again" in output
+    assert fresh_copy.query(ACTIONS) == before
+
+
+@pytest.mark.parametrize(
+    ("as_of_date", "message"),
+    [
+        ("2001-01-01", "lies before the first day of the data"),
+        ("2030-01-01", "lies after the last day of the data, 2026-10-31"),
+    ],
+)
+def test_a_date_outside_the_data_is_refused(
+    new_project: Callable[..., Project], small_world: Path, as_of_date: str, message: str
+) -> None:
+    project = new_project(small_world)
+    output = project.dbt("build", "--vars", f"{{as_of_date: '{as_of_date}'}}", succeeds=False)
+    assert message in output
+    assert project.query("select table_name from information_schema.tables where table_name = 'retention_actions'") == []
+
+
+CANNOT_TRAIN = {
+    "all six tables are empty": (
+        {table: "from raw where false" for table in
+         ("customers", "subscriptions", "activity", "payments", "support_tickets", "retention_contacts")},
+        "",
+    ),
+    "all customers churned": (
+        {"subscriptions": "select * replace (least(coalesce(ended_on, date '2026-09-15'), date '2026-09-15') as ended_on)"
+                          " from raw where started_on < date '2026-09-10'"},
+        "",
+    ),
+    "none churned": (
+        {"subscriptions": "select * replace (null::date as ended_on) from raw"},
+        "churn",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("world", ["all six tables are empty", "none churned"])
+def test_training_says_why_it_cannot(
+    new_project: Callable[..., Project], small_world: Path, tmp_path: Path, world: str
+) -> None:
+    raw = Path(shutil.copytree(small_world, tmp_path / "raw"))
+    project = new_project(raw)
+    selects, message = CANNOT_TRAIN[world]
+    for table, select in selects.items():
+        rewrite(project, table, select)
+    output = project.dbt("build", succeeds=False)
+    assert "next:" in output or "dbt build" in output
+    assert message in output
+    assert not list(project.folder.rglob("deployed_pipeline.pkl"))
+
+
+def record_file(project: Project) -> Path:
+    return project.folder / "models_ml" / "artifacts" / "demo" / "deployed_pipeline.json"
+
+
+def edit_record(project: Project, edit: Callable[[dict[str, object]], None]) -> None:
+    """Change the record of the deployed pipeline."""
+    record = json.loads(record_file(project).read_text())
+    edit(record)
+    record_file(project).write_text(json.dumps(record))
+
+
+def other_library(record: dict[str, object]) -> None:
+    libraries = record["libraries"]
+    assert isinstance(libraries, dict)
+    libraries["scikit-learn"] = "0.1"
+
+
+def spoil_bytes(project: Project) -> None:
+    file = record_file(project).with_suffix(".pkl")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(bytes(content))
+
+
+def drop_a_feature(project: Project) -> None:
+    file = project.folder / "dbt_project/models/features/customer_features.yml"
+    file.write_text(file.read_text().replace("meta: {role: categorical}", "meta: {}", 1))
+
+
+SPOILED: dict[str, tuple[Callable[[Project], None], str]] = {
+    "edited bytes": (spoil_bytes, "checksum"),
+    "other scikit-learn": (lambda project: edit_record(project, other_library), "scikit-learn"),
+    "other source": (lambda project: edit_record(project, lambda record: record.update(source="other")), "source"),
+    "other features": (drop_a_feature, "feature"),
+}
+
+
+@pytest.mark.parametrize("fault", sorted(SPOILED))
+def test_scoring_alone_refuses_what_does_not_fit(fresh_copy: Project, fault: str) -> None:
+    spoil, word = SPOILED[fault]
+    before = fresh_copy.query(ACTIONS)
+    spoil(fresh_copy)
+    pickled = record_file(fresh_copy).with_suffix(".pkl").read_bytes()
+    output = fresh_copy.dbt("build", "--selector", "scoring", succeeds=False)
+    assert word in output.lower()
+    assert "retrain: true" in output or "dbt build" in output
+    assert record_file(fresh_copy).with_suffix(".pkl").read_bytes() == pickled
+    assert fresh_copy.query(ACTIONS) == before

@@ -1,0 +1,186 @@
+"""What `dbt build` leaves behind: whole, repeatable, documented, and never in the wrong place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+from conftest import ROOT, Project
+
+pytestmark = pytest.mark.build
+
+COLUMNS_OF_RETENTION_ACTIONS = """
+action_id customer_id as_of_date decided_at updated_at row_hash action planned_action action_label channel priority
+risk_tier churn_probability risk_percentile customer_value relative_risk effect_source expected_cost
+incremental_expected_value currency reason_1 reason_2 reason_3 rationale suppression_reason arm propensity
+propensity_no_action valid_from valid_to pipeline_version policy_version dbt_invocation_id
+""".split()
+ALL_ACTIONS = "select * from retention_actions order by customer_id"
+# What may differ between two builds of the same inputs.
+OF_THE_RUN = "decided_at, updated_at, dbt_invocation_id"
+
+
+def test_every_customer_at_risk_gets_one_row_with_every_column(built_project: Project) -> None:
+    columns = [name for (name,) in built_project.query("select column_name from (describe retention_actions)")]
+    assert sorted(columns) == sorted(COLUMNS_OF_RETENTION_ACTIONS)
+    at_risk, decided, distinct = built_project.query(
+        "select (select count(*) from customer_features where as_of_date = date '2026-10-31'),"
+        " (select count(*) from retention_actions), (select count(distinct customer_id) from retention_actions)"
+    )[0]
+    assert at_risk == decided == distinct > 300
+    actions = dict(built_project.query("select arm, count(*) from retention_actions group by arm"))
+    assert actions["policy"] > 20
+    assert {"policy", "not_chosen", "suppressed", "universal_holdout", "pick_holdout"} <= set(actions)
+
+
+def test_actions_carry_reasons_money_and_a_sentence(built_project: Project) -> None:
+    incomplete = built_project.query(
+        "select * from retention_actions where action <> 'no_action' and (reason_1 is null or channel is null"
+        " or priority is null or incremental_expected_value <= 0 or rationale not like '%' || action_label || '%')"
+    )
+    assert incomplete == []
+
+
+def test_a_second_build_changes_nothing(fresh_copy: Project) -> None:
+    before = fresh_copy.query(ALL_ACTIONS)
+    runs = fresh_copy.query("select * from policy_runs")
+    output = fresh_copy.dbt("build")
+    assert "training, because" not in output
+    assert fresh_copy.query(ALL_ACTIONS) == before
+    assert fresh_copy.query("select * from policy_runs") == runs
+
+
+def test_two_builds_from_scratch_agree_bit_for_bit(
+    built_project: Project, new_project: Callable[..., Project], small_world: Path
+) -> None:
+    again = new_project(small_world)
+    again.dbt("build")
+    for table, left_out in {
+        "retention_actions": OF_THE_RUN,
+        "retention_actions_history": OF_THE_RUN,
+        "customer_features": "",
+        "churn_labels": "",
+        "churn_scores": "",
+        "policy_runs": "",
+        "pipeline_candidates": "",
+        "quarantine": "",
+        "offer_effects": "",
+    }.items():
+        selection = f"* exclude ({left_out})" if left_out else "*"
+        sql = f"select {selection} from {table} order by all"
+        assert again.query(sql) == built_project.query(sql), table
+
+
+def test_empty_builds_on_a_fresh_clone(new_project: Callable[..., Project], small_world: Path) -> None:
+    project = new_project(small_world)
+    project.dbt("build", "--empty")
+    assert project.query("select count(*) from retention_actions") == [(0,)]
+    assert not (project.folder / "models_ml" / "artifacts").exists()
+
+
+def test_an_empty_build_keeps_history_and_publishing_refuses_it(fresh_copy: Project) -> None:
+    history = fresh_copy.query("select * from retention_actions_history order by action_id")
+    published = fresh_copy.run("python", str(ROOT / "scripts" / "publish.py"))
+    assert published.returncode == 0, published.stderr
+    copy = fresh_copy.folder / "warehouse" / "published" / "demo" / "retention.duckdb"
+    before = copy.read_bytes()
+    fresh_copy.dbt("build", "--empty")
+    assert fresh_copy.query("select * from retention_actions_history order by action_id") == history
+    refused = fresh_copy.run("python", str(ROOT / "scripts" / "publish.py"))
+    assert refused.returncode == 1
+    assert "retention_actions is empty" in refused.stderr
+    assert copy.read_bytes() == before
+
+
+def test_the_published_copy_holds_the_public_tables(fresh_copy: Project) -> None:
+    finished = fresh_copy.run("python", str(ROOT / "scripts" / "publish.py"))
+    assert finished.returncode == 0, finished.stderr
+    folder = fresh_copy.folder / "warehouse" / "published" / "demo"
+    with duckdb.connect(str(folder / "retention.duckdb"), read_only=True) as copy:
+        assert copy.execute(ALL_ACTIONS).fetchall() == fresh_copy.query(ALL_ACTIONS)
+        deliverable = copy.execute("select count(*) from retention_actions_deliverable").fetchall()
+    assert deliverable == fresh_copy.query("select count(*) from retention_actions_deliverable")
+    assert duckdb.sql(f"select count(*) from '{folder / 'retention_actions.parquet'}'").fetchall() == (
+        fresh_copy.query("select count(*) from retention_actions")
+    )
+
+
+def test_from_another_directory(fresh_copy: Project, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    before = fresh_copy.query(ALL_ACTIONS)
+    finished = fresh_copy.run(
+        "dbt", "build", "--project-dir", str(fresh_copy.folder), "--selector", "decide", cwd=elsewhere
+    )
+    assert finished.returncode == 0, finished.stdout
+    assert fresh_copy.query(ALL_ACTIONS) == before
+    assert list(elsewhere.rglob("*.duckdb")) == []
+
+
+def test_without_the_profiles_directory_it_fails_and_creates_no_database(
+    fresh_copy: Project, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    environment = {name: value for name, value in fresh_copy.variables.items() if name != "DBT_PROFILES_DIR"}
+    stray = Project(fresh_copy.folder, fresh_copy.raw_data)
+    finished = stray.run(
+        "env", "-u", "DBT_PROFILES_DIR", "dbt", "build", "--project-dir", str(fresh_copy.folder),
+        "--profiles-dir", str(fresh_copy.folder), cwd=elsewhere,
+    )  # fmt: skip
+    assert environment
+    assert finished.returncode != 0
+    assert list(elsewhere.rglob("*.duckdb")) == []
+
+
+def test_what_if_changes_the_plan_without_scoring_again(fresh_copy: Project) -> None:
+    scores = fresh_copy.query("select * from churn_scores order by customer_id")
+    spent = fresh_copy.query("select planned_spend from policy_runs")[0][0]
+    fresh_copy.dbt("build", "--selector", "decide", "--vars", "{monthly_budget: 60}")
+    assert fresh_copy.query("select * from churn_scores order by customer_id") == scores
+    assert fresh_copy.query("select planned_spend from policy_runs")[0][0] <= 60 < spent
+
+
+def test_every_model_and_column_is_described(built_project: Project) -> None:
+    built_project.dbt("docs", "generate")
+    catalog = json.loads((built_project.folder / "target" / "catalog.json").read_text())["nodes"]
+    manifest = json.loads((built_project.folder / "target" / "manifest.json").read_text())["nodes"]
+    undescribed = []
+    for unique_id, node in manifest.items():
+        if node["resource_type"] not in ("model", "seed"):
+            continue
+        described = {name for name, column in node["columns"].items() if column["description"]}
+        undescribed += [
+            f"{node['name']}.{column}" for column in catalog[unique_id]["columns"] if column not in described
+        ]
+        undescribed += [] if node["description"] else [node["name"]]
+    assert undescribed == []
+
+
+def test_sources_are_kept_apart(fresh_copy: Project, retail_folder: Path) -> None:
+    before = fresh_copy.query(ALL_ACTIONS)
+    artifacts = {
+        path.name: path.read_bytes() for path in (fresh_copy.folder / "models_ml/artifacts/demo").glob("*.json*")
+    }
+    shop = Project(fresh_copy.folder, retail_folder)
+    shop.dbt("build", "--vars", "{source: online_retail}")
+    judged_auc, ratio = shop.query(
+        "select judged_auc, judged_calibration_ratio from deployed_pipeline", "online_retail"
+    )[0]
+    assert judged_auc >= 0.76
+    assert 0.85 <= ratio <= 1.15
+    at_risk, decided = shop.query(
+        "select (select count(*) from customer_features where as_of_date = date '2011-05-31'),"
+        " (select count(distinct customer_id) from retention_actions)",
+        "online_retail",
+    )[0]
+    assert at_risk == decided == 4324
+    assert fresh_copy.query(ALL_ACTIONS) == before
+    fresh_copy.dbt("build")
+    assert fresh_copy.query(ALL_ACTIONS) == before
+    assert artifacts == {
+        path.name: path.read_bytes() for path in (fresh_copy.folder / "models_ml/artifacts/demo").glob("*.json*")
+    }

@@ -1,0 +1,179 @@
+"""Metrics and profit measures: hand-worked values, identities and what must not change them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.stats import beta as beta_distribution
+
+from models_ml.evaluation.judged_profit import (
+    JudgedProfit,
+    compare_profits,
+    contact_values,
+    simplest_within_one_error,
+)
+from models_ml.evaluation.maximum_profit import expected_maximum_profit, maximum_profit
+from models_ml.evaluation.metrics import (
+    brier_decomposition,
+    calibration_bins,
+    calibration_ratio,
+    expected_calibration_error,
+    lift,
+    score_metrics,
+)
+from models_ml.evaluation.thresholds import threshold_evaluation
+
+Y = np.array([1, 0, 1, 0, 0, 1, 0, 0, 0, 1])
+P = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1])
+MONEY = {"clv": 200.0, "incentive_cost": 10.0, "contact_cost": 1.0, "alpha": 6.0, "beta": 14.0}
+
+
+def sample(seed: int, rows: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    probability = random.beta(2, 6, rows).round(2)  # rounded, so that there are ties
+    churned = random.random(rows) < probability
+    churned[:2] = True, False
+    return churned, probability
+
+
+class TestMaximumProfit:
+    def test_published_vectors(self) -> None:
+        assert maximum_profit(Y, P, **MONEY) == pytest.approx(15.8, abs=1e-9)
+        assert expected_maximum_profit(Y, P, **MONEY) == pytest.approx(15.880102, abs=5e-7)
+
+    @pytest.mark.parametrize("seed", [1, 2, 3])
+    def test_average_equals_numerical_integration_over_every_cut_off(self, seed: int) -> None:
+        churned, probability = sample(seed, 60)
+
+        def best_profit(accepted: float) -> float:
+            reached = [probability >= cut for cut in np.unique(probability)] + [probability > 1]
+            gains = [
+                (accepted * 190 * churned[r].sum() - 1 * r.sum() - 10 * (~churned[r]).sum()) / 60
+                for r in reached
+            ]
+            return max(gains)
+
+        weight = beta_distribution(6, 14).pdf
+        expected = quad(lambda g: best_profit(g) * weight(g), 0, 1, limit=500, epsabs=1e-7)[0]
+        assert expected_maximum_profit(churned, probability, **MONEY) == pytest.approx(expected, abs=1e-4)
+
+    @given(seed=st.integers(0, 10_000))
+    @settings(max_examples=30, deadline=None)
+    def test_averaging_over_acceptance_never_loses_and_nobody_need_be_contacted(self, seed: int) -> None:
+        churned, probability = sample(seed)
+        best = maximum_profit(churned, probability, **MONEY)
+        assert expected_maximum_profit(churned, probability, **MONEY) >= best - 1e-9
+        assert best >= 0
+
+    @given(seed=st.integers(0, 10_000))
+    @settings(max_examples=20, deadline=None)
+    def test_only_the_order_of_scores_counts(self, seed: int) -> None:
+        churned, probability = sample(seed)
+        stretched = np.exp(3 * probability)
+        assert expected_maximum_profit(churned, stretched, **MONEY) == pytest.approx(
+            expected_maximum_profit(churned, probability, **MONEY)
+        )
+
+    def test_an_incentive_above_the_customer_value_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="must exceed"):
+            expected_maximum_profit(Y, P, **(MONEY | {"clv": 10.0}))
+
+
+class TestCalibration:
+    @given(seed=st.integers(0, 10_000), bins=st.integers(2, 25))
+    @settings(max_examples=50, deadline=None)
+    def test_parts_add_up_to_the_brier_score(self, seed: int, bins: int) -> None:
+        churned, probability = sample(seed)
+        weight = np.random.default_rng(seed).uniform(1, 3, len(churned))
+        parts = brier_decomposition(churned, probability, bins=bins, weight=weight)
+        total = parts.reliability - parts.resolution + parts.uncertainty + parts.within_bins
+        assert total == pytest.approx(np.average((probability - churned) ** 2, weights=weight))
+        assert min(parts.reliability, parts.resolution, parts.uncertainty) >= 0
+
+    def test_equal_probabilities_share_a_bin(self) -> None:
+        bins = calibration_bins(np.array([1, 0, 1, 0]), np.full(4, 0.3), bins=20)
+        assert bins.share.tolist() == [1.0]
+        assert bins.churn_rate.tolist() == [0.5]
+
+    def test_error_is_the_mean_gap(self) -> None:
+        churned = np.array([0, 0, 1, 0, 1, 1])
+        probability = np.array([0.1, 0.1, 0.1, 0.8, 0.8, 0.8])
+        expected = (abs(0.1 - 1 / 3) + abs(0.8 - 2 / 3)) / 2
+        assert expected_calibration_error(churned, probability, bins=2) == pytest.approx(expected)
+
+    def test_a_weight_of_two_is_the_row_twice(self) -> None:
+        churned, probability = sample(5)
+        weight = np.random.default_rng(5).integers(1, 3, len(churned))
+        twice = np.repeat(np.arange(len(churned)), weight)
+        by_weight = score_metrics(churned, probability, weight=weight.astype(float), bins=1, lift_share=0.1)
+        by_copy = score_metrics(
+            churned[twice], probability[twice], weight=np.ones(len(twice)), bins=1, lift_share=0.1
+        )
+        for name in (
+            "auc",
+            "average_precision",
+            "brier",
+            "log_loss",
+            "calibration_ratio",
+            "calibration_error",
+        ):
+            assert by_weight[name] == pytest.approx(by_copy[name]), name
+
+    def test_ratio_and_lift(self) -> None:
+        assert calibration_ratio(np.array([1, 0, 0, 0]), np.full(4, 0.5)) == 2.0
+        assert lift(Y, P, share=0.2, weight=np.ones(10)) == pytest.approx(0.5 / 0.4)
+
+
+def test_threshold_sweep_counts_from_the_cut_off_up() -> None:
+    rows = threshold_evaluation(Y, P, [0.7, 0.95], value_if_contacted=np.full(10, 2.0))
+    assert rows[0] == {
+        "threshold": 0.7,
+        "contacted_share": 0.3,
+        "precision": pytest.approx(2 / 3),
+        "recall": 0.5,
+        "profit": 6.0,
+    }
+    assert rows[1]["contacted_share"] == rows[1]["precision"] == rows[1]["profit"] == 0.0
+
+
+class TestJudgedProfit:
+    def test_hand_worked_contacts(self) -> None:
+        values = contact_values(
+            np.array([1, 0, 0, -1]),
+            np.array([True, True, False, True]),
+            np.array([1.0, 2.0, 1.25, 9.0]),
+            relative_risk=np.array([[1.0, 0.7], [1.2, 0.5], [0.5, 0.5], [0.0, 0.0]]),
+            customer_value=np.array([100.0, 50.0, 80.0, 1000.0]),
+            expected_cost=np.array([[1.0, 4.0]] * 4),
+        )
+        # saved 0.3·100 − 4; harmed twice −0.2·50 − 1; a stayer costs 1.25·1; untouched is nothing
+        assert values.tolist() == pytest.approx([26.0, -22.0, -1.25, 0.0])
+
+    def test_bootstrap_spread_is_that_of_the_sum(self) -> None:
+        random = np.random.default_rng(0)
+        value = np.where(random.random(4000) < 0.1, random.normal(5, 10, 4000), 0.0)
+        judged = compare_profits({"a": value}, bootstraps=2000, seed=1)["a"]
+        assert judged.profit == pytest.approx(value.sum())
+        assert judged.standard_error == pytest.approx(value.std() * np.sqrt(4000), rel=0.06)
+
+    def test_draws_are_paired(self) -> None:
+        value = np.random.default_rng(0).normal(1, 30, 500)
+        judged = compare_profits({"a": value, "b": value - 0.5}, bootstraps=200, seed=1)
+        assert judged["b"].shortfall == pytest.approx(250)
+        assert judged["b"].shortfall_standard_error < 15  # unpaired it would be about 950
+
+    def test_nobody_contacted_is_worth_nothing_for_certain(self) -> None:
+        judged = compare_profits({"a": np.zeros(5), "b": np.zeros(5)}, bootstraps=10, seed=1)
+        assert judged["a"] == judged["b"] == JudgedProfit(0.0, 0.0, 0.0, 0.0)
+
+    @pytest.mark.parametrize(("error", "chosen"), [(4.9, "boosting"), (5.0, "forest"), (6.0, "forest")])
+    def test_simplest_within_one_standard_error(self, error: float, chosen: str) -> None:
+        judged = {
+            "logistic": JudgedProfit(10.0, 1.0, 90.0, 20.0),
+            "forest": JudgedProfit(95.0, 1.0, 5.0, error),
+            "boosting": JudgedProfit(100.0, 1.0, 0.0, 0.0),
+        }
+        assert simplest_within_one_error(judged, ["logistic", "forest", "boosting"]) == chosen

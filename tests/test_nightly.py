@@ -1,0 +1,151 @@
+"""Night after night in one month: limits hold, nobody is contacted twice, and what was executed stays."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+from conftest import Project, copy_project
+
+pytestmark = pytest.mark.build
+
+HISTORY = "select * from retention_actions_history where as_of_date = date '{day}' order by customer_id"
+
+
+@pytest.fixture(scope="module")
+def first_night(tmp_path_factory: pytest.TempPathFactory, small_world: Path) -> Project:
+    """A project whose first decisions are those of 2026-10-12, on raw data of its own."""
+    folder = tmp_path_factory.mktemp("nightly")
+    raw = Path(shutil.copytree(small_world, folder / "raw"))
+    project = copy_project(folder / "project", raw)
+    project.dbt("build", *night(12))
+    return project
+
+
+@pytest.fixture
+def nights(first_night: Project, tmp_path: Path) -> Project:
+    """A copy of the first night for one test."""
+    copy = first_night.copy(tmp_path / "project")
+    assert first_night.raw_data is not None
+    copy.raw_data = Path(shutil.copytree(first_night.raw_data, tmp_path / "raw"))
+    return copy
+
+
+def night(day: int, **variables: object) -> tuple[str, str]:
+    """Return the arguments that decide for a day of October 2026."""
+    settings = {"as_of_date": f"2026-10-{day:02d}", **variables}
+    return "--vars", "{" + ", ".join(f"{name}: '{value}'" for name, value in settings.items()) + "}"
+
+
+def execute_actions(project: Project, day: int, customers: int) -> list[str]:
+    """Write the first actions of a day into the raw contacts, as a CRM would; return their ids."""
+    taken = project.query(
+        f"select action_id, customer_id, action, expected_cost from retention_actions_history"
+        f" where as_of_date = date '2026-10-{day:02d}' and action <> 'no_action' order by priority limit {customers}"
+    )
+    assert len(taken) == customers
+    assert project.raw_data is not None
+    file = project.raw_data / "retention_contacts.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"create table contacts as from '{file}'")
+        for number, (action_id, customer_id, action, cost) in enumerate(taken):
+            connection.execute(
+                "insert into contacts by name select ? as contact_id, ? as action_id, ?::bigint as customer_id,"
+                " ? as offer, ?::date as contacted_on, ? as cost, false as is_randomized",
+                [800_000_000 + number, action_id, customer_id, action, f"2026-10-{day + 1:02d}", cost],
+            )
+        aside = file.with_suffix(".aside")
+        connection.execute(f"copy contacts to '{aside}' (format parquet)")
+        aside.replace(file)
+    return [action_id for action_id, *_ in taken]
+
+
+def test_three_nights_stay_within_the_month_and_contact_nobody_twice(nights: Project) -> None:
+    for day in (13, 14):
+        nights.dbt("build", *night(day))
+    per_day = nights.query(
+        "select as_of_date, count(*) from retention_actions_history where planned_action <> 'no_action' group by 1 order by 1"
+    )
+    assert len(per_day) >= 1
+    twice = nights.query(
+        "select customer_id from retention_actions_history where planned_action <> 'no_action'"
+        " group by customer_id having count(*) > 1"
+    )
+    assert twice == []
+    over = nights.query(
+        "with used as (select planned_action as name, count(*) as contacts, sum(expected_cost) as cost"
+        " from retention_actions_history where planned_action <> 'no_action' group by 1)"
+        " select name from used join int_offers on name = offer where contacts > monthly_capacity"
+        " union all select 'budget' from used having sum(cost) > (select monthly_budget + 0.005 from int_policy_parameters)"
+    )
+    assert over == []
+    assert nights.query("select count(distinct as_of_date) from retention_actions_history") == [(3,)]
+
+
+def test_more_budget_later_in_the_month_only_adds_what_is_new(nights: Project) -> None:
+    nights.dbt("build", *night(13, monthly_budget=100000, monthly_capacity_email=5000))
+    planned_twice = nights.query(
+        "select customer_id from retention_actions_history where planned_action <> 'no_action'"
+        " group by customer_id having count(*) > 1"
+    )
+    assert planned_twice == []
+    still_open = nights.query(
+        "select count(*) from retention_actions_deliverable where as_of_date = date '2026-10-12'"
+    )[0][0]
+    first = nights.query(
+        "select count(*) from retention_actions_history where as_of_date = date '2026-10-12' and action <> 'no_action'"
+    )[0][0]
+    assert still_open == first > 0
+    reasons = dict(
+        nights.query("select suppression_reason, count(*) from retention_actions where arm = 'suppressed' group by 1")
+    )
+    assert reasons["open_action"] == first
+    assert "held_out" in reasons
+
+
+def test_running_the_latest_date_again_replaces_that_date_only(nights: Project) -> None:
+    nights.dbt("build", *night(13))
+    first = nights.query(HISTORY.format(day="2026-10-12"))
+    second = nights.query(HISTORY.format(day="2026-10-13"))
+    nights.dbt("build", "--selector", "decide", *night(13, minimum_customer_value=150))
+    assert nights.query(HISTORY.format(day="2026-10-12")) == first
+    assert nights.query(HISTORY.format(day="2026-10-13")) != second
+    refused = nights.dbt("build", *night(12), succeeds=False)
+    assert "only the latest date can be run again" in refused
+
+
+def test_a_date_that_has_begun_to_be_executed_keeps_its_rows(nights: Project) -> None:
+    executed = execute_actions(nights, 12, customers=3)
+    before = nights.query(HISTORY.format(day="2026-10-12"))
+    runs = nights.query("select * from policy_runs")
+    output = nights.dbt("build", *night(12, minimum_customer_value=150))
+    assert "WARN" in output
+    assert "date_is_not_frozen" in output
+    assert nights.query(HISTORY.format(day="2026-10-12")) == before
+    assert nights.query("select * from policy_runs") == runs
+    listed = ", ".join(f"'{action_id}'" for action_id in executed)
+    assert nights.query(f"select * from retention_actions_deliverable where action_id in ({listed})") == []
+
+
+def test_who_was_contacted_cools_down(nights: Project) -> None:
+    executed = execute_actions(nights, 12, customers=3)
+    nights.dbt("build", *night(14))
+    listed = ", ".join(f"'{action_id}'" for action_id in executed)
+    reasons = nights.query(
+        "select distinct suppression_reason from retention_actions where customer_id in"
+        f" (select customer_id from retention_actions_history where action_id in ({listed}))"
+    )
+    assert reasons == [("cool_down",)]
+
+
+def test_an_earlier_date_than_the_history_is_refused_before_anything_changes(
+    built_project: Project, tmp_path: Path, new_project: Callable[..., Project]
+) -> None:
+    project = built_project.copy(tmp_path / "late")
+    before = project.query("select * from retention_actions order by customer_id")
+    output = project.dbt("build", *night(12), succeeds=False)
+    assert "lies before the latest decisions" in output
+    assert project.query("select * from retention_actions order by customer_id") == before

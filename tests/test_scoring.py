@@ -1,0 +1,202 @@
+"""Scoring and reasons: the same numbers batch by batch, reasons that add up, thin binders that stream."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+import training_data as data
+from test_training import quick_settings, run_features, train_on
+
+from models_ml.deployment import load_deployed
+from models_ml.errors import BayesPilotError
+from models_ml.scoring.contributions import make_explainer
+from models_ml.scoring.probabilities import PROBABILITIES_SCHEMA, score_batches
+from models_ml.scoring.reasons import REASONS_SCHEMA, explain_batches
+from models_ml.training.context import read_purpose, warehouse_tables
+from models_ml.training.pipeline import ChurnPipeline
+from models_ml.training.run import ensure_deployed
+
+MODELS = Path(__file__).parents[1] / "dbt_project" / "models"
+
+
+@pytest.fixture(scope="module")
+def pipelines() -> dict[str, ChurnPipeline]:
+    return dict(train_on(data.examples_table(400)).judged.pipelines)
+
+
+class TestContributions:
+    @pytest.mark.parametrize("name", ["logistic_regression", "random_forest", "gradient_boosting"])
+    def test_they_add_up_to_the_raw_score(self, name: str, pipelines: dict[str, ChurnPipeline]) -> None:
+        pipeline, features = pipelines[name], run_features(100)
+        explainer = make_explainer(pipeline)
+        parts = explainer.contributions(pipeline.encoder.encode(features))
+        assert parts.shape == (100, len(data.FEATURES))
+        assert parts.sum(axis=1) + explainer.base == pytest.approx(pipeline.score(features)[1], abs=1e-9)
+
+    @pytest.mark.parametrize("name", ["logistic_regression", "random_forest", "gradient_boosting"])
+    def test_silence_is_a_reason_only_where_it_is_long(
+        self, name: str, pipelines: dict[str, ChurnPipeline]
+    ) -> None:
+        pipeline, features = pipelines[name], run_features(200)
+        column = features.schema.get_field_index("days_since_last_activity")
+        parts = {}
+        for days in (1, 115):
+            at = features.set_column(column, "days_since_last_activity", pa.array([days] * 200, pa.int32()))
+            parts[days] = make_explainer(pipeline).contributions(pipeline.encoder.encode(at))[:, 0]
+        assert (parts[1] < 0).all()
+        assert (parts[115] > 0).all()
+
+    def test_linear_contributions_average_to_nothing_on_the_fit_rows(self) -> None:
+        result = train_on(data.examples_table(400), ("logistic_regression",))
+        pipeline = result.judged.pipelines["logistic_regression"]
+        examples = data.examples_table(400)
+        fitted = ~examples["was_contacted"].to_numpy() & (
+            np.array(examples["as_of_date"].to_pylist()) <= result.judged.split.fit_on[-1]
+        )
+        matrix = pipeline.encoder.encode(examples.filter(pa.array(fitted)))
+        assert np.abs(make_explainer(pipeline).contributions(matrix).mean(axis=0)).max() < 1e-9
+
+
+class TestReasons:
+    def test_top_three_upward_in_order(self, pipelines: dict[str, ChurnPipeline]) -> None:
+        pipeline, features = pipelines["gradient_boosting"], run_features(60)
+        table = pa.Table.from_batches(explain_batches(features.to_batches(max_chunksize=7), pipeline))
+        assert table.schema.equals(REASONS_SCHEMA)
+        parts = make_explainer(pipeline).contributions(pipeline.encoder.encode(features))
+        expected = []
+        for customer, row in zip(features["customer_id"].to_pylist(), parts, strict=True):
+            upward = sorted((-value, i) for i, value in enumerate(row.round(9)) if value.round(9) > 0)[:3]
+            expected += [(customer, rank, data.FEATURES[i][0]) for rank, (_, i) in enumerate(upward, start=1)]
+        found = [(r["customer_id"], r["reason_rank"], r["feature"]) for r in table.to_pylist()]
+        assert found == expected
+
+
+class TestScores:
+    @pytest.mark.parametrize("name", ["logistic_regression", "random_forest", "gradient_boosting"])
+    def test_batches_do_not_matter(self, name: str, pipelines: dict[str, ChurnPipeline]) -> None:
+        features = run_features(300)
+        tables = [
+            pa.Table.from_batches(
+                score_batches(features.to_batches(max_chunksize=rows), pipelines[name], "v")
+            )
+            for rows in (300, 17)
+        ]
+        assert tables[0].schema.equals(PROBABILITIES_SCHEMA)
+        assert tables[0].to_pylist() == tables[1].to_pylist()
+        assert tables[0]["customer_id"].to_pylist() == features["customer_id"].to_pylist()
+        probability = tables[0]["churn_probability"].to_numpy()
+        assert ((probability > 0) & (probability < 1)).all()
+
+
+class Relation:
+    def __init__(self, query: str) -> None:
+        self._query = query
+
+    def sql_query(self) -> str:
+        return self._query
+
+
+class FakeDbt:
+    """The part of dbt's object that the binders use."""
+
+    def __init__(self, *, empty: bool) -> None:
+        self._end = " limit 0" if empty else ""
+
+    def ref(self, name: str) -> Relation:
+        return Relation(f"select * from {name}{self._end}")
+
+    def config(self, **_: object) -> None:
+        """Accept any configuration."""
+
+
+class TestBinders:
+    @pytest.fixture
+    def project(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        (tmp_path / "dbt_project.yml").touch()
+        monkeypatch.setenv("DBT_PROFILES_DIR", str(tmp_path))
+        monkeypatch.setattr("models_ml.training.deployed_table.load_settings", quick_settings)
+        return tmp_path
+
+    @pytest.fixture
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        connection = data.warehouse(customers=400)
+        connection.execute("create table deployed_pipeline as select 1 as one")
+        connection.execute(
+            """
+            create table int_planned_actions as
+            select
+                customer_id,
+                as_of_date,
+                case when customer_id < 'c000100' then 'call' else 'no_action' end as planned_action
+            from customer_features
+            """
+        )
+        # rows of other dates must be left alone
+        connection.execute(
+            """
+            insert into customer_features
+            select * replace (date '2025-06-30' as as_of_date) from customer_features
+            """
+        )
+        return connection
+
+    def run(self, path: str, connection: duckdb.DuckDBPyConnection, *, empty: bool = False) -> pa.Table:
+        binder: Callable[[Any, Any], Any] = runpy.run_path(str(MODELS / path))["model"]
+        result = binder(FakeDbt(empty=empty), connection)
+        return result.read_all() if isinstance(result, pa.RecordBatchReader) else result
+
+    def test_one_build(self, project: Path, connection: duckdb.DuckDBPyConnection) -> None:
+        with pytest.raises(BayesPilotError, match="nothing is deployed"):
+            self.run("scoring/int_churn_predictions.py", connection)
+        record = self.run("training/deployed_pipeline.py", connection).to_pylist()[0]
+        candidates = self.run("training/pipeline_candidates.py", connection)
+        assert candidates.num_rows == 3
+        scores = self.run("scoring/int_churn_predictions.py", connection)
+        assert scores["customer_id"].to_pylist() == [f"c{i:06d}" for i in range(400)]
+        assert set(scores["as_of_date"].to_pylist()) == {data.RUN_DATE}
+        assert set(scores["pipeline_version"].to_pylist()) == {record["pipeline_version"]}
+        reasons = self.run("scoring/int_churn_reasons.py", connection)
+        explained = reasons["customer_id"].to_pylist()
+        assert explained == sorted(explained)
+        assert max(explained) < "c000100"
+        assert len(set(explained)) > 90
+        assert not self.run("training/deployed_pipeline.py", connection)["was_trained_now"][0].as_py()
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "training/deployed_pipeline.py",
+            "training/pipeline_candidates.py",
+            "scoring/int_churn_predictions.py",
+            "scoring/int_churn_reasons.py",
+        ],
+    )
+    def test_an_empty_build_is_typed_and_touches_no_file(
+        self, path: str, project: Path, connection: duckdb.DuckDBPyConnection
+    ) -> None:
+        table = self.run(path, connection, empty=True)
+        assert table.num_rows == 0
+        assert not any(pa.types.is_null(field.type) for field in table.schema)
+        assert [file.name for file in project.iterdir()] == ["dbt_project.yml"]
+
+    def test_binders_are_thin(self) -> None:
+        for path in (*MODELS.glob("training/*.py"), *MODELS.glob("scoring/int_churn_*.py")):
+            assert len(path.read_text().splitlines()) <= 25, path.name
+
+
+def test_deployed_scores_are_calibrated_on_the_run_date(tmp_path: Path) -> None:
+    connection = data.warehouse(customers=2000)
+    tables = warehouse_tables()
+    ensure_deployed(connection, tables, tmp_path, quick_settings(), notify=lambda message: None)
+    pipeline, _ = load_deployed(tmp_path, read_purpose(connection, tables))
+    rows = data.feature_rows(2000, data.RUN_DATE)
+    probability = pipeline.score(pa.table(rows))[0]
+    assert probability.mean() == pytest.approx(rows["truth"].mean(), rel=0.15)
+    assert np.corrcoef(probability, rows["truth"])[0, 1] > 0.85
