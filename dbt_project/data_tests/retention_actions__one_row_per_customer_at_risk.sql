@@ -24,6 +24,13 @@ at_risk as (
 
 ),
 
+decided_now as (
+
+    select count(*) as customers
+    from at_risk
+
+),
+
 differences as (
 
     select
@@ -32,9 +39,9 @@ differences as (
     from at_risk
     full outer join actions
         on at_risk.customer_id = actions.customer_id
-        and at_risk.as_of_date = actions.as_of_date
-    where (at_risk.customer_id is null or actions.customer_id is null)
-        and (select count(*) from at_risk) > 0
+            and at_risk.as_of_date = actions.as_of_date
+    cross join decided_now
+    where decided_now.customers > 0 and (at_risk.customer_id is null or actions.customer_id is null)
 
 )
 

@@ -41,8 +41,8 @@ used_now as (
     from limits
     left join planned
         on limits.limit_type = 'budget'
-        or (limits.limit_type = 'offer' and limits.limit_name = planned.planned_action)
-        or (limits.limit_type = 'channel' and limits.limit_name = planned.channel)
+            or (limits.limit_type = 'offer' and limits.limit_name = planned.planned_action)
+            or (limits.limit_type = 'channel' and limits.limit_name = planned.channel)
     group by limits.limit_type, limits.limit_name, limits.available
 
 ),

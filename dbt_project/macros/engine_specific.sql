@@ -7,6 +7,14 @@
 
 {% macro spark__raise_error(message) %}raise_error({{ message }}){% endmacro %}
 
+{#- A message for raise_error: texts and columns in turn, beginning with a text. -#}
+{% macro error_text() -%}
+    {%- for part in varargs -%}
+        {%- if loop.index0 % 2 == 0 -%}'{{ part | replace("'", "''") }}'{%- else -%}cast({{ part }} as varchar){%- endif -%}
+        {%- if not loop.last %} || {% endif -%}
+    {%- endfor -%}
+{%- endmacro %}
+
 
 {% macro stable_draw(key) %}{{ return(adapter.dispatch('stable_draw', 'bayespilot')(key)) }}{% endmacro %}
 

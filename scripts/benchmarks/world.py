@@ -90,7 +90,7 @@ def _tables(size: WorldSize) -> dict[str, str]:
         "payments": f"""
             select customer_id * 1000 + month as payment_id, customer_id, due_on,
                 case when draw(payment_id, 'lost') < 0.01 then null
-                    else least(due_on + (draw(payment_id, 'late') ** 6 * 40)::integer, last_day()) end as paid_on,
+                    else least(due_on + (draw(payment_id, 'late') ** 40 * 40)::integer, last_day()) end as paid_on,
                 money(19 + number % 60) as amount,
                 one_of(['card', 'direct_debit', 'bank_transfer'], draw(number, 'method')) as payment_method
             from ({billed}) order by payment_id""",
@@ -99,7 +99,7 @@ def _tables(size: WorldSize) -> dict[str, str]:
                 due_on + interval 9 hour as opened_at,
                 case when due_on < last_day() - 3 then opened_at + interval 2 day end as resolved_at,
                 one_of(['billing', 'bug', 'how_to', 'performance'], draw(ticket_id, 'topic')) as topic,
-                case when resolved_at is not null then (1 + draw(ticket_id, 'rating') * 5)::tinyint end
+                case when resolved_at is not null then floor(1 + draw(ticket_id, 'rating') * 5)::tinyint end
                     as satisfaction
             from ({billed}) where draw(customer_id * 1000 + month, 'ticket') < 0.14 order by ticket_id""",
         "retention_contacts": f"""

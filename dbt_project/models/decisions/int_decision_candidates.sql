@@ -1,5 +1,10 @@
 {{ config(materialized='table') }}
 
+{% set other_date = error_text(
+    "churn_scores holds the scores of ", "scores.as_of_date", ", but the run decides for ", "run.as_of_date",
+    "; run dbt build (all steps) for that date, or pass the --vars as_of_date of the scores"
+) -%}
+
 with scores as (
 
     select * from {{ ref('churn_scores') }}
@@ -46,7 +51,8 @@ at_risk as (
 
     select
         scores.*,
-        {{ bits_without('eligibility.offers_allowed', 'coalesce(suppressions.locked_offers, 0)') }} as offers_allowed,
+        {{ bits_without('eligibility.offers_allowed', 'coalesce(suppressions.locked_offers, 0)') }}
+            as offers_allowed,
         eligibility.has_consent,
         suppressions.suppression_reason,
         features.monthly_revenue,
@@ -55,7 +61,7 @@ at_risk as (
         {% endfor -%}
         case
             when scores.as_of_date = run.as_of_date then run.as_of_date
-            else {{ raise_error("'churn_scores holds the scores of ' || cast(scores.as_of_date as varchar) || ', but the run decides for ' || cast(run.as_of_date as varchar) || '; run dbt build (all steps) for that date, or pass --vars as_of_date of the scores'") }}
+            else {{ raise_error(other_date) }}
         end as run_date,
         parameters.randomisation_salt || '/' || scores.customer_id as draw_key,
         parameters.randomisation_salt || '/' || scores.customer_id || '/'

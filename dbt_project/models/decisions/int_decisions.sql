@@ -10,7 +10,7 @@ prioritised as (
 
     select
         customer_id,
-        row_number() over (order by incremental_expected_value desc, customer_id) as priority
+        row_number() over (order by incremental_expected_value desc, customer_id asc) as priority
     from worded_actions
     where action <> 'no_action'
 

@@ -105,7 +105,7 @@ paced as (
     cross join parameters
     left join used
         on monthly_limits.limit_type = used.limit_type
-        and monthly_limits.limit_name = used.limit_name
+            and monthly_limits.limit_name = used.limit_name
 
 ),
 

@@ -53,7 +53,7 @@ open_actions as (
     from previous_actions
     inner join run
         on previous_actions.valid_from <= {{ add_days('run.as_of_date', 1) }}
-        and previous_actions.valid_to > run.as_of_date
+            and previous_actions.valid_to > run.as_of_date
     left join executed on previous_actions.action_id = executed.action_id
     where previous_actions.action <> 'no_action' and executed.action_id is null
 

@@ -57,10 +57,15 @@ totals as (
         count(case when arm = 'pick_holdout' then 1 end) as pick_holdouts,
         count(case when arm = 'universal_holdout' then 1 end) as universal_holdouts,
         count(case when arm = 'suppressed' then 1 end) as suppressed_customers,
-        sum(cast(round(case when planned_action <> 'no_action' then expected_cost else 0 end * 100) as bigint)) / 100.0
-            as planned_spend,
-        sum(cast(round(case when planned_action <> 'no_action' then incremental_expected_value else 0 end * 100) as bigint)) / 100.0
-            as planned_value,
+        sum(cast(round(expected_cost * 100) as bigint)) / 100.0 as planned_spend,
+        sum(cast(round(incremental_expected_value * 100) as bigint)) / 100.0 as planned_value,
+        sum(
+            case
+                when arm in ('policy', 'pick_holdout')
+                    then cast(round((incremental_expected_value - touch_price) * 100) as bigint)
+                else 0
+            end
+        ) / 100.0 as steered_value,
         max(plan_value_bound) as plan_value_bound,
         max(plan_gap) as plan_gap,
         max(budget_price) as budget_price,
@@ -68,6 +73,7 @@ totals as (
         max(reference_top_risk_value) as reference_top_risk_value,
         max(policy_version) as policy_version
     from planned_actions
+    cross join parameters
     group by planned_actions.as_of_date
 
 ),
@@ -97,6 +103,7 @@ runs as (
         cast(totals.suppressed_customers as bigint) as suppressed_customers,
         cast(totals.planned_spend as double) as planned_spend,
         cast(totals.planned_value as double) as planned_value,
+        cast(totals.steered_value as double) as steered_value,
         cast(totals.plan_value_bound as double) as plan_value_bound,
         cast(totals.plan_gap as double) as plan_gap,
         cast(totals.budget_price as double) as budget_price,

@@ -58,11 +58,11 @@ consenting as (
     cross join delivery_day
     inner join customers
         on history.customer_id = customers.customer_id
-        and (
-            (history.channel = 'email' and customers.consents_to_email)
-            or (history.channel = 'phone' and customers.consents_to_phone)
-            or (history.channel = 'push' and customers.consents_to_push)
-        )
+            and (
+                (history.channel = 'email' and customers.consents_to_email)
+                or (history.channel = 'phone' and customers.consents_to_phone)
+                or (history.channel = 'push' and customers.consents_to_push)
+            )
     where history.action <> 'no_action'
         and delivery_day.delivered_on between history.valid_from and history.valid_to
 

@@ -53,8 +53,10 @@ dated as (
             replaceable.{{ column }},
         {% endfor -%}
         cast(
-            case when stored.row_hash = replaceable.row_hash then stored.dbt_invocation_id else '{{ invocation_id }}' end
-            as varchar
+            case
+                when stored.row_hash = replaceable.row_hash then stored.dbt_invocation_id
+                else '{{ invocation_id }}'
+            end as varchar
         ) as dbt_invocation_id
     from replaceable
     left join stored on replaceable.action_id = stored.action_id

@@ -83,8 +83,8 @@ stayed_subscribed as (
     from matured
     inner join subscriptions
         on matured.customer_id = subscriptions.customer_id
-        and subscriptions.started_on <= matured.horizon_ends_on
-        and (subscriptions.ended_on is null or subscriptions.ended_on > matured.horizon_ends_on)
+            and matured.horizon_ends_on >= subscriptions.started_on
+            and (subscriptions.ended_on is null or matured.horizon_ends_on < subscriptions.ended_on)
     where matured.churn_definition = 'subscription_end'
 
 ),
@@ -97,8 +97,8 @@ stayed_active as (
     from matured
     inner join active_days
         on matured.customer_id = active_days.customer_id
-        and active_days.occurred_on > matured.as_of_date
-        and active_days.occurred_on <= matured.horizon_ends_on
+            and matured.as_of_date < active_days.occurred_on
+            and matured.horizon_ends_on >= active_days.occurred_on
 
 ),
 
@@ -122,7 +122,7 @@ labels as (
     from matured
     left join stayed
         on matured.customer_id = stayed.customer_id
-        and matured.as_of_date = stayed.as_of_date
+            and matured.as_of_date = stayed.as_of_date
 
 )
 

@@ -115,13 +115,13 @@ features as (
     inner join feature_dates on at_risk.as_of_date = feature_dates.as_of_date
     left join subscription_states
         on at_risk.customer_id = subscription_states.customer_id
-        and at_risk.as_of_date = subscription_states.as_of_date
+            and at_risk.as_of_date = subscription_states.as_of_date
     left join activity_windows
         on at_risk.customer_id = activity_windows.customer_id
-        and at_risk.as_of_date = activity_windows.as_of_date
+            and at_risk.as_of_date = activity_windows.as_of_date
     left join account_windows
         on at_risk.customer_id = account_windows.customer_id
-        and at_risk.as_of_date = account_windows.as_of_date
+            and at_risk.as_of_date = account_windows.as_of_date
 
 )
 

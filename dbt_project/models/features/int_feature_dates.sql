@@ -1,6 +1,12 @@
 {{ config(materialized='table') }}
 {{ check_stored_features() }}
 
+{% set built_otherwise = error_text(
+    "customer_features was built for another activity map, churn definition, at_risk_days or payment_grace_days than ",
+    "definition.churn_definition",
+    " and its parameters; run dbt build --full-refresh (history and decisions stay as they are)"
+) -%}
+
 with run as (
 
     select * from {{ ref('int_run') }}
@@ -19,7 +25,7 @@ built_dates as (
         as_of_date,
         max(feature_definition) as feature_definition
     from {{ earlier_runs('customer_features', {'as_of_date': 'date', 'feature_definition': 'varchar'}) }} as features
-    where not {{ flags.FULL_REFRESH }}
+    where {{ 'false' if flags.FULL_REFRESH else 'true' }}
     group by as_of_date
 
 ),
@@ -70,17 +76,27 @@ needed_dates as (
 
 ),
 
+stored_otherwise as (
+
+    select count(*) as dates_built_otherwise
+    from built_dates
+    inner join definition on built_dates.feature_definition <> definition.feature_definition
+
+),
+
 dates_to_build as (
 
     select
         cast(needed_dates.as_of_date as date) as as_of_date,
-        case
-            when (select count(*) from built_dates where built_dates.feature_definition <> definition.feature_definition) > 0
-                then {{ raise_error("'customer_features was built for another activity map, churn definition, at_risk_days or payment_grace_days than ' || definition.churn_definition || '; run dbt build --full-refresh (history and decisions stay as they are)'") }}
-            else definition.feature_definition
-        end as feature_definition
+        cast(
+            case
+                when stored_otherwise.dates_built_otherwise > 0 then {{ raise_error(built_otherwise) }}
+                else definition.feature_definition
+            end as varchar
+        ) as feature_definition
     from needed_dates
     cross join definition
+    cross join stored_otherwise
     left join built_dates on needed_dates.as_of_date = built_dates.as_of_date
     where needed_dates.as_of_date = definition.run_date or built_dates.as_of_date is null
 

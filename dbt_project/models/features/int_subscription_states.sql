@@ -28,7 +28,7 @@ running as (
     from subscriptions
     inner join feature_dates
         on subscriptions.started_on <= feature_dates.as_of_date
-        and (subscriptions.ended_on is null or subscriptions.ended_on > feature_dates.as_of_date)
+            and (subscriptions.ended_on is null or subscriptions.ended_on > feature_dates.as_of_date)
 
 ),
 

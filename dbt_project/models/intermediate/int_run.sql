@@ -1,6 +1,19 @@
 {{ config(materialized='table') }}
 {{ check_raw_tables() }}
 
+{% set after_the_data = error_text(
+    "as_of_date ", "as_of_date", " lies after the last day of the data, ", "data_ends_on",
+    "; choose an earlier --vars as_of_date, or load later data and its data_ends_on"
+) -%}
+{% set before_the_data = error_text(
+    "as_of_date ", "as_of_date", " lies before the first day of the data, ", "data_starts_on",
+    "; choose a --vars as_of_date up to ", "data_ends_on", ""
+) -%}
+{% set before_the_history = error_text(
+    "as_of_date ", "as_of_date", " lies before the latest decisions in retention_actions_history, ",
+    "latest_history_date", "; only the latest date can be run again: choose it, or a later --vars as_of_date"
+) -%}
+
 with customers as (
 
     select * from {{ ref('stg_customers') }}
@@ -27,7 +40,8 @@ activity_map as (
 
 earlier_actions as (
 
-    select * from {{ earlier_runs('retention_actions_history', {'action_id': 'varchar', 'as_of_date': 'date'}) }} as history
+    select *
+    from {{ earlier_runs('retention_actions_history', {'action_id': 'varchar', 'as_of_date': 'date'}) }} as history
 
 ),
 
@@ -101,12 +115,9 @@ checked as (
         cast('{{ var("source") }}' as varchar) as source,
         cast(
             case
-                when as_of_date > data_ends_on
-                    then {{ raise_error("'as_of_date ' || cast(as_of_date as varchar) || ' lies after the last day of the data, ' || cast(data_ends_on as varchar) || '; choose an earlier --vars as_of_date, or load later data and its data_ends_on'") }}
-                when as_of_date < data_starts_on
-                    then {{ raise_error("'as_of_date ' || cast(as_of_date as varchar) || ' lies before the first day of the data, ' || cast(data_starts_on as varchar) || '; choose --vars as_of_date between ' || cast(data_starts_on as varchar) || ' and ' || cast(data_ends_on as varchar)") }}
-                when as_of_date < latest_history_date
-                    then {{ raise_error("'as_of_date ' || cast(as_of_date as varchar) || ' lies before the latest decisions in retention_actions_history, ' || cast(latest_history_date as varchar) || '; only the latest date can be run again: use --vars as_of_date from ' || cast(latest_history_date as varchar) || ' on'") }}
+                when as_of_date > data_ends_on then {{ raise_error(after_the_data) }}
+                when as_of_date < data_starts_on then {{ raise_error(before_the_data) }}
+                when as_of_date < latest_history_date then {{ raise_error(before_the_history) }}
                 else as_of_date
             end as date
         ) as as_of_date,

@@ -46,8 +46,8 @@ contacted as (
     from labels
     inner join contacts
         on labels.customer_id = contacts.customer_id
-        and contacts.contacted_on > labels.as_of_date
-        and contacts.contacted_on <= labels.horizon_ends_on
+            and labels.as_of_date < contacts.contacted_on
+            and labels.horizon_ends_on >= contacts.contacted_on
     where contacts.offer <> 'no_action'
 
 ),
@@ -62,8 +62,8 @@ left_alone_by_chance as (
     from labels
     inner join contacts
         on labels.customer_id = contacts.customer_id
-        and contacts.contacted_on > labels.as_of_date
-        and contacts.contacted_on <= labels.horizon_ends_on
+            and labels.as_of_date < contacts.contacted_on
+            and labels.horizon_ends_on >= contacts.contacted_on
     where contacts.offer = 'no_action' and contacts.is_randomized and contacts.propensity > 0
     union all
     select
@@ -73,8 +73,8 @@ left_alone_by_chance as (
     from labels
     inner join earlier_actions
         on labels.customer_id = earlier_actions.customer_id
-        and earlier_actions.as_of_date >= labels.as_of_date
-        and earlier_actions.as_of_date < labels.horizon_ends_on
+            and labels.as_of_date <= earlier_actions.as_of_date
+            and labels.horizon_ends_on > earlier_actions.as_of_date
     where earlier_actions.action = 'no_action' and earlier_actions.propensity_no_action > 0
 
 ),
@@ -106,11 +106,11 @@ examples as (
     inner join signals on features.customer_id = signals.customer_id and features.as_of_date = signals.as_of_date
     inner join eligibility
         on features.customer_id = eligibility.customer_id
-        and features.as_of_date = eligibility.as_of_date
+            and features.as_of_date = eligibility.as_of_date
     left join weights on features.customer_id = weights.customer_id and features.as_of_date = weights.as_of_date
     left join contacted
         on features.customer_id = contacted.customer_id
-        and features.as_of_date = contacted.as_of_date
+            and features.as_of_date = contacted.as_of_date
 
 )
 

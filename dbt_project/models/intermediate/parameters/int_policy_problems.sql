@@ -103,7 +103,9 @@ without_unit_or_source as (
 
 problems as (
 
-    {% for step in ['missing', 'unknown', 'repeated', 'out_of_bounds', 'tiers_out_of_order', 'without_unit_or_source'] -%}
+    {% for step in [
+        'missing', 'unknown', 'repeated', 'out_of_bounds', 'tiers_out_of_order', 'without_unit_or_source',
+    ] -%}
         select
             'policy' as seed,
             seed_row,

@@ -41,7 +41,10 @@ checked as (
             when numbered.contacted_on > run.data_ends_on then 'after_data_end'
             when numbered.accepted_on < numbered.contacted_on then 'accepted_before_contacted'
             when numbered.cost is null or numbered.cost < 0 then 'missing_or_negative_cost'
-            when numbered.is_randomized and (numbered.propensity is null or numbered.propensity <= 0 or numbered.propensity > 1) then 'propensity_out_of_range'
+            when
+                numbered.is_randomized
+                and (numbered.propensity is null or numbered.propensity <= 0 or numbered.propensity > 1)
+                then 'propensity_out_of_range'
             when numbered.copy_number > 1 then 'duplicate_contact_id'
         end as quarantine_reason
     from numbered
