@@ -50,4 +50,6 @@ totals as (
 
 )
 
+-- In the order of customers, neighbouring rows fall into the same groups later: several times faster.
 select * from totals
+order by customer_id, segment_number
