@@ -32,7 +32,7 @@ def cents_up(money: ArrayLike) -> Floats:
     >>> cents_up([9.25, 0.101, 0.0]).tolist()
     [925.0, 11.0, 0.0]
     """
-    return np.ceil(np.asarray(money, dtype=np.float64) * CENTS - _NOISE)
+    return np.ceil(np.asarray(money, dtype=np.float64) * CENTS - _NOISE) + 0.0  # never -0.0
 
 
 def cents_down(money: ArrayLike) -> Floats:

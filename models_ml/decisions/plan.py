@@ -1,158 +1,125 @@
-"""One run's decisions: suppress, set holdouts and trial apart, choose for the rest, withhold some of the chosen."""
+"""One run's decisions: set holdouts and trial apart, choose for the rest, withhold some of the chosen."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models_ml.decisions.cents import cents_up, limits_in_cents, nearest_cents
-from models_ml.decisions.economics import Valuation
+from models_ml.decisions import randomisation as arms_of
+from models_ml.decisions.candidates import Candidates, Terms
+from models_ml.decisions.cents import CENTS, limits_in_cents, money, nearest_cents
 from models_ml.decisions.limits import Limits
-from models_ml.decisions.parameters import Offer, Policy
 from models_ml.decisions.policy import Plan, choose_actions
-from models_ml.decisions.randomisation import (
-    NOT_CHOSEN,
-    SUPPRESSED,
-    TRIAL,
-    admit_trial,
-    assign_trial,
-    first_arms,
-    propensities,
-    withhold,
-)
 from models_ml.decisions.references import Situation, top_risk
 
-Bools = NDArray[np.bool_]
-Codes = NDArray[np.int8]
-Floats = NDArray[np.float64]
+DECISION_RULES = 1  # part of policy_version: raised when the same inputs would be decided differently
+DIGITS = 9
 
 
 @dataclass(frozen=True)
-class Draws:
-    """Stable numbers in [0, 1), each of shape (n,): who is held out, withheld, tried, and with what."""
+class Decided:
+    """Decisions of n customers: ``choice`` (n,) is what is planned (−1 for nothing), ``arms`` (n,) why.
 
-    universal: Floats
-    pick: Floats
-    trial: Floats
-    trial_offer: Floats
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """What is planned for n customers, in whole cents.
-
-    ``planned`` (n,) is the position of the offer or −1, pick-holdouts and trial contacts included; ``arms`` (n,)
-    indexes :data:`randomisation.ARMS`; ``below_minimum`` (n,) marks who is suppressed for a small value.
-    ``value_cents`` (n,) is what the planned offer is worth and ``cost_cents`` (k,) what each offer costs.
-    ``plan`` is the optimiser's, in cents, for those left to the policy; ``top_risk_cents`` is what the top-risk
-    list would be worth within the same limits.
+    ``value_cents`` (n,) belongs to the choice, ``plausible_offers`` (n,) is the k of a trial, ``constants``
+    are the plan-level columns that every row repeats.
     """
 
-    planned: NDArray[np.int64]
-    arms: Codes
-    below_minimum: Bools
-    value_cents: Floats
-    cost_cents: Floats
-    propensity: Floats
-    propensity_no_action: Floats
-    plan: Plan
-    top_risk_cents: float
+    choice: NDArray[np.int8]
+    arms: NDArray[np.int8]
+    value_cents: NDArray[np.float64]
+    plausible_offers: NDArray[np.int8]
+    constants: dict[str, float | str]
 
 
-def decide(
-    churn_probability: Floats,
-    valuation: Valuation,
-    allowed: Bools,
-    suppressed: Bools,
-    draws: Draws,
-    *,
-    policy: Policy,
-    offers: Sequence[Offer],
-    limits: Limits,
-) -> Decisions:
-    """Decide for all customers at risk, given in order of customer_id.
+def decide(candidates: Candidates, terms: Terms, limits: Limits) -> Decided:
+    """Decide for all customers at risk, in order of customer_id.
 
     Parameters
     ----------
-    churn_probability : ndarray of shape (n,)
-        In [0, 1], if left alone.
-    valuation : Valuation
-        What each of the k offers is worth to each customer, money.
-    allowed : ndarray of bool of shape (n, k)
-        Consent, eligibility and lock-outs.
-    suppressed : ndarray of bool of shape (n,)
-        Customers whom a rule keeps from being contacted.
-    draws : Draws
-    policy, offers, limits
-        Parameters, the k offers in order, and what the month has left.
-
-    Returns
-    -------
-    Decisions
+    candidates : Candidates
+        Values in whole cents, permissions and draws of n customers.
+    terms : Terms
+        Policy, offers and their effects.
+    limits : Limits
+        What the month has left, money in the policy's currency.
     """
-    below_minimum = ~suppressed & (valuation.customer_value < policy.minimum_customer_value)
-    costs = np.array([offer.expected_cost for offer in offers])
-    if_kept = (churn_probability * valuation.customer_value)[:, None] - costs
-    plausible = allowed & (if_kept > 0)
-    arms = first_arms(draws.universal, draws.trial, suppressed | below_minimum, plausible, policy)
-    value_cents, cost_cents = nearest_cents(valuation.expected_value), cents_up(costs)
     left = limits_in_cents(limits)
-    planned, arms, left = _trial(arms, draws, plausible, cost_cents, left)
-
-    open_to_policy = allowed & (arms == NOT_CHOSEN)[:, None]
-    cost_of_each = np.broadcast_to(cost_cents, value_cents.shape)
+    arms, choice, left = _try_out(candidates, terms, left)
+    situation = Situation(
+        candidates.value_cents,
+        np.broadcast_to(terms.cost_cents, candidates.value_cents.shape),
+        candidates.allowed & (arms == arms_of.NOT_CHOSEN)[:, None],
+        candidates.churn_probability,
+        left,
+    )
     plan = choose_actions(
-        value_cents,
-        cost_of_each,
-        open_to_policy,
+        situation.expected_value,
+        situation.expected_cost,
+        situation.allowed,
         limits=left,
-        touch_price=policy.touch_price * 100,
-        tie_order=np.arange(len(churn_probability)),
+        touch_price=float(nearest_cents(terms.policy.touch_price)),
+        tie_order=np.arange(candidates.customers),
     )
-    arms = withhold(arms, plan.choice, draws.pick, policy.pick_holdout_share)
-    planned = np.where(plan.choice >= 0, plan.choice, planned)
-    reference = top_risk(Situation(value_cents, cost_of_each, open_to_policy, churn_probability, left))
-    done, nothing = propensities(arms, plausible.sum(axis=1), policy.pick_holdout_share)
-    return Decisions(
-        planned=planned,
-        arms=arms,
-        below_minimum=below_minimum & (arms == SUPPRESSED),
-        value_cents=_chosen(value_cents, planned, otherwise=0.0),
-        cost_cents=cost_cents,
-        propensity=done,
-        propensity_no_action=nothing,
-        plan=plan,
-        top_risk_cents=reference.value,
-    )
+    arms = arms_of.withhold(arms, plan.choice, candidates.draws["pick_draw"], terms.policy.pick_holdout_share)
+    choice = np.where(plan.choice >= 0, plan.choice, choice).astype(np.int8)
+    chosen = candidates.value_cents[np.arange(len(choice)), choice]
+    constants = {
+        **_certificate(plan),
+        "reference_top_risk_value": float(money(top_risk(situation).value)),
+        "policy_version": policy_version(terms),
+    }
+    plausible_offers = candidates.plausible.sum(axis=1).astype(np.int8)
+    return Decided(choice, arms, np.where(choice >= 0, chosen, 0.0), plausible_offers, constants)
 
 
-def _trial(
-    arms: Codes, draws: Draws, plausible: Bools, cost_cents: Floats, limits: Limits
-) -> tuple[NDArray[np.int64], Codes, Limits]:
-    """Assign the trial first: who is in it, what they get, and what that leaves of the limits."""
-    planned = np.full(len(arms), -1, dtype=np.int64)
-    rows = np.flatnonzero(arms == TRIAL)
+def _try_out(
+    candidates: Candidates, terms: Terms, limits: Limits
+) -> tuple[NDArray[np.int8], NDArray[np.int8], Limits]:
+    """Split the customers and assign the trial: first arms, the trial's choice, and what it leaves."""
+    draws = candidates.draws
+    arms = arms_of.first_arms(
+        draws["universal_draw"],
+        draws["trial_draw"],
+        candidates.suppressed,
+        candidates.plausible,
+        terms.policy,
+    )
+    choice = np.full(candidates.customers, -1, dtype=np.int8)
+    rows = np.flatnonzero(arms == arms_of.TRIAL)
     if not len(rows):
-        return planned, arms, limits
-    assigned = assign_trial(draws.trial_offer[rows], plausible[rows])
-    admitted = admit_trial(draws.trial[rows], plausible[rows], assigned, cost_cents, limits)
-    arms = arms.copy()
-    arms[rows[~admitted]] = NOT_CHOSEN
-    planned[rows[admitted]] = assigned[admitted]
-    contacts = np.bincount(planned[planned >= 0], minlength=len(cost_cents))
-    return planned, arms, limits.after(math.fsum((contacts * cost_cents).tolist()), contacts)
+        return arms, choice, limits
+    plausible = candidates.plausible[rows]
+    assigned = arms_of.assign_trial(draws["trial_offer_draw"][rows], plausible)
+    admitted = arms_of.admit_trial(draws["trial_draw"][rows], plausible, assigned, terms.cost_cents, limits)
+    arms[rows[~admitted]] = arms_of.NOT_CHOSEN
+    choice[rows[admitted]] = assigned[admitted]
+    contacts = np.bincount(assigned[admitted & (assigned >= 0)], minlength=len(terms.offers))
+    return arms, choice, limits.after(float(terms.cost_cents @ contacts), contacts)
 
 
-def _chosen(table: Floats, planned: NDArray[np.int64], *, otherwise: float) -> Floats:
-    """Return the column of each row's planned offer, ``otherwise`` where nothing is planned."""
-    picked = np.take_along_axis(table, np.maximum(planned, 0)[:, None], axis=1)[:, 0]
-    return np.where(planned >= 0, picked, otherwise)
+def _certificate(plan: Plan) -> dict[str, float | str]:
+    """Plan-level columns. Plans are worth whole cents, so that the bound in whole cents is still a bound."""
+    prices = {name: price if name == "budget" else price / CENTS for name, price in plan.prices.items()}
+    return {
+        "plan_value_bound": float(money(np.rint(plan.bound))),
+        "plan_gap": round(plan.gap, DIGITS),
+        "budget_price": round(plan.budget_price, DIGITS),
+        "limit_prices": json.dumps({name: round(price, DIGITS) for name, price in sorted(prices.items())}),
+    }
 
 
-def planned_relative_risk(valuation: Valuation, planned: NDArray[np.int64]) -> Floats:
-    """Return the relative risk of each customer's planned offer, 1 where nothing is planned; shape (n,)."""
-    return _chosen(valuation.relative_risk, planned, otherwise=1.0)
+def policy_version(terms: Terms) -> str:
+    """Return a hash of everything that decides besides the customers and what the month has left."""
+    content = {
+        "rules": DECISION_RULES,
+        "policy": asdict(terms.policy),
+        "offers": [asdict(offer) for offer in terms.offers],
+        "signals": terms.effects.signals,
+        "coefficients": (np.round(terms.effects.coefficients, DIGITS) + 0.0).tolist(),
+        "measured": terms.effects.measured.tolist(),
+    }
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models_ml.decisions.knapsack import CHUNK
 from models_ml.decisions.limits import Limits
 
 Bools = NDArray[np.bool_]
@@ -69,7 +70,8 @@ def fixed_tiers(situation: Situation, *, review_from: float, escalate_from: floa
     dearest = np.where(situation.allowed, situation.expected_cost, -np.inf).argmax(axis=1)
     offer = np.where(risk >= escalate_from, dearest, cheapest)
     order = _by_risk(situation)
-    rows = order[(risk[order] >= review_from) & situation.allowed[order].any(axis=1)]
+    contacted = (risk >= review_from) & situation.allowed.any(axis=1)
+    rows = order[contacted[order]]
     return _sum_up(situation, _first_come(situation, rows, offer[rows]))
 
 
@@ -79,9 +81,9 @@ def break_even(situation: Situation) -> Reference:
     Everyone gets the own best offer; limits are not priced, they are just used up.
     """
     value = np.where(situation.allowed, situation.expected_value, -np.inf)
-    offer = value.argmax(axis=1)
+    offer, best = value.argmax(axis=1), value.max(axis=1)
     order = _by_risk(situation)
-    rows = order[value.max(axis=1)[order] > 0]
+    rows = order[best[order] > 0]
     return _sum_up(situation, _first_come(situation, rows, offer[rows]))
 
 
@@ -94,13 +96,12 @@ def greedy_value_per_cost(situation: Situation) -> Reference:
     free = situation.expected_cost == 0
     cost = np.where(free, 1.0, situation.expected_cost)
     ratio = np.where(worthwhile, np.where(free, np.inf, situation.expected_value / cost), -np.inf)
-    offer = np.where(ratio == ratio.max(axis=1, keepdims=True), situation.expected_value, -np.inf).argmax(
-        axis=1
-    )
+    is_best = ratio == ratio.max(axis=1, keepdims=True)
+    offer = np.where(is_best, situation.expected_value, -np.inf).argmax(axis=1)
     everyone = np.arange(len(offer))
     best, value = ratio[everyone, offer], situation.expected_value[everyone, offer]
     order = np.lexsort((everyone, -value, -best))
-    rows = order[worthwhile.any(axis=1)[order]]
+    rows = order[best[order] > 0]
     return _sum_up(situation, _first_come(situation, rows, offer[rows]))
 
 
@@ -116,20 +117,25 @@ def _first_come(situation: Situation, rows: Positions, offers: Positions) -> Pos
     """
     choice = np.full(len(situation.churn_probability), -1)
     limits = situation.limits
-    while len(rows):
-        cost = situation.expected_cost[rows, offers]
-        contacts = offers[:, None] == np.arange(len(limits.offer_capacity))
-        used = np.cumsum(contacts, axis=0)
-        fits = (np.cumsum(cost) <= limits.budget) & (used <= limits.offer_capacity).all(axis=1)
-        fits &= (used @ _member(limits) <= _channel_capacity(limits)).all(axis=1)
-        served = len(rows) if fits.all() else int(fits.argmin())
-        choice[rows[:served]] = offers[:served]
-        limits = limits.after(math.fsum(cost[:served].tolist()), contacts[:served].sum(axis=0))
-        open_offers = (limits.offer_capacity >= 1) & (_member(limits) @ _channel_closed(limits) == 0)
-        later = np.zeros(len(rows), dtype=bool)
-        later[served:] = (cost[served:] <= limits.budget) & open_offers[offers[served:]]
-        rows, offers = rows[later], offers[later]
+    for start in range(0, len(rows), CHUNK):
+        waiting = np.arange(start, min(start + CHUNK, len(rows)))
+        while len(waiting := waiting[_fits_alone(situation, limits, rows[waiting], offers[waiting])]):
+            cost = situation.expected_cost[rows[waiting], offers[waiting]]
+            contacts = offers[waiting, None] == np.arange(len(limits.offer_capacity))
+            used = np.cumsum(contacts, axis=0)
+            fits = (np.cumsum(cost) <= limits.budget) & (used <= limits.offer_capacity).all(axis=1)
+            fits &= (used @ _member(limits) <= _channel_capacity(limits)).all(axis=1)
+            served = len(waiting) if fits.all() else int(fits.argmin())
+            choice[rows[waiting[:served]]] = offers[waiting[:served]]
+            limits = limits.after(math.fsum(cost[:served].tolist()), contacts[:served].sum(axis=0))
+            waiting = waiting[served:]
     return choice
+
+
+def _fits_alone(situation: Situation, limits: Limits, rows: Positions, offers: Positions) -> Bools:
+    channel_open = (_member(limits) * (_channel_capacity(limits) < 1)).sum(axis=1) == 0
+    is_open = (limits.offer_capacity >= 1) & channel_open
+    return is_open[offers] & (situation.expected_cost[rows, offers] <= limits.budget)
 
 
 def _member(limits: Limits) -> NDArray[np.int64]:
@@ -139,10 +145,6 @@ def _member(limits: Limits) -> NDArray[np.int64]:
 
 def _channel_capacity(limits: Limits) -> Floats:
     return np.array([limits.channel_capacity[channel] for channel in limits.channels])
-
-
-def _channel_closed(limits: Limits) -> NDArray[np.int64]:
-    return (_channel_capacity(limits) < 1).astype(np.int64)
 
 
 def _sum_up(situation: Situation, choice: Positions) -> Reference:
