@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from threadpoolctl import ThreadpoolController
 
 from models_ml.deployment import load_deployed
 from models_ml.paths import artifacts_folder
@@ -14,7 +15,7 @@ from models_ml.training.context import PurposeTables, read_purpose, read_run, ru
 from models_ml.training.pipeline import ChurnPipeline
 from models_ml.training.schema import FeatureSchema
 
-BATCH_ROWS = 65_536  # larger batches gain nothing, smaller ones pay per call
+BATCH_ROWS = 16_384  # the matrix of a batch stays in the processor's cache: trees pass over it once a tree
 DIGITS = 9  # beyond them, probabilities may differ with the batch boundary
 
 PROBABILITIES_SCHEMA = pa.schema(
@@ -47,7 +48,13 @@ def score_batches(
     batches: Iterable[pa.RecordBatch], pipeline: ChurnPipeline, pipeline_version: str
 ) -> Iterator[pa.RecordBatch]:
     """Score batch by batch; memory does not grow with the number of customers."""
-    return (score_batch(batch, pipeline, pipeline_version) for batch in batches if batch.num_rows)
+    threads = ThreadpoolController()
+    for batch in batches:
+        if batch.num_rows:
+            # On batches of this size more threads only wait for each other: twice the CPU, no second saved.
+            with threads.limit(limits=1, user_api="blas"):
+                scored = score_batch(batch, pipeline, pipeline_version)
+            yield scored
 
 
 def probabilities_reader(cursor: Any, tables: PurposeTables, customer_features: str) -> pa.RecordBatchReader:  # noqa: ANN401 - a DuckDB cursor
