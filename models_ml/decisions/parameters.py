@@ -143,7 +143,7 @@ def read_offers(table: pa.Table) -> tuple[Offer, ...]:
         raise BayesPilotError(
             what, where=f"{SEED_FOLDER}/offers.csv", next_step="correct the seed, then run dbt build"
         )
-    offers = []
+    offers: list[Offer] = []
     for position, row in enumerate(rows):
         name = f"offer {row.get('offer') or f'in row {position + 1}'}"
         values = {f.name: seed_value("offers.csv", name, row, f.name, str(f.type)) for f in fields(Offer)}
@@ -151,8 +151,10 @@ def read_offers(table: pa.Table) -> tuple[Offer, ...]:
             raise refuse(
                 "offers.csv", name, f"channel {values['channel']!r} must be one of {', '.join(CHANNELS)}"
             )
-        if values["offer"] == "no_action" or row["offer_position"] != position:
-            raise refuse("offers.csv", name, "the name is reserved, or the offer occurs twice")
+        if values["offer"] == "no_action":
+            raise refuse("offers.csv", name, "the name no_action is reserved")
+        if values["offer"] in [offer.offer for offer in offers] or row["offer_position"] != position:
+            raise refuse("offers.csv", name, "the offer occurs twice")
         offers.append(Offer(**values))
     return tuple(offers)
 

@@ -13,7 +13,7 @@ from models_ml.decisions.dual import minimise_dual
 from models_ml.decisions.knapsack import Floats, Knapsack, Relaxed
 from models_ml.decisions.limits import Limits
 from models_ml.decisions.rounding import exact_usage, fractional_usage, round_plan
-from models_ml.decisions.scaling import Scaled, scale
+from models_ml.decisions.scaling import Scaled, in_own_money_unit, scale
 from models_ml.errors import BayesPilotError
 
 __all__ = ["Limits", "Plan", "choose_actions"]
@@ -69,8 +69,7 @@ def choose_actions(
 
     Maximises Σ (v − touch_price) x subject to Σ cost x ≤ budget, Σ x ≤ capacity per offer and per channel: a
     multiple-choice knapsack, solved by the prices of its limits (Lagrangian dual) and then rounded. Only
-    offers with v − touch_price > 0 are chosen. The result does not depend on the order of the rows: equal
-    customers are served in ``tie_order``.
+    offers with v − touch_price > 0 are chosen. Equal customers are served in ``tie_order``.
 
     Parameters
     ----------
@@ -84,10 +83,6 @@ def choose_actions(
         Money ≥ 0 per contact that steers the choice and is not part of the reported value.
     tie_order : array-like of int of shape (n,)
         Distinct ranks, by customer_id.
-
-    Returns
-    -------
-    Plan
 
     Raises
     ------
@@ -165,9 +160,12 @@ def _solve(problem: Knapsack) -> tuple[NDArray[np.int8], Relaxed]:
         return relaxed.choice, relaxed
     money = replace(simple, active=problem.active & (np.arange(len(problem.limits)) == 0))
     if money.active.any():
+        money, unit = in_own_money_unit(money)
         dual = minimise_dual(money)
-        if (fractional_usage(money, dual) <= problem.limits * (1 + 1e-9)).all():
-            return round_plan(money, dual), dual.relaxed
+        if (fractional_usage(money, dual) <= money.limits * (1 + 1e-9)).all():
+            prices = dual.relaxed.prices.copy()
+            prices[0] /= unit
+            return round_plan(money, dual), replace(dual.relaxed, prices=prices)
     dual = minimise_dual(problem)
     return round_plan(problem, dual), dual.relaxed
 

@@ -48,15 +48,16 @@ def contact_nobody(situation: Situation) -> Reference:
 def top_risk(situation: Situation) -> Reference:
     """Contact the highest churn probability first, all with the same offer, until a limit is reached.
 
-    Every single offer is tried and the one whose plan is worth most is kept (the first of equals): the best
-    that ranking by risk can do. It uses its limits up even where contacts lose money, as such policies do.
+    Every single offer is tried and the one whose plan is worth most is kept (the first of equals, and any
+    before one that reaches nobody): the best that ranking by risk can do. It uses its limits up even where
+    contacts lose money, as such policies do.
     """
     order = _by_risk(situation)
     plans = []
     for offer in range(situation.allowed.shape[1]):
         rows = order[situation.allowed[order, offer]]
         plans.append(_sum_up(situation, _first_come(situation, rows, np.full(len(rows), offer))))
-    return max(plans, key=lambda plan: plan.value)
+    return max(plans, key=lambda plan: (bool((plan.choice >= 0).any()), plan.value))
 
 
 def fixed_tiers(situation: Situation, *, review_from: float, escalate_from: float) -> Reference:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,22 @@ def scale(
         [[math.fsum(highest.tolist()) > amounts[0]], _binding_slots(values, slots, capacity)]
     )
     return Scaled(Knapsack(values, costs, slots, amounts, active), rows, unit, money)
+
+
+def in_own_money_unit(problem: Knapsack) -> tuple[Knapsack, float]:
+    """Return the problem with money in the power of two of its candidates' highest cost, and that unit.
+
+    So offers that are no candidates leave no trace, not even in the last bit.
+    """
+    candidates = np.isfinite(problem.value)
+    unit = _power_of_two(problem.cost, candidates)
+    if problem.has_constant_costs:
+        cost = np.broadcast_to(problem.cost[:, :1] / unit, problem.cost.shape)
+    else:
+        cost = problem.cost / unit
+    limits = problem.limits.copy()
+    limits[0] /= unit
+    return replace(problem, cost=cost, limits=limits), unit
 
 
 def _binding_slots(

@@ -1,0 +1,208 @@
+"""What a contact is worth, by hand and as invariants; parameters that refuse what makes no sense."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from decision_data import effects, offers, offers_table, policy, policy_table
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models_ml.decisions.economics import (
+    customer_value,
+    incremental_expected_value,
+    relative_risk,
+    value_offers,
+)
+from models_ml.decisions.limits import month_limits, read_limits
+from models_ml.decisions.parameters import OfferEffects, read_offer_effects, read_offers, read_policy
+from models_ml.errors import BayesPilotError
+
+probabilities = st.floats(0.0, 1.0)
+
+
+def test_customer_value_of_two_discounted_periods() -> None:
+    terms = policy(annual_discount_rate=0.1)
+    margin = 60.0 * 0.5
+    expected = margin * 1.1 ** (-45 / 365) + 0.8 * margin * 1.1 ** (-75 / 365)
+    assert customer_value([60.0], [0.2], terms) == pytest.approx([expected], rel=1e-12)
+
+
+def test_last_period_is_cut_at_the_value_horizon() -> None:
+    terms = policy(value_horizon_days=75)
+    assert customer_value([60.0], [0.2], terms) == pytest.approx([30.0 + 0.8 * 15.0])
+
+
+def test_certain_churn_is_worth_one_period_and_no_churn_the_annuity() -> None:
+    terms = policy(value_horizon_days=365)
+    assert customer_value([60.0, 60.0], [1.0, 0.0], terms) == pytest.approx([30.0, 335.0])
+
+
+def test_value_of_one_day_horizons_stays_finite() -> None:
+    terms = policy(horizon_days=1, value_horizon_days=31)
+    assert customer_value([60.0], [0.0], terms) == pytest.approx([30.0])
+
+
+def test_customers_who_cost_money_are_worth_nothing_rather_than_worth_losing() -> None:
+    assert customer_value([-60.0], [0.5], policy()).tolist() == [0.0]
+
+
+@given(low=probabilities, high=probabilities, revenue=st.floats(0.0, 1e6), rate=st.floats(0.0, 2.0))
+def test_customer_value_falls_with_own_hazard(low: float, high: float, revenue: float, rate: float) -> None:
+    low, high = sorted((low, high))
+    terms = policy(value_horizon_days=365, annual_discount_rate=rate)
+    steady, leaving = customer_value([revenue, revenue], [low, high], terms)
+    assert steady >= leaving >= 0
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -0.1, 1.1])
+def test_probabilities_that_are_none_are_refused(wrong: float) -> None:
+    with pytest.raises(BayesPilotError, match="churn_probability"):
+        customer_value([60.0, 60.0], [0.5, wrong], policy())
+
+
+def test_relative_risk_from_odds() -> None:
+    # Odds 1/3 times e^(ln 2 · (1 + 0.5)) with the signal at 0.5 and both coefficients ln 2.
+    both = OfferEffects(("slipping",), np.log([[2.0, 2.0]]), np.array([False]))
+    odds = 2**1.5 / 3
+    assert relative_risk([0.25], [[0.5]], both) == pytest.approx(np.array([[odds / (1 + odds) / 0.25]]))
+
+
+@given(p0=probabilities, log_odds=st.floats(-1e4, 1e4))
+def test_relative_risk_is_a_finite_probability_ratio(p0: float, log_odds: float) -> None:
+    risk = relative_risk([p0], np.empty((1, 0)), effects(log_odds))[0, 0]
+    assert np.isfinite(risk)
+    assert 0.0 <= p0 * risk <= 1.0 + 1e-12
+    assert (risk - 1.0) * log_odds >= -1e-9 * abs(log_odds)  # it harms exactly where log-odds rise
+
+
+def test_relative_risk_does_not_depend_on_the_batch() -> None:
+    rng = np.random.default_rng(3)
+    p0, signals = rng.random(1_001), rng.random((1_001, 6))
+    six = OfferEffects(tuple("abcdef"), rng.normal(size=(4, 7)), np.zeros(4, dtype=bool))
+    whole = relative_risk(p0, signals, six)
+    parts = [relative_risk(p0[at : at + 7], signals[at : at + 7], six) for at in range(0, 1_001, 7)]
+    assert np.array_equal(whole, np.concatenate(parts))
+
+
+def test_incremental_expected_value_subtracts_contact_and_incentive() -> None:
+    assert incremental_expected_value(0.5, 0.8, 300.0, 9.0, 0.3, 10.0) == pytest.approx(30.0 - 9.0 - 3.0)
+    assert incremental_expected_value(0.5, 1.2, 300.0, 0.0, 0.0, 0.0) == pytest.approx(-30.0)
+
+
+def test_value_offers_composes_the_formulas() -> None:
+    valued = value_offers(
+        [0.5], [60.0], np.empty((1, 0)), policy=policy(), offers=offers(), effects=effects(np.log(0.5), 0.0)
+    )
+    worth = 30.0 + 0.5 * 30.0
+    assert valued.customer_value == pytest.approx([worth])
+    assert valued.relative_risk == pytest.approx(np.array([[2 / 3, 1.0]]))
+    assert valued.expected_cost == pytest.approx(np.array([[12.0, 0.25]]))
+    assert valued.expected_value == pytest.approx(np.array([[0.5 / 3 * worth - 12.0, -0.25]]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"contact_cost": -2.0}, r"offers\.csv, offer nudge: contact_cost -2"),
+        ({"incentive_cost": None}, r"offers\.csv, offer nudge: incentive_cost is missing"),
+        ({"acceptance_rate": 1.2}, r"offers\.csv, offer nudge: acceptance_rate 1\.2"),
+        ({"monthly_capacity": None}, r"offers\.csv, offer nudge: monthly_capacity is missing"),
+        ({"channel": "fax"}, r"offers\.csv, offer nudge: channel 'fax'"),
+        ({"offer": "no_action"}, r"offers\.csv, offer no_action: the name"),
+        ({"offer": "call"}, r"offers\.csv, offer call: the offer occurs twice"),
+    ],
+)
+def test_wrong_offers_name_their_row(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(BayesPilotError, match=message):
+        read_offers(offers_table(**changes))
+
+
+def test_offers_come_in_order_of_position() -> None:
+    shuffled = offers_table().take([1, 0])
+    assert [offer.offer for offer in read_offers(shuffled)] == ["call", "nudge"]
+
+
+def test_a_trial_of_twenty_offers_is_refused() -> None:
+    rows = offers_table().to_pylist()
+    many = [rows[0] | {"offer": f"offer {at}", "offer_position": at} for at in range(20)]
+    read_offers(pa.Table.from_pylist(many[:19]))
+    with pytest.raises(BayesPilotError, match="20 offers"):
+        read_offers(pa.Table.from_pylist(many))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pick_holdout_share": 0.04}, "pick_holdout_share: 0.04 must be 0 or within"),
+        ({"pick_holdout_share": 0.96}, "pick_holdout_share 0.96"),
+        ({"margin_rate": 1.5}, "margin_rate 1.5"),
+        ({"horizon_days": 28.5}, "horizon_days 28.5 must be a whole number"),
+        ({"monthly_budget": None}, "monthly_budget is missing"),
+        ({"value_horizon_days": 30}, "value_horizon_days: 30 must exceed"),
+        ({"review_from": 0.5}, "review_from: 0.5 lies above"),
+        ({"pacing": "daily"}, "pacing: 'daily'"),
+    ],
+)
+def test_wrong_parameters_name_their_row(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(BayesPilotError, match=r"policy\.csv, parameter .*" + message):
+        read_policy(policy_table(**changes))
+
+
+def test_policy_is_read_as_it_stands() -> None:
+    assert read_policy(policy_table(pick_holdout_share=0.05)) == policy(pick_holdout_share=0.05)
+
+
+def effect_row(offer: str, signal: str, mean: float | None, source: str = "assumed") -> dict[str, object]:
+    return {"offer": offer, "signal": signal, "effect_mean": mean, "effect_sd": 0.1, "effect_source": source}
+
+
+def test_effects_become_one_row_per_offer() -> None:
+    rows = [
+        effect_row("nudge", "slipping", -0.3),
+        effect_row("nudge", "intercept", 0.1),
+        effect_row("call", "intercept", -0.2, "measured"),
+    ]
+    read = read_offer_effects(pa.Table.from_pylist(rows), offers())
+    assert read.signals == ("slipping",)
+    assert read.coefficients.tolist() == [[-0.2, 0.0], [0.1, -0.3]]
+    assert read.measured.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([("call", "intercept", 0.1)], "offer nudge, signal intercept: the row is missing"),
+        ([("fax", "intercept", 0.1)], "offer fax, signal intercept: the offer is not"),
+        ([("call", "intercept", 0.1)] * 2, "the pair occurs twice"),
+        ([("call", "intercept", float("nan"))], "not a finite number"),
+        ([("call", "intercept", None)], "not a finite number"),
+    ],
+)
+def test_wrong_effects_name_their_row(rows: list[tuple[str, str, float | None]], message: str) -> None:
+    table = pa.Table.from_pylist([effect_row(*row) for row in rows])
+    with pytest.raises(BayesPilotError, match=r"offer_effect_priors\.csv, .*" + message):
+        read_offer_effects(table, offers())
+
+
+def limit_rows() -> list[dict[str, object]]:
+    named = [("budget", "EUR", 50.0), ("offer", "call", 4.0), ("offer", "nudge", 9.0)]
+    named += [("channel", "email", 8.0), ("channel", "phone", 3.0), ("channel", "push", 7.0)]
+    return [{"limit_type": kind, "limit_name": name, "available": amount} for kind, name, amount in named]
+
+
+def test_limits_of_the_month() -> None:
+    left = read_limits(pa.Table.from_pylist(limit_rows()), offers())
+    assert (left.budget, left.offer_capacity.tolist()) == (50.0, [4.0, 9.0])
+    assert left.channel_capacity == {"email": 8.0, "phone": 3.0, "push": 7.0}
+    whole = month_limits(policy(), offers())
+    assert (whole.budget, whole.offer_capacity.tolist()) == (100.0, [10.0, 40.0])
+
+
+@pytest.mark.parametrize("dropped", [0, 1, 4])
+def test_a_missing_limit_is_not_taken_for_no_limit(dropped: int) -> None:
+    rows = limit_rows()
+    del rows[dropped]
+    with pytest.raises(BayesPilotError, match="no limit for"):
+        read_limits(pa.Table.from_pylist(rows), offers())

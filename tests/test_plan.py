@@ -1,0 +1,320 @@
+"""A whole run's plan: every kind of customer, exact cents, limits, streams and versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from decision_data import candidates, effects, offers, offers_table, policy, policy_table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models_ml.decisions.candidates import Terms
+from models_ml.decisions.limits import Limits, month_limits
+from models_ml.decisions.parameters import OfferEffects, Policy
+from models_ml.decisions.plan import policy_version
+from models_ml.decisions.planned_actions import PlanTables, plan_actions, planned_actions_reader
+from models_ml.decisions.planned_rows import PLANNED_ACTIONS_SCHEMA
+from models_ml.errors import BayesPilotError
+
+HALVING = effects(np.log(0.5), np.log(0.9))  # what the call and the nudge do to the odds of churn
+
+
+def planned(
+    *batches: pa.RecordBatch,
+    terms: Policy | None = None,
+    bounds: Limits | None = None,
+    works: OfferEffects = HALVING,
+) -> list[dict[str, Any]]:
+    terms = terms or policy()
+    reader = plan_actions(
+        lambda: iter(batches),
+        policy=terms,
+        offers=offers(),
+        effects=works,
+        limits=bounds or month_limits(terms, offers()),
+    )
+    table = reader.read_all()
+    table.validate(full=True)
+    assert table.schema == PLANNED_ACTIONS_SCHEMA
+    return table.to_pylist()
+
+
+def test_a_contact_by_hand() -> None:
+    row = planned(candidates(1))[0]
+    # V = 50 + 0.5 · 50 = 75; the call: p falls from 1/2 to 1/3, 0.5 · (1 − 2/3) · 75 − 9 − 0.3 · 10 = 0.5;
+    # the nudge: odds 0.9, p = 0.9 / 1.9, (0.5 − 0.9 / 1.9) · 75 − 0.25 = 1.72.
+    assert (row["planned_action"], row["action"], row["channel"], row["arm"]) == (
+        "nudge",
+        "nudge",
+        "email",
+        "policy",
+    )
+    assert (row["customer_value"], row["expected_cost"]) == (75.0, 0.25)
+    assert row["incremental_expected_value"] == 1.72
+    assert row["relative_risk"] == pytest.approx(0.9 / 1.9 / 0.5, abs=1e-9)
+    assert (row["propensity"], row["propensity_no_action"]) == (1.0, 0.0)
+    assert (row["effect_source"], row["suppression_reason"]) == ("assumed", None)
+    assert (row["plan_value_bound"], row["plan_gap"], row["budget_price"]) == (1.72, 0.0, 0.0)
+    assert row["reference_top_risk_value"] == 1.72
+
+
+def test_every_kind_of_customer() -> None:
+    terms = policy(
+        universal_holdout_share=0.1, pick_holdout_share=0.2, trial_share=0.3, minimum_customer_value=20.0
+    )
+    low, high = 0.0, 0.999
+    rows = planned(
+        candidates(
+            8,
+            monthly_revenue=[100.0] * 4 + [5.0] + [100.0] * 3,
+            offers_allowed=np.array([3, 3, 3, 3, 3, 3, 3, 0]),
+            suppression_reason=pa.array(["cool_down", "cool_down", *[None] * 6], pa.string()),
+            universal_draw=[low, high, low, high, high, high, high, high],
+            pick_draw=[high, high, high, low, high, high, high, high],
+            trial_draw=[high, low, high, high, low, low, low, low],
+            trial_offer_draw=[high, high, high, high, high, 0.1, high, high],
+        ),
+        terms=terms,
+    )
+    seen = [(row["arm"], row["planned_action"], row["action"], row["suppression_reason"]) for row in rows]
+    assert seen == [
+        ("universal_holdout", "no_action", "no_action", None),
+        ("suppressed", "no_action", "no_action", "cool_down"),
+        ("universal_holdout", "no_action", "no_action", None),
+        ("pick_holdout", "nudge", "no_action", None),
+        ("suppressed", "no_action", "no_action", "below_minimum_value"),
+        ("trial", "call", "call", None),
+        ("trial", "no_action", "no_action", None),
+        ("not_chosen", "no_action", "no_action", None),
+    ]
+    assert [row["propensity"] for row in rows] == [
+        1,
+        1,
+        1,
+        0.2,
+        1,
+        pytest.approx(1 / 3),
+        pytest.approx(1 / 3),
+        1,
+    ]
+    assert [row["propensity_no_action"] for row in rows][3:7] == [0.2, 1, *[pytest.approx(1 / 3)] * 2]
+    nothing = [row for row in rows if row["planned_action"] == "no_action"]
+    assert {
+        (row["expected_cost"], row["incremental_expected_value"], row["relative_risk"]) for row in nothing
+    } == {(0.0, 0.0, 1.0)}
+    assert {row["channel"] for row in rows if row["action"] == "no_action"} == {None}
+
+
+def test_trial_contacts_come_first_in_the_limits() -> None:
+    batch = candidates(3, trial_draw=[0.9, 0.0, 0.9], trial_offer_draw=[0.9, 0.4, 0.9])
+    bounds = month_of(100.0, 2, calls=9)
+    rows = planned(batch, terms=policy(trial_share=0.5), bounds=bounds)
+    assert [(row["arm"], row["action"]) for row in rows] == [
+        ("policy", "nudge"),
+        ("trial", "nudge"),
+        ("policy", "call"),
+    ]
+
+
+def test_offers_that_could_never_pay_are_not_tried() -> None:
+    # p · V = 0.5 · 15 = 7.5 covers a nudge, but no call at 12: k is 1.
+    rows = planned(
+        candidates(1, monthly_revenue=[20.0], trial_draw=[0.0], trial_offer_draw=[0.49]),
+        terms=policy(trial_share=1.0),
+    )
+    assert (rows[0]["action"], rows[0]["propensity"]) == ("nudge", 0.5)
+
+
+def test_withheld_slots_are_not_refilled() -> None:
+    rows = planned(
+        candidates(3, pick_draw=[0.0, 0.9, 0.9]),
+        terms=policy(pick_holdout_share=0.5),
+        bounds=month_of(1.0, 2),
+    )
+    assert [row["arm"] for row in rows] == ["pick_holdout", "policy", "not_chosen"]
+
+
+def month_of(budget: float, nudges: float, calls: float = 0.0) -> Limits:
+    channels = {"phone": 9.0, "email": 99.0}
+    return Limits(budget, np.array([calls, nudges]), channels, ("phone", "email"), ("call", "nudge"))
+
+
+def test_batches_do_not_matter() -> None:
+    whole = random_candidates(7, 500)
+    expected = planned(whole, bounds=month_of(20.0, 60))
+    split = [whole.slice(0, 1), whole.slice(1, 0), whole.slice(1, 99), whole.slice(100)]
+    assert planned(*split, bounds=month_of(20.0, 60)) == expected
+
+
+def random_candidates(seed: int, customers: int) -> pa.RecordBatch:
+    rng = np.random.default_rng(seed)
+    reasons = rng.choice(["cool_down", None], customers, p=[0.1, 0.9])
+    drawn = ("universal_draw", "pick_draw", "trial_draw", "trial_offer_draw")
+    return candidates(
+        customers,
+        churn_probability=rng.beta(1, 5, customers),
+        monthly_revenue=rng.lognormal(4, 1, customers),
+        offers_allowed=rng.integers(0, 4, customers),
+        suppression_reason=pa.array(reasons.tolist(), pa.string()),
+        **{name: rng.random(customers) for name in drawn},
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    budget=st.integers(0, 40_000),
+    touch_cents=st.integers(0, 300),
+    trial_share=st.sampled_from([0.0, 0.3]),
+    acceptance=st.floats(0.0, 1.0),
+)
+def test_reported_cents_keep_every_limit_and_the_certificate(
+    seed: int, budget: int, touch_cents: int, trial_share: float, acceptance: float
+) -> None:
+    terms = policy(
+        touch_price=touch_cents / 100,
+        trial_share=trial_share,
+        pick_holdout_share=0.1,
+        universal_holdout_share=0.05,
+    )
+    named = tuple(replace(offer, acceptance_rate=acceptance) for offer in offers())
+    channels = {"phone": 8.0, "email": 90.0}
+    bounds = Limits(budget / 100, np.array([8.0, 70.0]), channels, ("phone", "email"), ("call", "nudge"))
+    batch = random_candidates(seed, 300)
+    reader = plan_actions(lambda: iter([batch]), policy=terms, offers=named, effects=HALVING, limits=bounds)
+    rows = reader.read_all().to_pylist()
+    cents = {
+        column: [round(row[column] * 100) for row in rows]
+        for column in ("expected_cost", "incremental_expected_value")
+    }
+    for column, amounts in cents.items():
+        assert [row[column] for row in rows] == [amount / 100 for amount in amounts]
+    assert sum(cents["expected_cost"]) <= budget
+    actions = [row["planned_action"] for row in rows]
+    assert actions.count("call") <= 8
+    assert actions.count("nudge") <= 70
+    by_policy = [row["arm"] in ("policy", "pick_holdout") for row in rows]
+    steered = sum(
+        value - touch_cents
+        for value, mine in zip(cents["incremental_expected_value"], by_policy, strict=True)
+        if mine
+    )
+    bound, gap = round(rows[0]["plan_value_bound"] * 100), rows[0]["plan_gap"]
+    assert steered <= bound
+    assert gap * bound == pytest.approx(bound - steered, abs=1.0)
+    assert all(
+        value > touch_cents
+        for value, mine in zip(cents["incremental_expected_value"], by_policy, strict=True)
+        if mine
+    )
+
+
+def test_prices_of_all_limits_are_reported_in_money() -> None:
+    row = planned(candidates(2), bounds=month_of(100.0, 1))[0]
+    prices = json.loads(row["limit_prices"])
+    assert set(prices) == {"budget", "offer call", "offer nudge", "channel email", "channel phone"}
+    assert prices["offer nudge"] == pytest.approx(1.72)
+    assert row["budget_price"] == prices["budget"] == 0.0
+
+
+def test_top_risk_uses_the_same_limits() -> None:
+    batch = candidates(2, churn_probability=[0.9, 0.2], monthly_revenue=[1.0, 400.0])
+    row = planned(batch, bounds=month_of(0.25, 9))[0]
+    assert row["reference_top_risk_value"] < 0 < row["plan_value_bound"]
+
+
+def test_measured_effects_are_named() -> None:
+    works = replace(HALVING, measured=np.array([False, True]))
+    assert planned(candidates(1), works=works)[0]["effect_source"] == "measured"
+
+
+def test_harm_is_not_planned() -> None:
+    rows = planned(candidates(3), works=effects(0.5, 0.1))
+    assert {row["planned_action"] for row in rows} == {"no_action"}
+
+
+def test_policy_version_follows_everything_that_decides() -> None:
+    terms = Terms(policy(), offers(), HALVING)
+    versions = {
+        policy_version(terms),
+        policy_version(replace(terms, policy=policy(touch_price=0.5))),
+        policy_version(replace(terms, offers=(replace(offers()[0], contact_cost=8.0), offers()[1]))),
+        policy_version(replace(terms, effects=effects(np.log(0.5), np.log(0.8)))),
+    }
+    assert len(versions) == 4
+    assert policy_version(Terms(policy(), offers(), effects(np.log(0.5), np.log(0.9)))) in versions
+
+
+def test_nobody_at_risk_is_an_empty_typed_plan() -> None:
+    assert planned(candidates(0)) == []
+    assert planned() == []
+
+
+def test_customers_that_change_between_the_passes_stop_the_run() -> None:
+    answers = iter([[candidates(3)], [candidates(2)]])
+    read: Callable[[], list[pa.RecordBatch]] = lambda: next(answers)  # noqa: E731
+    reader = plan_actions(
+        read, policy=policy(), offers=offers(), effects=HALVING, limits=month_limits(policy(), offers())
+    )
+    with pytest.raises(BayesPilotError, match="3 customers were decided, but 2"):
+        reader.read_all()
+
+
+def test_a_signal_without_a_column_is_named() -> None:
+    works = OfferEffects(("mood",), np.zeros((2, 2)), np.zeros(2, dtype=bool))
+    with pytest.raises(BayesPilotError, match="signal_mood"):
+        planned(candidates(1), works=works)
+
+
+def warehouse(batch: pa.RecordBatch) -> tuple[duckdb.DuckDBPyConnection, PlanTables]:
+    connection = duckdb.connect()
+    named = [("call", np.log(0.5)), ("nudge", np.log(0.9))]
+    amounts = [("budget", "EUR", 0.5), ("offer", "call", 9.0), ("offer", "nudge", 9.0)]
+    amounts += [("channel", name, 9.0) for name in ("email", "phone", "push")]
+    tables = {
+        "int_decision_candidates": pa.Table.from_batches([batch]),
+        "int_policy_parameters": policy_table(),
+        "int_offers": offers_table(),
+        "offer_effects": pa.Table.from_pylist(
+            [
+                {
+                    "offer": name,
+                    "signal": "intercept",
+                    "effect_mean": mean,
+                    "effect_sd": 0.1,
+                    "effect_source": "assumed",
+                }
+                for name, mean in named
+            ]
+        ),
+        "int_month_limits": pa.Table.from_pylist(
+            [{"limit_type": kind, "limit_name": name, "available": amount} for kind, name, amount in amounts]
+        ),
+    }
+    for name, table in tables.items():
+        connection.register("given", table)
+        connection.execute(f"create table {name} as select * from given")
+    return connection, PlanTables(**{name: f"select * from {name}" for name in tables})
+
+
+def test_the_reader_orders_customers_itself() -> None:
+    shuffled = candidates(5).take(pa.array([3, 0, 4, 2, 1]))
+    connection, tables = warehouse(shuffled)
+    rows = planned_actions_reader(connection.cursor(), tables).read_all().to_pylist()
+    assert [row["customer_id"] for row in rows] == [f"c{at:06d}" for at in range(5)]
+    assert [row["action"] for row in rows] == ["nudge", "nudge", "no_action", "no_action", "no_action"]
+
+
+def test_an_empty_build_reads_no_parameters() -> None:
+    connection, tables = warehouse(candidates(0))
+    without = replace(tables, int_policy_parameters="select * from nowhere")
+    reader = planned_actions_reader(connection.cursor(), without)
+    assert reader.schema == PLANNED_ACTIONS_SCHEMA
+    assert reader.read_all().num_rows == 0
