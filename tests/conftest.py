@@ -32,6 +32,7 @@ class Project:
         """Environment of every command: nothing of the caller's own settings leaks in."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("RETENTION_", "DBT_"))}
         kept["DBT_PROFILES_DIR"] = str(self.folder)
+        kept["OMP_NUM_THREADS"] = "1"  # two builds at a time share two cores; waiting threads would starve both
         kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
         if self.raw_data is not None:
             kept["RETENTION_DATA"] = str(self.raw_data)

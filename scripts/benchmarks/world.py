@@ -1,8 +1,9 @@
-"""Raw tables of the demo source's shape in any size, written by DuckDB itself: fast, the same for the same size.
+"""Raw tables of the demo source's shape in any size, written by DuckDB itself; the same size, the same rows.
 
-It is a world to measure on, not to learn from: half of the customers are subscribed at any time, a fifth of them
-make three fifths of the events, and nobody leaves for a reason. Proportions follow generate_churn_data.py.
-Activity comes in the order of time, as a feed delivers it, so that the same customer is spread over the file.
+It is a world to measure on, not to learn from: half of the customers are subscribed at any time, a fifth of
+them make three fifths of the events, and nobody leaves for a reason. Proportions follow
+generate_churn_data.py. Activity comes in the order of time, as a feed delivers it, so that a customer's events
+are spread over the file.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def write_world(folder: Path, size: WorldSize) -> None:
         for statement in _macros(size):
             connection.execute(statement)
         for table, query in _tables(size).items():
-            connection.execute(f"copy ({query}) to '{folder / table}.parquet' (format parquet, compression zstd)")
+            connection.execute(
+                f"copy ({query}) to '{folder / table}.parquet' (format parquet, compression zstd)"
+            )
 
 
 def _macros(size: WorldSize) -> list[str]:
@@ -52,8 +55,8 @@ def _macros(size: WorldSize) -> list[str]:
     return [
         f"create macro last_day() as {last_day}",
         f"create macro first_day() as {first_day}",
-        # A number in [0, 1) from a key and from what it is drawn for; hashed twice, because one hash of a pair
-        # leaves draws for different purposes correlated.
+        # A number in [0, 1) from a key and from what it is drawn for; hashed twice, because one hash of a
+        # pair leaves draws for different purposes correlated.
         "create macro draw(key, purpose) as (hash(hash(key, purpose)) >> 11)::double / 9007199254740992.0",
         "create macro money(whole) as whole::decimal(10, 2)",
         f"create macro customer(number) as {FIRST_CUSTOMER_ID} + (number * {SCATTER}) % {size.customers}",
@@ -89,8 +92,10 @@ def _tables(size: WorldSize) -> dict[str, str]:
         "activity": _activity(size),
         "payments": f"""
             select customer_id * 1000 + month as payment_id, customer_id, due_on,
-                case when draw(payment_id, 'lost') < 0.01 then null
-                    else least(due_on + (draw(payment_id, 'late') ** 40 * 40)::integer, last_day()) end as paid_on,
+                case
+                    when draw(payment_id, 'lost') >= 0.01
+                        then least(due_on + (draw(payment_id, 'late') ** 40 * 40)::integer, last_day())
+                end as paid_on,
                 money(19 + number % 60) as amount,
                 one_of(['card', 'direct_debit', 'bank_transfer'], draw(number, 'method')) as payment_method
             from ({billed}) order by payment_id""",
@@ -107,7 +112,8 @@ def _tables(size: WorldSize) -> dict[str, str]:
                 one_of(['nudge_email', 'discount', 'call', 'plan_change', 'pause', 'no_action'],
                     draw(contact_id, 'offer')) as offer,
                 due_on as contacted_on,
-                case when offer <> 'no_action' and draw(contact_id, 'accepted') < 0.3 then due_on end as accepted_on,
+                case when offer <> 'no_action' and draw(contact_id, 'accepted') < 0.3 then due_on end
+                    as accepted_on,
                 money(case when offer = 'no_action' then 0 else 5 end) as cost,
                 draw(contact_id, 'trial') < 0.4 or offer = 'no_action' as is_randomized,
                 case when is_randomized then 1.0 / 6 end as propensity
@@ -116,11 +122,13 @@ def _tables(size: WorldSize) -> dict[str, str]:
 
 
 def _subscriptions(life: str) -> str:
-    """A customer's first period and, for seven in ten, a second one: a dearer fee or another plan."""
+    """Return each customer's first period and, for seven in ten, a second one: a higher fee, or another plan."""
     return f"""
         select customer_id * 100 + period as subscription_id, customer_id,
-            one_of(['basic', 'standard', 'premium'], draw(number, 'plan' || (period * draw(number, 'moves'))::integer))
-                as plan,
+            one_of(
+                ['basic', 'standard', 'premium'],
+                draw(number, 'plan' || (period * draw(number, 'moves'))::integer)
+            ) as plan,
             case when draw(number, 'annual') < 0.2 then 'annual' else 'monthly' end as billing_period,
             money(19 + number % 60 + 2 * period) as monthly_fee,
             case when period = 1 then day_at(joins) else changed_on end as started_on,
@@ -139,18 +147,34 @@ def _subscriptions(life: str) -> str:
 
 
 def _activity(size: WorldSize) -> str:
+    """Return the events, by time; half of them go to every fifth customer."""
     return f"""
-        select customer(case when draw(event, 'heavy') < 0.5 then picked - picked % 5 else picked end) as customer_id,
-            date_trunc('hour', first_day() + share * (last_day() + 1 - first_day()) * interval 1 day) as occurred_at,
-            case when kind < 0.712 then 'login_session' when kind < 0.962 then 'feature_use'
-                when kind < 0.989 then 'pricing_page_view' when kind < 0.995 then 'data_export'
-                else 'add_on_purchase' end as activity_type,
-            case when kind < 0.712 then 1 + (draw(event, 'quantity') ** 3 * 4)::integer
-                when kind < 0.962 then 1 + (draw(event, 'quantity') * 6)::integer else 1 end::integer as quantity,
+        select
+            customer(case when draw(event, 'heavy') < 0.5 then picked - picked % 5 else picked end)
+                as customer_id,
+            date_trunc('hour', first_day() + share * (last_day() + 1 - first_day()) * interval 1 day)
+                as occurred_at,
+            case
+                when kind < 0.712 then 'login_session'
+                when kind < 0.962 then 'feature_use'
+                when kind < 0.989 then 'pricing_page_view'
+                when kind < 0.995 then 'data_export'
+                else 'add_on_purchase'
+            end as activity_type,
+            case
+                when kind < 0.712 then 1 + (draw(event, 'quantity') ** 3 * 4)::integer
+                when kind < 0.962 then 1 + (draw(event, 'quantity') * 6)::integer
+                else 1
+            end::integer as quantity,
             money(case when kind >= 0.995 then 5 * (1 + (draw(event, 'amount') * 11)::integer) end) as amount
         from (
-            select event, event / {size.events} as share, draw(event, 'kind') as kind,
-                least(floor({size.customers} * (share + draw(event, 'customer')) / 2)::bigint, {size.customers} - 1)
-                    as picked
+            select
+                event,
+                event / {size.events} as share,
+                draw(event, 'kind') as kind,
+                least(
+                    floor({size.customers} * (share + draw(event, 'customer')) / 2)::bigint,
+                    {size.customers} - 1
+                ) as picked
             from (select range as event from range({size.events}))
         )"""

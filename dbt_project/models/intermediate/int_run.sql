@@ -132,6 +132,7 @@ checked as (
     cross join latest_history
     cross join begun
     cross join activity_meaning
+    where {{ 'false' if flags.EMPTY else 'true' }} -- an --empty build has no run, and so nothing to decide
 
 )
 

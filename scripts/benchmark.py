@@ -1,0 +1,162 @@
+"""Measure what the project promises: features for many dates in one pass, scoring in flat memory.
+
+    python scripts/benchmark.py features --customers 200000 --events 20000000 --dates 12 --memory-limit 4GB
+    python scripts/benchmark.py scoring --rows 2000000 --candidate boosting
+
+Everything happens in a temporary folder. CPU seconds say more than seconds on a machine that is not idle; of
+several repeats the least time and the highest peak count.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from benchmarks.dbt_runs import Workplace
+from benchmarks.features import measure_features
+from benchmarks.measuring import Measure
+from benchmarks.scoring import LESSON, measure_scoring
+from benchmarks.world import WorldSize
+from rich.console import Console
+from rich.table import Table
+
+from models_ml.errors import BayesPilotError
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
+console = Console()
+
+
+class Candidate(StrEnum):
+    """Short names of the candidates of models_ml.training.candidates."""
+
+    logistic = "logistic"
+    forest = "forest"
+    boosting = "boosting"
+
+
+REGISTERED = {
+    Candidate.logistic: "logistic_regression",
+    Candidate.forest: "random_forest",
+    Candidate.boosting: "gradient_boosting",
+}
+
+Repeats = Annotated[int, typer.Option(min=1, help="Measure this often; the least time counts.")]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        help="Work here and leave everything behind (scoring learns from what features left); default: a"
+        " temporary folder."
+    ),
+]
+MemoryLimit = Annotated[str, typer.Option(help="DuckDB's memory limit; beyond it DuckDB spills to disk.")]
+
+
+@app.command()
+def features(
+    customers: Annotated[int, typer.Option(min=100, help="Customers that ever signed up.")] = 200_000,
+    events: Annotated[int, typer.Option(min=1000, help="Rows of activity.")] = 20_000_000,
+    dates: Annotated[int, typer.Option(min=4, max=60, help="Month ends and the run's date.")] = 12,
+    memory_limit: MemoryLimit = "4GB",
+    repeats: Repeats = 1,
+    folder: Folder = None,
+) -> None:
+    """Build customer_features for many dates and for a new one; compare with one statement for one date."""
+    with _workplace(folder, memory_limit) as workplace:
+        size = WorldSize(customers, events, dates)
+        with console.status("") as status:
+            found = measure_features(workplace, size, repeats=repeats, say=status.update)
+    _print(
+        f"Features: {customers:,} customers, {events:,} events, DuckDB limited to {memory_limit}",
+        [
+            ("one statement, one date", found.statement),
+            (f"dbt, {dates} dates at once", found.all_dates),
+            ("dbt, one new date on top", found.new_date),
+        ],
+        "The statement reads 365 days of valid rows in one pass; its rows equal those of customer_features. "
+        "dbt's own start is left out.",
+    )
+
+
+@app.command()
+def scoring(
+    rows: Annotated[int, typer.Option(min=1000, help="Customers to score.")] = 2_000_000,
+    candidate: Annotated[Candidate, typer.Option(help="What scores them.")] = Candidate.boosting,
+    memory_limit: MemoryLimit = "4GB",
+    lesson_customers: Annotated[
+        int, typer.Option(min=500, help="Customers to learn from.")
+    ] = LESSON.customers,
+    one_call: Annotated[
+        bool,
+        typer.Option(
+            "--one-call", help="Also predict_proba on all rows at once (up to 4 GB a million rows)."
+        ),
+    ] = False,
+    repeats: Repeats = 1,
+    folder: Folder = None,
+) -> None:
+    """Stream scores from the warehouse; compare with predict_proba alone on a matrix in memory."""
+    lesson = WorldSize(lesson_customers, lesson_customers * LESSON.events // LESSON.customers, LESSON.dates)
+    with _workplace(folder, memory_limit) as workplace, console.status("") as status:
+        found = measure_scoring(
+            workplace,
+            rows=rows,
+            candidate=REGISTERED[candidate],
+            lesson=lesson,
+            with_one_call=one_call,
+            repeats=repeats,
+            say=status.update,
+        )
+    naive = [("predict_proba alone, one call", found.one_call)] if found.one_call else []
+    _print(
+        f"Scoring: {rows:,} customers, {REGISTERED[candidate]}",
+        [
+            ("predict_proba alone, in batches", found.batches),
+            *naive,
+            ("streamed: read, encode, score, write", found.streaming),
+        ],
+        "predict_proba alone finds its matrix ready in memory; reading and encoding are not counted there.",
+    )
+
+
+@contextmanager
+def _workplace(folder: Path | None, memory_limit: str) -> Iterator[Workplace]:
+    """Yield a folder to work in; say what is wrong, and leave with exit code 1, where something fails."""
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            yield Workplace(folder.resolve(), memory_limit)
+            return
+        with tempfile.TemporaryDirectory(prefix="bayespilot-benchmark-") as temporary:
+            yield Workplace(Path(temporary), memory_limit)
+    except BayesPilotError as error:
+        Console(stderr=True).print(str(error), style="red", markup=False)
+        sys.exit(1)
+
+
+def _print(title: str, measures: list[tuple[str, Measure]], note: str) -> None:
+    """Print one row a measure; ratios are to the first."""
+    table = Table(title=title, caption=note)
+    table.add_column("")
+    for name in ("seconds", "ratio", "CPU seconds", "ratio", "peak MB"):
+        table.add_column(name, justify="right")
+    _, first = measures[0]
+    for name, measure in measures:
+        table.add_row(
+            name,
+            f"{measure.seconds:.1f}",
+            f"{measure.seconds / max(first.seconds, 1e-9):.2f}",
+            f"{measure.cpu_seconds:.1f}",
+            f"{measure.cpu_seconds / max(first.cpu_seconds, 1e-9):.2f}",
+            f"{measure.peak_mb:,.0f}",
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    app()
