@@ -48,7 +48,8 @@ def signed_log(values: np.ndarray) -> np.ndarray:
 def logistic_regression(encoder: FeatureEncoder, chosen: Hyperparameters, seed: int) -> Pipeline:
     """Regularised logistic regression on compressed, standardised columns."""
     schema = encoder.schema
-    codes = [np.arange(len(encoder.categories[schema.names[i]]), dtype=float) for i in schema.categorical]
+    named = [i for i in schema.categorical if encoder.categories[schema.names[i]]]  # some may never be filled
+    codes = [np.arange(len(encoder.categories[schema.names[i]]), dtype=float) for i in named]
     numeric = make_pipeline(
         FunctionTransformer(signed_log),
         SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
@@ -60,7 +61,7 @@ def logistic_regression(encoder: FeatureEncoder, chosen: Hyperparameters, seed: 
             (
                 "categorical",
                 OneHotEncoder(categories=codes, handle_unknown="ignore", sparse_output=False),
-                list(schema.categorical),
+                named,
             ),
         ]
     )
