@@ -133,7 +133,8 @@ def _money_table(run: Mapping[str, Any]) -> Table:
     table.add_row("contact nobody", "0.00")
     table.caption = (
         f"{run['planned_contacts']:,} contacts planned for {run['planned_spend']:,.2f} of "
-        f"{run['available_budget']:,.2f} {run['currency']}; at most {100 * run['plan_gap']:.2g} % below the best possible plan;"
+        f"{run['available_budget']:,.2f} {run['currency']}; at most {100 * run['plan_gap']:.2g} % below the best"
+        " possible plan;"
         f" one more {run['currency']} of budget would return {run['budget_price']:.2f}"
     )
     return table

@@ -30,9 +30,13 @@ class Project:
     @property
     def variables(self) -> dict[str, str]:
         """Environment of every command: nothing of the caller's own settings leaks in."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("RETENTION_", "DBT_"))}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("RETENTION_", "DBT_"))
+        }
         kept["DBT_PROFILES_DIR"] = str(self.folder)
-        kept["OMP_NUM_THREADS"] = "1"  # two builds at a time share two cores; waiting threads would starve both
+        kept["OMP_NUM_THREADS"] = (
+            "1"  # two builds at a time share two cores; waiting threads would starve both
+        )
         kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
         if self.raw_data is not None:
             kept["RETENTION_DATA"] = str(self.raw_data)
@@ -86,7 +90,16 @@ def generate_world(folder: Path, *, customers: int, seed: int = 7, months: int =
         [
             sys.executable,
             str(ROOT / "scripts" / "generate_churn_data.py"),
-            *("--customers", str(customers), "--months", str(months), "--seed", str(seed), "--out", str(folder)),
+            *(
+                "--customers",
+                str(customers),
+                "--months",
+                str(months),
+                "--seed",
+                str(seed),
+                "--out",
+                str(folder),
+            ),
         ],
         check=True,
         capture_output=True,
@@ -129,5 +142,7 @@ def retail_folder() -> Path:
     """Folder of the real shop's invoice lines."""
     folder = os.environ.get(RETAIL_VARIABLE)
     if not folder or not (Path(folder) / "invoice_lines.parquet").is_file():
-        pytest.skip(f"{RETAIL_VARIABLE} names no folder with invoice_lines.parquet; see scripts/fetch_online_retail.py")
+        pytest.skip(
+            f"{RETAIL_VARIABLE} names no folder with invoice_lines.parquet; see scripts/fetch_online_retail.py"
+        )
     return Path(folder)

@@ -120,9 +120,7 @@ QUARANTINED = {
 @pytest.mark.parametrize("reason", sorted(QUARANTINED))
 def test_a_broken_row_is_set_aside_and_counted(own_raw: Project, reason: str) -> None:
     table, select, added = QUARANTINED[reason]
-    count = (
-        f"select count(*) from quarantine where staging_model = 'stg_{table}' and quarantine_reason = '{reason}'"
-    )
+    count = f"select count(*) from quarantine where staging_model = 'stg_{table}' and quarantine_reason = '{reason}'"
     before = own_raw.query(count)[0][0]
     staged = own_raw.query(f"select count(*) from stg_{table}")[0][0]
     rewrite(own_raw, table, select)
@@ -141,12 +139,22 @@ SEED_FAULTS: dict[str, tuple[str, Callable[[list[dict[str, str]]], None], str]] 
         lambda rows: rows[0].update(offer="free_car"),
         "seeds/demo/offer_effect_priors.csv, free_car",
     ),
-    "negative cost": ("offers", lambda rows: rows[0].update(contact_cost="-2"), "contact_cost must be 0 or more"),
-    "capacity missing": ("offers", lambda rows: rows[0].update(monthly_capacity=""), "monthly_capacity is missing"),
+    "negative cost": (
+        "offers",
+        lambda rows: rows[0].update(contact_cost="-2"),
+        "contact_cost must be 0 or more",
+    ),
+    "capacity missing": (
+        "offers",
+        lambda rows: rows[0].update(monthly_capacity=""),
+        "monthly_capacity is missing",
+    ),
     "parameter missing": ("policy", lambda rows: rows.pop(0), "the parameter is missing"),
     "holdout out of bounds": (
         "policy",
-        lambda rows: next(row for row in rows if row["parameter"] == "pick_holdout_share").update(value="0.01"),
+        lambda rows: next(row for row in rows if row["parameter"] == "pick_holdout_share").update(
+            value="0.01"
+        ),
         "pick_holdout_share: value 0.01 does not meet: number = 0 or number between 0.05 and 0.95",
     ),
     "unknown meaning": (
@@ -183,13 +191,17 @@ def test_a_date_outside_the_data_is_refused(
     project = new_project(small_world)
     output = project.dbt("build", "--vars", f"{{as_of_date: '{as_of_date}'}}", succeeds=False)
     assert message in output
-    assert project.query("select table_name from information_schema.tables where table_name = 'retention_actions'") == []
+    assert (
+        project.query(
+            "select table_name from information_schema.tables where table_name = 'retention_actions'"
+        )
+        == []
+    )
 
 
 CANNOT_TRAIN = {
     "all six tables are empty": (
-        {table: "from raw where false" for table in
-         ("customers", "subscriptions", "activity", "payments", "support_tickets", "retention_contacts")},
+        dict.fromkeys(("customers", "subscriptions", "activity", "payments", "support_tickets", "retention_contacts"), "from raw where false"),
         "",
     ),
     "all customers churned": (
@@ -251,7 +263,10 @@ def drop_a_feature(project: Project) -> None:
 SPOILED: dict[str, tuple[Callable[[Project], None], str]] = {
     "edited bytes": (spoil_bytes, "checksum"),
     "other scikit-learn": (lambda project: edit_record(project, other_library), "scikit-learn"),
-    "other source": (lambda project: edit_record(project, lambda record: record.update(source="other")), "source"),
+    "other source": (
+        lambda project: edit_record(project, lambda record: record.update(source="other")),
+        "source",
+    ),
     "other features": (drop_a_feature, "feature"),
 }
 

@@ -13,18 +13,20 @@ from conftest import ROOT, Project
 pytestmark = pytest.mark.build
 
 COLUMNS_OF_RETENTION_ACTIONS = """
-action_id customer_id as_of_date decided_at updated_at row_hash action planned_action action_label channel priority
-risk_tier churn_probability risk_percentile customer_value relative_risk effect_source expected_cost
-incremental_expected_value currency reason_1 reason_2 reason_3 rationale suppression_reason arm propensity
-propensity_no_action valid_from valid_to pipeline_version policy_version dbt_invocation_id
-""".split()
+action_id customer_id as_of_date decided_at updated_at row_hash action planned_action action_label channel
+priority risk_tier churn_probability risk_percentile customer_value relative_risk effect_source
+expected_cost incremental_expected_value currency reason_1 reason_2 reason_3 rationale suppression_reason
+arm propensity propensity_no_action valid_from valid_to pipeline_version policy_version dbt_invocation_id
+""".split()  # noqa: SIM905 - a list of 35 strings would hide the order
 ALL_ACTIONS = "select * from retention_actions order by customer_id"
 # What may differ between two builds of the same inputs.
 OF_THE_RUN = "decided_at, updated_at, dbt_invocation_id"
 
 
 def test_every_customer_at_risk_gets_one_row_with_every_column(built_project: Project) -> None:
-    columns = [name for (name,) in built_project.query("select column_name from (describe retention_actions)")]
+    columns = [
+        name for (name,) in built_project.query("select column_name from (describe retention_actions)")
+    ]
     assert sorted(columns) == sorted(COLUMNS_OF_RETENTION_ACTIONS)
     at_risk, decided, distinct = built_project.query(
         "select (select count(*) from customer_features where as_of_date = date '2026-10-31'),"
@@ -163,7 +165,8 @@ def test_every_model_and_column_is_described(built_project: Project) -> None:
 def test_sources_are_kept_apart(fresh_copy: Project, retail_folder: Path) -> None:
     before = fresh_copy.query(ALL_ACTIONS)
     artifacts = {
-        path.name: path.read_bytes() for path in (fresh_copy.folder / "models_ml/artifacts/demo").glob("*.json*")
+        path.name: path.read_bytes()
+        for path in (fresh_copy.folder / "models_ml/artifacts/demo").glob("*.json*")
     }
     shop = Project(fresh_copy.folder, retail_folder)
     shop.dbt("build", "--vars", "{source: online_retail}")
@@ -182,5 +185,6 @@ def test_sources_are_kept_apart(fresh_copy: Project, retail_folder: Path) -> Non
     fresh_copy.dbt("build")
     assert fresh_copy.query(ALL_ACTIONS) == before
     assert artifacts == {
-        path.name: path.read_bytes() for path in (fresh_copy.folder / "models_ml/artifacts/demo").glob("*.json*")
+        path.name: path.read_bytes()
+        for path in (fresh_copy.folder / "models_ml/artifacts/demo").glob("*.json*")
     }

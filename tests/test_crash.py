@@ -14,7 +14,9 @@ from conftest import Project
 pytestmark = pytest.mark.build
 
 MOMENTS = 10
-ACTIONS = "select * exclude (decided_at, updated_at, dbt_invocation_id) from retention_actions order by customer_id"
+ACTIONS = (
+    "select * exclude (decided_at, updated_at, dbt_invocation_id) from retention_actions order by customer_id"
+)
 
 
 def test_killed_builds_leave_the_earlier_actions_whole(fresh_copy: Project) -> None:

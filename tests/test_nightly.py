@@ -100,7 +100,9 @@ def test_more_budget_later_in_the_month_only_adds_what_is_new(nights: Project) -
     )[0][0]
     assert still_open == first > 0
     reasons = dict(
-        nights.query("select suppression_reason, count(*) from retention_actions where arm = 'suppressed' group by 1")
+        nights.query(
+            "select suppression_reason, count(*) from retention_actions where arm = 'suppressed' group by 1"
+        )
     )
     assert reasons["open_action"] == first
     assert "held_out" in reasons

@@ -27,7 +27,9 @@ TABLES = (
     "int_customer_as_of_dates",
     "customer_features",
 )
-EARLIER_FEATURES = f"select * from customer_features where as_of_date <= date '{CUT}' order by customer_id, as_of_date"
+EARLIER_FEATURES = (
+    f"select * from customer_features where as_of_date <= date '{CUT}' order by customer_id, as_of_date"
+)
 
 LATER = "(date '{cut}' + {days}::integer)"
 # Each change happens after the cut: what it touches could not be known when the cut's day ended.
@@ -37,7 +39,10 @@ CHANGES = {
         "select * from raw union all select * replace ({later}::timestamp + interval 9 hour as occurred_at)"
         " from (select * from raw order by hash(occurred_at::varchar || {pick}) limit 20)",
     ),
-    "delete events": ("activity", "select * from raw where occurred_at::date <= date '{cut}' or hash(occurred_at) % 3 <> 0"),
+    "delete events": (
+        "activity",
+        "select * from raw where occurred_at::date <= date '{cut}' or hash(occurred_at) % 3 <> 0",
+    ),
     "change events": (
         "activity",
         "select * replace (case when occurred_at::date > date '{cut}' then quantity + {pick} else quantity end as quantity) from raw",
@@ -61,7 +66,10 @@ CHANGES = {
         "select * replace (case when paid_on > date '{cut}' then {later} else paid_on end as paid_on) from raw",
     ),
     "pay what was open": ("payments", "select * replace (coalesce(paid_on, {later}) as paid_on) from raw"),
-    "never pay": ("payments", "select * replace (case when paid_on > date '{cut}' then null else paid_on end as paid_on) from raw"),
+    "never pay": (
+        "payments",
+        "select * replace (case when paid_on > date '{cut}' then null else paid_on end as paid_on) from raw",
+    ),
     "delete invoices": ("payments", "select * from raw where due_on <= date '{cut}'"),
     "resolve tickets, angrily": (
         "support_tickets",
@@ -94,7 +102,15 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Compile
     original = generate_world(folder / "original", customers=150, seed=3)
     raw = Path(shutil.copytree(original, folder / "raw"))
     project: Project = copy_project(folder / "project", raw)
-    project.dbt("build", "-s", "+customer_features", "--vars", "{training_month_ends: 3}", "--exclude-resource-type", "test")
+    project.dbt(
+        "build",
+        "-s",
+        "+customer_features",
+        "--vars",
+        "{training_month_ends: 3}",
+        "--exclude-resource-type",
+        "test",
+    )
     models = CompiledModels(project.folder, project.warehouse(), TABLES)
     yield models, raw, original
     models.close()
@@ -108,7 +124,9 @@ def change_raw(raw: Path, original: Path, change: str, days: int, pick: int) -> 
     with duckdb.connect() as connection:
         connection.execute(f"create view raw as from '{original / target.name}'")
         aside = raw / "aside.parquet"
-        connection.execute(f"copy ({statement.format(cut=CUT, later=later, pick=pick)}) to '{aside}' (format parquet)")
+        connection.execute(
+            f"copy ({statement.format(cut=CUT, later=later, pick=pick)}) to '{aside}' (format parquet)"
+        )
     aside.replace(target)
 
 
@@ -120,7 +138,9 @@ def restore(raw: Path, original: Path) -> None:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    changes=st.lists(st.sampled_from(sorted(CHANGES)), min_size=1, max_size=4, unique_by=lambda name: CHANGES[name][0]),
+    changes=st.lists(
+        st.sampled_from(sorted(CHANGES)), min_size=1, max_size=4, unique_by=lambda name: CHANGES[name][0]
+    ),
     days=st.integers(1, (date(2026, 10, 31) - CUT) // timedelta(days=1)),
     pick=st.integers(0, 50),
 )
@@ -146,7 +166,9 @@ def test_each_change_is_seen_by_the_later_date(
     models, raw, original = features
     restore(raw, original)
     models.rebuild()
-    after_cut = f"select * from customer_features where as_of_date > date '{CUT}' order by customer_id, as_of_date"
+    after_cut = (
+        f"select * from customer_features where as_of_date > date '{CUT}' order by customer_id, as_of_date"
+    )
     before = models.rows(after_cut)
     change_raw(raw, original, change, days=2, pick=1)
     models.rebuild()
