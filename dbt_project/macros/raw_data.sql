@@ -26,7 +26,7 @@
 
 {#-
     Stops the run before anything changes when a declared raw table is missing, lacks a column, or holds
-    another type than sources.yml states. Tables whose columns declare no data_type are not compared.
+    another kind of type than sources.yml states (text where a number belongs). Tables whose columns declare no data_type are not compared.
 -#}
 {% macro check_raw_tables() %}
     {%- if execute and flags.WHICH in ('build', 'run') and not flags.EMPTY -%}
@@ -53,6 +53,15 @@
     {%- endif -%}
 {% endmacro %}
 
+{#- Types that staging may cast to each other without loss of meaning share a kind. -#}
+{% macro kind_of_type(type) %}
+    {%- set name = type.split('(')[0] | trim | lower -%}
+    {%- if name.endswith('int') or name in ('integer', 'decimal', 'numeric', 'double', 'float', 'real') -%}
+        {{ return('number') }}
+    {%- endif -%}
+    {{ return('time' if name.startswith(('date', 'timestamp')) else name) }}
+{% endmacro %}
+
 {% macro raw_column_faults(node, relation, actual) %}
     {%- set actual_types = {} -%}
     {%- for name, type in actual -%}{%- do actual_types.update({name | lower: type}) -%}{%- endfor -%}
@@ -61,7 +70,7 @@
         {%- set found = actual_types.get(column.name | lower) -%}
         {%- if found is none -%}
             {%- do faults.append("raw table " ~ node.name ~ " lacks column " ~ column.name ~ " in " ~ relation) -%}
-        {%- elif found | lower != column.data_type | lower -%}
+        {%- elif kind_of_type(found) != kind_of_type(column.data_type) -%}
             {%- set values = run_query(
                 "select distinct cast(" ~ column.name ~ " as varchar) as value from " ~ relation
                 ~ " where " ~ column.name ~ " is not null"
