@@ -173,8 +173,10 @@ class TestWhoTeaches:
 class TestDeterminism:
     def test_row_order_and_threads_change_no_bit(self, examples: pa.Table, trained: TrainingResult) -> None:
         shuffled = examples.take(np.random.default_rng(9).permutation(examples.num_rows))
-        with threadpool_limits(1):
-            again = train_on(shuffled)
+        chosen = quick_settings()
+        assert examples.num_rows < chosen.rows.parallel_from  # so the first training used one thread
+        with threadpool_limits(2):
+            again = train_on(shuffled, settings=replace(chosen, rows=replace(chosen.rows, parallel_from=0)))
         assert again.verdicts == trained.verdicts
         assert again.refitted.data_fingerprint == trained.refitted.data_fingerprint
         for name, before in scores(trained).items():

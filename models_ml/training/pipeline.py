@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import logit
 from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
 from models_ml.training.calibration import Calibrator, fit_calibrator
 from models_ml.training.candidates import CANDIDATES
@@ -55,10 +56,17 @@ def fit_pipeline(
     schema: FeatureSchema,
     settings: TrainingSettings,
 ) -> ChurnPipeline:
-    """Fit one candidate on the earlier rows and calibrate it on the later ones."""
+    """Fit one candidate on the earlier rows and calibrate it on the later ones.
+
+    Threads change the time, never a bit of the result.
+    """
     encoder = fit_encoder(fit.features, schema, settings.encoding.categories_at_most)
     estimator = CANDIDATES[candidate].build(encoder, settings.candidates[candidate], settings.seed)
-    estimator.fit(encoder.encode(fit.features), fit.has_churned, estimator__sample_weight=fit.example_weight)
+    threads = None if fit.table.num_rows >= settings.rows.parallel_from else 1
+    with threadpool_limits(limits=threads):
+        estimator.fit(
+            encoder.encode(fit.features), fit.has_churned, estimator__sample_weight=fit.example_weight
+        )
     last = estimator.named_steps["estimator"]
     if hasattr(last, "n_jobs"):
         last.set_params(n_jobs=1)  # several threads would add the trees' votes in another order each time

@@ -17,11 +17,12 @@ SETTINGS_FILE = Path(__file__).with_name("settings.toml")
 
 @dataclass(frozen=True)
 class Rows:
-    """Most rows read per role; 0 = no limit."""
+    """Most rows read per role (0 = no limit), and from how many on fitting uses several threads."""
 
     fit_at_most: int
     calibration_at_most: int
     judged_at_most: int
+    parallel_from: int
 
 
 @dataclass(frozen=True)

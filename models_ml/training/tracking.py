@@ -9,6 +9,7 @@ import contextlib
 import logging
 import math
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,8 +42,8 @@ class Tracker:
             for name, verdict in result.verdicts.items():
                 tags = {"mlflow.parentRunId": run_id, "is_selected": str(name == result.chosen)}
                 child = client.create_run(experiment, run_name=name, tags=tags).info.run_id
-                _log(client, child, settings.candidates[name], verdict.metrics)
-                _log(client, child, _dates(result.judged), {"judged_profit": verdict.profit.profit})
+                metrics = dict(verdict.metrics) | {"judged_profit": verdict.profit.profit}
+                _log(client, child, dict(settings.candidates[name]) | _dates(result.judged), metrics)
                 client.set_terminated(child)
             chosen = {"candidate": result.chosen, "reason": result.reason, "seed": settings.seed}
             refitted = {f"refitted_{name}": value for name, value in result.refit_metrics.items()}
@@ -95,11 +96,14 @@ class Tracker:
 def _log(
     client: MlflowClient, run_id: str, parameters: Mapping[str, Any], metrics: Mapping[str, float]
 ) -> None:
-    for name, value in parameters.items():
-        client.log_param(run_id, name, value)
-    for name, value in metrics.items():
-        if math.isfinite(value):
-            client.log_metric(run_id, name, value)
+    from mlflow.entities import Metric, Param
+
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run_id,
+        metrics=[Metric(name, value, now, 0) for name, value in metrics.items() if math.isfinite(value)],
+        params=[Param(name, str(value)) for name, value in parameters.items()],
+    )
 
 
 def _dates(round_: Round) -> dict[str, str]:
