@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from models_ml.decisions.knapsack import Floats, Knapsack, Relaxed
 from models_ml.decisions.linear_programme import Box, Mixture, Shares, solve_shares
 
-CONTESTED = 4_000  # customers modelled one by one: a tenth of a second of linear programming
+CONTESTED = 1_000  # customers modelled one by one: hundredths of a second of linear programming
 SAMPLE_ONE_IN = 16  # each stage starts from the prices of a sample sixteen times smaller
 ROUNDS = 80
 KEPT_COLUMNS = 24
@@ -45,7 +45,7 @@ class DualSolution:
 def minimise_dual(problem: Knapsack, precision: float = FINAL_PRECISION) -> DualSolution:
     """Find the prices that minimise the bound, to ``precision`` relative to it.
 
-    Large problems start from the prices of a sample; at most 4,000 customers are solved outright.
+    Large problems start from the prices of a sample; at most 1,000 customers are solved outright.
     """
     if problem.customers <= CONTESTED:
         rows = np.arange(problem.customers)
@@ -86,7 +86,7 @@ def _price_scale(problem: Knapsack, bound: float) -> Floats:
 
 
 def contested(problem: Knapsack, prices: Floats) -> NDArray[np.int64]:
-    """Return the 4,000 customers whose best two options are closest, ties by their order, ascending."""
+    """Return the 1,000 customers whose best two options are closest, ties by their order, ascending."""
     margin = problem.margin(prices)
     last = np.partition(margin, CONTESTED - 1)[CONTESTED - 1]
     closer = np.flatnonzero(margin < last)
