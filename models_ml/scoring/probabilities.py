@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from threadpoolctl import ThreadpoolController
 
 from models_ml.deployment import load_deployed
 from models_ml.paths import artifacts_folder
@@ -48,13 +47,7 @@ def score_batches(
     batches: Iterable[pa.RecordBatch], pipeline: ChurnPipeline, pipeline_version: str
 ) -> Iterator[pa.RecordBatch]:
     """Score batch by batch; memory does not grow with the number of customers."""
-    threads = ThreadpoolController()
-    for batch in batches:
-        if batch.num_rows:
-            # On batches of this size more threads only wait for each other: twice the CPU, no second saved.
-            with threads.limit(limits=1, user_api="blas"):
-                scored = score_batch(batch, pipeline, pipeline_version)
-            yield scored
+    return (score_batch(batch, pipeline, pipeline_version) for batch in batches if batch.num_rows)
 
 
 def probabilities_reader(cursor: Any, tables: PurposeTables, customer_features: str) -> pa.RecordBatchReader:  # noqa: ANN401 - a DuckDB cursor

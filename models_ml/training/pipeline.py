@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from scipy.special import logit
 from sklearn.pipeline import Pipeline
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from models_ml.training.calibration import Calibrator, fit_calibrator
 from models_ml.training.candidates import CANDIDATES
@@ -31,8 +32,20 @@ class ChurnPipeline:
 
     def score(self, batch: pa.RecordBatch | pa.Table) -> tuple[np.ndarray, np.ndarray]:
         """Return churn probability (0 to 1) and raw score of each row, both of shape (rows,)."""
-        raw = raw_score(self.estimator, self.encoder.encode(batch))
+        matrix = self.encoder.encode(batch)
+        with _threads().limit(limits=1):
+            raw = raw_score(self.estimator, matrix)
         return self.calibrator.apply(to_log_odds(self.estimator, raw)), raw
+
+
+@functools.cache
+def _threads() -> ThreadpoolController:
+    """Return the control over BLAS and OpenMP threads.
+
+    Scoring uses one: on batches, more threads wait for each other, beside a busy neighbour many times longer
+    than the work takes.
+    """
+    return ThreadpoolController()
 
 
 def raw_score(estimator: Pipeline, matrix: np.ndarray) -> np.ndarray:
@@ -63,14 +76,15 @@ def fit_pipeline(
     encoder = fit_encoder(fit.features, schema, settings.encoding.categories_at_most)
     estimator = CANDIDATES[candidate].build(encoder, settings.candidates[candidate], settings.seed)
     threads = None if fit.table.num_rows >= settings.rows.parallel_from else 1
-    with threadpool_limits(limits=threads):
+    with _threads().limit(limits=threads):
         estimator.fit(
             encoder.encode(fit.features), fit.has_churned, estimator__sample_weight=fit.example_weight
         )
     last = estimator.named_steps["estimator"]
     if hasattr(last, "n_jobs"):
         last.set_params(n_jobs=1)  # several threads would add the trees' votes in another order each time
-    log_odds = to_log_odds(estimator, raw_score(estimator, encoder.encode(calibrate.features)))
+    with _threads().limit(limits=1):
+        log_odds = to_log_odds(estimator, raw_score(estimator, encoder.encode(calibrate.features)))
     calibrator = fit_calibrator(
         log_odds, calibrate.has_churned, calibrate.example_weight, settings.calibration
     )
