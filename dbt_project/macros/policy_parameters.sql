@@ -12,7 +12,7 @@
         'payment_grace_days': ['integer', 'number >= 0'],
         'currency': ['varchar', 'length(value) = 3'],
         'margin_rate': ['double', 'number > 0 and number <= 1'],
-        'value_horizon_days': ['integer', 'number >= 1'],
+        'value_horizon_days': ['integer', 'number >= 2'],
         'annual_discount_rate': ['double', 'number >= 0 and number < 1'],
         'monthly_budget': ['double', 'number >= 0'],
         'monthly_capacity_email': ['integer', 'number >= 0'],

@@ -91,6 +91,17 @@ tiers_out_of_order as (
 
 ),
 
+value_within_the_horizon as (
+
+    select
+        'value_horizon_days' as seed_row,
+        'value_horizon_days must exceed horizon_days' as problem
+    from readings
+    having max(case when parameter = 'value_horizon_days' then number end)
+        <= max(case when parameter = 'horizon_days' then number end)
+
+),
+
 without_unit_or_source as (
 
     select
@@ -104,7 +115,8 @@ without_unit_or_source as (
 problems as (
 
     {% for step in [
-        'missing', 'unknown', 'repeated', 'out_of_bounds', 'tiers_out_of_order', 'without_unit_or_source',
+        'missing', 'unknown', 'repeated', 'out_of_bounds', 'tiers_out_of_order', 'value_within_the_horizon',
+        'without_unit_or_source',
     ] -%}
         select
             'policy' as seed,
