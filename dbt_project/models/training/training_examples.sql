@@ -1,3 +1,5 @@
+{{ config(materialized='table') }}
+
 -- What a customer-date looked like, whether the customer left, and whether a contact came between.
 with features as (
 
