@@ -110,7 +110,7 @@ QUARANTINED = {
     ),
     "satisfaction_out_of_range": (
         "support_tickets",
-        "select * replace (case when ticket_id in (select ticket_id from raw order by 1 limit 2) then 9 else satisfaction end"
+        "select * replace (case when ticket_id in (select ticket_id from raw where resolved_at >= opened_at order by 1 limit 2) then 9 else satisfaction end"
         " as satisfaction) from raw",
         2,
     ),
