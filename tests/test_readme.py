@@ -36,14 +36,17 @@ def test_selectors_exist(document: str) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_files_exist(document: str) -> None:
     named = re.findall(
-        r"`((?:dbt_project|models_ml|scripts|seeds|tests)/[\w/.]+\.(?:py|sql|yml|md|toml))`", text_of(document)
+        r"`((?:dbt_project|models_ml|scripts|seeds|tests)/[\w/.]+\.(?:py|sql|yml|md|toml))`",
+        text_of(document),
     )
     for file in named:
         assert (ROOT / file).is_file(), file
 
 
 def test_tables_of_the_readme_are_models() -> None:
-    models = {path.stem for folder in ("models", "sources") for path in (ROOT / "dbt_project" / folder).rglob("*.*")}
+    models = {
+        path.stem for folder in ("models", "sources") for path in (ROOT / "dbt_project" / folder).rglob("*.*")
+    }
     table = text_of("README.md").split("## What comes out")[1].split("## How data flows")[0]
     first_cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     named = [name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)]
@@ -70,7 +73,9 @@ def test_every_command_explains_itself(module: str) -> None:
 
 
 def test_no_document_names_a_path_of_one_machine() -> None:
-    tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=False).stdout.split()
+    tracked = subprocess.run(
+        ["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=False
+    ).stdout.split()
     own = Path(__file__).name
     pattern = re.compile(r"(?<![\w.])/(?:root|home/[a-z]+|Users)/")
     for file in tracked:
