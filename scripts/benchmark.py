@@ -20,8 +20,9 @@ from typing import Annotated
 import typer
 from benchmarks.dbt_runs import Workplace
 from benchmarks.features import measure_features
+from benchmarks.lesson import LESSON
 from benchmarks.measuring import Measure
-from benchmarks.scoring import LESSON, measure_scoring
+from benchmarks.scoring import measure_scoring
 from benchmarks.world import WorldSize
 from rich.console import Console
 from rich.table import Table

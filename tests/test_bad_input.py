@@ -205,9 +205,12 @@ CANNOT_TRAIN = {
         "",
     ),
     "all customers churned": (
-        {"subscriptions": "select * replace (least(coalesce(ended_on, date '2026-09-15'), date '2026-09-15') as ended_on)"
-                          " from raw where started_on < date '2026-09-10'"},
-        "",
+        {
+            # One period of twenty days each: whoever runs at a month end has left four weeks later.
+            "subscriptions": "select * replace (started_on + 20 as ended_on) from raw"
+            " where subscription_id in (select max(subscription_id) from raw group by customer_id)"
+        },
+        "churn",
     ),
     "none churned": (
         {"subscriptions": "select * replace (null::date as ended_on) from raw"},
@@ -216,7 +219,7 @@ CANNOT_TRAIN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("world", ["all six tables are empty", "none churned"])
+@pytest.mark.parametrize("world", sorted(CANNOT_TRAIN))
 def test_training_says_why_it_cannot(
     new_project: Callable[..., Project], small_world: Path, tmp_path: Path, world: str
 ) -> None:

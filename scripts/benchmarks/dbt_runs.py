@@ -35,6 +35,11 @@ class Workplace:
         """Return the DuckDB file of that name."""
         return self.folder / f"{name}.duckdb"
 
+    def enter(self) -> None:
+        """Make this folder the project of the process: what the real project has deployed stays untouched."""
+        (self.folder / "dbt_project.yml").touch()
+        os.environ["DBT_PROFILES_DIR"] = str(self.folder)
+
     def forget(self, name: str) -> None:
         """Remove a warehouse, if there is one."""
         for left in self.folder.glob(f"{name}.duckdb*"):

@@ -2,8 +2,8 @@
 
 It is a world to measure on, not to learn from: half of the customers are subscribed at any time, a fifth of
 them make three fifths of the events, and nobody leaves for a reason. Proportions follow
-generate_churn_data.py. Activity comes in the order of time, as a feed delivers it, so that a customer's events
-are spread over the file.
+generate_churn_data.py. Activity comes in the order of time, as a feed delivers it: a customer's events are
+spread over the file.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _tables(size: WorldSize) -> dict[str, str]:
 
 
 def _subscriptions(life: str) -> str:
-    """Return each customer's first period and, for seven in ten, a second one: a higher fee, or another plan."""
+    """Return everybody's first period and, for seven in ten, a second one: a higher fee, or another plan."""
     return f"""
         select customer_id * 100 + period as subscription_id, customer_id,
             one_of(

@@ -1,0 +1,74 @@
+"""The benchmarks run, at toy size; what they measure is for people to read, not for a test to judge."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+from benchmarks.features import run_statement
+from benchmarks.world import ENDS_ON
+from conftest import ROOT
+
+pytestmark = pytest.mark.build
+
+
+def benchmark(*arguments: str) -> str:
+    """Run the script and return what it printed."""
+    finished = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "benchmark.py"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder in which both benchmarks ran, one after the other."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    toy = ("--customers", "300", "--events", "6000", "--dates", "4")
+    printed = benchmark("features", *toy, "--folder", str(folder))
+    printed += benchmark("scoring", "--rows", "3000", "--candidate", "logistic", "--folder", str(folder))
+    (folder / "printed.txt").write_text(printed, encoding="utf-8")
+    return folder
+
+
+def test_both_print_their_measures(folder: Path) -> None:
+    printed = (folder / "printed.txt").read_text(encoding="utf-8")
+    for expected in ("one new date on top", "streamed", "ratio", "peak MB"):
+        assert expected in printed
+
+
+def test_every_row_is_scored(folder: Path) -> None:
+    with duckdb.connect(str(folder / "scoring.duckdb"), read_only=True) as connection:
+        counted = connection.execute(
+            "select count(*), count(distinct customer_id) from int_churn_predictions"
+            " where churn_probability between 0 and 1"
+        ).fetchall()
+    assert counted == [(3000, 3000)]
+
+
+def test_the_statement_notices_a_wrong_feature(folder: Path) -> None:
+    warehouse = folder / "features.duckdb"
+    rows, different, _ = run_statement(warehouse, ENDS_ON, "1GB")
+    assert rows > 50
+    assert different == 0
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute(
+            f"""
+            update customer_features
+            set engagement_events_last_90_days = engagement_events_last_90_days + 1
+            where as_of_date = date '{ENDS_ON}'
+                and customer_id = (
+                    select min(customer_id) from customer_features where as_of_date = date '{ENDS_ON}'
+                )
+            """
+        )
+    _, different, _ = run_statement(warehouse, ENDS_ON, "1GB")
+    assert different == 2, "the wrong row and the right one"
