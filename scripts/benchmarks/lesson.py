@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from benchmarks.dbt_runs import Workplace
-from benchmarks.world import ENDS_ON, WorldSize
+from benchmarks.world import ENDS_ON
 from models_ml.deployment import (
     FORMAT,
     DeploymentRecord,
@@ -24,9 +24,7 @@ from models_ml.training.pipeline import ChurnPipeline, fit_pipeline
 from models_ml.training.settings import load_settings
 
 TABLES = PurposeTables(**{name: f"select * from {name}" for name in PurposeTables.__dataclass_fields__})
-# What the candidates learn from: enough rows to grow trees and coefficients of the usual size.
-LESSON = WorldSize(customers=20_000, events=1_000_000, dates=4)
-LESSON_ROWS = 40_000
+LESSON_ROWS = 40_000  # enough to grow trees and coefficients of the usual size
 # Who leaves: a made-up rule, so that there is something to learn.
 LOG_ODDS = """
     -3.2 + 0.8 * late_payments_last_90_days + 0.5 * price_increases_last_90_days + tickets_opened_last_30_days
