@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from benchmarks.measuring import Measure, run_command
 from models_ml.paths import project_root
 
@@ -34,6 +36,14 @@ class Workplace:
     def warehouse(self, name: str) -> Path:
         """Return the DuckDB file of that name."""
         return self.folder / f"{name}.duckdb"
+
+    def has(self, name: str, table: str) -> bool:
+        """Say whether a warehouse holds a table, as that of a finished build does."""
+        if not self.warehouse(name).exists():
+            return False
+        with duckdb.connect(str(self.warehouse(name)), read_only=True) as connection:
+            query = "select count(*) from information_schema.tables where table_name = ?"
+            return bool(connection.execute(query, [table]).fetchall()[0][0])
 
     def enter(self) -> None:
         """Make this folder the project of the process: what the real project has deployed stays untouched."""

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-import duckdb
-
 from benchmarks.dbt_runs import Workplace
-from benchmarks.measuring import Measure, best, clocked, in_fresh_process
+from benchmarks.measuring import Measure, best, clocked, in_fresh_process, quiet_connection
 from benchmarks.world import ENDS_ON, WorldSize, write_world
 from models_ml.errors import BayesPilotError
 
@@ -73,7 +71,7 @@ def _statement(workplace: Workplace, as_of_date: date) -> Measure:
 
 def run_statement(warehouse: Path, as_of_date: date, memory_limit: str) -> tuple[int, int, Measure]:
     """Make one date's features in one statement; return their rows, how many differ, and the measure."""
-    with duckdb.connect(str(warehouse), read_only=True, config={"memory_limit": memory_limit}) as connection:
+    with quiet_connection(warehouse, memory_limit) as connection:
         connection.execute("set TimeZone = 'UTC'")
         query = ONE_DATE.read_text(encoding="utf-8").format(as_of_date=as_of_date)
         _, measure = clocked(lambda: connection.execute(f"create temp table one_date as {query}"))

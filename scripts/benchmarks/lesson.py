@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import duckdb
-
 from benchmarks.dbt_runs import Workplace
+from benchmarks.measuring import quiet_connection
 from benchmarks.world import ENDS_ON
 from models_ml.deployment import (
     FORMAT,
@@ -35,7 +34,7 @@ LOG_ODDS = """
 def prepare(workplace: Workplace, rows: int, candidate: str) -> None:
     """Write a warehouse with ``rows`` customers at one date, and deploy a fitted candidate beside it."""
     workplace.enter()
-    with duckdb.connect(str(workplace.warehouse("scoring"))) as connection:
+    with quiet_connection(workplace.warehouse("scoring")) as connection:
         connection.execute(f"attach '{workplace.warehouse('features')}' as built (read_only)")
         for table in PurposeTables.__dataclass_fields__:
             connection.execute(f"create or replace table {table} as from built.main.{table}")

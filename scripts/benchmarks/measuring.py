@@ -14,6 +14,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
+import duckdb
+
 from models_ml.errors import BayesPilotError
 
 Result = TypeVar("Result")
@@ -56,6 +58,13 @@ def clocked(work: Callable[[], Result]) -> tuple[Result, Measure]:
     result = work()
     seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
     return result, Measure(seconds, _cpu(after) - _cpu(before), _peak(after))
+
+
+def quiet_connection(warehouse: Path | None = None, memory_limit: str = "80%") -> duckdb.DuckDBPyConnection:
+    """Connect to a DuckDB file, or to memory, without DuckDB's own progress bar."""
+    connection = duckdb.connect(str(warehouse or ":memory:"), config={"memory_limit": memory_limit})
+    connection.execute("set enable_progress_bar = false")
+    return connection
 
 
 def in_fresh_process(function: Callable[..., Result], *arguments: Any) -> Result:  # noqa: ANN401 - passed on

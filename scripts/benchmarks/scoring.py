@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.dbt_runs import Workplace
 from benchmarks.lesson import TABLES, prepare
-from benchmarks.measuring import Measure, best, clocked, in_fresh_process
+from benchmarks.measuring import Measure, best, clocked, in_fresh_process, quiet_connection
 from benchmarks.world import ENDS_ON, WorldSize, write_world
 from models_ml.deployment import load_deployed
 from models_ml.errors import BayesPilotError
@@ -48,7 +48,7 @@ def measure_scoring(
     BayesPilotError
         If dbt fails, or not every customer gets a probability.
     """
-    if not workplace.warehouse("features").exists():
+    if not workplace.has("features", "int_feature_schema"):
         say("building features to learn from")
         write_world(workplace.raw, lesson)
         workplace.build("features", {"training_month_ends": lesson.dates - 1})
@@ -111,6 +111,4 @@ def predict_alone(workplace: Workplace, batch_rows: int) -> Measure:
 
 
 def _warehouse(workplace: Workplace) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(
-        str(workplace.warehouse("scoring")), config={"memory_limit": workplace.memory_limit}
-    )
+    return quiet_connection(workplace.warehouse("scoring"), workplace.memory_limit)

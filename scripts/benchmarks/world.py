@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import duckdb
+from benchmarks.measuring import quiet_connection
 
 ENDS_ON = date(2026, 10, 31)
 FIRST_CUSTOMER_ID = 100_000_001
@@ -38,7 +38,7 @@ class WorldSize:
 def write_world(folder: Path, size: WorldSize) -> None:
     """Write the six raw tables as ``<folder>/<table>.parquet``."""
     folder.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect() as connection:
+    with quiet_connection() as connection:
         connection.execute("set preserve_insertion_order = true")
         connection.execute(f"set temp_directory = '{folder / 'spill'}'")
         for statement in _macros(size):
