@@ -1,0 +1,1 @@
+"""Pages that a person reads: self-contained HTML, drawn from what the run computed."""
