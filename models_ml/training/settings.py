@@ -53,6 +53,22 @@ class Judging:
 
 
 @dataclass(frozen=True)
+class Promotion:
+    """When a training's winner replaces the champion; ratios are bounds, both ends allowed."""
+
+    probability_better_at_least: float
+    calibration_ratio_from: float
+    calibration_ratio_to: float
+    contacts_ratio_from: float
+    contacts_ratio_to: float
+    segment_churners_at_least: int
+    segment_calibration_from: float
+    segment_calibration_to: float
+    segment_worse_at_most: float
+    stale_after_days: int
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """All settings; ``candidates`` maps a candidate's name to its hyper-parameters."""
 
@@ -61,11 +77,13 @@ class TrainingSettings:
     encoding: Encoding
     calibration: Calibration
     judging: Judging
+    promotion: Promotion
     candidates: Mapping[str, Mapping[str, float]]
 
     def fingerprint(self) -> str:
-        """Return a hash of every setting."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """Return a hash of every setting that makes a pipeline what it is; promotion only decides its use."""
+        made_by = {name: value for name, value in asdict(self).items() if name != "promotion"}
+        return hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()
 
 
 _SECTIONS: Mapping[str, type] = {
@@ -73,6 +91,7 @@ _SECTIONS: Mapping[str, type] = {
     "encoding": Encoding,
     "calibration": Calibration,
     "judging": Judging,
+    "promotion": Promotion,
 }
 
 
