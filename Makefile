@@ -1,11 +1,12 @@
 # make help lists the tasks. `make run` and `make test` each work alone on a machine with Python 3.11+ and make.
 SOURCE ?= demo
 PYTHON ?= python3
+PORT ?= 5000
 BIN := .venv/bin
 VARS := {source: $(SOURCE)}
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run build publish summary docs lint test clean
+.PHONY: help setup run build publish summary mlflow docs lint test clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -31,6 +32,15 @@ publish: setup ## copy the public tables for BI and CRM readers, aside and then 
 
 summary: setup ## print what the last run decided
 	$(BIN)/python scripts/summary.py --source $(SOURCE)
+
+# The tracking server is a large install that training does not need: it comes with the first `make mlflow`.
+.venv/ui: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,ui]'
+	touch .venv/ui
+
+mlflow: .venv/ui ## browse the training records of SOURCE at http://127.0.0.1:5000 (PORT=5000)
+	@test -f models_ml/artifacts/$(SOURCE)/mlflow.db || { echo "nothing has been trained for $(SOURCE) yet: make run SOURCE=$(SOURCE)"; exit 1; }
+	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/models_ml/artifacts/$(SOURCE)/mlflow.db --host 127.0.0.1 --port $(PORT)
 
 docs: setup ## dbt docs, in target/
 	$(BIN)/dbt docs generate --vars '$(VARS)'
