@@ -13,7 +13,7 @@ from conftest import Project
 
 pytestmark = pytest.mark.build
 
-MOMENTS = 10
+MOMENTS = 6
 ACTIONS = (
     "select * exclude (decided_at, updated_at, dbt_invocation_id) from retention_actions order by customer_id"
 )
@@ -37,7 +37,7 @@ def test_killed_builds_leave_the_earlier_actions_whole(fresh_copy: Project) -> N
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(moments.uniform(0.1, 1.0) * length)
+        time.sleep((number + moments.uniform(0.3, 1.0)) / MOMENTS * length)
         os.killpg(build.pid, signal.SIGKILL)
         build.wait()
         # Either the plan of the one budget or of the other, never a mixture.
