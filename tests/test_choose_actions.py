@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from decision_data import limits
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from scipy.optimize import linprog
@@ -16,6 +17,7 @@ from models_ml.decisions import dual, references
 from models_ml.decisions.limits import Limits
 from models_ml.decisions.policy import Plan, choose_actions
 from models_ml.decisions.references import Situation
+from models_ml.decisions.serving import first_come
 from models_ml.errors import BayesPilotError
 
 Instance = tuple[np.ndarray, np.ndarray, np.ndarray, Limits]
@@ -212,7 +214,7 @@ def test_wrong_limits_are_refused(wrong: tuple[float, list[float], dict[str, flo
 # Against the linear programme
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(200))
 def test_bound_is_the_linear_optimum_and_the_plan_is_near_it(seed: int) -> None:
     value, cost, allowed, bounds = random_instance(seed)
     plan = choose(value, cost, bounds, allowed=allowed)
@@ -342,70 +344,82 @@ def test_without_limits_raising_a_cost_never_adds_that_action(seed: int, offer: 
 
 def situation(instance: Instance, seed: int) -> Situation:
     value, cost, allowed, bounds = instance
-    return Situation(value, cost, allowed, np.random.default_rng(seed).random(len(value)), bounds)
+    rng = np.random.default_rng(seed)
+    return Situation(value, cost, allowed, rng.random(len(value)), rng.lognormal(3, 1, len(value)), bounds)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_no_reference_beats_the_bound_or_breaks_a_limit(seed: int) -> None:
+@pytest.mark.parametrize("name", references.POLICIES)
+def test_no_reference_beats_the_bound_or_breaks_a_limit(seed: int, name: str) -> None:
     instance = random_instance(seed, largest=200)
     value, cost, allowed, bounds = instance
     best = choose(value, cost, bounds, allowed=allowed)
-    seen = situation(instance, seed)
-    for plan in (
-        references.contact_nobody(seen),
-        references.top_risk(seen),
-        references.fixed_tiers(seen, review_from=0.3, escalate_from=0.7),
-        references.break_even(seen),
-        references.greedy_value_per_cost(seen),
-    ):
-        assert plan.value <= best.bound * (1 + 1e-9) + 1e-9
-        rows = np.flatnonzero(plan.choice >= 0)
-        offers = plan.choice[rows]
-        contacts = np.bincount(offers, minlength=value.shape[1])
-        assert allowed[rows, offers].all()
-        assert cost[rows, offers].sum() <= bounds.budget * (1 + 1e-9)
-        assert (contacts <= bounds.offer_capacity).all()
-        for channel in bounds.channels:
-            on_channel = [name == channel for name in bounds.offer_channel]
-            assert contacts[on_channel].sum() <= bounds.channel_capacity[channel]
-
-
-def first_come_one_by_one(seen: Situation, rows: np.ndarray, offers: np.ndarray) -> list[int]:
-    choice, left = [-1] * len(seen.churn_probability), seen.limits
-    for row, offer in zip(rows, offers, strict=True):
-        contact = np.eye(len(left.offer_capacity), dtype=np.int64)[offer]
-        fits = seen.expected_cost[row, offer] <= left.budget and left.offer_capacity[offer] >= 1
-        if fits and left.channel_capacity[left.offer_channel[offer]] >= 1:
-            choice[row] = int(offer)
-            left = left.after(seen.expected_cost[row, offer], contact)
-    return choice
+    plan = references.POLICIES[name](situation(instance, seed))
+    assert plan.value <= best.bound * (1 + 1e-9) + 1e-9
+    rows = np.flatnonzero(plan.choice >= 0)
+    offers = plan.choice[rows]
+    contacts = np.bincount(offers, minlength=value.shape[1])
+    assert plan.contacts == contacts.sum()
+    assert allowed[rows, offers].all()
+    assert cost[rows, offers].sum() <= bounds.budget * (1 + 1e-9)
+    assert (contacts <= bounds.offer_capacity).all()
+    for channel in bounds.channels:
+        on_channel = [name == channel for name in bounds.offer_channel]
+        assert contacts[on_channel].sum() <= bounds.channel_capacity[channel]
 
 
 @settings(max_examples=30, deadline=None)
 @given(seed=SMALL)
 def test_first_come_equals_serving_one_by_one(seed: int) -> None:
-    value, cost, allowed, bounds = random_instance(seed, largest=60)
-    assume(len(value))
-    seen = situation((value, np.round(cost), allowed, bounds), seed)
-    order = np.argsort(-seen.churn_probability, kind="stable")
-    best = np.where(allowed, value, -np.inf)
-    rows = order[(best.max(axis=1) > 0)[order]]
-    expected = first_come_one_by_one(seen, rows, best.argmax(axis=1)[rows])
-    assert references.break_even(seen).choice.tolist() == expected
+    value, cost, _, left = random_instance(seed, largest=60)
+    cost, rng = np.round(cost), np.random.default_rng(seed)
+    rows, offers = rng.permutation(len(value)), rng.integers(0, value.shape[1], len(value))
+    one_by_one = []
+    bounds = left
+    for position, (row, offer) in enumerate(zip(rows, offers, strict=True)):
+        contact = np.eye(value.shape[1], dtype=np.int64)[offer]
+        fits = cost[row, offer] <= left.budget and left.offer_capacity[offer] >= 1
+        if fits and left.channel_capacity[left.offer_channel[offer]] >= 1:
+            one_by_one.append(position)
+            left = left.after(cost[row, offer], contact)
+    assert first_come(cost, rows, offers, bounds).tolist() == one_by_one
 
 
 def test_references_by_hand() -> None:
     seen = Situation(
-        np.array([[1.0, 6.0], [2.0, 9.0], [-1.0, -5.0]]),
-        np.array([[1.0, 3.0]] * 3),
-        np.ones((3, 2), dtype=bool),
-        np.array([0.2, 0.4, 0.9]),
-        limits(6, 2, 2),
+        expected_value=np.array([[1.0, 6.0], [2.0, 9.0], [-1.0, -5.0]]),
+        expected_cost=np.array([[1.0, 3.0]] * 3),
+        allowed=np.ones((3, 2), dtype=bool),
+        churn_probability=np.array([0.2, 0.4, 0.9]),
+        customer_value=np.array([100.0, 50.0, 10.0]),
+        limits=limits(6, 2, 2),
     )
     assert references.contact_nobody(seen).value == 0.0
     assert references.top_risk(seen).choice.tolist() == [-1, 1, 1]  # −5 + 9 beats −1 + 2
-    tiers = references.fixed_tiers(seen, review_from=0.3, escalate_from=0.8)
+    tiers = references.fixed_thresholds(seen, low=0.3, high=0.8)
     assert tiers.choice.tolist() == [-1, 0, 1]
     assert (tiers.value, tiers.spend) == (-3.0, 4.0)
-    assert references.break_even(seen).choice.tolist() == [1, 1, -1]
     assert references.greedy_value_per_cost(seen).choice.tolist() == [1, 1, -1]
+    # Losses p L are 20, 20 and 9; offer 1 saves (9 + 12 − 2) / 49 of them: 7.8, 7.8 and 3.5 for a cost of 3.
+    assert references.break_even(seen).choice.tolist() == [1, 1, -1]
+    # One contact in the budget less: the first of the equal losses.
+    assert references.break_even(replace(seen, limits=limits(3, 2, 2))).choice.tolist() == [1, -1, -1]
+
+
+def test_fixed_thresholds_are_the_named_ones() -> None:
+    everyone = np.array([[1.0, 1.0]] * 4)
+    seen = Situation(
+        everyone, everyone * [1.0, 2.0], everyone > 0, np.array([0.29, 0.3, 0.69, 0.7]), np.ones(4),
+        limits(9, 9, 9),
+    )  # fmt: skip
+    assert references.fixed_thresholds(seen).choice.tolist() == [-1, 0, 0, 1]
+
+
+def test_break_even_does_not_know_who_responds() -> None:
+    # Both lose the same, only the second responds; the rule cannot tell and takes the first in order.
+    seen = Situation(
+        np.array([[-1.0], [9.0]]), np.ones((2, 1)), np.ones((2, 1), dtype=bool), np.full(2, 0.5),
+        np.full(2, 40.0), limits(1, 9),
+    )  # fmt: skip
+    assert references.break_even(seen).choice.tolist() == [0, -1]
+    assert choose(seen.expected_value, seen.expected_cost, seen.limits).choice.tolist() == [-1, 0]

@@ -48,11 +48,13 @@ class ValuedBatch:
 class Candidates:
     """All n customers in order of customer_id, only what deciding needs.
 
-    ``value_cents`` (n, k), ``allowed`` (n, k) offers that may be made, ``plausible`` (n, k) those of them
-    that would pay if they kept everyone, ``churn_probability`` (n,), ``suppressed`` (n,) and the ``draws``.
+    ``value_cents`` (n, k), ``customer_value_cents`` (n,), ``allowed`` (n, k) offers that may be made,
+    ``plausible`` (n, k) those of them that would pay if they kept everyone, ``churn_probability`` (n,),
+    ``suppressed`` (n,) and the ``draws``.
     """
 
     value_cents: Floats
+    customer_value_cents: Floats
     allowed: NDArray[np.bool_]
     plausible: NDArray[np.bool_]
     churn_probability: Floats
@@ -96,7 +98,7 @@ def value_batch(batch: pa.RecordBatch, terms: Terms) -> ValuedBatch:
 
 
 def collect(batches: Iterable[pa.RecordBatch], terms: Terms) -> Candidates:
-    """Read all customers once and keep compact arrays: about 8 bytes per customer and offer, and 60 more."""
+    """Read all customers once and keep compact arrays: about 8 bytes per customer and offer, and 70 more."""
     cost = terms.cost_cents
     kept: list[tuple[np.ndarray, ...]] = []
     for batch in batches:
@@ -109,6 +111,7 @@ def collect(batches: Iterable[pa.RecordBatch], terms: Terms) -> Candidates:
         kept.append(
             (
                 valued.value_cents,
+                valued.customer_value_cents,
                 valued.allowed,
                 valued.allowed & (at_best > 0),
                 valued.churn_probability,
@@ -119,12 +122,12 @@ def collect(batches: Iterable[pa.RecordBatch], terms: Terms) -> Candidates:
     if not kept:
         none = np.empty(0)
         nothing = np.empty((0, len(cost)))
-        return Candidates(nothing, nothing > 0, nothing > 0, none, none > 0, dict.fromkeys(DRAWS, none))
-    value, allowed, plausible, probability, suppressed, *draws = (
+        return Candidates(nothing, none, nothing > 0, nothing > 0, none, none > 0, dict.fromkeys(DRAWS, none))
+    value, worth, allowed, plausible, probability, suppressed, *draws = (
         np.concatenate(parts) for parts in zip(*kept, strict=True)
     )
     named = dict(zip(DRAWS, draws, strict=True))
-    return Candidates(value, allowed, plausible, probability, suppressed, named)
+    return Candidates(value, worth, allowed, plausible, probability, suppressed, named)
 
 
 def _numbers(batch: pa.RecordBatch, name: str) -> Floats:

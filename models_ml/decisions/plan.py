@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 
@@ -14,25 +15,64 @@ from models_ml.decisions.candidates import Candidates, Terms
 from models_ml.decisions.cents import CENTS, limits_in_cents, money, nearest_cents
 from models_ml.decisions.limits import Limits
 from models_ml.decisions.policy import Plan, choose_actions
-from models_ml.decisions.references import Situation, top_risk
+from models_ml.decisions.references import POLICIES, Situation
 
 DECISION_RULES = 1  # part of policy_version: raised when the same inputs would be decided differently
 DIGITS = 9
+REFERENCE_COLUMNS = {
+    "reference_fixed_thresholds_value": "fixed thresholds",
+    "reference_break_even_value": "break-even rule",
+    "reference_top_risk_value": "top-risk list",
+    "reference_greedy_value": "greedy by value per cost",
+}  # contacting nobody is worth 0 and needs no column
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the policy's plan comes to, money in the policy's currency; the trial's contacts stand apart.
+
+    ``contacts`` (k,) per offer; ``bound``, ``gap`` and the ``prices`` of "budget", "offer <name>" and
+    "channel <name>" are those of the plan; ``references`` holds the value of each named reference policy with
+    the same inputs and limits.
+    """
+
+    value: float
+    steered_value: float
+    spend: float
+    contacts: tuple[int, ...]
+    bound: float
+    gap: float
+    budget_price: float
+    prices: Mapping[str, float]
+    references: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Decided:
     """Decisions of n customers: ``choice`` (n,) is what is planned (−1 for nothing), ``arms`` (n,) why.
 
-    ``value_cents`` (n,) belongs to the choice, ``plausible_offers`` (n,) is the k of a trial, ``constants``
-    are the plan-level columns that every row repeats.
+    ``value_cents`` (n,) belongs to the choice, ``plausible_offers`` (n,) is the k of a trial.
     """
 
     choice: NDArray[np.int8]
     arms: NDArray[np.int8]
     value_cents: NDArray[np.float64]
     plausible_offers: NDArray[np.int8]
-    constants: dict[str, float | str]
+    summary: Summary
+    policy_version: str
+
+    @property
+    def constants(self) -> dict[str, float | str]:
+        """The plan-level columns that every row repeats."""
+        summary = self.summary
+        return {
+            "plan_value_bound": summary.bound,
+            "plan_gap": summary.gap,
+            "budget_price": summary.budget_price,
+            "limit_prices": json.dumps(dict(sorted(summary.prices.items()))),
+            **{column: summary.references[name] for column, name in REFERENCE_COLUMNS.items()},
+            "policy_version": self.policy_version,
+        }
 
 
 def decide(candidates: Candidates, terms: Terms, limits: Limits) -> Decided:
@@ -47,33 +87,45 @@ def decide(candidates: Candidates, terms: Terms, limits: Limits) -> Decided:
     limits : Limits
         What the month has left, money in the policy's currency.
     """
-    left = limits_in_cents(limits)
-    arms, choice, left = _try_out(candidates, terms, left)
-    situation = Situation(
-        candidates.value_cents,
-        np.broadcast_to(terms.cost_cents, candidates.value_cents.shape),
-        candidates.allowed & (arms == arms_of.NOT_CHOSEN)[:, None],
-        candidates.churn_probability,
-        left,
-    )
+    arms, choice, situation = set_apart(candidates, terms, limits)
     plan = choose_actions(
         situation.expected_value,
         situation.expected_cost,
         situation.allowed,
-        limits=left,
+        limits=situation.limits,
         touch_price=float(nearest_cents(terms.policy.touch_price)),
         tie_order=np.arange(candidates.customers),
     )
     arms = arms_of.withhold(arms, plan.choice, candidates.draws["pick_draw"], terms.policy.pick_holdout_share)
     choice = np.where(plan.choice >= 0, plan.choice, choice).astype(np.int8)
     chosen = candidates.value_cents[np.arange(len(choice)), choice]
-    constants = {
-        **_certificate(plan),
-        "reference_top_risk_value": float(money(top_risk(situation).value)),
-        "policy_version": policy_version(terms),
-    }
-    plausible_offers = candidates.plausible.sum(axis=1).astype(np.int8)
-    return Decided(choice, arms, np.where(choice >= 0, chosen, 0.0), plausible_offers, constants)
+    return Decided(
+        choice,
+        arms,
+        np.where(choice >= 0, chosen, 0.0),
+        candidates.plausible.sum(axis=1).astype(np.int8),
+        _summary(plan, situation),
+        policy_version(terms),
+    )
+
+
+def set_apart(
+    candidates: Candidates, terms: Terms, limits: Limits
+) -> tuple[NDArray[np.int8], NDArray[np.int8], Situation]:
+    """Set holdouts, suppressed and trial apart: first arms, the trial's choice, and what the policy faces.
+
+    The situation's money is in whole cents, its limits are what the trial has left.
+    """
+    arms, choice, left = _try_out(candidates, terms, limits_in_cents(limits))
+    situation = Situation(
+        candidates.value_cents,
+        np.broadcast_to(terms.cost_cents, candidates.value_cents.shape),
+        candidates.allowed & (arms == arms_of.NOT_CHOSEN)[:, None],
+        candidates.churn_probability,
+        candidates.customer_value_cents,
+        left,
+    )
+    return arms, choice, situation
 
 
 def _try_out(
@@ -101,15 +153,20 @@ def _try_out(
     return arms, choice, limits.after(float(terms.cost_cents @ contacts), contacts)
 
 
-def _certificate(plan: Plan) -> dict[str, float | str]:
-    """Plan-level columns. Plans are worth whole cents, so that the bound in whole cents is still a bound."""
+def _summary(plan: Plan, situation: Situation) -> Summary:
+    """Plan-level figures. Plans are worth whole cents, so that the bound in whole cents is still a bound."""
     prices = {name: price if name == "budget" else price / CENTS for name, price in plan.prices.items()}
-    return {
-        "plan_value_bound": float(money(np.rint(plan.bound))),
-        "plan_gap": round(plan.gap, DIGITS),
-        "budget_price": round(plan.budget_price, DIGITS),
-        "limit_prices": json.dumps({name: round(price, DIGITS) for name, price in sorted(prices.items())}),
-    }
+    return Summary(
+        value=float(money(plan.value)),
+        steered_value=float(money(plan.steered_value)),
+        spend=float(money(plan.spend)),
+        contacts=tuple(plan.contacts.tolist()),
+        bound=float(money(np.rint(plan.bound))),
+        gap=round(plan.gap, DIGITS),
+        budget_price=round(plan.budget_price, DIGITS),
+        prices={name: round(price, DIGITS) for name, price in prices.items()},
+        references={name: float(money(follow(situation).value)) for name, follow in POLICIES.items()},
+    )
 
 
 def policy_version(terms: Terms) -> str:

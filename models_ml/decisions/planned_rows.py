@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models_ml.decisions.candidates import Terms, value_batch
 from models_ml.decisions.cents import money
-from models_ml.decisions.plan import DIGITS, Decided
+from models_ml.decisions.plan import DIGITS, REFERENCE_COLUMNS, Decided
 from models_ml.decisions.randomisation import ARMS, POLICY, SUPPRESSED, TRIAL, propensities
 from models_ml.errors import BayesPilotError
 
@@ -36,7 +36,7 @@ PLANNED_ACTIONS_SCHEMA = pa.schema(
         ("plan_gap", pa.float64()),
         ("budget_price", pa.float64()),
         ("limit_prices", pa.string()),
-        ("reference_top_risk_value", pa.float64()),
+        *((column, pa.float64()) for column in REFERENCE_COLUMNS),
         ("policy_version", pa.string()),
     ]
 )

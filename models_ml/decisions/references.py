@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models_ml.decisions.knapsack import CHUNK
 from models_ml.decisions.limits import Limits
+from models_ml.decisions.serving import first_come
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]
+
+LOW_RISK, HIGH_RISK = 0.3, 0.7  # the thresholds that define the reference "fixed thresholds"
 
 
 @dataclass(frozen=True)
@@ -21,28 +23,70 @@ class Situation:
     """What every reference policy sees: n customers in order of customer_id, k offers.
 
     ``expected_value`` and ``expected_cost`` (n, k) are money, ``allowed`` (n, k) says which offers may be
-    made, ``churn_probability`` is (n,).
+    made, ``churn_probability`` is (n,), ``customer_value`` (n,) the money lost with a customer who leaves.
     """
 
     expected_value: Floats
     expected_cost: Floats
     allowed: Bools
     churn_probability: Floats
+    customer_value: Floats
     limits: Limits
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What a reference policy plans: ``choice`` (n,) with −1 for nothing, and what it is worth and costs."""
+    """What a reference policy plans: ``choice`` (n,) with −1 for nothing, what it is worth and costs."""
 
     choice: Positions
     value: float
     spend: float
 
+    @property
+    def contacts(self) -> int:
+        """How many customers it contacts."""
+        return int((self.choice >= 0).sum())
+
 
 def contact_nobody(situation: Situation) -> Reference:
     """Leave everyone alone: worth nothing, costs nothing."""
     return _sum_up(situation, np.full(len(situation.churn_probability), -1))
+
+
+def fixed_thresholds(situation: Situation, *, low: float = LOW_RISK, high: float = HIGH_RISK) -> Reference:
+    """Act on thresholds of churn probability, the highest first, whatever the customer is worth.
+
+    From ``high`` on (``escalate``) everyone gets the dearest offer that is allowed, from ``low`` on
+    (``review``) the cheapest, everyone below (``monitor``) nothing. The defaults define the reference.
+    """
+    risk = situation.churn_probability
+    cheapest = np.where(situation.allowed, situation.expected_cost, np.inf).argmin(axis=1)
+    dearest = np.where(situation.allowed, situation.expected_cost, -np.inf).argmax(axis=1)
+    offer = np.where(risk >= high, dearest, cheapest)
+    order = _by_risk(situation)
+    contacted = (risk >= low) & situation.allowed.any(axis=1)
+    rows = order[contacted[order]]
+    return _sum_up(situation, _serve(situation, rows, offer[rows]))
+
+
+def break_even(situation: Situation) -> Reference:
+    """Contact iff p · s · L > cost, with one offer and one save rate s for everyone; the highest p · L first.
+
+    p is the churn probability, L the value lost with the customer. s is what the beliefs about the offer
+    save on average, Σ p (1 − ρ) L / Σ p L over those who may get it: the rule knows nothing of who responds.
+    Every single offer is tried and the one whose plan is worth most is kept.
+    """
+    loss = situation.churn_probability * situation.customer_value
+    order = np.argsort(-loss, kind="stable")
+    plans = []
+    for offer in range(situation.allowed.shape[1]):
+        may, cost = situation.allowed[:, offer], situation.expected_cost[:, offer]
+        at_stake = loss[may].sum()
+        saved = (situation.expected_value[may, offer] + cost[may]).sum()
+        save_rate = saved / at_stake if at_stake > 0 else 0.0
+        rows = order[(may & (save_rate * loss > cost))[order]]
+        plans.append(_sum_up(situation, _serve(situation, rows, np.full(len(rows), offer))))
+    return _best(plans)
 
 
 def top_risk(situation: Situation) -> Reference:
@@ -56,36 +100,8 @@ def top_risk(situation: Situation) -> Reference:
     plans = []
     for offer in range(situation.allowed.shape[1]):
         rows = order[situation.allowed[order, offer]]
-        plans.append(_sum_up(situation, _first_come(situation, rows, np.full(len(rows), offer))))
-    return max(plans, key=lambda plan: (bool((plan.choice >= 0).any()), plan.value))
-
-
-def fixed_tiers(situation: Situation, *, review_from: float, escalate_from: float) -> Reference:
-    """Act on thresholds of churn probability, the highest first, whatever the customer is worth.
-
-    From ``escalate_from`` on everyone gets the dearest offer that is allowed, from ``review_from`` on the
-    cheapest, everyone below nothing.
-    """
-    risk = situation.churn_probability
-    cheapest = np.where(situation.allowed, situation.expected_cost, np.inf).argmin(axis=1)
-    dearest = np.where(situation.allowed, situation.expected_cost, -np.inf).argmax(axis=1)
-    offer = np.where(risk >= escalate_from, dearest, cheapest)
-    order = _by_risk(situation)
-    contacted = (risk >= review_from) & situation.allowed.any(axis=1)
-    rows = order[contacted[order]]
-    return _sum_up(situation, _first_come(situation, rows, offer[rows]))
-
-
-def break_even(situation: Situation) -> Reference:
-    """Contact whoever returns more than the contact costs, the highest churn probability first.
-
-    Everyone gets the own best offer; limits are not priced, they are just used up.
-    """
-    value = np.where(situation.allowed, situation.expected_value, -np.inf)
-    offer, best = value.argmax(axis=1), value.max(axis=1)
-    order = _by_risk(situation)
-    rows = order[best[order] > 0]
-    return _sum_up(situation, _first_come(situation, rows, offer[rows]))
+        plans.append(_sum_up(situation, _serve(situation, rows, np.full(len(rows), offer))))
+    return _best(plans)
 
 
 def greedy_value_per_cost(situation: Situation) -> Reference:
@@ -103,49 +119,32 @@ def greedy_value_per_cost(situation: Situation) -> Reference:
     best, value = ratio[everyone, offer], situation.expected_value[everyone, offer]
     order = np.lexsort((everyone, -value, -best))
     rows = order[best[order] > 0]
-    return _sum_up(situation, _first_come(situation, rows, offer[rows]))
+    return _sum_up(situation, _serve(situation, rows, offer[rows]))
+
+
+POLICIES = {
+    "contact nobody": contact_nobody,
+    "fixed thresholds": fixed_thresholds,
+    "break-even rule": break_even,
+    "top-risk list": top_risk,
+    "greedy by value per cost": greedy_value_per_cost,
+}
 
 
 def _by_risk(situation: Situation) -> Positions:
     return np.argsort(-situation.churn_probability, kind="stable")
 
 
-def _first_come(situation: Situation, rows: Positions, offers: Positions) -> Positions:
-    """Serve ``rows`` in order, each with its offer, and skip whoever does not fit any more.
+def _best(plans: list[Reference]) -> Reference:
+    return max(plans, key=lambda plan: (bool((plan.choice >= 0).any()), plan.value))
 
-    Whole stretches are served at once, up to the first that does not fit; then all that can no longer fit
-    are dropped. So the passes are as many as limits run out, not as many as customers.
-    """
+
+def _serve(situation: Situation, rows: Positions, offers: Positions) -> Positions:
+    """Return the choice (n,) that serves ``rows`` in order, each with its offer, while limits last."""
     choice = np.full(len(situation.churn_probability), -1)
-    limits = situation.limits
-    for start in range(0, len(rows), CHUNK):
-        waiting = np.arange(start, min(start + CHUNK, len(rows)))
-        while len(waiting := waiting[_fits_alone(situation, limits, rows[waiting], offers[waiting])]):
-            cost = situation.expected_cost[rows[waiting], offers[waiting]]
-            contacts = offers[waiting, None] == np.arange(len(limits.offer_capacity))
-            used = np.cumsum(contacts, axis=0)
-            fits = (np.cumsum(cost) <= limits.budget) & (used <= limits.offer_capacity).all(axis=1)
-            fits &= (used @ _member(limits) <= _channel_capacity(limits)).all(axis=1)
-            served = len(waiting) if fits.all() else int(fits.argmin())
-            choice[rows[waiting[:served]]] = offers[waiting[:served]]
-            limits = limits.after(math.fsum(cost[:served].tolist()), contacts[:served].sum(axis=0))
-            waiting = waiting[served:]
+    served = first_come(situation.expected_cost, rows, offers, situation.limits)
+    choice[rows[served]] = offers[served]
     return choice
-
-
-def _fits_alone(situation: Situation, limits: Limits, rows: Positions, offers: Positions) -> Bools:
-    channel_open = (_member(limits) * (_channel_capacity(limits) < 1)).sum(axis=1) == 0
-    is_open = (limits.offer_capacity >= 1) & channel_open
-    return is_open[offers] & (situation.expected_cost[rows, offers] <= limits.budget)
-
-
-def _member(limits: Limits) -> NDArray[np.int64]:
-    """Offers (k) × channels (c): 1 where the offer uses the channel."""
-    return np.array([[int(of == channel) for channel in limits.channels] for of in limits.offer_channel])
-
-
-def _channel_capacity(limits: Limits) -> Floats:
-    return np.array([limits.channel_capacity[channel] for channel in limits.channels])
 
 
 def _sum_up(situation: Situation, choice: Positions) -> Reference:

@@ -70,7 +70,10 @@ totals as (
         max(plan_gap) as plan_gap,
         max(budget_price) as budget_price,
         max(limit_prices) as limit_prices,
+        max(reference_fixed_thresholds_value) as reference_fixed_thresholds_value,
+        max(reference_break_even_value) as reference_break_even_value,
         max(reference_top_risk_value) as reference_top_risk_value,
+        max(reference_greedy_value) as reference_greedy_value,
         max(policy_version) as policy_version
     from planned_actions
     cross join parameters
@@ -108,7 +111,10 @@ runs as (
         cast(totals.plan_gap as double) as plan_gap,
         cast(totals.budget_price as double) as budget_price,
         cast(totals.limit_prices as varchar) as limit_prices,
+        cast(totals.reference_fixed_thresholds_value as double) as reference_fixed_thresholds_value,
+        cast(totals.reference_break_even_value as double) as reference_break_even_value,
         cast(totals.reference_top_risk_value as double) as reference_top_risk_value,
+        cast(totals.reference_greedy_value as double) as reference_greedy_value,
         cast(versions.pipeline_version as varchar) as pipeline_version,
         cast(totals.policy_version as varchar) as policy_version
     from totals
