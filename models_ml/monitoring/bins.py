@@ -1,0 +1,163 @@
+"""What the population looked like at training: bins, shares and sizes per feature, frozen with the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models_ml.errors import BayesPilotError
+from models_ml.monitoring.feature_bins import SCORE, FeatureBins, Slice, numbers, to_rows
+from models_ml.monitoring.settings import Bins, load_monitoring_settings
+from models_ml.training.schema import FeatureSchema
+
+_DIGITS = 9  # of stored shares
+_SPREAD = (0.05, 0.95)
+_SLICED_TYPES = ("DOUBLE", "FLOAT", "REAL", "DECIMAL")  # money and ratios; counts are watched as a whole
+
+
+def freeze_bins(
+    table: pa.Table,
+    weight: np.ndarray,
+    schema: FeatureSchema,
+    *,
+    churn_probability: np.ndarray | None = None,
+    bins: Bins | None = None,
+) -> list[dict[str, Any]]:
+    """Freeze the bins of every feature; ready for JSON, in the order of the schema.
+
+    Parameters
+    ----------
+    table : pa.Table
+        Feature columns of the rows that calibrated the pipeline, at least one row.
+    weight : ndarray of shape (n,)
+        Positive weights that make the rows stand for everybody at risk.
+    schema : FeatureSchema
+        Which columns to read, and their roles.
+    churn_probability : ndarray of shape (n,), optional
+        What the deployed pipeline says of the same rows, 0 to 1; its bins come last, as `SCORE`.
+    bins : Bins, optional
+        How to group; ``settings.toml`` where left out.
+
+    Raises
+    ------
+    BayesPilotError
+        If there is no row, or the weights are not positive and one per row.
+    """
+    grouping = bins or load_monitoring_settings().bins
+    _check(table.num_rows, weight)
+    frozen = [
+        _categories(feature.feature, table[feature.feature], weight, grouping)
+        if feature.role == "categorical"
+        else _numeric(feature.feature, "numeric", numbers(table[feature.feature]), weight, grouping)
+        for feature in schema.features
+    ]
+    sliced = [feature.data_type.upper().startswith(_SLICED_TYPES) for feature in schema.features]
+    columns = [table[name] for name in schema.names]
+    if churn_probability is not None:
+        score = np.asarray(churn_probability, dtype=float)
+        frozen.append(_numeric(SCORE, "score", score, weight, grouping))
+        columns.append(pa.chunked_array([score]))
+        sliced.append(True)
+    groups = list(_groups(frozen, columns, grouping))
+    return to_rows(
+        replace(one, slices=_slices(one.assign(column), one.bin_count, weight, groups)) if is_sliced else one
+        for one, column, is_sliced in zip(frozen, columns, sliced, strict=True)
+    )
+
+
+def sizes(values: np.ndarray, weight: np.ndarray) -> tuple[float | None, float | None, float | None]:
+    """Return median, 5 % and 95 % quantile of the absolute values other than zero; None without any.
+
+    Examples
+    --------
+    >>> sizes(np.array([0.0, -2.0, 4.0, 6.0, np.nan]), np.ones(5))
+    (4.0, 2.0, 6.0)
+    """
+    size = np.abs(values)
+    counts = size > 0  # neither zero nor NaN
+    if not counts.any():
+        return None, None, None
+    found = np.quantile(size[counts], [0.5, *_SPREAD], weights=weight[counts], method="inverted_cdf")
+    return float(found[0]), float(found[1]), float(found[2])
+
+
+def _numeric(feature: str, role: str, values: np.ndarray, weight: np.ndarray, bins: Bins) -> FeatureBins:
+    is_known = ~np.isnan(values)
+    distinct = np.unique(values[is_known])
+    if role == "numeric" and 0 < len(distinct) <= bins.values_at_most:
+        kind, cuts = "values", distinct
+    else:
+        kind, cuts = "quantiles", _quantiles(values[is_known], weight[is_known], bins.quantiles)
+    draft = FeatureBins(feature, role, kind, tuple(cuts.tolist()), (), 0.0, *sizes(values, weight), ())
+    return _with_shares(draft, draft.assign(pa.array(values, pa.float64())), weight)
+
+
+def _quantiles(values: np.ndarray, weight: np.ndarray, count: int) -> np.ndarray:
+    """Return inner quantiles without repetition: a value that fills several bins gets one of its own."""
+    if not values.size:
+        return values
+    inner = np.linspace(0, 1, count + 1)[1:-1]
+    return np.unique(np.quantile(values, inner, weights=weight, method="inverted_cdf"))
+
+
+def _categories(feature: str, column: pa.ChunkedArray, weight: np.ndarray, bins: Bins) -> FeatureBins:
+    counted = pc.value_counts(column.drop_null()).to_pylist()
+    frequent = sorted((-row["counts"], row["values"]) for row in counted)[: bins.categories_at_most]
+    cuts = tuple(sorted(value for _, value in frequent))
+    draft = FeatureBins(feature, "categorical", "categories", cuts, (), 0.0, None, None, None, ())
+    return _with_shares(draft, draft.assign(column), weight)
+
+
+def _with_shares(draft: FeatureBins, position: np.ndarray, weight: np.ndarray) -> FeatureBins:
+    return replace(draft, shares=_shares(position, draft.bin_count, weight), rows=_effective_rows(weight))
+
+
+def _shares(position: np.ndarray, bin_count: int, weight: np.ndarray) -> tuple[float, ...]:
+    total = np.bincount(position, weights=weight, minlength=bin_count)
+    return tuple(float(share) for share in np.round(total / weight.sum(), _DIGITS))
+
+
+def _effective_rows(weight: np.ndarray) -> float:
+    return float(round(weight.sum() ** 2 / (weight**2).sum(), 3))
+
+
+def _groups(
+    frozen: Sequence[FeatureBins], columns: Sequence[pa.ChunkedArray], bins: Bins
+) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Yield feature, category and membership of every category that is large enough to watch alone."""
+    for one, column in zip(frozen, columns, strict=True):
+        if one.kind != "categories":
+            continue
+        position = one.assign(column)
+        for place, category in enumerate(one.cuts):
+            if bins.slice_share <= one.shares[place] < 1:
+                yield one.feature, category, position == place
+
+
+def _slices(
+    position: np.ndarray, bin_count: int, weight: np.ndarray, groups: Sequence[tuple[str, str, np.ndarray]]
+) -> tuple[Slice, ...]:
+    return tuple(
+        Slice(
+            feature,
+            category,
+            _shares(position[member], bin_count, weight[member]),
+            _effective_rows(weight[member]),
+        )
+        for feature, category, member in groups
+    )
+
+
+def _check(rows: int, weight: np.ndarray) -> None:
+    if not rows or weight.shape != (rows,) or not np.all(weight > 0):
+        raise BayesPilotError(
+            "bins need rows, and one positive weight per row",
+            where="training_examples",
+            values=[f"{rows} rows", f"{weight.shape} weights"],
+            next_step="check training_examples on the date that calibrates, then retrain",
+        )
