@@ -1,0 +1,106 @@
+"""The numbers behind the curves of a training report, thinned to what a drawing can show.
+
+Arguments as in `models_ml.evaluation.metrics`: ``has_churned`` ndarray of shape (n,), bool;
+``churn_probability`` ndarray of shape (n,), 0 to 1; ``weight`` ndarray of shape (n,), > 0.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import binom
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from models_ml.evaluation.metrics import calibration_bins
+
+POINTS = 300  # more than a screen shows
+
+
+class Curve(NamedTuple):
+    """Points of a line in the order in which it is drawn."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+class Reliability(NamedTuple):
+    """Quantile bins of churn probability; ``low`` to ``high`` holds 95 % of the rates that a perfect forecast sees."""
+
+    mean_probability: np.ndarray
+    churn_rate: np.ndarray
+    customers: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @property
+    def outside(self) -> np.ndarray:
+        """Which bins a perfect forecast would see only one time in twenty, bool."""
+        return (self.churn_rate < self.low) | (self.churn_rate > self.high)
+
+
+def roc_points(has_churned: np.ndarray, churn_probability: np.ndarray, weight: np.ndarray) -> Curve:
+    """Return the ROC curve: false alarms among stayers against churners found, both shares."""
+    false_rate, true_rate, _ = roc_curve(has_churned, churn_probability, sample_weight=weight)
+    return thin(Curve(false_rate, true_rate))
+
+
+def precision_recall_points(
+    has_churned: np.ndarray, churn_probability: np.ndarray, weight: np.ndarray
+) -> Curve:
+    """Return recall against precision, from the riskiest customer to everybody."""
+    precision, recall, _ = precision_recall_curve(has_churned, churn_probability, sample_weight=weight)
+    return thin(Curve(recall[::-1], precision[::-1]))
+
+
+def reliability(
+    has_churned: np.ndarray, churn_probability: np.ndarray, weight: np.ndarray, bins: int
+) -> Reliability:
+    """Return what was forecast and what happened, with the range of chance of a bin of that size.
+
+    The range is the binomial one at the bin's mean probability (Bröcker and Smith 2007, consistency bars),
+    with the effective number of rows (Σw)² / Σw² where weights differ.
+
+    Examples
+    --------
+    >>> churned, probability = np.arange(200) % 10 == 0, np.full(200, 0.1)
+    >>> found = reliability(churned, probability, np.ones(200), bins=5)
+    >>> found.customers.tolist(), found.churn_rate.tolist(), found.outside.tolist()
+    ([200], [0.1], [False])
+    >>> found.low.tolist(), found.high.tolist()
+    ([0.06], [0.145])
+    """
+    grouped = calibration_bins(has_churned, churn_probability, bins, weight)
+    counted = calibration_bins(has_churned, churn_probability, bins)
+    squared = calibration_bins(has_churned, churn_probability, bins, weight**2)
+    customers = np.round(counted.share * len(weight)).astype(int)
+    effective = np.round((grouped.share * weight.sum()) ** 2 / (squared.share * (weight**2).sum()))
+    low, high = (binom.ppf(q, effective, grouped.mean_probability) / effective for q in (0.025, 0.975))
+    return Reliability(grouped.mean_probability, grouped.churn_rate, customers, low, high)
+
+
+def readable_bins(churners: int) -> int:
+    """Return how many bins leave about ten churners in each: 5 to 20.
+
+    Examples
+    --------
+    >>> readable_bins(30), readable_bins(120), readable_bins(5000)
+    (5, 12, 20)
+    """
+    return int(np.clip(churners // 10, 5, 20))
+
+
+def thin(curve: Curve, points: int = POINTS) -> Curve:
+    """Keep at most ``points`` points, evenly along the way that the line goes in x and y; ends stay.
+
+    Examples
+    --------
+    >>> thin(Curve(np.linspace(0, 1, 1001), np.zeros(1001)), points=3).x.tolist()
+    [0.0, 0.5, 1.0]
+    """
+    if len(curve.x) <= points:
+        return curve
+    gone = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(curve.x)) + np.abs(np.diff(curve.y)))])
+    kept = np.unique(np.searchsorted(gone, np.linspace(0, gone[-1], points) * (1 - 1e-12)))
+    kept = np.unique(np.append(kept, len(curve.x) - 1))
+    return Curve(curve.x[kept], curve.y[kept])
