@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from models_ml.errors import BayesPilotError
-from models_ml.training.calibration import IsotonicCalibrator, SigmoidCalibrator, fit_calibrator
+from models_ml.training.calibration import fit_calibrator
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.context import read_economics, read_purpose, warehouse_tables
 from models_ml.training.encoding import fit_encoder
@@ -31,12 +31,15 @@ ALL = tuple(CANDIDATES)
 
 
 def quick_settings() -> TrainingSettings:
-    """Return the real settings with fewer trees and bootstraps."""
+    """Return the real settings with fewer trees and bootstraps, and no search."""
     chosen = load_settings()
     candidates = {name: dict(parameters) for name, parameters in chosen.candidates.items()}
     candidates["random_forest"]["trees"] = 20
     candidates["gradient_boosting"]["iterations"] = 20
-    return replace(chosen, candidates=candidates, judging=replace(chosen.judging, bootstraps=50))
+    spaces = {name: replace(space, at_most=1) for name, space in chosen.spaces.items()}
+    judging = replace(chosen.judging, bootstraps=50)
+    importance = replace(chosen.importance, rows_at_most=200, shuffles=1, explained_rows_at_most=50)
+    return replace(chosen, candidates=candidates, spaces=spaces, judging=judging, importance=importance)
 
 
 def train_on(
@@ -293,28 +296,19 @@ class TestEncoding:
 
 
 class TestCalibration:
-    def test_isotonic_needs_enough_churners(self) -> None:
-        settings = load_settings().calibration
-        churned = np.arange(4000) % 4 == 0
-        score = np.where(churned, 1.0, -1.0) + np.random.default_rng(0).normal(size=4000)
-        few = replace(settings, isotonic_from_churners=1001)
-        enough = replace(settings, isotonic_from_churners=1000)
-        assert isinstance(fit_calibrator(score, churned, np.ones(4000), few), SigmoidCalibrator)
-        assert isinstance(fit_calibrator(score, churned, np.ones(4000), enough), IsotonicCalibrator)
-
-    @pytest.mark.parametrize("from_churners", [1, 10_000])
-    def test_the_curve_meets_the_weighted_churn_rate_and_never_falls(self, from_churners: int) -> None:
+    @pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+    def test_the_curve_meets_the_weighted_churn_rate_and_never_falls(self, method: str) -> None:
         random = np.random.default_rng(1)
         score = random.normal(size=5000)
         churned = random.random(5000) < 1 / (1 + np.exp(1.5 - 0.7 * score))
         weight = random.uniform(1, 2, 5000)
-        settings = replace(load_settings().calibration, isotonic_from_churners=from_churners)
-        curve = fit_calibrator(score, churned, weight, settings)
+        floor = 1e-6
+        curve = fit_calibrator(method, score, churned, weight, floor=floor)
         rate = np.average(churned, weights=weight)
         assert np.average(curve.apply(score), weights=weight) == pytest.approx(rate, rel=1e-3)
         assert np.all(np.diff(curve.apply(np.linspace(-9, 9, 99))) >= 0)
         extremes = curve.apply(np.array([-1e6, 1e6]))
-        assert settings.probability_floor <= extremes[0] < extremes[1] <= 1 - settings.probability_floor
+        assert floor <= extremes[0] < extremes[1] <= 1 - floor
 
 
 class TestSchema:

@@ -92,6 +92,39 @@ def compare_profits(
     }
 
 
+def probability_better(
+    challenger_values: np.ndarray, champion_values: np.ndarray, *, bootstraps: int, seed: int
+) -> float:
+    """Return the share of bootstraps in which the challenger's contacts are worth more, 0 to 1.
+
+    Plans stay fixed; customers are resampled, the same draw for both. A draw in which both are worth the same
+    is no win: a pipeline is never better than itself.
+
+    Parameters
+    ----------
+    challenger_values, champion_values : ndarray of shape (n,), money
+        From `contact_values`, over the same customers in the same order.
+
+    Raises
+    ------
+    ValueError
+        If the two are not of one length.
+
+    Examples
+    --------
+    >>> champion = np.array([5.0, -1.0, 0.0, 0.0])
+    >>> probability_better(champion + [0, 3, 0, 1], champion, bootstraps=200, seed=1) > 0.9
+    True
+    >>> probability_better(champion, champion, bootstraps=200, seed=1)
+    0.0
+    """
+    if challenger_values.shape != champion_values.shape:
+        raise ValueError(f"{challenger_values.shape} and {champion_values.shape} are not the same customers")
+    gain = challenger_values - champion_values
+    resampled = _resample(gain[gain != 0][:, None], len(gain), bootstraps, seed)
+    return float(np.mean(resampled > 0))
+
+
 def simplest_within_one_error(judged: Mapping[str, JudgedProfit], simplest_first: Sequence[str]) -> str:
     """Return the first candidate whose shortfall to the best is at most one standard error of it.
 

@@ -116,6 +116,17 @@ def lift(
     return float(among / np.average(has_churned.astype(float), weights=weight))
 
 
+def row_log_loss(has_churned: np.ndarray, churn_probability: np.ndarray) -> np.ndarray:
+    """Return the log-loss of each row, shape (n,); probabilities strictly between 0 and 1.
+
+    Examples
+    --------
+    >>> row_log_loss(np.array([1, 0]), np.array([0.5, 0.1])).round(6)
+    array([0.693147, 0.105361])
+    """
+    return -np.log(np.where(has_churned, churn_probability, 1 - churn_probability))
+
+
 def score_metrics(
     has_churned: np.ndarray,
     churn_probability: np.ndarray,

@@ -1,4 +1,4 @@
-"""From a raw score to a probability that counts come true: a curve fitted on a later date."""
+"""From a raw score to a probability that counts come true: curves fitted on a later date."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from models_ml.training.settings import Calibration
+METHODS = ("none", "sigmoid", "isotonic")
 
 # Nearly unpenalised: the two numbers of a sigmoid need no shrinkage, yet stay finite on separable data.
 SIGMOID_INVERSE_REGULARISATION = 1e4
@@ -25,6 +25,24 @@ class Calibrator(Protocol):
 
     def apply(self, log_odds: np.ndarray) -> np.ndarray:
         """Return churn probabilities in (0, 1), shape as given."""
+
+
+@dataclass(frozen=True)
+class NoCalibrator:
+    """The estimator's own probability, kept off certainty.
+
+    Examples
+    --------
+    >>> NoCalibrator(floor=1e-6).apply(np.array([0.0, 50.0]))
+    array([0.5     , 0.999999])
+    """
+
+    floor: float
+    method: str = "none"
+
+    def apply(self, log_odds: np.ndarray) -> np.ndarray:
+        """Return churn probabilities in [floor, 1 - floor]."""
+        return np.clip(expit(log_odds), self.floor, 1 - self.floor)
 
 
 @dataclass(frozen=True)
@@ -68,18 +86,22 @@ class IsotonicCalibrator:
 
 
 def fit_calibrator(
-    log_odds: np.ndarray, has_churned: np.ndarray, weight: np.ndarray, settings: Calibration
+    method: str, log_odds: np.ndarray, has_churned: np.ndarray, weight: np.ndarray, *, floor: float
 ) -> Calibrator:
-    """Fit the curve: isotonic with enough churners, else a sigmoid.
+    """Fit one curve.
 
     Parameters
     ----------
+    method : one of `METHODS`
     log_odds : ndarray of shape (n,)
     has_churned : ndarray of shape (n,), bool, both values present
     weight : ndarray of shape (n,), > 0
+    floor : float
+        How close to 0 and 1 a probability may come.
     """
-    floor = settings.probability_floor
-    if has_churned.sum() >= settings.isotonic_from_churners:
+    if method == "none":
+        return NoCalibrator(floor)
+    if method == "isotonic":
         curve = IsotonicRegression(out_of_bounds="clip").fit(log_odds, has_churned, sample_weight=weight)
         return IsotonicCalibrator(curve.X_thresholds_, curve.y_thresholds_, floor)
     line = LogisticRegression(C=SIGMOID_INVERSE_REGULARISATION, max_iter=1000)

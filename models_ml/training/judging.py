@@ -48,15 +48,69 @@ class Verdict:
     metrics: Mapping[str, float]
 
 
-def judge(
-    probabilities: Mapping[str, np.ndarray],
-    examples: Examples,
-    economics: Economics,
-    settings: TrainingSettings,
-    *,
-    limits: Limits,
-) -> dict[str, Verdict]:
-    """Judge every candidate's churn probabilities on the same untouched customers.
+@dataclass(frozen=True)
+class JudgedDate:
+    """Customers of the judged date, and the money terms that every candidate is judged with.
+
+    ``reference`` values offers at one churn probability for all, so that no candidate grades itself; ``limits``
+    are scaled to these customers. Any further pipeline can be judged beside the candidates on the same terms.
+    """
+
+    examples: Examples
+    economics: Economics
+    limits: Limits
+    reference: Valuation
+
+    def plan(self, churn_probability: np.ndarray) -> np.ndarray:
+        """Return the offer that a pipeline would choose for each customer, -1 for none, shape (n,)."""
+        valuation = self.economics.value(churn_probability, self.examples)
+        plan = choose_actions(
+            valuation.expected_value,
+            valuation.expected_cost,
+            self._allowed,
+            limits=self.limits,
+            touch_price=self.economics.policy.touch_price,
+            tie_order=np.arange(len(churn_probability)),  # rows of one date stand in order of customer_id
+        )
+        return np.asarray(plan.choice)
+
+    def contact_value(self, choice: np.ndarray) -> np.ndarray:
+        """Return what the contacts of a plan were worth, money, shape (n,); 0 where it leaves alone."""
+        return self._worth(choice, self.examples.example_weight)
+
+    def value_if_contacted(self) -> np.ndarray:
+        """Return what contacting each customer was worth, unweighted, with the offer worth most to expect.
+
+        0 where no offer is allowed: nobody can contact them.
+        """
+        expected = np.where(self._allowed, self.reference.expected_value, -np.inf)
+        best = np.where(self._allowed.any(axis=1), expected.argmax(axis=1), -1)
+        return self._worth(best, np.ones(len(best)))
+
+    def planned_cost(self, choice: np.ndarray) -> float:
+        """Return the expected cost of a plan, money."""
+        rows = np.flatnonzero(choice >= 0)
+        return float(self.reference.expected_cost[rows, choice[rows]].sum())
+
+    @property
+    def _allowed(self) -> np.ndarray:
+        return self.examples.offers_allowed(len(self.economics.offers))
+
+    def _worth(self, choice: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        return contact_values(
+            choice,
+            self.examples.has_churned,
+            weight,
+            relative_risk=self.reference.relative_risk,
+            customer_value=self.reference.customer_value,
+            expected_cost=self.reference.expected_cost,
+        )
+
+
+def open_judged_date(
+    probabilities: Mapping[str, np.ndarray], examples: Examples, economics: Economics, limits: Limits
+) -> JudgedDate:
+    """Set the terms: the reference churn probability is the mean of all candidates'.
 
     Parameters
     ----------
@@ -65,23 +119,22 @@ def judge(
         Already scaled to the rows judged.
     """
     mean_probability = np.mean(np.column_stack(list(probabilities.values())), axis=1)
-    reference = economics.value(mean_probability, examples)
-    choices = {
-        name: _plan(economics.value(probability, examples), examples, economics, limits)
-        for name, probability in probabilities.items()
-    }
+    return JudgedDate(examples, economics, limits, economics.value(mean_probability, examples))
+
+
+def judge(
+    probabilities: Mapping[str, np.ndarray], judged_date: JudgedDate, settings: TrainingSettings
+) -> dict[str, Verdict]:
+    """Judge churn probabilities on the same untouched customers and the same terms.
+
+    Parameters
+    ----------
+    probabilities : mapping of name to ndarray of shape (n,), 0 to 1
+        Candidates, or any others beside them; their plans and shortfalls are compared with one another.
+    """
+    choices = {name: judged_date.plan(probability) for name, probability in probabilities.items()}
     profits = compare_profits(
-        {
-            name: contact_values(
-                choice,
-                examples.has_churned,
-                examples.example_weight,
-                relative_risk=reference.relative_risk,
-                customer_value=reference.customer_value,
-                expected_cost=reference.expected_cost,
-            )
-            for name, choice in choices.items()
-        },
+        {name: judged_date.contact_value(choice) for name, choice in choices.items()},
         bootstraps=settings.judging.bootstraps,
         seed=settings.seed,
     )
@@ -89,9 +142,9 @@ def judge(
         name: Verdict(
             profits[name],
             int((choices[name] >= 0).sum()),
-            _cost(choices[name], reference.expected_cost),
-            metrics_of(probabilities[name], examples, settings)
-            | {"empc": _empc(probabilities[name], examples, economics, reference, settings)},
+            judged_date.planned_cost(choices[name]),
+            metrics_of(probabilities[name], judged_date.examples, settings)
+            | {"empc": _empc(probabilities[name], judged_date, settings)},
         )
         for name in probabilities
     }
@@ -110,41 +163,19 @@ def metrics_of(
     )
 
 
-def _plan(valuation: Valuation, examples: Examples, economics: Economics, limits: Limits) -> np.ndarray:
-    plan = choose_actions(
-        valuation.expected_value,
-        valuation.expected_cost,
-        examples.offers_allowed(len(economics.offers)),
-        limits=limits,
-        touch_price=economics.policy.touch_price,
-        tie_order=np.arange(len(valuation.customer_value)),  # rows of one date stand in order of customer_id
-    )
-    return np.asarray(plan.choice)
-
-
-def _cost(choice: np.ndarray, expected_cost: np.ndarray) -> float:
-    rows = np.flatnonzero(choice >= 0)
-    return float(expected_cost[rows, choice[rows]].sum())
-
-
-def _empc(
-    churn_probability: np.ndarray,
-    examples: Examples,
-    economics: Economics,
-    reference: Valuation,
-    settings: TrainingSettings,
-) -> float:
+def _empc(churn_probability: np.ndarray, judged_date: JudgedDate, settings: TrainingSettings) -> float:
     """EMPC at the source's mean customer value and mean offer costs; NaN where an incentive costs more."""
-    clv = float(np.mean(reference.customer_value))
-    incentive = float(np.mean([offer.incentive_cost for offer in economics.offers]))
+    offers = judged_date.economics.offers
+    clv = float(np.mean(judged_date.reference.customer_value))
+    incentive = float(np.mean([offer.incentive_cost for offer in offers]))
     if clv <= incentive:
         return float("nan")
     return expected_maximum_profit(
-        examples.has_churned,
+        judged_date.examples.has_churned,
         churn_probability,
         clv=clv,
         incentive_cost=incentive,
-        contact_cost=float(np.mean([offer.contact_cost for offer in economics.offers])),
+        contact_cost=float(np.mean([offer.contact_cost for offer in offers])),
         alpha=settings.judging.empc_alpha,
         beta=settings.judging.empc_beta,
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +13,9 @@ from scipy.special import logit
 from sklearn.pipeline import Pipeline
 from threadpoolctl import ThreadpoolController
 
-from models_ml.training.calibration import Calibrator, fit_calibrator
-from models_ml.training.candidates import CANDIDATES
+from models_ml.training.calibration import Calibrator
+from models_ml.training.calibration_choice import choose_calibration
+from models_ml.training.candidates import CANDIDATES, Hyperparameters
 from models_ml.training.encoding import FeatureEncoder, fit_encoder
 from models_ml.training.examples import Examples
 from models_ml.training.schema import FeatureSchema
@@ -33,19 +36,23 @@ class ChurnPipeline:
     def score(self, batch: pa.RecordBatch | pa.Table) -> tuple[np.ndarray, np.ndarray]:
         """Return churn probability (0 to 1) and raw score of each row, both of shape (rows,)."""
         matrix = self.encoder.encode(batch)
-        with _threads().limit(limits=1):
+        with one_thread():
             raw = raw_score(self.estimator, matrix)
         return self.calibrator.apply(to_log_odds(self.estimator, raw)), raw
 
 
 @functools.cache
 def _threads() -> ThreadpoolController:
-    """Return the control over BLAS and OpenMP threads.
-
-    Scoring uses one: on batches, more threads wait for each other, beside a busy neighbour many times longer
-    than the work takes.
-    """
+    """Return the control over BLAS and OpenMP threads; finding the libraries takes a while."""
     return ThreadpoolController()
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Limit BLAS and OpenMP to one thread, as scoring does.
+
+    On batches, more threads wait for each other, beside a busy neighbour many times longer than the work takes.
+    """
+    return _threads().limit(limits=1)
 
 
 def raw_score(estimator: Pipeline, matrix: np.ndarray) -> np.ndarray:
@@ -62,19 +69,56 @@ def to_log_odds(estimator: Pipeline, raw: np.ndarray) -> np.ndarray:
     return np.asarray(logit(np.clip(raw, SMALLEST_SHARE, 1 - SMALLEST_SHARE)), dtype=float)
 
 
+@dataclass(frozen=True)
+class FittedPipeline:
+    """A pipeline, and what each calibration method tried did on rows it had not seen."""
+
+    pipeline: ChurnPipeline
+    calibration: tuple[dict[str, Any], ...]
+
+
 def fit_pipeline(
     candidate: str,
     fit: Examples,
     calibrate: Examples,
     schema: FeatureSchema,
     settings: TrainingSettings,
+    recipe: Hyperparameters | None = None,
 ) -> ChurnPipeline:
     """Fit one candidate on the earlier rows and calibrate it on the later ones.
 
-    Threads change the time, never a bit of the result.
+    Without a ``recipe`` the declared hyper-parameters hold. Threads change the time, never a bit of the result.
     """
+    return fit_and_calibrate(candidate, fit, calibrate, schema, settings, recipe).pipeline
+
+
+def fit_and_calibrate(
+    candidate: str,
+    fit: Examples,
+    calibrate: Examples,
+    schema: FeatureSchema,
+    settings: TrainingSettings,
+    recipe: Hyperparameters | None = None,
+) -> FittedPipeline:
+    """Do as `fit_pipeline`, and say how the calibration curve was chosen."""
+    chosen = settings.candidates[candidate] if recipe is None else recipe
+    encoder, estimator = fit_estimator(candidate, fit, schema, settings, chosen)
+    log_odds = uncalibrated_log_odds(encoder, estimator, calibrate.features)
+    curve = choose_calibration(log_odds, calibrate.has_churned, calibrate.example_weight, settings)
+    pipeline = ChurnPipeline(candidate, encoder, estimator, curve.calibrator)
+    return FittedPipeline(pipeline, curve.trials)
+
+
+def fit_estimator(
+    candidate: str,
+    fit: Examples,
+    schema: FeatureSchema,
+    settings: TrainingSettings,
+    recipe: Hyperparameters,
+) -> tuple[FeatureEncoder, Pipeline]:
+    """Fit encoder and estimator; the estimator is set to score with one thread."""
     encoder = fit_encoder(fit.features, schema, settings.encoding.categories_at_most)
-    estimator = CANDIDATES[candidate].build(encoder, settings.candidates[candidate], settings.seed)
+    estimator = CANDIDATES[candidate].build(encoder, recipe, settings.seed)
     threads = None if fit.table.num_rows >= settings.rows.parallel_from else 1
     with _threads().limit(limits=threads):
         estimator.fit(
@@ -83,9 +127,10 @@ def fit_pipeline(
     last = estimator.named_steps["estimator"]
     if hasattr(last, "n_jobs"):
         last.set_params(n_jobs=1)  # several threads would add the trees' votes in another order each time
-    with _threads().limit(limits=1):
-        log_odds = to_log_odds(estimator, raw_score(estimator, encoder.encode(calibrate.features)))
-    calibrator = fit_calibrator(
-        log_odds, calibrate.has_churned, calibrate.example_weight, settings.calibration
-    )
-    return ChurnPipeline(candidate, encoder, estimator, calibrator)
+    return encoder, estimator
+
+
+def uncalibrated_log_odds(encoder: FeatureEncoder, estimator: Pipeline, features: pa.Table) -> np.ndarray:
+    """Return log-odds before any calibration, shape (rows,)."""
+    with one_thread():
+        return to_log_odds(estimator, raw_score(estimator, encoder.encode(features)))

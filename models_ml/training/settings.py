@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models_ml.errors import BayesPilotError
+from models_ml.training.calibration import METHODS
 
 SETTINGS_FILE = Path(__file__).with_name("settings.toml")
 
@@ -34,8 +35,10 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Which calibration curve is used, and how close to certainty it may come."""
+    """Which calibration curves compete, and how close to certainty a probability may come."""
 
+    methods: tuple[str, ...]
+    folds: int
     isotonic_from_churners: int
     probability_floor: float
 
@@ -50,6 +53,33 @@ class Judging:
     score_bins: int
     empc_alpha: float
     empc_beta: float
+    thresholds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Importance:
+    """How many judged rows and shuffles say what the selected candidate leans on."""
+
+    rows_at_most: int
+    shuffles: int
+    explained_rows_at_most: int
+
+
+@dataclass(frozen=True)
+class Search:
+    """Most rows a search fits and validates on (0 = no limit)."""
+
+    fit_rows_at_most: int
+    validation_rows_at_most: int
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Values that may replace a candidate's declared ones, and how many settings are tried at most."""
+
+    at_most: int
+    values: Mapping[str, tuple[float, ...]]
+    while_searching: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -70,7 +100,7 @@ class Promotion:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """All settings; ``candidates`` maps a candidate's name to its hyper-parameters."""
+    """All settings; ``candidates`` maps a candidate to its declared hyper-parameters, ``spaces`` to its search."""
 
     seed: int
     rows: Rows
@@ -78,11 +108,14 @@ class TrainingSettings:
     calibration: Calibration
     judging: Judging
     promotion: Promotion
+    importance: Importance
+    search: Search
     candidates: Mapping[str, Mapping[str, float]]
+    spaces: Mapping[str, SearchSpace]
 
     def fingerprint(self) -> str:
-        """Return a hash of every setting that makes a pipeline what it is; promotion only decides its use."""
-        made_by = {name: value for name, value in asdict(self).items() if name != "promotion"}
+        """Return a hash of every setting that makes a pipeline; promotion and importance only look at it."""
+        made_by = {k: value for k, value in asdict(self).items() if k not in ("promotion", "importance")}
         return hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()
 
 
@@ -92,6 +125,8 @@ _SECTIONS: Mapping[str, type] = {
     "calibration": Calibration,
     "judging": Judging,
     "promotion": Promotion,
+    "importance": Importance,
+    "search": Search,
 }
 
 
@@ -104,17 +139,47 @@ def load_settings(path: Path = SETTINGS_FILE) -> TrainingSettings:
         If a setting is missing or unknown, by name.
     """
     content = tomllib.loads(path.read_text(encoding="utf-8"))
-    _check_names("", content, {field.name for field in fields(TrainingSettings)}, path)
+    _check_names("", content, {field.name for field in fields(TrainingSettings)} - {"spaces"}, path)
+    sections = {name: _section(name, content[name], path) for name in _SECTIONS}
+    _check_methods(sections["calibration"].methods, path)
+    declared = content["candidates"]
     return TrainingSettings(
         seed=content["seed"],
-        candidates=content["candidates"],
-        **{name: _section(name, content[name], path) for name in _SECTIONS},
+        candidates={name: {k: v for k, v in of.items() if k != "search"} for name, of in declared.items()},
+        spaces={name: _space(name, of, path) for name, of in declared.items()},
+        **sections,
     )
 
 
 def _section(name: str, content: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401 - one of the classes above
     _check_names(f"[{name}]", content, {field.name for field in fields(_SECTIONS[name])}, path)
-    return _SECTIONS[name](**content)
+    return _SECTIONS[name](**{key: tuple(v) if isinstance(v, list) else v for key, v in content.items()})
+
+
+def _space(candidate: str, declared: Mapping[str, Any], path: Path) -> SearchSpace:
+    """Read a candidate's search; without one, its declared values are the only setting."""
+    content = dict(declared.get("search", {}))
+    at_most, cheaper = content.pop("at_most", 1), content.pop("while_searching", {})
+    unknown = sorted((content.keys() | cheaper.keys()) - declared.keys())
+    if unknown:
+        raise BayesPilotError(
+            "a search names values that the candidate does not declare",
+            where=f"{path.name} [candidates.{candidate}.search]",
+            values=unknown,
+            next_step=f"declare them in [candidates.{candidate}], or remove them",
+        )
+    return SearchSpace(at_most, {name: tuple(values) for name, values in content.items()}, cheaper)
+
+
+def _check_methods(methods: tuple[str, ...], path: Path) -> None:
+    unknown = [method for method in methods if method not in METHODS]
+    if unknown or not methods:
+        raise BayesPilotError(
+            "unknown calibration method",
+            where=f"{path.name} [calibration]",
+            values=unknown,
+            next_step=f"choose among {', '.join(METHODS)}",
+        )
 
 
 def _check_names(section: str, content: Mapping[str, Any], expected: set[str], path: Path) -> None:

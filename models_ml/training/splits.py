@@ -50,8 +50,8 @@ def judged_split(dates: Sequence[date], horizon_days: int) -> TimeSplit:
     (datetime.date(2025, 4, 28), datetime.date(2025, 3, 28), 2)
     """
     judged_on = max(dates, default=None)
-    calibrated_on = _last_before(dates, judged_on, horizon_days)
-    fit_on = _up_to(dates, calibrated_on, horizon_days)
+    calibrated_on = max(dates_before(dates, judged_on, horizon_days), default=None)
+    fit_on = dates_before(dates, calibrated_on, horizon_days)
     if calibrated_on is None or not fit_on:
         raise _too_few(dates, horizon_days)
     return TimeSplit(fit_on, calibrated_on, judged_on)
@@ -66,7 +66,7 @@ def refit_split(dates: Sequence[date], horizon_days: int) -> TimeSplit:
         If no date lies a horizon before the last.
     """
     calibrated_on = max(dates, default=None)
-    fit_on = _up_to(dates, calibrated_on, horizon_days)
+    fit_on = dates_before(dates, calibrated_on, horizon_days)
     if calibrated_on is None or not fit_on:
         raise _too_few(dates, horizon_days)
     return TimeSplit(fit_on, calibrated_on, None)
@@ -96,14 +96,11 @@ def check_classes(counts: Sequence[DateCount], split: TimeSplit) -> None:
             )
 
 
-def _up_to(dates: Sequence[date], later: date | None, horizon_days: int) -> tuple[date, ...]:
+def dates_before(dates: Sequence[date], later: date | None, horizon_days: int) -> tuple[date, ...]:
+    """Return the dates at least a horizon before ``later``, earliest first: their labels are known on it."""
     if later is None:
         return ()
     return tuple(sorted(day for day in dates if day <= later - timedelta(days=horizon_days)))
-
-
-def _last_before(dates: Sequence[date], later: date | None, horizon_days: int) -> date | None:
-    return max(_up_to(dates, later, horizon_days), default=None)
 
 
 def _too_few(dates: Sequence[date], horizon_days: int) -> BayesPilotError:

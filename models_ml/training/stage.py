@@ -5,45 +5,41 @@ Reads through an `ExampleReader`, writes nothing.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from models_ml.decisions.limits import month_limits
-from models_ml.errors import BayesPilotError
-from models_ml.evaluation.judged_profit import simplest_within_one_error
-from models_ml.training.candidates import CANDIDATES
-from models_ml.training.encoding import FeatureEncoder
+from models_ml.training.candidates import Hyperparameters
+from models_ml.training.comparison import (
+    choose,
+    collect_evidence,
+    reason_for,
+    recipes_of,
+    score_all,
+    search_all,
+    simplest_first,
+)
+from models_ml.training.evidence import Evidence
 from models_ml.training.examples import ExampleReader, Examples
-from models_ml.training.judging import Economics, Verdict, judge, metrics_of
-from models_ml.training.pipeline import ChurnPipeline, fit_pipeline
+from models_ml.training.judging import Economics, JudgedDate, Verdict, judge, metrics_of, open_judged_date
+from models_ml.training.pipeline import ChurnPipeline
+from models_ml.training.rounds import Fitted, Notify, Round, fit_candidates, round_of
+from models_ml.training.search import SearchRows, search_dates
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.splits import DateCount, TimeSplit, check_classes, judged_split, refit_split
 
-Notify = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Round:
-    """Fitted pipelines of one split, the rows that calibrated them and a hash of all their rows."""
-
-    split: TimeSplit
-    pipelines: Mapping[str, ChurnPipeline]
-    fit_rows: int
-    calibration: Examples
-    data_fingerprint: str
-
-    @property
-    def calibration_rows(self) -> int:
-        """Rows of the calibration date."""
-        return int(self.calibration.table.num_rows)
+__all__ = ["Notify", "Round", "TrainingResult", "train"]
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What the stage found: verdicts, the chosen candidate and the refitted pipeline."""
+    """What the stage found: verdicts, the chosen candidate and the refitted pipeline.
+
+    ``recipes`` holds the hyper-parameters of every candidate, the refit's included. ``judged_date`` judges any
+    further pipeline (the deployed one, say) on the same customers and terms. ``evidence`` is for reports.
+    """
 
     judged: Round
     verdicts: Mapping[str, Verdict]
@@ -52,6 +48,9 @@ class TrainingResult:
     judged_share: float
     chosen: str
     reason: str
+    recipes: Mapping[str, Hyperparameters]
+    judged_date: JudgedDate
+    evidence: Evidence
     refitted: Round
     refit_metrics: Mapping[str, float]
     score_edges: tuple[float, ...]
@@ -77,28 +76,31 @@ def train(
     BayesPilotError
         If a candidate is unknown, or the matured dates cannot fit, calibrate and judge.
     """
-    simplest_first = _known(candidates, settings)
+    ordered = simplest_first(candidates, settings)
     horizon = economics.policy.horizon_days
     counts = reader.date_counts()
     dates = [count.as_of_date for count in counts]
-    split = judged_split(dates, horizon)
-    later = refit_split(dates, horizon)
+    split, later = judged_split(dates, horizon), refit_split(dates, horizon)
     check_classes(counts, split)
     check_classes(counts, later)
 
-    judged = _fit_round(reader, split, simplest_first, settings, notify)
+    found = search_all(
+        ordered, _search_rows(reader, split, horizon, settings), reader.schema, settings, notify
+    )
+    recipes = recipes_of(found)
+    judged = _fit_round(reader, split, recipes, settings, notify)
     examples, share = _read_judged(reader, counts, split, settings)
     notify(f"judging on {split.judged_on}: {examples.table.num_rows:,} customers")
-    verdicts = judge(
-        {name: pipeline.score(examples.features)[0] for name, pipeline in judged.pipelines.items()},
-        examples,
-        economics,
-        settings,
-        limits=month_limits(economics.policy, economics.offers).scaled(share),
-    )
-    chosen = simplest_within_one_error({n: v.profit for n, v in verdicts.items()}, simplest_first)
+    fitted = Fitted(judged.pipelines, judged.calibration_trials)
+    scored = score_all(fitted, examples)
+    probabilities = {name: of.churn_probability for name, of in scored.items()}
+    limits = month_limits(economics.policy, economics.offers).scaled(share)
+    judged_date = open_judged_date(probabilities, examples, economics, limits)
+    verdicts = judge(probabilities, judged_date, settings)
+    chosen = choose({name: verdict.profit for name, verdict in verdicts.items()}, ordered)
+    evidence = collect_evidence(chosen, fitted, found, scored, examples, judged_date, settings)
 
-    refitted = _fit_round(reader, later, [chosen], settings, notify)
+    refitted = _fit_round(reader, later, {chosen: recipes[chosen]}, settings, notify)
     probability = refitted.pipelines[chosen].score(refitted.calibration.features)[0]
     return TrainingResult(
         judged=judged,
@@ -107,44 +109,41 @@ def train(
         judged_churners=int(examples.has_churned.sum()),
         judged_share=share,
         chosen=chosen,
-        reason=_reason(chosen, verdicts),
+        reason=reason_for(chosen, verdicts),
+        recipes=recipes,
+        judged_date=judged_date,
+        evidence=evidence,
         refitted=refitted,
         refit_metrics=metrics_of(probability, refitted.calibration, settings),
         score_edges=_edges(probability, settings.judging.score_bins),
     )
 
 
-def _known(candidates: Sequence[str], settings: TrainingSettings) -> list[str]:
-    unknown = [name for name in candidates if name not in CANDIDATES or name not in settings.candidates]
-    if unknown or not candidates:
-        raise BayesPilotError(
-            "unknown candidate",
-            where="models_ml/training/settings.toml",
-            values=unknown,
-            next_step=f"choose among {', '.join(CANDIDATES)}, each with its section in settings.toml",
-        )
-    return sorted(candidates, key=lambda name: CANDIDATES[name].complexity)
+def _search_rows(
+    reader: ExampleReader, split: TimeSplit, horizon_days: int, settings: TrainingSettings
+) -> SearchRows | None:
+    dates = search_dates(split.fit_on, horizon_days)
+    if dates is None:
+        return None
+    rules = settings.search
+    return SearchRows(
+        reader.read(dates[0], rules.fit_rows_at_most),
+        reader.read([dates[1]], rules.validation_rows_at_most),
+    )
 
 
 def _fit_round(
     reader: ExampleReader,
     split: TimeSplit,
-    candidates: Sequence[str],
+    recipes: Mapping[str, Hyperparameters],
     settings: TrainingSettings,
     notify: Notify,
 ) -> Round:
     fit = reader.read(split.fit_on, settings.rows.fit_at_most)
     calibrate = reader.read([split.calibrated_on], settings.rows.calibration_at_most)
-    pipelines = {}
-    for name in candidates:
-        notify(
-            f"fitting {name} on {fit.table.num_rows:,} rows up to {max(split.fit_on)},"
-            f" calibrating on {split.calibrated_on}"
-        )
-        pipelines[name] = fit_pipeline(name, fit, calibrate, reader.schema, settings)
-    encoder = pipelines[candidates[0]].encoder
-    digest = hashlib.sha256(_digest(fit, encoder) + _digest(calibrate, encoder)).hexdigest()
-    return Round(split, pipelines, fit.table.num_rows, calibrate, digest)
+    notify(f"fitting up to {max(split.fit_on)}, calibrating on {split.calibrated_on}")
+    fitted = fit_candidates(recipes, fit, calibrate, reader.schema, settings, notify)
+    return round_of(split, fitted, fit, calibrate)
 
 
 def _read_judged(
@@ -156,28 +155,6 @@ def _read_judged(
     return examples, examples.table.num_rows / count.all_rows
 
 
-def _digest(examples: Examples, encoder: FeatureEncoder) -> bytes:
-    parts = (encoder.encode(examples.features), examples.has_churned, examples.example_weight)
-    digest = hashlib.sha256("\n".join(examples.table["customer_id"].to_pylist()).encode())
-    for part in parts:
-        digest.update(np.ascontiguousarray(part).data)
-    return digest.digest()
-
-
 def _edges(churn_probability: np.ndarray, bins: int) -> tuple[float, ...]:
     inner = np.quantile(churn_probability, np.linspace(0, 1, bins + 1)[1:-1])
     return tuple(float(edge) for edge in np.round(inner, 9))
-
-
-def _reason(chosen: str, verdicts: Mapping[str, Verdict]) -> str:
-    if len(verdicts) == 1:
-        return "the only candidate"
-    if not any(verdict.planned_contacts for verdict in verdicts.values()):
-        return "no candidate's plan contacts anyone: the simplest"
-    profit = verdicts[chosen].profit
-    if profit.shortfall == 0:
-        return "highest judged profit"
-    return (
-        f"simplest within one standard error of the best: {profit.shortfall:.2f} below,"
-        f" standard error {profit.shortfall_standard_error:.2f}"
-    )

@@ -1,0 +1,111 @@
+"""What a pipeline leans on: shuffled features on the judged date, mean contributions, coefficients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.special import logit
+from sklearn.inspection import permutation_importance
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import Pipeline
+
+from models_ml.training.evidence import FeatureImportance
+from models_ml.training.examples import Examples
+from models_ml.training.pipeline import SMALLEST_SHARE, ChurnPipeline, one_thread, raw_score
+from models_ml.training.settings import TrainingSettings
+
+
+def feature_importance(
+    pipeline: ChurnPipeline, examples: Examples, settings: TrainingSettings
+) -> tuple[FeatureImportance, ...]:
+    """Return every feature's importance on these rows, most important first.
+
+    At most ``importance.rows_at_most`` of them, drawn by the seed, both classes needed. A feature that
+    another one repeats shows as less important than both are together.
+    """
+    rules = settings.importance
+    rows = _drawn(len(examples.has_churned), rules.rows_at_most, settings.seed)
+    matrix = pipeline.encoder.encode(examples.features)[rows]
+    churned, weight = examples.has_churned[rows], examples.example_weight[rows]
+    names = pipeline.encoder.schema.names
+    with one_thread():
+        contributions = mean_contributions(pipeline, matrix[: rules.explained_rows_at_most])
+        if churned.all() or not churned.any():
+            dropped = spread = np.full(len(names), np.nan)
+        else:
+            shuffled = permutation_importance(
+                pipeline.estimator,
+                matrix,
+                churned,
+                scoring=_judged_auc,
+                n_repeats=rules.shuffles,
+                n_jobs=1,
+                random_state=settings.seed,
+                sample_weight=weight,
+            )
+            dropped, spread = shuffled.importances_mean, shuffled.importances_std
+    found = [
+        FeatureImportance(name, float(drop), float(sd), float(shap))
+        for name, drop, sd, shap in zip(names, dropped, spread, contributions, strict=True)
+    ]
+    return tuple(sorted(found, key=lambda of: (-np.nan_to_num(of.permutation), -of.shap, of.feature)))
+
+
+def mean_contributions(pipeline: ChurnPipeline, matrix: np.ndarray) -> np.ndarray:
+    """Return each feature's mean absolute contribution to the log-odds, shape (features,).
+
+    A forest's contributions are shares of votes; each row's are stretched so that they add up to its log-odds.
+    """
+    from models_ml.scoring.contributions import make_explainer  # scoring reads pipelines: no circle on import
+
+    explainer = make_explainer(pipeline)
+    parts = explainer.contributions(matrix)
+    if not hasattr(pipeline.estimator, "decision_function"):
+        share = np.clip(explainer.base + parts.sum(axis=1), SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+        gap = share - explainer.base
+        steep = 1 / (explainer.base * (1 - explainer.base))
+        far = np.abs(gap) > SMALLEST_SHARE
+        stretch = np.where(far, (logit(share) - logit(explainer.base)) / np.where(far, gap, 1.0), steep)
+        parts = parts * stretch[:, None]
+    return np.asarray(np.abs(parts).mean(axis=0))
+
+
+def coefficients(pipelines: Mapping[str, ChurnPipeline]) -> tuple[tuple[str, float], ...]:
+    """Return the linear candidate's columns and coefficients, largest first; empty where there is none.
+
+    Columns are standardised: a coefficient is log-odds per standard deviation.
+    """
+    for pipeline in pipelines.values():
+        last = pipeline.estimator.named_steps["estimator"]
+        if hasattr(last, "coef_"):
+            names = _column_names(pipeline)
+            pairs = zip(names, (float(value) for value in last.coef_[0]), strict=True)
+            return tuple(sorted(pairs, key=lambda pair: (-abs(pair[1]), pair[0])))
+    return ()
+
+
+def _column_names(pipeline: ChurnPipeline) -> list[str]:
+    """Name prepared columns: the feature, "… is missing", "… = category"."""
+    encoder, columns = pipeline.encoder, pipeline.estimator.named_steps["columns"]
+    found: list[str] = []
+    for kind, transformer, positions in columns.transformers_:
+        features = [encoder.schema.names[position] for position in positions]
+        if kind == "numeric" and features:
+            indicators = transformer.named_steps["simpleimputer"].indicator_.features_
+            found += features + [f"{features[i]} is missing" for i in indicators]
+        elif kind == "categorical" and features:
+            found += [f"{name} = {value}" for name in features for value in encoder.categories[name]]
+    return found
+
+
+def _judged_auc(
+    estimator: Pipeline, matrix: np.ndarray, churned: np.ndarray, sample_weight: np.ndarray
+) -> float:
+    return float(roc_auc_score(churned, raw_score(estimator, matrix), sample_weight=sample_weight))
+
+
+def _drawn(rows: int, at_most: int, seed: int) -> np.ndarray:
+    if not at_most or rows <= at_most:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(seed).choice(rows, at_most, replace=False))
