@@ -62,7 +62,7 @@ def freeze_bins(
         score = np.asarray(churn_probability, dtype=float)
         frozen.append(_numeric(SCORE, "score", score, weight, grouping))
         columns.append(pa.chunked_array([score]))
-        sliced.append(True)
+        sliced.append(False)
     groups = list(_groups(frozen, columns, grouping))
     return to_rows(
         replace(one, slices=_slices(one.assign(column), one.bin_count, weight, groups)) if is_sliced else one
@@ -93,7 +93,8 @@ def _numeric(feature: str, role: str, values: np.ndarray, weight: np.ndarray, bi
         kind, cuts = "values", distinct
     else:
         kind, cuts = "quantiles", _quantiles(values[is_known], weight[is_known], bins.quantiles)
-    draft = FeatureBins(feature, role, kind, tuple(cuts.tolist()), (), 0.0, *sizes(values, weight), ())
+    sized = int((np.abs(values) > 0).sum())
+    draft = FeatureBins(feature, role, kind, tuple(cuts.tolist()), (), 0.0, *sizes(values, weight), sized, ())
     return _with_shares(draft, draft.assign(pa.array(values, pa.float64())), weight)
 
 
@@ -109,7 +110,7 @@ def _categories(feature: str, column: pa.ChunkedArray, weight: np.ndarray, bins:
     counted = pc.value_counts(column.drop_null()).to_pylist()
     frequent = sorted((-row["counts"], row["values"]) for row in counted)[: bins.categories_at_most]
     cuts = tuple(sorted(value for _, value in frequent))
-    draft = FeatureBins(feature, "categorical", "categories", cuts, (), 0.0, None, None, None, ())
+    draft = FeatureBins(feature, "categorical", "categories", cuts, (), 0.0, None, None, None, 0, ())
     return _with_shares(draft, draft.assign(column), weight)
 
 

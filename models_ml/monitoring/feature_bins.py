@@ -50,6 +50,8 @@ class FeatureBins:
         Rows behind the shares; with unequal weights the effective number (Kish), (Σw)² / Σw².
     median_size, lower_size, upper_size : float or None
         Median, 5 % and 95 % quantile of the absolute values other than zero: what a change of unit moves.
+    sized_rows : int
+        Rows with such a value.
     slices : tuple of Slice
         The same bins among the customers of one category; only for numbers that are not counts.
     """
@@ -63,6 +65,7 @@ class FeatureBins:
     median_size: float | None
     lower_size: float | None
     upper_size: float | None
+    sized_rows: int
     slices: tuple[Slice, ...]
 
     @property
@@ -88,7 +91,7 @@ class FeatureBins:
         Examples
         --------
         >>> cuts = (10.0, 20.0)
-        >>> fee = FeatureBins("fee", "numeric", "quantiles", cuts, (0.3, 0.3, 0.4, 0.0), 9, 15, 5, 30, ())
+        >>> fee = FeatureBins("fee", "numeric", "quantiles", cuts, (0.3, 0.3, 0.4, 0.0), 9, 15, 5, 30, 9, ())
         >>> fee.assign(pa.array([10.0, 10.5, 99.0, None])).tolist()
         [0, 1, 2, 3]
         """

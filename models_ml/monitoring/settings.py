@@ -33,6 +33,7 @@ class MonitoringLimits:
     psi_alert: float
     chance: float
     new_category_share: float
+    new_category_customers: int
     missing_odds_ratio: float
     missing_share_rise: float
     missing_share_jump: float
