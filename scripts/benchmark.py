@@ -2,6 +2,8 @@
 
     python scripts/benchmark.py features --customers 200000 --events 20000000 --dates 12 --memory-limit 4GB
     python scripts/benchmark.py scoring --rows 2000000 --candidate boosting
+    python scripts/benchmark.py training --rows 1000000 --features 40 --row-cap 0
+    python scripts/benchmark.py reasons --rows 20000
 
 Everything happens in a temporary folder. CPU seconds say more than seconds on a machine that is not idle; of
 several repeats the least time and the highest peak count.
@@ -127,6 +129,62 @@ def scoring(
             ("streamed: read, encode, score, write", found.streaming),
         ],
         "predict_proba alone finds its matrix ready in memory; reading and encoding are not counted there.",
+    )
+
+
+@app.command()
+def training(
+    rows: Annotated[int, typer.Option(min=1000, help="Examples to fit on.")] = 1_000_000,
+    features: Annotated[int, typer.Option(min=10, help="Features, a tenth of them categories.")] = 40,
+    row_cap: Annotated[
+        int, typer.Option(min=0, help="Most rows to fit on, as fit_at_most in settings.toml; 0 fits on all.")
+    ] = 0,
+    memory_limit: MemoryLimit = "1GB",
+    folder: Folder = None,
+) -> None:
+    """Train all candidates on a large table; compare each with a plain fit of its estimator."""
+    from benchmarks.training import measure_training  # slow to import, and only training needs it
+
+    with _workplace(folder, memory_limit) as workplace, console.status("") as status:
+        found = measure_training(
+            workplace.folder,
+            rows=rows,
+            features=features,
+            row_cap=row_cap,
+            memory_limit=memory_limit,
+            say=status.update,
+        )
+    for one in found.candidates:
+        _print(
+            f"{one.candidate}: {found.fit_rows:,} rows to fit, {features} features",
+            [("estimator's own fit", one.plain), ("read, encode, fit, calibrate", one.trained)],
+            "The estimator's own fit finds its matrix ready in memory.",
+        )
+    _print(
+        "The whole stage",
+        [("search, three candidates, judging, refit", found.stage)],
+        f"One process from the warehouse to the fitted winner, DuckDB limited to {memory_limit}.",
+    )
+
+
+@app.command()
+def reasons(
+    rows: Annotated[int, typer.Option(min=100, help="Customers to explain.")] = 20_000,
+    features: Annotated[int, typer.Option(min=10, help="Features, a tenth of them categories.")] = 80,
+    memory_limit: MemoryLimit = "1GB",
+    folder: Folder = None,
+) -> None:
+    """Explain customers batch by batch, by each candidate."""
+    from benchmarks.reasons import measure_reasons  # slow to import, and only reasons need it
+
+    with _workplace(folder, memory_limit) as workplace, console.status("") as status:
+        found = measure_reasons(
+            workplace.folder, rows=rows, features=features, memory_limit=memory_limit, say=status.update
+        )
+    _print(
+        f"Reasons: {rows:,} customers, {features} features",
+        list(found.items()),
+        "Building the explainer is counted, fitting is not; ratios are to the first.",
     )
 
 

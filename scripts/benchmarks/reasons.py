@@ -1,0 +1,61 @@
+"""Explaining customers batch by batch, by each candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from benchmarks.examples import HORIZON_DAYS, demo_economics, schema_of, write_examples
+from benchmarks.measuring import Measure, clocked, in_fresh_process, quiet_connection
+from models_ml.errors import BayesPilotError
+from models_ml.scoring.reasons import BATCH_ROWS, explain_batches
+from models_ml.training.candidates import CANDIDATES
+from models_ml.training.examples import ExampleReader
+from models_ml.training.pipeline import fit_pipeline
+from models_ml.training.settings import load_settings
+from models_ml.training.splits import judged_split
+
+
+def measure_reasons(
+    folder: Path, *, rows: int, features: int, memory_limit: str, say: Callable[[str], None]
+) -> Mapping[str, Measure]:
+    """Fit each candidate on as many rows as there are to explain per date, then explain ``rows`` customers."""
+    say("writing examples")
+    warehouse = folder / "reasons.duckdb"
+    in_fresh_process(write_examples, warehouse, 7 * (rows + rows // 10), features, memory_limit)
+    measured = {}
+    for candidate in CANDIDATES:
+        say(f"{candidate}: fitting, then explaining {rows:,} customers")
+        measured[candidate] = in_fresh_process(explain, warehouse, rows, features, candidate)
+    return measured
+
+
+def explain(warehouse: Path, rows: int, features: int, candidate: str) -> Measure:
+    """Explain ``rows`` customers of the last date; fitting is not measured, building the explainer is.
+
+    Raises
+    ------
+    BayesPilotError
+        If fewer customers than asked for were there to explain.
+    """
+    settings, schema = load_settings(), schema_of(features)
+    with quiet_connection(warehouse) as connection:
+        reader = ExampleReader(
+            connection, "select * from training_examples", schema, demo_economics().effects.signals
+        )
+        split = judged_split([count.as_of_date for count in reader.date_counts()], HORIZON_DAYS)
+        pipeline = fit_pipeline(
+            candidate, reader.read(split.fit_on, 0), reader.read([split.calibrated_on], 0), schema, settings
+        )
+        customers = connection.sql(
+            f"select customer_id, as_of_date, {', '.join(schema.names)} from training_examples"
+            f" where as_of_date = date '{split.judged_on}' order by customer_id limit {rows}"
+        ).to_arrow_table()
+    if customers.num_rows < rows:
+        raise BayesPilotError(
+            f"{customers.num_rows} customers where {rows} are to be explained",
+            where=str(warehouse),
+            next_step="run again in another folder",
+        )
+    batches = customers.to_batches(max_chunksize=BATCH_ROWS)
+    return clocked(lambda: list(explain_batches(batches, pipeline)))[1]

@@ -1,0 +1,120 @@
+"""Training on a large table of examples, against a plain fit of the same estimators on a matrix in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.examples import HORIZON_DAYS, demo_economics, schema_of, write_examples
+from benchmarks.measuring import Measure, clocked, in_fresh_process, quiet_connection
+from models_ml.training.candidates import CANDIDATES
+from models_ml.training.encoding import fit_encoder
+from models_ml.training.examples import ExampleReader
+from models_ml.training.pipeline import fit_pipeline
+from models_ml.training.settings import TrainingSettings, load_settings
+from models_ml.training.splits import judged_split
+from models_ml.training.stage import train
+
+EXAMPLES = "select * from training_examples"
+
+
+@dataclass(frozen=True)
+class CandidateMeasures:
+    """One candidate: read, encode, fit and calibrate; and the estimator's own fit."""
+
+    candidate: str
+    trained: Measure
+    plain: Measure
+
+
+@dataclass(frozen=True)
+class TrainingMeasures:
+    """What training took: the whole stage, and each candidate alone; ``fit_rows`` is what was fitted on."""
+
+    stage: Measure
+    candidates: tuple[CandidateMeasures, ...]
+    fit_rows: int
+
+
+def measure_training(
+    folder: Path, *, rows: int, features: int, row_cap: int, memory_limit: str, say: Callable[[str], None]
+) -> TrainingMeasures:
+    """Write ``rows`` examples to fit on (and one more date each to calibrate and judge), then train.
+
+    ``row_cap`` replaces ``fit_at_most`` of settings.toml; 0 fits on every row. All measures are of processes
+    of their own.
+    """
+    say(f"writing {rows:,} examples with {features} features")
+    warehouse = folder / "training.duckdb"
+    in_fresh_process(write_examples, warehouse, rows, features, memory_limit)
+    measured = []
+    for candidate in CANDIDATES:
+        say(f"{candidate}: the estimator's own fit")
+        plain = in_fresh_process(fit_plainly, warehouse, features, row_cap, candidate)
+        say(f"{candidate}: read, encode, fit, calibrate")
+        trained, fit_rows = in_fresh_process(fit_as_the_stage_does, warehouse, features, row_cap, candidate)
+        measured.append(CandidateMeasures(candidate, trained, plain))
+    say("the whole stage: search, three candidates, judging, refit")
+    stage = in_fresh_process(run_stage, warehouse, features, row_cap)
+    return TrainingMeasures(stage, tuple(measured), fit_rows)
+
+
+def fit_as_the_stage_does(
+    warehouse: Path, features: int, row_cap: int, candidate: str
+) -> tuple[Measure, int]:
+    """Read, encode, fit and calibrate one candidate."""
+    settings = _settings(row_cap)
+    with quiet_connection(warehouse) as connection:
+        reader = _reader(connection, features)
+        split = judged_split([count.as_of_date for count in reader.date_counts()], HORIZON_DAYS)
+
+        def work() -> int:
+            fit = reader.read(split.fit_on, settings.rows.fit_at_most)
+            calibrate = reader.read([split.calibrated_on], settings.rows.calibration_at_most)
+            fit_pipeline(candidate, fit, calibrate, reader.schema, settings)
+            return int(fit.table.num_rows)
+
+        fit_rows, measure = clocked(work)
+    return measure, fit_rows
+
+
+def fit_plainly(warehouse: Path, features: int, row_cap: int, candidate: str) -> Measure:
+    """Fit the same estimator on a matrix that is already in memory, with every thread it asks for."""
+    settings = _settings(row_cap)
+    with quiet_connection(warehouse) as connection:
+        reader = _reader(connection, features)
+        split = judged_split([count.as_of_date for count in reader.date_counts()], HORIZON_DAYS)
+        fit = reader.read(split.fit_on, settings.rows.fit_at_most)
+    encoder = fit_encoder(fit.features, reader.schema, settings.encoding.categories_at_most)
+    estimator = CANDIDATES[candidate].build(encoder, settings.candidates[candidate], settings.seed)
+    matrix, churned = encoder.encode(fit.features), np.asarray(fit.has_churned)
+    weight = {"estimator__sample_weight": fit.example_weight}
+    return clocked(lambda: estimator.fit(matrix, churned, **weight))[1]
+
+
+def run_stage(warehouse: Path, features: int, row_cap: int) -> Measure:
+    """Run the whole training stage on all candidates."""
+    with quiet_connection(warehouse) as connection:
+        reader = _reader(connection, features)
+        return clocked(
+            lambda: train(
+                reader,
+                demo_economics(),
+                _settings(row_cap),
+                candidates=list(CANDIDATES),
+                notify=lambda _: None,
+            )
+        )[1]
+
+
+def _reader(connection: Any, features: int) -> ExampleReader:  # noqa: ANN401 - a DuckDB connection
+    return ExampleReader(connection, EXAMPLES, schema_of(features), demo_economics().effects.signals)
+
+
+def _settings(row_cap: int) -> TrainingSettings:
+    settings = load_settings()
+    return replace(settings, rows=replace(settings.rows, fit_at_most=row_cap))
