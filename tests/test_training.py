@@ -38,7 +38,7 @@ def quick_settings() -> TrainingSettings:
     candidates["gradient_boosting"]["iterations"] = 20
     spaces = {name: replace(space, at_most=1) for name, space in chosen.spaces.items()}
     judging = replace(chosen.judging, bootstraps=50)
-    importance = replace(chosen.importance, rows_at_most=200, shuffles=1, explained_rows_at_most=50)
+    importance = replace(chosen.importance, shuffled_rows_at_most=200, shuffles=1, explained_rows_at_most=50)
     return replace(chosen, candidates=candidates, spaces=spaces, judging=judging, importance=importance)
 
 

@@ -103,6 +103,7 @@ def gradient_boosting(encoder: FeatureEncoder, chosen: Hyperparameters, seed: in
         max_leaf_nodes=int(chosen["leaves"]),
         min_samples_leaf=int(chosen["rows_per_leaf"]),
         l2_regularization=chosen["l2"],
+        max_bins=int(chosen["bins"]),
         monotonic_cst=list(encoder.schema.expected_effects),
         early_stopping=False,
         random_state=seed,

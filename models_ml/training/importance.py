@@ -21,35 +21,36 @@ def feature_importance(
 ) -> tuple[FeatureImportance, ...]:
     """Return every feature's importance on these rows, most important first.
 
-    At most ``importance.rows_at_most`` of them, drawn by the seed, both classes needed. A feature that
-    another one repeats shows as less important than both are together.
+    Shuffling uses at most ``importance.shuffled_rows_at_most`` rows, churners first up to half of them: the AUC
+    compares churners with stayers, so it does not depend on how many of each there are. A feature that another
+    one repeats shows as less important than both are together. Drops are 0 where one class is missing.
     """
     rules = settings.importance
-    rows = _drawn(len(examples.has_churned), rules.rows_at_most, settings.seed)
-    matrix = pipeline.encoder.encode(examples.features)[rows]
-    churned, weight = examples.has_churned[rows], examples.example_weight[rows]
+    matrix = pipeline.encoder.encode(examples.features)
+    random = np.random.default_rng(settings.seed)
+    explained = _drawn(np.arange(len(matrix)), rules.explained_rows_at_most, random)
+    rows = _both_classes(examples.has_churned, rules.shuffled_rows_at_most, random)
     names = pipeline.encoder.schema.names
+    dropped = spread = np.zeros(len(names))
     with one_thread():
-        contributions = mean_contributions(pipeline, matrix[: rules.explained_rows_at_most])
-        if churned.all() or not churned.any():
-            dropped = spread = np.full(len(names), np.nan)
-        else:
+        contributions = mean_contributions(pipeline, matrix[explained])
+        if 0 < examples.has_churned.sum() < len(matrix):
             shuffled = permutation_importance(
                 pipeline.estimator,
-                matrix,
-                churned,
-                scoring=_judged_auc,
+                matrix[rows],
+                examples.has_churned[rows],
+                scoring=_auc,
                 n_repeats=rules.shuffles,
                 n_jobs=1,
                 random_state=settings.seed,
-                sample_weight=weight,
+                sample_weight=examples.example_weight[rows],
             )
             dropped, spread = shuffled.importances_mean, shuffled.importances_std
     found = [
         FeatureImportance(name, float(drop), float(sd), float(shap))
         for name, drop, sd, shap in zip(names, dropped, spread, contributions, strict=True)
     ]
-    return tuple(sorted(found, key=lambda of: (-np.nan_to_num(of.permutation), -of.shap, of.feature)))
+    return tuple(sorted(found, key=lambda of: (-of.permutation, -of.shap, of.feature)))
 
 
 def mean_contributions(pipeline: ChurnPipeline, matrix: np.ndarray) -> np.ndarray:
@@ -99,13 +100,18 @@ def _column_names(pipeline: ChurnPipeline) -> list[str]:
     return found
 
 
-def _judged_auc(
-    estimator: Pipeline, matrix: np.ndarray, churned: np.ndarray, sample_weight: np.ndarray
-) -> float:
+def _auc(estimator: Pipeline, matrix: np.ndarray, churned: np.ndarray, sample_weight: np.ndarray) -> float:
     return float(roc_auc_score(churned, raw_score(estimator, matrix), sample_weight=sample_weight))
 
 
-def _drawn(rows: int, at_most: int, seed: int) -> np.ndarray:
-    if not at_most or rows <= at_most:
-        return np.arange(rows)
-    return np.sort(np.random.default_rng(seed).choice(rows, at_most, replace=False))
+def _both_classes(has_churned: np.ndarray, at_most: int, random: np.random.Generator) -> np.ndarray:
+    """Return rows to shuffle: churners up to half of ``at_most``, stayers for the rest, in their order."""
+    if not at_most or len(has_churned) <= at_most:
+        return np.arange(len(has_churned))
+    churners = _drawn(np.flatnonzero(has_churned), at_most // 2, random)
+    stayers = _drawn(np.flatnonzero(~has_churned), at_most - len(churners), random)
+    return np.sort(np.concatenate([churners, stayers]))
+
+
+def _drawn(rows: np.ndarray, at_most: int, random: np.random.Generator) -> np.ndarray:
+    return rows if not at_most or len(rows) <= at_most else random.choice(rows, at_most, replace=False)

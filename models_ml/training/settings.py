@@ -60,7 +60,7 @@ class Judging:
 class Importance:
     """How many judged rows and shuffles say what the selected candidate leans on."""
 
-    rows_at_most: int
+    shuffled_rows_at_most: int
     shuffles: int
     explained_rows_at_most: int
 
