@@ -15,7 +15,17 @@ latest as (
 
 actions as (
 
-    select history.*
+    select
+        history.action_id,
+        history.customer_id,
+        history.as_of_date,
+        history.decided_at,
+        history.updated_at,
+        history.row_hash,
+        {% for column in decision_columns() if column not in ('action_id', 'customer_id', 'as_of_date') -%}
+            history.{{ column }},
+        {% endfor -%}
+        history.dbt_invocation_id
     from history
     inner join latest on history.as_of_date = latest.as_of_date
 

@@ -12,6 +12,13 @@ with decisions as (
 
 ),
 
+-- Why each customer would leave, as the decision saw it: later evidence on the offers needs no recomputation.
+signals as (
+
+    select * from {{ ref('int_decision_candidates') }}
+
+),
+
 run as (
 
     select * from {{ ref('int_run') }}
@@ -52,6 +59,9 @@ dated as (
         {% for column in decision_columns() if column not in ('action_id', 'customer_id', 'as_of_date') -%}
             replaceable.{{ column }},
         {% endfor -%}
+        {% for signal in reason_signals() -%}
+            cast(signals.signal_{{ signal }} as double) as signal_{{ signal }},
+        {% endfor -%}
         cast(
             case
                 when stored.row_hash = replaceable.row_hash then stored.dbt_invocation_id
@@ -60,6 +70,8 @@ dated as (
         ) as dbt_invocation_id
     from replaceable
     left join stored on replaceable.action_id = stored.action_id
+    left join signals
+        on replaceable.customer_id = signals.customer_id and replaceable.as_of_date = signals.as_of_date
 
 )
 

@@ -22,24 +22,6 @@ parameters as (
 
 ),
 
-subscriptions as (
-
-    select * from {{ ref('int_valid_subscriptions') }}
-
-),
-
-activity as (
-
-    select * from {{ ref('int_valid_activity') }}
-
-),
-
-activity_map as (
-
-    select * from {{ ref('activity_map') }}
-
-),
-
 matured as (
 
     select
@@ -55,58 +37,9 @@ matured as (
 
 ),
 
-active_types as (
-
-    select distinct activity_type
-    from activity_map
-    where counts_as_event and meaning in ('engagement', 'purchase')
-
-),
-
-active_days as (
-
-    select distinct
-        activity.customer_id,
-        activity.occurred_on
-    from activity
-    inner join active_types on activity.activity_type = active_types.activity_type
-    inner join parameters on parameters.churn_definition = 'inactivity'
-
-),
-
--- A subscription that runs at the end of the horizon was kept, or ended and was resumed.
-stayed_subscribed as (
-
-    select distinct
-        matured.customer_id,
-        matured.as_of_date
-    from matured
-    inner join subscriptions
-        on matured.customer_id = subscriptions.customer_id
-            and matured.horizon_ends_on >= subscriptions.started_on
-            and (subscriptions.ended_on is null or matured.horizon_ends_on < subscriptions.ended_on)
-    where matured.churn_definition = 'subscription_end'
-
-),
-
-stayed_active as (
-
-    select distinct
-        matured.customer_id,
-        matured.as_of_date
-    from matured
-    inner join active_days
-        on matured.customer_id = active_days.customer_id
-            and matured.as_of_date < active_days.occurred_on
-            and matured.horizon_ends_on >= active_days.occurred_on
-
-),
-
 stayed as (
 
-    select * from stayed_subscribed
-    union all
-    select * from stayed_active
+    {{ stayed_through_horizon('matured') }}
 
 ),
 

@@ -1,4 +1,14 @@
 -- What earlier runs decided; the run's own date is left out, so that running it again starts from the same place.
+{% set columns = {
+    'action_id': 'varchar', 'customer_id': 'varchar', 'as_of_date': 'date', 'action': 'varchar',
+    'planned_action': 'varchar', 'channel': 'varchar', 'risk_tier': 'varchar', 'churn_probability': 'double',
+    'customer_value': 'double', 'relative_risk': 'double', 'effect_source': 'varchar', 'expected_cost': 'double',
+    'incremental_expected_value': 'double', 'arm': 'varchar', 'propensity': 'double',
+    'propensity_no_action': 'double', 'valid_from': 'date', 'valid_to': 'date', 'pipeline_version': 'varchar',
+    'policy_version': 'varchar',
+} -%}
+{%- for signal in reason_signals() -%}{%- do columns.update({'signal_' ~ signal: 'double'}) -%}{%- endfor -%}
+
 with run as (
 
     select * from {{ ref('int_run') }}
@@ -7,13 +17,7 @@ with run as (
 
 history as (
 
-    select *
-    from {{ earlier_runs('retention_actions_history', {
-        'action_id': 'varchar', 'customer_id': 'varchar', 'as_of_date': 'date', 'action': 'varchar',
-        'planned_action': 'varchar', 'channel': 'varchar',
-        'expected_cost': 'double', 'arm': 'varchar', 'propensity_no_action': 'double',
-        'valid_from': 'date', 'valid_to': 'date',
-    }) }} as earlier_runs
+    select * from {{ earlier_runs('retention_actions_history', columns) }} as earlier_runs
 
 ),
 

@@ -1,0 +1,43 @@
+{#-
+    The customer-dates of `matured` that stayed, as a select of customer_id and as_of_date: the one place that says what
+    churn is. Under subscription_end a subscription runs at the end of the horizon (it was kept, or ended and was
+    resumed); under inactivity a sign of life falls into the horizon. Whoever is not in it has churned.
+
+    matured: a CTE with customer_id, as_of_date and horizon_ends_on.
+-#}
+{% macro stayed_through_horizon(matured) %}
+    select distinct
+        {{ matured }}.customer_id,
+        {{ matured }}.as_of_date
+    from {{ matured }}
+    inner join {{ ref('int_policy_parameters') }} as churn_parameters
+        on churn_parameters.churn_definition = 'subscription_end'
+    inner join {{ ref('int_valid_subscriptions') }} as churn_subscriptions
+        on {{ matured }}.customer_id = churn_subscriptions.customer_id
+            and {{ matured }}.horizon_ends_on >= churn_subscriptions.started_on
+            and (
+                churn_subscriptions.ended_on is null
+                or {{ matured }}.horizon_ends_on < churn_subscriptions.ended_on
+            )
+    union all
+    select distinct
+        {{ matured }}.customer_id,
+        {{ matured }}.as_of_date
+    from {{ matured }}
+    inner join (
+        select distinct
+            churn_activity.customer_id,
+            churn_activity.occurred_on
+        from {{ ref('int_valid_activity') }} as churn_activity
+        inner join (
+            select distinct activity_type
+            from {{ ref('activity_map') }}
+            where counts_as_event and meaning in ('engagement', 'purchase')
+        ) as active_types on churn_activity.activity_type = active_types.activity_type
+        inner join {{ ref('int_policy_parameters') }} as churn_parameters
+            on churn_parameters.churn_definition = 'inactivity'
+    ) as active_days
+        on {{ matured }}.customer_id = active_days.customer_id
+            and {{ matured }}.as_of_date < active_days.occurred_on
+            and {{ matured }}.horizon_ends_on >= active_days.occurred_on
+{% endmacro %}

@@ -1,0 +1,83 @@
+{{ config(materialized='table') }}
+
+with decisions as (
+
+    select * from {{ ref('int_outcome_decisions') }}
+
+),
+
+weights as (
+
+    select * from {{ ref('int_outcome_weights') }}
+
+),
+
+contacts as (
+
+    select * from {{ ref('int_outcome_contacts') }}
+
+),
+
+revenue as (
+
+    select * from {{ ref('int_outcome_revenue') }}
+
+),
+
+parameters as (
+
+    select * from {{ ref('int_policy_parameters') }}
+
+),
+
+stayed as (
+
+    {{ stayed_through_horizon('decisions') }}
+
+),
+
+outcomes as (
+
+    select
+        {% for column, type in {
+            'action_id': 'varchar', 'customer_id': 'varchar', 'as_of_date': 'date', 'outcome_month': 'date',
+            'horizon_ends_on': 'date', 'planned_action': 'varchar', 'action': 'varchar', 'arm': 'varchar',
+            'channel': 'varchar', 'risk_tier': 'varchar', 'churn_probability': 'double', 'customer_value': 'double',
+            'relative_risk': 'double', 'expected_cost': 'double', 'incremental_expected_value': 'double',
+            'effect_source': 'varchar', 'propensity': 'double', 'propensity_no_action': 'double',
+        }.items() -%}
+            cast(decisions.{{ column }} as {{ type }}) as {{ column }},
+        {% endfor -%}
+        cast(weights.outcome_weight as double) as outcome_weight,
+        cast(
+            case
+                when contacts.execution is not null then contacts.execution
+                when decisions.action = 'no_action' then 'left_alone'
+                else 'not_executed'
+            end as varchar
+        ) as contact_status,
+        cast(coalesce(contacts.is_contacted, false) as boolean) as is_contacted,
+        cast(contacts.contact_id as varchar) as contact_id,
+        cast(contacts.contacted_offer as varchar) as contacted_offer,
+        cast(contacts.contacted_on as date) as contacted_on,
+        cast(coalesce(contacts.has_accepted, false) as boolean) as has_accepted,
+        cast(coalesce(contacts.cost_cents, 0) / 100.0 as double) as realised_cost,
+        cast(stayed.customer_id is null as boolean) as has_churned,
+        cast(round(
+            parameters.margin_rate * (revenue.fee_cents_days / 30.0 + revenue.purchase_cents) / 100.0, 2
+        ) as double) as realised_margin,
+        {% for signal in reason_signals() -%}
+            cast(decisions.signal_{{ signal }} as double) as signal_{{ signal }},
+        {% endfor -%}
+        cast(decisions.pipeline_version as varchar) as pipeline_version,
+        cast(decisions.policy_version as varchar) as policy_version
+    from decisions
+    inner join weights on decisions.action_id = weights.action_id
+    inner join revenue on decisions.action_id = revenue.action_id
+    cross join parameters
+    left join contacts on decisions.action_id = contacts.action_id
+    left join stayed on decisions.customer_id = stayed.customer_id and decisions.as_of_date = stayed.as_of_date
+
+)
+
+select * from outcomes

@@ -1,0 +1,85 @@
+-- What was really done about a decision: the contacts that execute it, and contacts without a decision that fell into
+-- its horizon.
+with decisions as (
+
+    select * from {{ ref('int_outcome_decisions') }}
+
+),
+
+known_contacts as (
+
+    select * from {{ ref('int_known_contacts') }}
+
+),
+
+matched as (
+
+    select
+        decisions.action_id as decision_id,
+        decisions.horizon_ends_on,
+        1 as match_rank,
+        known_contacts.*
+    from decisions
+    inner join known_contacts on decisions.action_id = known_contacts.executed_action_id
+    union all
+    select
+        decisions.action_id as decision_id,
+        decisions.horizon_ends_on,
+        case when known_contacts.executed_action_id is null then 2 else 3 end as match_rank,
+        known_contacts.*
+    from decisions
+    inner join known_contacts
+        on decisions.customer_id = known_contacts.customer_id
+            and decisions.as_of_date < known_contacts.contacted_on
+            and decisions.horizon_ends_on >= known_contacts.contacted_on
+    where known_contacts.executed_action_id is null or known_contacts.executed_action_id <> decisions.action_id
+
+),
+
+ranked as (
+
+    select
+        matched.*,
+        row_number() over (partition by decision_id order by match_rank, contacted_on, contact_id) as contact_rank
+    from matched
+
+),
+
+totals as (
+
+    select
+        decision_id,
+        max(case when contacted_on <= horizon_ends_on then 1 else 0 end) as contacts_within_horizon,
+        sum(case when match_rank < 3 then cast(cost * 100 as bigint) else 0 end) as cost_cents
+    from matched
+    group by decision_id
+
+),
+
+-- Contacts that execute another decision (rank 3) count as contacts, but their cost and answer belong to that one.
+contacts as (
+
+    select
+        cast(ranked.decision_id as varchar) as action_id,
+        cast(totals.contacts_within_horizon = 1 as boolean) as is_contacted,
+        cast(
+            case
+                when ranked.match_rank = 2 then 'executed_unplanned'
+                when ranked.match_rank = 1 and ranked.contacted_on <= ranked.valid_to then 'executed'
+                when ranked.match_rank = 1 then 'executed_late'
+            end as varchar
+        ) as execution,
+        case when ranked.match_rank < 3 then ranked.contact_id end as contact_id,
+        case when ranked.match_rank < 3 then ranked.offer end as contacted_offer,
+        case when ranked.match_rank < 3 then ranked.contacted_on end as contacted_on,
+        cast(
+            ranked.match_rank < 3 and coalesce(ranked.accepted_on <= ranked.horizon_ends_on, false) as boolean
+        ) as has_accepted,
+        cast(totals.cost_cents as bigint) as cost_cents
+    from ranked
+    inner join totals on ranked.decision_id = totals.decision_id
+    where ranked.contact_rank = 1
+
+)
+
+select * from contacts

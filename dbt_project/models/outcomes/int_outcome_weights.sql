@@ -1,0 +1,57 @@
+-- How many like it a decision stands for when its outcome is that of this decision alone: 1 over the probability
+-- that chance did here what was done and then did nothing in the later runs within the horizon; 0 where a later run
+-- acted within the horizon, for then the outcome is no longer that of this decision. For whoever was left alone this
+-- is the product of 1 / propensity_no_action over the runs within the horizon.
+with decisions as (
+
+    select * from {{ ref('int_outcome_decisions') }}
+
+),
+
+previous_actions as (
+
+    select * from {{ ref('int_previous_actions') }}
+
+),
+
+-- Everywhere else nothing was done with certainty: the factor is 1.
+runs_of_chance as (
+
+    select *
+    from previous_actions
+    where action <> 'no_action' or propensity_no_action < 1
+
+),
+
+later_runs as (
+
+    select
+        decisions.action_id,
+        max(case when runs_of_chance.action <> 'no_action' then 1 else 0 end) as later_actions,
+        sum(case when runs_of_chance.action = 'no_action' then ln(runs_of_chance.propensity_no_action) else 0 end)
+            as log_propensity
+    from decisions
+    inner join runs_of_chance
+        on decisions.customer_id = runs_of_chance.customer_id
+            and decisions.as_of_date < runs_of_chance.as_of_date
+            and decisions.horizon_ends_on > runs_of_chance.as_of_date
+    group by decisions.action_id
+
+),
+
+weights as (
+
+    select
+        cast(decisions.action_id as varchar) as action_id,
+        cast(
+            case
+                when later_runs.later_actions = 1 then 0
+                else round(exp(-coalesce(later_runs.log_propensity, 0)) / decisions.propensity, 9)
+            end as double
+        ) as outcome_weight
+    from decisions
+    left join later_runs on decisions.action_id = later_runs.action_id
+
+)
+
+select * from weights

@@ -1,0 +1,78 @@
+-- Every real contact known, and every action that nobody executed, by month: nothing that was done goes uncounted.
+with known_contacts as (
+
+    select * from {{ ref('int_known_contacts') }}
+
+),
+
+previous_actions as (
+
+    select * from {{ ref('int_previous_actions') }}
+
+),
+
+run as (
+
+    select * from {{ ref('int_run') }}
+
+),
+
+first_run as (
+
+    select min(as_of_date) as first_as_of_date
+    from previous_actions
+
+),
+
+contacts as (
+
+    select
+        cast(date_trunc('month', known_contacts.contacted_on) as date) as month,
+        case
+            when first_run.first_as_of_date is null or known_contacts.contacted_on <= first_run.first_as_of_date
+                then 'before_first_run'
+            when known_contacts.executed_action_id is null then 'executed_unplanned'
+            when known_contacts.contacted_on > known_contacts.valid_to then 'executed_late'
+            else 'executed'
+        end as contact_status,
+        cast(known_contacts.cost * 100 as bigint) as cost_cents
+    from known_contacts
+    cross join first_run
+
+),
+
+-- An action that may still be executed is open, not missed.
+missed as (
+
+    select
+        cast(date_trunc('month', previous_actions.as_of_date) as date) as month,
+        'not_executed' as contact_status,
+        0 as cost_cents
+    from previous_actions
+    inner join run on previous_actions.valid_to < run.as_of_date
+    left join known_contacts on previous_actions.action_id = known_contacts.executed_action_id
+    where previous_actions.action <> 'no_action' and known_contacts.executed_action_id is null
+
+),
+
+counted as (
+
+    select * from contacts
+    union all
+    select * from missed
+
+),
+
+report as (
+
+    select
+        cast(month as date) as month,
+        cast(contact_status as varchar) as contact_status,
+        cast(count(*) as bigint) as contacts,
+        cast(sum(cost_cents) / 100.0 as double) as realised_cost
+    from counted
+    group by month, contact_status
+
+)
+
+select * from report
