@@ -19,8 +19,9 @@ from models_ml.errors import BayesPilotError
 from models_ml.training.pipeline import ChurnPipeline
 from models_ml.training.schema import FeatureSchema, read_schema
 
-FORMAT = 1  # raised when the pickled classes change, so that older files are refused by name
+FORMAT = 2  # raised when the pickled classes change, so that older files are refused by name
 DEPLOYED = "deployed_pipeline"
+PROMOTE = "python -m models_ml.train --list, then --promote VERSION"
 RETRAIN = "dbt build --vars '{retrain: true}'"
 _LIBRARIES = ("scikit-learn", "numpy", "scipy", "joblib")
 
@@ -38,11 +39,16 @@ class Purpose:
 
 @dataclass(frozen=True)
 class DeploymentRecord:
-    """Content of ``deployed_pipeline.json``; dates are ISO text, probabilities 0 to 1."""
+    """Content of ``deployed_pipeline.json``; dates are ISO text, probabilities 0 to 1.
+
+    ``recipe`` holds the hyper-parameters; ``data_fingerprint`` is a hash of every row that taught or calibrated;
+    ``feature_bins`` say what the population looked like then (`models_ml.monitoring.bins`).
+    """
 
     format: int
     pipeline_version: str
     candidate: str
+    recipe: dict[str, float]
     selection_reason: str
     source: str
     churn_definition: str
@@ -56,6 +62,8 @@ class DeploymentRecord:
     refitted: dict[str, Any]
     score_bin_edges: list[float]
     settings_fingerprint: str
+    data_fingerprint: str
+    feature_bins: list[dict[str, Any]]
     trained_at: str
     mlflow_run_id: str
 
@@ -175,10 +183,21 @@ def load_deployed(folder: Path, purpose: Purpose) -> tuple[ChurnPipeline, Deploy
             values=found,
             next_step=f"dbt build (it trains where nothing fits), or {RETRAIN}",
         )
+    return unpickle(content, folder / f"{DEPLOYED}.pkl"), record
+
+
+def unpickle(content: bytes, path: Path) -> ChurnPipeline:
+    """Return the pipeline in the bytes that `verify` has returned.
+
+    Raises
+    ------
+    BayesPilotError
+        If they hold something else.
+    """
     pipeline = joblib.load(io.BytesIO(content))
     if not isinstance(pipeline, ChurnPipeline):
-        raise _broken("the file holds something else than a pipeline", folder / f"{DEPLOYED}.pkl", [])
-    return pipeline, record
+        raise _broken("the file holds something else than a pipeline", path, [])
+    return pipeline
 
 
 def version_of(parts: Mapping[str, Any], candidate: str) -> str:
@@ -188,5 +207,5 @@ def version_of(parts: Mapping[str, Any], candidate: str) -> str:
 
 
 def _broken(what: str, path: Path, values: list[Any]) -> BayesPilotError:
-    step = f"restore {path.name} and its record from the same training, or {RETRAIN}"
+    step = f"deploy a registered version ({PROMOTE}), or {RETRAIN}"
     return BayesPilotError(what, where=str(path), values=values, next_step=step)

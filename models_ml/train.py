@@ -1,68 +1,189 @@
 """The training stage from the shell: ``python -m models_ml.train --source demo``.
 
-Exit codes: 0 trained, 1 could not train, 2 wrong usage.
+Exit codes: 0 done, 1 could not, 2 wrong usage.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, TypeVar
 
 import duckdb
 import typer
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
-from models_ml.deployment import DEPLOYED, DeploymentRecord
+from models_ml.deployment import Purpose
 from models_ml.errors import BayesPilotError
-from models_ml.paths import artifacts_folder, warehouse_path
-from models_ml.training.context import warehouse_tables
+from models_ml.paths import artifacts_folder, reports_folder, warehouse_path
+from models_ml.training.context import read_purpose, warehouse_tables
+from models_ml.training.control import KeptVersion, kept_versions, promote, roll_back
 from models_ml.training.run import BASELINE, train_and_deploy, train_baseline
 from models_ml.training.settings import load_settings
 from models_ml.training.stage import Notify
 
 BUILD_FIRST = "dbt build --vars '{{source: {source}}}' -s +training_examples +offer_effects"
+LIST_WIDTH = 140
 
-app = typer.Typer(add_completion=False)
+Result = TypeVar("Result")
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
 @app.command()
 def main(
-    source: Annotated[str, typer.Option(help="Which source's warehouse to train on.")] = "demo",
+    source: Annotated[str, typer.Option(help="Which source's warehouse and pipelines.")] = "demo",
     baseline: Annotated[
-        bool, typer.Option(help="Train logistic regression alone into churn_pipeline.pkl; deploy nothing.")
+        bool, typer.Option("--baseline", help="Train logistic regression alone into churn_pipeline.pkl.")
+    ] = False,
+    promote_version: Annotated[
+        str | None,
+        typer.Option("--promote", metavar="VERSION", help="Deploy a kept version after verifying it."),
+    ] = None,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Deploy what was deployed before; twice goes back twice.")
+    ] = False,
+    list_versions: Annotated[
+        bool, typer.Option("--list", help="List the kept versions and which one is the champion.")
     ] = False,
 ) -> None:
-    """Fit, calibrate and judge the candidates on the warehouse, and deploy the winner."""
-    console = Console(stderr=True)
-    try:
-        with console.status("reading the warehouse") as status:
-            record = run_training(source, baseline=baseline, status=status.update)
-    except BayesPilotError as error:
-        console.print(str(error), style="red", markup=False, highlight=False)
-        raise typer.Exit(1) from error
-    stem = BASELINE if baseline else DEPLOYED
-    typer.echo(f"{record.pipeline_version}: {record.selection_reason}")
+    """Fit, calibrate and judge the candidates on the warehouse, and let the winner challenge the champion.
+
+    The winner is deployed if it earns more than the deployed pipeline with the probability that
+    models_ml/training/settings.toml asks for and no guardrail fails; else it is kept beside it. Every version
+    can be deployed by hand with --promote. The next dbt build scores with what is deployed.
+
+    Exit codes: 0 done, 1 could not, 2 wrong usage.
+    """
+    asked = {
+        "--baseline": baseline,
+        "--promote": promote_version,
+        "--rollback": rollback,
+        "--list": list_versions,
+    }
+    together = [name for name, given in asked.items() if given is not None and given is not False]
+    if len(together) > 1:
+        raise typer.BadParameter(f"{' and '.join(together)} do different things: give one of them")
+    with _errors_as_exit_code():
+        if promote_version is not None:
+            _promote(source, promote_version)
+        elif rollback:
+            _roll_back(source)
+        elif list_versions:
+            _list(source)
+        elif baseline:
+            _train_baseline(source)
+        else:
+            _train(source)
+
+
+def _train(source: str) -> None:
+    with _progress() as notify:
+        trained = with_warehouse(
+            source,
+            lambda connection: train_and_deploy(
+                connection,
+                warehouse_tables(),
+                artifacts_folder(source),
+                load_settings(),
+                notify=notify,
+                reports=reports_folder(source),
+            ),
+        )
+    winner, selection = trained.winner, trained.selection
+    typer.echo(f"{winner.pipeline_version}: {winner.selection_reason}")
+    typer.echo(f"judged AUC {winner.judged['metrics']['auc']:.3f}; {selection.reason}")
+    for guardrail in selection.failed:
+        typer.echo(f"guardrail {guardrail.name} fails: {guardrail.value:.3f} ({guardrail.note})")
     typer.echo(
-        f"judged AUC {record.judged['metrics']['auc']:.3f}, written to {artifacts_folder(source) / stem}.pkl"
+        f"deployed: {trained.deployed.pipeline_version}"
+        + ("" if selection.deploys else f" stays; --promote {winner.pipeline_version} deploys the other")
     )
 
 
-def run_training(source: str, *, baseline: bool, status: Notify) -> DeploymentRecord:
-    """Open the warehouse read-only and train."""
+def _train_baseline(source: str) -> None:
+    folder = artifacts_folder(source)
+    with _progress() as notify:
+        record = with_warehouse(
+            source,
+            lambda connection: train_baseline(
+                connection, warehouse_tables(), folder, load_settings(), notify=notify
+            ),
+        )
+    typer.echo(f"{record.pipeline_version}: {record.selection_reason}")
+    typer.echo(f"judged AUC {record.judged['metrics']['auc']:.3f}, written to {folder / BASELINE}.pkl")
+
+
+def _promote(source: str, version: str) -> None:
+    record, changed = promote(artifacts_folder(source), version, _purpose(source))
+    typer.echo(f"{record.pipeline_version} {'is deployed' if changed else 'was deployed already'}")
+
+
+def _roll_back(source: str) -> None:
+    record = roll_back(artifacts_folder(source), _purpose(source))
+    typer.echo(f"{record.pipeline_version} is deployed again")
+
+
+def _list(source: str) -> None:
+    kept = kept_versions(artifacts_folder(source), source)
+    if not kept:
+        typer.echo(
+            f"no version of {source} is kept yet: train first, python -m models_ml.train --source {source}"
+        )
+        return
+    console = Console()
+    console.width = max(console.width, LIST_WIDTH)
+    console.print(versions_table(kept, source))
+
+
+def versions_table(kept: list[KeptVersion], source: str) -> Table:
+    """Return the kept versions as a table for the terminal."""
+    table = Table(title=f"Kept versions of {source}, latest training first")
+    table.add_column("version", no_wrap=True)
+    for name in ("trained at", "calibrated on", "judged on"):
+        table.add_column(name, no_wrap=True)
+    for name in ("judged profit", "AUC", "calibration ratio"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for one in kept:
+        state = "champion" if one.is_champion else one.fault
+        if one.record is None:
+            table.add_row(one.version, *[""] * 6, state, style="red")
+            continue
+        judged, metrics = one.record.judged, one.record.judged["metrics"]
+        numbers = (metrics["profit"], ",.2f"), (metrics["auc"], ".3f"), (metrics["calibration_ratio"], ".3f")
+        table.add_row(
+            one.version,
+            one.record.trained_at[:19].replace("T", " "),
+            one.record.refitted["calibrated_on"],
+            judged["judged_on"],
+            *("" if value is None else format(value, shape) for value, shape in numbers),
+            state,
+            style="bold" if one.is_champion else "",
+        )
+    return table
+
+
+def _purpose(source: str) -> Purpose:
+    return with_warehouse(source, lambda connection: read_purpose(connection, warehouse_tables()))
+
+
+def with_warehouse(source: str, work: Callable[[Any], Result]) -> Result:
+    """Open the warehouse read-only and do the work on it."""
     path = warehouse_path(source)
     if not path.is_file():
         raise BayesPilotError(
-            "there is no warehouse to train on", where=str(path), next_step=BUILD_FIRST.format(source=source)
+            "there is no warehouse to read", where=str(path), next_step=BUILD_FIRST.format(source=source)
         )
-    run = train_baseline if baseline else train_and_deploy
     try:
         with duckdb.connect(str(path), read_only=True) as connection:
             connection.execute("set python_enable_replacements = false")  # a missing table is missing
-            return run(
-                connection, warehouse_tables(), artifacts_folder(source), load_settings(), notify=status
-            )
+            return work(connection)
     except duckdb.CatalogException as error:
         raise BayesPilotError(
-            f"the warehouse lacks a table that training reads: {error}",
+            f"the warehouse lacks a table that is needed: {error}",
             where=str(path),
             next_step=BUILD_FIRST.format(source=source),
         ) from error
@@ -72,6 +193,29 @@ def run_training(source: str, *, baseline: bool, status: Notify) -> DeploymentRe
             where=str(path),
             next_step="wait until dbt has finished, or close what has the file open",
         ) from error
+
+
+@contextmanager
+def _progress() -> Iterator[Notify]:
+    """Show each step with the time since the start; off a terminal, one line per step."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda message: console.print(message, markup=False, highlight=False, soft_wrap=True)
+        return
+    columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False)
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("reading the warehouse")
+        yield lambda message: progress.update(task, description=message)
+
+
+@contextmanager
+def _errors_as_exit_code() -> Iterator[None]:
+    try:
+        yield
+    except BayesPilotError as error:
+        console = Console(stderr=True)
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from models_ml.deployment import DEPLOYED, Purpose, load_deployed, misfits, read
 from models_ml.errors import BayesPilotError
 from models_ml.train import app
 from models_ml.training.candidate_log import CANDIDATES_SCHEMA, LOG_FILE, candidates_table
+from models_ml.training.challenge import Selection
 from models_ml.training.context import read_purpose, warehouse_tables
 from models_ml.training.deployed_table import DEPLOYED_SCHEMA, deployed_table, deployment_row
 from models_ml.training.run import Deployment, ensure_deployed
@@ -244,7 +245,13 @@ class TestTables:
     def test_the_record_is_one_typed_row(self, folder: Path) -> None:
         record = read_record(folder)
         assert record is not None
-        table = deployment_row(Deployment(record, ("horizon_days: deployed for 28, now 90",)))
+        table = deployment_row(
+            Deployment(
+                record,
+                ("horizon_days: deployed for 28, now 90",),
+                Selection(record.pipeline_version, "forced", "does not fit", None, None, ()),
+            )
+        )
         assert table.schema.equals(DEPLOYED_SCHEMA)
         row = table.to_pylist()[0]
         assert row["judged_on"] == row["calibrated_on"] == data.MONTH_ENDS[-1]
@@ -285,8 +292,11 @@ class TestTracking:
         assert champion.run_id == record.mlflow_run_id
         assert champion.tags["pipeline_version"] == record.pipeline_version
         names = [item.path for item in client.list_artifacts(record.mlflow_run_id, DEPLOYED)]
-        assert names == [f"{DEPLOYED}/{DEPLOYED}.json", f"{DEPLOYED}/{DEPLOYED}.pkl"]
+        assert names == [f"{DEPLOYED}/MLmodel", f"{DEPLOYED}/{DEPLOYED}.json", f"{DEPLOYED}/{DEPLOYED}.pkl"]
         run = client.get_run(record.mlflow_run_id)
+        assert run.data.tags["data_fingerprint"] == record.data_fingerprint
+        assert run.data.tags["code_version"]
+        assert [given.dataset.digest for given in run.inputs.dataset_inputs] != []
         children = client.search_runs(
             [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{record.mlflow_run_id}'"
         )
@@ -296,6 +306,19 @@ class TestTracking:
             record.judged["metrics"]["profit"], abs=0.01
         )
         assert run.data.params["fit_to"] == record.refitted["fit_to"]
+
+    def test_mlflow_scores_as_dbt_does(self, trained_folder: Path, purpose: Purpose) -> None:
+        import mlflow
+
+        pipeline, record = load_deployed(trained_folder, purpose)
+        (place,) = (trained_folder / "mlruns").glob(f"*{record.mlflow_run_id}*/artifacts/{DEPLOYED}")
+        loaded = mlflow.pyfunc.load_model(str(place))
+        features = pa.table(data.feature_rows(50, data.RUN_DATE)).select(list(purpose.schema.names))
+        expected = pipeline.score(features)[0]
+        frame = features.to_pandas().astype({"days_since_last_activity": float, "orders_last_90_days": float})
+        assert loaded.predict(frame) == pytest.approx(expected, abs=1e-9)
+        inputs = loaded.metadata.signature.inputs.input_names()
+        assert inputs == list(purpose.schema.names)
 
 
 class TestCommandLine:

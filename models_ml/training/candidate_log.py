@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from models_ml.errors import BayesPilotError
 from models_ml.paths import artifacts_folder
+from models_ml.training.challenge import Selection
 from models_ml.training.context import read_run, run_is_empty
+from models_ml.training.json_lines import append_lines, read_lines
 from models_ml.training.stage import TrainingResult
 
 LOG_FILE = "pipeline_candidates.jsonl"
@@ -38,6 +38,11 @@ CANDIDATES_SCHEMA = pa.schema(
         ("pipeline_version", pa.string()),
         ("is_selected", pa.bool_()),
         ("selection_reason", pa.string()),
+        ("outcome", pa.string()),
+        ("champion_version", pa.string()),
+        ("probability_better", pa.float64()),
+        ("failed_guardrails", pa.string()),
+        ("hyper_parameters", pa.string()),
         ("calibration_method", pa.string()),
         ("fit_from", pa.date32()),
         ("fit_to", pa.date32()),
@@ -59,11 +64,46 @@ CANDIDATES_SCHEMA = pa.schema(
 )
 
 
-def candidate_rows(result: TrainingResult, pipeline_version: str) -> list[dict[str, Any]]:
-    """Return one row per judged candidate, in order of name; ``pipeline_version`` is the deployed one."""
+def candidate_rows(
+    result: TrainingResult, pipeline_version: str, selection: Selection | None = None
+) -> list[dict[str, Any]]:
+    """Return one row per judged candidate, in order of name.
+
+    Parameters
+    ----------
+    pipeline_version : str
+        Of the winner's refit.
+    selection : Selection, optional
+        What became of the winner; stands on its row alone.
+    """
+    shared = {"pipeline_version": pipeline_version} | _judged_rows(result)
+    rows = []
+    for name, verdict in sorted(result.verdicts.items()):
+        profit, is_selected = verdict.profit, name == result.chosen
+        rows.append(
+            shared
+            | {
+                "candidate": name,
+                "is_selected": is_selected,
+                "selection_reason": result.reason if is_selected else None,
+                "hyper_parameters": json.dumps(dict(result.recipes[name]), sort_keys=True),
+                "calibration_method": result.judged.pipelines[name].calibrator.method,
+                "planned_contacts": verdict.planned_contacts,
+                "planned_cost": round(verdict.planned_cost, CENTS),
+                "judged_profit": round(profit.profit, CENTS),
+                "judged_profit_standard_error": round(profit.standard_error, CENTS),
+                "profit_shortfall": round(profit.shortfall, CENTS),
+                "profit_shortfall_standard_error": round(profit.shortfall_standard_error, CENTS),
+            }
+            | (_became(selection) if is_selected and selection else {})
+            | {metric: finite(verdict.metrics[metric]) for metric in METRICS}
+        )
+    return rows
+
+
+def _judged_rows(result: TrainingResult) -> dict[str, Any]:
     split = result.judged.split
-    shared = {
-        "pipeline_version": pipeline_version,
+    return {
         "fit_from": min(split.fit_on).isoformat(),
         "fit_to": max(split.fit_on).isoformat(),
         "calibrated_on": split.calibrated_on.isoformat(),
@@ -74,26 +114,16 @@ def candidate_rows(result: TrainingResult, pipeline_version: str) -> list[dict[s
         "judged_churners": result.judged_churners,
         "judged_share": round(result.judged_share, DIGITS),
     }
-    rows = []
-    for name, verdict in sorted(result.verdicts.items()):
-        profit = verdict.profit
-        rows.append(
-            shared
-            | {
-                "candidate": name,
-                "is_selected": name == result.chosen,
-                "selection_reason": result.reason if name == result.chosen else None,
-                "calibration_method": result.judged.pipelines[name].calibrator.method,
-                "planned_contacts": verdict.planned_contacts,
-                "planned_cost": round(verdict.planned_cost, CENTS),
-                "judged_profit": round(profit.profit, CENTS),
-                "judged_profit_standard_error": round(profit.standard_error, CENTS),
-                "profit_shortfall": round(profit.shortfall, CENTS),
-                "profit_shortfall_standard_error": round(profit.shortfall_standard_error, CENTS),
-            }
-            | {metric: finite(verdict.metrics[metric]) for metric in METRICS}
-        )
-    return rows
+
+
+def _became(selection: Selection) -> dict[str, Any]:
+    better = selection.probability_better
+    return {
+        "outcome": selection.outcome,
+        "champion_version": selection.champion_version,
+        "probability_better": None if better is None else round(better, DIGITS),
+        "failed_guardrails": ", ".join(guardrail.name for guardrail in selection.failed) or None,
+    }
 
 
 def finite(value: float) -> float | None:
@@ -101,15 +131,14 @@ def finite(value: float) -> float | None:
     return round(value, DIGITS) if math.isfinite(value) else None
 
 
-def append_candidates(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """Append the rows of one training, numbered after the last."""
-    number = max((row["training_run"] for row in _read(folder)), default=0) + 1
-    lines = "".join(json.dumps({"training_run": number} | row) + "\n" for row in rows)
-    path = folder / LOG_FILE
-    earlier = path.read_text(encoding="utf-8") if path.is_file() else ""
-    aside = folder / f".{LOG_FILE}.{os.getpid()}"
-    aside.write_text(earlier + lines, encoding="utf-8")
-    aside.replace(path)  # a crash leaves no half line
+def next_training_run(folder: Path) -> int:
+    """Return the number of the next training, from 1."""
+    return max((row["training_run"] for row in _read(folder)), default=0) + 1
+
+
+def append_candidates(folder: Path, rows: list[dict[str, Any]], training_run: int) -> None:
+    """Append the rows of one training."""
+    append_lines(folder / LOG_FILE, [{"training_run": training_run} | row for row in rows])
 
 
 def logged_candidates(cursor: Any, int_run: str) -> pa.Table:  # noqa: ANN401 - a DuckDB cursor
@@ -138,17 +167,4 @@ def candidates_table(folder: Path) -> pa.Table:
 
 
 def _read(folder: Path) -> list[dict[str, Any]]:
-    path = folder / LOG_FILE
-    if not path.is_file():
-        return []
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            raise BayesPilotError(
-                f"a line of the candidate log is not JSON ({error})",
-                where=f"{path}, line {number}",
-                next_step="remove the broken line and run again",
-            ) from error
-    return rows
+    return read_lines(folder / LOG_FILE, "the candidate log", ("training_run", "candidate"))

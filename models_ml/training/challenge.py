@@ -1,9 +1,26 @@
-"""Champion and challenger: whether the winner of a training takes over from what is deployed."""
+"""Champion and challenger: whether the winner of a training takes over from what is deployed.
+
+A challenger with another recipe (candidate or hyper-parameters) must earn more than the champion with the
+probability that the settings ask for, over paired bootstraps of judged profit on the same rows. Two kinds have
+the benefit of the doubt instead: they take over unless they earn *less* with that probability.
+
+- A *refresh*: the champion's own recipe on data at least as new. It is no new idea that could be lucky, and it
+  cannot prove itself: judged on a date that neither has seen, the two often are the very same fit, so that
+  asking for proof would keep the first pipeline for ever. The same version again is no refresh and stays out.
+- The successor of a *stale* champion, calibrated ``stale_after_days`` or more before the challenger: otherwise
+  a champion whose recipe is never chosen again would stay, ever older, however often it is retrained.
+
+A failed guardrail keeps the champion in every case. With no champion, or one that cannot compete, the winner is
+deployed and failed guardrails are recorded only: no pipeline at all would be worse.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from models_ml.training.settings import Promotion
 
 Outcome = Literal["first", "promoted", "kept", "forced"]
 
@@ -36,3 +53,95 @@ class Selection:
     champion_version: str | None
     probability_better: float | None
     guardrails: tuple[Guardrail, ...]
+
+    @property
+    def deploys(self) -> bool:
+        """Whether the winner is deployed."""
+        return self.outcome != "kept"
+
+    @property
+    def failed(self) -> tuple[Guardrail, ...]:
+        """Guardrails that do not hold."""
+        return tuple(guardrail for guardrail in self.guardrails if not guardrail.passes)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Challenger against champion on the judged rows.
+
+    Attributes
+    ----------
+    gain : money, judged profit of the challenger less the champion's
+    probability_better, probability_worse : float, 0 to 1
+        Shares of paired bootstraps in which the challenger earns more, and less; ties count in neither.
+    judged_as : how the champion was judged, as words
+    is_refresh, is_stale : see the module
+    """
+
+    champion_version: str
+    gain: float
+    probability_better: float
+    probability_worse: float
+    judged_as: str
+    is_refresh: bool
+    is_stale: bool
+
+
+def select_unopposed(
+    version: str, champion_version: str | None, unfit_because: str, guardrails: Sequence[Guardrail]
+) -> Selection:
+    """Return the selection of a winner that nothing competes with (``unfit_because`` is empty: none is deployed)."""
+    reason = f"no champion to beat: {unfit_because or 'nothing is deployed yet'}"
+    failed = _names([rail for rail in guardrails if not rail.passes])
+    if failed:
+        reason += f"; deployed in spite of failed guardrails ({failed})"
+    outcome: Outcome = "forced" if unfit_because else "first"
+    return Selection(version, outcome, reason, champion_version, None, tuple(guardrails))
+
+
+def select_same(version: str) -> Selection:
+    """Return the selection where a training made the deployed pipeline again, bit for bit."""
+    reason = "the champion again: the same data, settings and libraries give the same pipeline"
+    return Selection(version, "kept", reason, version, None, ())
+
+
+def select_against(
+    version: str, contest: Contest, guardrails: Sequence[Guardrail], bounds: Promotion
+) -> Selection:
+    """Decide a contest by the rules of this module.
+
+    Examples
+    --------
+    >>> from models_ml.training.settings import load_settings
+    >>> lucky = Contest("old-1", 250.0, 0.7, 0.3, "as deployed", is_refresh=False, is_stale=False)
+    >>> selection = select_against("new-1", lucky, (), load_settings().promotion)
+    >>> selection.outcome, selection.reason
+    ('kept', 'earns 250.00 more than the champion (as deployed), better with probability 0.70; 0.90 is needed')
+    """
+    needed = bounds.probability_better_at_least
+    earns = (
+        f"earns {abs(contest.gain):.2f} {'less' if contest.gain < 0 else 'more'} than the champion"
+        f" ({contest.judged_as})"
+    )
+    failed = _names([rail for rail in guardrails if not rail.passes])
+    if contest.is_refresh or contest.is_stale:
+        kind = "the champion's recipe on newer data" if contest.is_refresh else "the champion is stale"
+        wins = contest.probability_worse < needed
+        why = f"{kind}: {earns}, worse with probability {contest.probability_worse:.2f}"
+        bar = f"below {needed:.2f} is enough"
+    else:
+        wins = contest.probability_better >= needed
+        why = f"{earns}, better with probability {contest.probability_better:.2f}"
+        bar = f"{needed:.2f} is needed"
+    if failed:
+        why += f"; guardrails fail: {failed}"
+    elif not wins:
+        why += f"; {bar}"
+    outcome: Outcome = "promoted" if wins and not failed else "kept"
+    return Selection(
+        version, outcome, why, contest.champion_version, contest.probability_better, tuple(guardrails)
+    )
+
+
+def _names(guardrails: Sequence[Guardrail]) -> str:
+    return ", ".join(f"{rail.name} {rail.value:.3f}" for rail in guardrails)

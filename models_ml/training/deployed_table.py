@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from typing import Any
 
 import pyarrow as pa
 from dbt.adapters.events.logging import AdapterLogger
 
-from models_ml.paths import artifacts_folder
+from models_ml.paths import artifacts_folder, reports_folder
 from models_ml.training.context import TrainingTables, read_run, run_is_empty
 from models_ml.training.run import Deployment, ensure_deployed
 from models_ml.training.settings import load_settings
@@ -17,6 +18,7 @@ DEPLOYED_SCHEMA = pa.schema(
     [
         ("pipeline_version", pa.string()),
         ("candidate", pa.string()),
+        ("hyper_parameters", pa.string()),
         ("selection_reason", pa.string()),
         ("source", pa.string()),
         ("churn_definition", pa.string()),
@@ -40,9 +42,12 @@ DEPLOYED_SCHEMA = pa.schema(
         ("judged_calibration_error", pa.float64()),
         ("sha256", pa.string()),
         ("settings_fingerprint", pa.string()),
+        ("data_fingerprint", pa.string()),
         ("mlflow_run_id", pa.string()),
         ("was_trained_now", pa.bool_()),
         ("trained_because", pa.string()),
+        ("training_outcome", pa.string()),
+        ("training_outcome_reason", pa.string()),
     ]
 )
 
@@ -51,17 +56,28 @@ def deployed_table(cursor: Any, tables: TrainingTables) -> pa.Table:  # noqa: AN
     """Train where nothing fits and return the record of what is deployed; empty where the run is empty."""
     if run_is_empty(cursor, tables.int_run):
         return DEPLOYED_SCHEMA.empty_table()
-    folder = artifacts_folder(read_run(cursor, tables.int_run)["source"])
+    source = read_run(cursor, tables.int_run)["source"]
     log = AdapterLogger("BayesPilot")
-    return deployment_row(ensure_deployed(cursor, tables, folder, load_settings(), notify=log.info))
+    deployment = ensure_deployed(
+        cursor,
+        tables,
+        artifacts_folder(source),
+        load_settings(),
+        notify=log.info,
+        reports=reports_folder(source),
+    )
+    return deployment_row(deployment)
 
 
 def deployment_row(deployment: Deployment) -> pa.Table:
     """Return one flat row of `DEPLOYED_SCHEMA`."""
-    record = deployment.record
+    record, selection = deployment.record, deployment.selection
     values = vars(record) | {
         "feature_count": len(record.features),
-        "was_trained_now": bool(deployment.trained_because),
+        "hyper_parameters": json.dumps(record.recipe, sort_keys=True),
+        "was_trained_now": selection is not None and selection.deploys,
+        "training_outcome": selection.outcome if selection else None,
+        "training_outcome_reason": selection.reason if selection else None,
         "trained_because": "; ".join(deployment.trained_because) or None,
     }
     values |= {name: value for name, value in record.refitted.items() if name in DEPLOYED_SCHEMA.names}

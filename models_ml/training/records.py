@@ -1,13 +1,22 @@
-"""From a training's result to the record that is deployed with it."""
+"""From a training's result to the records that are kept with its pipelines."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from models_ml.deployment import FORMAT, DeploymentRecord, Purpose, library_versions, version_of
+from models_ml.deployment import (
+    FORMAT,
+    DeploymentRecord,
+    Purpose,
+    library_versions,
+    serialise,
+    version_of,
+)
+from models_ml.monitoring.bins import freeze_bins
 from models_ml.training.candidate_log import CENTS, finite
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import Round, TrainingResult
@@ -15,17 +24,7 @@ from models_ml.training.stage import Round, TrainingResult
 
 def pipeline_version(result: TrainingResult, purpose: Purpose, settings: TrainingSettings) -> str:
     """Return the version: two trainings on the same data, settings and libraries have the same one."""
-    parts = {
-        "data": result.refitted.data_fingerprint,
-        "settings": settings.fingerprint(),
-        "libraries": library_versions(),
-        "source": purpose.source,
-        "churn_definition": purpose.churn_definition,
-        "horizon_days": purpose.horizon_days,
-        "activity_map_hash": purpose.activity_map_hash,
-        "features": purpose.schema.to_rows(),
-    }
-    return version_of(parts, result.chosen)
+    return _version(result.refitted, result.chosen, result.recipes[result.chosen], purpose, settings)
 
 
 def deployment_record(
@@ -36,13 +35,19 @@ def deployment_record(
     version: str,
     run_id: str,
 ) -> DeploymentRecord:
-    """Return the record of a training, ready to be written beside the pickled ``content``."""
-    verdict = result.verdicts[result.chosen]
-    judged = dict(verdict.metrics) | {"profit": round(verdict.profit.profit, CENTS)}
+    """Return the record of a training's winner, ready to be written beside the pickled ``content``."""
+    calibration = result.refitted.calibration
+    bins = freeze_bins(
+        calibration.features,
+        calibration.example_weight,
+        purpose.schema,
+        churn_probability=result.pipeline.score(calibration.features)[0],
+    )
     return DeploymentRecord(
         format=FORMAT,
         pipeline_version=version,
         candidate=result.chosen,
+        recipe=dict(result.recipes[result.chosen]),
         selection_reason=result.reason,
         source=purpose.source,
         churn_definition=purpose.churn_definition,
@@ -52,13 +57,63 @@ def deployment_record(
         libraries=library_versions(),
         sha256=hashlib.sha256(content).hexdigest(),
         calibration_method=result.pipeline.calibrator.method,
-        judged=_summary(result.judged, judged),
+        judged=_summary(result.judged, _judged_metrics(result, result.chosen)),
         refitted=_summary(result.refitted, result.refit_metrics),
         score_bin_edges=list(result.score_edges),
         settings_fingerprint=settings.fingerprint(),
+        data_fingerprint=result.refitted.data_fingerprint,
+        feature_bins=bins,
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
         mlflow_run_id=run_id,
     )
+
+
+def candidate_records(
+    result: TrainingResult, purpose: Purpose, settings: TrainingSettings, winner: DeploymentRecord
+) -> dict[str, tuple[bytes, DeploymentRecord]]:
+    """Return pickle and record of every candidate as judged; nothing of it is refitted or monitored."""
+    kept = {}
+    for name, pipeline in sorted(result.judged.pipelines.items()):
+        content = serialise(pipeline)
+        judged = _summary(result.judged, _judged_metrics(result, name))
+        record = replace(
+            winner,
+            pipeline_version=_version(result.judged, name, result.recipes[name], purpose, settings),
+            candidate=name,
+            recipe=dict(result.recipes[name]),
+            selection_reason=result.reason if name == result.chosen else f"{result.chosen} was selected",
+            sha256=hashlib.sha256(content).hexdigest(),
+            calibration_method=pipeline.calibrator.method,
+            judged=judged,
+            refitted=judged,
+            score_bin_edges=[],
+            data_fingerprint=result.judged.data_fingerprint,
+            feature_bins=[],
+        )
+        kept[name] = content, record
+    return kept
+
+
+def _version(
+    fitted: Round, candidate: str, recipe: Mapping[str, float], purpose: Purpose, settings: TrainingSettings
+) -> str:
+    parts = {
+        "data": fitted.data_fingerprint,
+        "recipe": dict(recipe),
+        "settings": settings.fingerprint(),
+        "libraries": library_versions(),
+        "source": purpose.source,
+        "churn_definition": purpose.churn_definition,
+        "horizon_days": purpose.horizon_days,
+        "activity_map_hash": purpose.activity_map_hash,
+        "features": purpose.schema.to_rows(),
+    }
+    return version_of(parts, candidate)
+
+
+def _judged_metrics(result: TrainingResult, candidate: str) -> dict[str, float]:
+    verdict = result.verdicts[candidate]
+    return dict(verdict.metrics) | {"profit": round(verdict.profit.profit, CENTS)}
 
 
 def _summary(fitted: Round, metrics: Mapping[str, float]) -> dict[str, Any]:

@@ -1,7 +1,12 @@
-"""Training as dbt and the command line start it: read the tables, train where nothing fits, deploy."""
+"""Training as dbt and the command line start it: train where nothing fits, challenge, deploy.
+
+What a training leaves is written in an order in which the deployed pipeline changes last but for its log: a
+failure before leaves everything as it was but for files that nothing reads.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,24 +21,39 @@ from models_ml.deployment import (
     verify,
     write_deployment,
 )
-from models_ml.training.candidate_log import append_candidates, candidate_rows
+from models_ml.training.candidate_log import append_candidates, candidate_rows, next_training_run
 from models_ml.training.candidates import CANDIDATES
+from models_ml.training.challenge import Selection
+from models_ml.training.champion import Challenger, Champion, challenge, find_champion
 from models_ml.training.context import TrainingTables, read_economics, read_purpose, read_run
+from models_ml.training.deployment_log import append_event, event_of_training, read_events
 from models_ml.training.examples import ExampleReader
-from models_ml.training.records import deployment_record, pipeline_version
+from models_ml.training.judging import Economics
+from models_ml.training.records import candidate_records, deployment_record, pipeline_version
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import Notify, TrainingResult, train
 from models_ml.training.tracking import Tracker
+from models_ml.training.versions import keep_candidates, keep_version
 
 BASELINE = "churn_pipeline"
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """The record of what is deployed, and why it was trained now (empty where it already fitted)."""
+    """What is deployed, why a training ran now (empty: none did), and what became of its winner."""
 
     record: DeploymentRecord
     trained_because: tuple[str, ...]
+    selection: Selection | None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training's winner, what became of it, and the record of what is deployed after it."""
+
+    winner: DeploymentRecord
+    selection: Selection
+    deployed: DeploymentRecord
 
 
 def ensure_deployed(
@@ -43,6 +63,7 @@ def ensure_deployed(
     settings: TrainingSettings,
     *,
     notify: Notify,
+    reports: Path | None = None,
 ) -> Deployment:
     """Return what is deployed; train first where nothing fits or retraining is asked for.
 
@@ -62,10 +83,11 @@ def ensure_deployed(
             verify(folder, record, purpose.source)
         reasons = ["nothing is deployed yet"] if record is None else misfits(record, purpose)
         if record is not None and not reasons:
-            return Deployment(record, ())
+            return Deployment(record, (), None)
     for reason in reasons:
         notify(f"training, because {reason}")
-    return Deployment(train_and_deploy(cursor, tables, folder, settings, notify=notify), tuple(reasons))
+    trained = train_and_deploy(cursor, tables, folder, settings, notify=notify, reports=reports)
+    return Deployment(trained.deployed, tuple(reasons), trained.selection)
 
 
 def train_and_deploy(
@@ -75,21 +97,33 @@ def train_and_deploy(
     settings: TrainingSettings,
     *,
     notify: Notify,
-) -> DeploymentRecord:
-    """Run the stage on all candidates and deploy the winner: files, candidate log, MLflow's champion."""
-    purpose = read_purpose(cursor, tables)
-    result = _train(cursor, tables, purpose, settings, list(CANDIDATES), notify)
-    version = pipeline_version(result, purpose, settings)
-    tracker = Tracker(folder, purpose.source)
-    notify("recording the training in MLflow")
-    run_id = tracker.record(result, settings, version)
-    content = serialise(result.pipeline)
-    record = deployment_record(result, purpose, settings, content, version, run_id)
-    write_deployment(folder, content, record)
-    append_candidates(folder, candidate_rows(result, version))
-    tracker.register(record)
-    notify(f"deployed {version}: {result.reason}")
-    return record
+    reports: Path | None = None,
+) -> Trained:
+    """Run the stage on all candidates, keep the winner, and deploy it unless the champion stays.
+
+    Parameters
+    ----------
+    reports : Path, optional
+        Folder of the training report; without one, none is written.
+    """
+    training_run = next_training_run(folder)
+    read_events(folder)  # a damaged log is found before hours of fitting, not after
+    training = _train(cursor, tables, settings, list(CANDIDATES), notify)
+    champion = find_champion(folder, training.purpose)
+    selection = challenge(training.challenger, champion)
+    notify("recording the training")
+    winner = _keep(training, selection, folder, reports)
+    if selection.deploys:
+        write_deployment(folder, training.content, winner)
+    append_event(folder, event_of_training(selection, training_run))
+    append_candidates(
+        folder, candidate_rows(training.result, winner.pipeline_version, selection), training_run
+    )
+    deployed = champion.record if isinstance(champion, Champion) and not selection.deploys else winner
+    Tracker(folder, winner.source).point_champion_at(deployed.pipeline_version)
+    became = "deployed" if selection.deploys else "registered, the champion stays:"
+    notify(f"{became} {winner.pipeline_version}: {selection.reason}")
+    return Trained(winner, selection, deployed)
 
 
 def train_baseline(
@@ -101,24 +135,72 @@ def train_baseline(
     notify: Notify,
 ) -> DeploymentRecord:
     """Train the simplest candidate alone and keep it beside what is deployed, as ``churn_pipeline.pkl``."""
-    purpose = read_purpose(cursor, tables)
     simplest = min(CANDIDATES.values(), key=lambda candidate: candidate.complexity).name
-    result = _train(cursor, tables, purpose, settings, [simplest], notify)
-    content = serialise(result.pipeline)
-    version = pipeline_version(result, purpose, settings)
-    record = deployment_record(result, purpose, settings, content, version, "")
-    write_deployment(folder, content, record, BASELINE)
+    training = _train(cursor, tables, settings, [simplest], notify)
+    record = training.record(run_id="")
+    write_deployment(folder, training.content, record, BASELINE)
     return record
+
+
+@dataclass(frozen=True)
+class _Training:
+    purpose: Purpose
+    economics: Economics
+    settings: TrainingSettings
+    reader: ExampleReader
+    result: TrainingResult
+    content: bytes
+
+    @property
+    def version(self) -> str:
+        return pipeline_version(self.result, self.purpose, self.settings)
+
+    @property
+    def challenger(self) -> Challenger:
+        checksum = hashlib.sha256(self.content).hexdigest()
+        return Challenger(self.version, checksum, self.result, self.reader, self.settings)
+
+    def record(self, run_id: str) -> DeploymentRecord:
+        return deployment_record(self.result, self.purpose, self.settings, self.content, self.version, run_id)
 
 
 def _train(
     cursor: Any,  # noqa: ANN401 - a DuckDB connection or cursor
     tables: TrainingTables,
-    purpose: Purpose,
     settings: TrainingSettings,
     candidates: Sequence[str],
     notify: Notify,
-) -> TrainingResult:
-    economics = read_economics(cursor, tables)
+) -> _Training:
+    purpose, economics = read_purpose(cursor, tables), read_economics(cursor, tables)
     reader = ExampleReader(cursor, tables.training_examples, purpose.schema, economics.effects.signals)
-    return train(reader, economics, settings, candidates=candidates, notify=notify)
+    result = train(reader, economics, settings, candidates=candidates, notify=notify)
+    return _Training(purpose, economics, settings, reader, result, serialise(result.pipeline))
+
+
+def _keep(training: _Training, selection: Selection, folder: Path, reports: Path | None) -> DeploymentRecord:
+    """Keep the winner, the candidates, the report and MLflow's run; nothing is deployed by it."""
+    result, settings = training.result, training.settings
+    tracker = Tracker(folder, training.purpose.source)
+    winner = training.record(tracker.record(result, settings, training.version, selection))
+    keep_version(folder, training.content, winner)
+    keep_candidates(folder, candidate_records(result, training.purpose, settings, winner))
+    files, plots = _report(reports, result, selection, winner, training.economics)
+    tracker.register(winner, files, plots)
+    return winner
+
+
+def _report(
+    folder: Path | None,
+    result: TrainingResult,
+    selection: Selection,
+    winner: DeploymentRecord,
+    economics: Economics,
+) -> tuple[Sequence[Path], dict[str, str]]:
+    if folder is None:
+        return [], {}
+    from models_ml.reports.training_files import write_training_files  # matplotlib is slow to import
+    from models_ml.reports.training_plots import training_plots
+
+    currency = economics.policy.currency
+    files = write_training_files(folder, result, selection, winner, currency=currency)
+    return files, training_plots(result, currency)

@@ -1,6 +1,8 @@
 """What MLflow keeps of a training: one run with a child per candidate, and the alias of what is deployed.
 
-A sqlite file per source by default; ``MLFLOW_TRACKING_URI`` names a server instead.
+A sqlite file per source by default; ``MLFLOW_TRACKING_URI`` names a server instead. Every training's winner
+becomes a version of the registered pipeline ``bayespilot-<source>``; the alias ``champion`` stands at the one
+that is deployed.
 """
 
 from __future__ import annotations
@@ -9,20 +11,25 @@ import contextlib
 import logging
 import math
 import os
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models_ml.deployment import DEPLOYED, DeploymentRecord
 from models_ml.errors import BayesPilotError
+from models_ml.training.challenge import Selection
+from models_ml.training.code_version import code_version
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import Round, TrainingResult
+from models_ml.training.versions import VERSIONS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHAMPION = "champion"
+REPORTS = "reports"
 
 
 class Tracker:
@@ -33,39 +40,66 @@ class Tracker:
         folder.mkdir(parents=True, exist_ok=True)
         self._uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve()}/mlflow.db"
 
-    def record(self, result: TrainingResult, settings: TrainingSettings, version: str) -> str:
-        """Write parameters and metrics of a training; return the run's id."""
+    def record(
+        self, result: TrainingResult, settings: TrainingSettings, version: str, selection: Selection
+    ) -> str:
+        """Write parameters, metrics and data of a training; return the run's id."""
         with self._client() as client:
             experiment = self._experiment(client)
-            parent = client.create_run(experiment, run_name=version, tags={"pipeline_version": version})
+            parent = client.create_run(experiment, run_name=version, tags=_tags(result, version, selection))
             run_id = str(parent.info.run_id)
             for name, verdict in result.verdicts.items():
                 tags = {"mlflow.parentRunId": run_id, "is_selected": str(name == result.chosen)}
                 child = client.create_run(experiment, run_name=name, tags=tags).info.run_id
                 metrics = dict(verdict.metrics) | {"judged_profit": verdict.profit.profit}
-                _log(client, child, dict(settings.candidates[name]) | _dates(result.judged), metrics)
+                _log(client, child, dict(result.recipes[name]) | _dates(result.judged), metrics)
                 client.set_terminated(child)
             chosen = {"candidate": result.chosen, "reason": result.reason, "seed": settings.seed}
-            refitted = {f"refitted_{name}": value for name, value in result.refit_metrics.items()}
-            _log(client, run_id, chosen | _dates(result.refitted), refitted)
-            client.set_terminated(run_id)
+            chosen |= {"settings_fingerprint": settings.fingerprint()} | dict(result.recipes[result.chosen])
+            _log(client, run_id, chosen | _dates(result.refitted), _metrics(result, selection))
+            _log_data(client, run_id, self._name, result)
             return run_id
 
-    def register(self, record: DeploymentRecord) -> None:
-        """Keep the deployed files in the run and point the alias at them."""
-        with self._client() as client:
+    def register(self, record: DeploymentRecord, files: Sequence[Path], plots: Mapping[str, str]) -> None:
+        """Keep the pipeline, the reports and the plots (name to SVG) in the run, and register the version."""
+        from models_ml.training.mlflow_pipeline import write_description
+
+        run_id, kept = record.mlflow_run_id, self._folder / VERSIONS / record.pipeline_version
+        with self._client() as client, tempfile.TemporaryDirectory() as aside:
             for suffix in (".pkl", ".json"):
-                client.log_artifact(record.mlflow_run_id, str(self._folder / f"{DEPLOYED}{suffix}"), DEPLOYED)
-            if not client.search_registered_models(f"name = '{self._name}'"):
-                client.create_registered_model(self._name)
-            run = client.get_run(record.mlflow_run_id)
-            registered = client.create_model_version(
-                self._name,
-                source=f"{run.info.artifact_uri}/{DEPLOYED}",
-                run_id=record.mlflow_run_id,
-                tags={"pipeline_version": record.pipeline_version},
-            )
-            client.set_registered_model_alias(self._name, CHAMPION, registered.version)
+                client.log_artifact(run_id, str(kept / f"{DEPLOYED}{suffix}"), DEPLOYED)
+            client.log_artifact(run_id, str(write_description(Path(aside), record)), DEPLOYED)
+            for path in files:
+                client.log_artifact(run_id, str(path), REPORTS)
+            for name, drawn in plots.items():
+                client.log_text(run_id, drawn, f"{REPORTS}/{name}.svg")
+            uri = client.get_run(run_id).info.artifact_uri
+            self._create_version(client, record.pipeline_version, f"{uri}/{DEPLOYED}", run_id)
+            client.set_terminated(run_id)
+
+    def point_champion_at(self, version: str) -> None:
+        """Move the alias to the latest registered version of this name; register the kept files if it is lost."""
+        with self._client() as client:
+            known = client.search_model_versions(f"name = '{self._name}'")
+            numbers = [
+                int(known_version.version)
+                for known_version in known
+                if known_version.tags.get("pipeline_version") == version
+            ]
+            if numbers:
+                number = max(numbers)
+            else:
+                kept = (self._folder / VERSIONS / version).resolve().as_uri()
+                number = self._create_version(client, version, kept, None)
+            client.set_registered_model_alias(self._name, CHAMPION, str(number))
+
+    def _create_version(self, client: MlflowClient, version: str, place: str, run_id: str | None) -> int:
+        if not client.search_registered_models(f"name = '{self._name}'"):
+            client.create_registered_model(self._name)
+        registered = client.create_model_version(
+            self._name, source=place, run_id=run_id, tags={"pipeline_version": version}
+        )
+        return int(registered.version)
 
     def _experiment(self, client: MlflowClient) -> str:
         known = client.get_experiment_by_name(self._name)
@@ -93,6 +127,26 @@ class Tracker:
             ) from error
 
 
+def _tags(result: TrainingResult, version: str, selection: Selection) -> dict[str, str]:
+    return {
+        "pipeline_version": version,
+        "outcome": selection.outcome,
+        "outcome_reason": selection.reason,
+        "champion_version": selection.champion_version or "",
+        "failed_guardrails": ", ".join(guardrail.name for guardrail in selection.failed),
+        "data_fingerprint": result.refitted.data_fingerprint,
+        "code_version": code_version(),
+    }
+
+
+def _metrics(result: TrainingResult, selection: Selection) -> dict[str, float]:
+    metrics = {f"refitted_{name}": value for name, value in result.refit_metrics.items()}
+    metrics |= {f"guardrail_{guardrail.name}": guardrail.value for guardrail in selection.guardrails}
+    if selection.probability_better is not None:
+        metrics["probability_better"] = selection.probability_better
+    return metrics
+
+
 def _log(
     client: MlflowClient, run_id: str, parameters: Mapping[str, Any], metrics: Mapping[str, float]
 ) -> None:
@@ -104,6 +158,21 @@ def _log(
         metrics=[Metric(name, value, now, 0) for name, value in metrics.items() if math.isfinite(value)],
         params=[Param(name, str(value)) for name, value in parameters.items()],
     )
+
+
+def _log_data(client: MlflowClient, run_id: str, name: str, result: TrainingResult) -> None:
+    """Name the rows of both rounds by their fingerprint, as MLflow's inputs."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    rounds = {"judged": result.judged, "refitted": result.refitted}
+    inputs = [
+        DatasetInput(
+            Dataset(f"{name} {role}", round_.data_fingerprint[:32], "warehouse", "training_examples"),
+            [InputTag("mlflow.data.context", role)],
+        )
+        for role, round_ in rounds.items()
+    ]
+    client.log_inputs(run_id, inputs)
 
 
 def _dates(round_: Round) -> dict[str, str]:

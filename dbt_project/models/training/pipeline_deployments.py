@@ -1,0 +1,11 @@
+"""Log of deployments, one row per event."""
+
+import pyarrow as pa
+
+from models_ml.training.deployment_log import logged_deployments
+
+
+def model(dbt, session) -> pa.Table:
+    dbt.config(materialized="table")
+    dbt.ref("deployed_pipeline")  # read the log after a training has appended to it
+    return logged_deployments(session.cursor(), dbt.ref("int_run").sql_query())

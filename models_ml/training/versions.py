@@ -1,0 +1,120 @@
+"""Every training's winner, kept: ``versions/<pipeline_version>/`` holds what ``deployed_pipeline`` would.
+
+A version is deployed by copying its two files over the deployed ones, so that what is deployed stands in one
+place whether or not the versions are kept. The candidates of the latest training stand beside, as judged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from models_ml.deployment import (
+    DEPLOYED,
+    DeploymentRecord,
+    Purpose,
+    misfits,
+    read_record,
+    verify,
+    write_deployment,
+)
+from models_ml.errors import BayesPilotError
+
+VERSIONS = "versions"
+CANDIDATES_FOLDER = "candidates"
+LIST = "python -m models_ml.train --source {source} --list"
+
+
+def keep_version(folder: Path, content: bytes, record: DeploymentRecord) -> None:
+    """Keep a training's winner under its version; the same bytes again leave what stands."""
+    target = folder / VERSIONS / record.pipeline_version
+    try:
+        kept = read_record(target)
+        if kept is not None and verify(target, kept, record.source) == content:
+            return
+    except BayesPilotError:
+        pass  # what is damaged is written anew
+    write_deployment(target, content, record)
+
+
+def keep_candidates(folder: Path, candidates: Mapping[str, tuple[bytes, DeploymentRecord]]) -> None:
+    """Keep every candidate of the latest training as judged, ``candidates/<candidate>.pkl`` and ``.json``.
+
+    They are the pipelines whose figures stand in ``pipeline_candidates``; refitting those that lost would
+    cost another training and nobody deploys them.
+    """
+    target = folder / CANDIDATES_FOLDER
+    for name, (content, record) in candidates.items():
+        write_deployment(target, content, record, name)
+    for file in target.glob("*.*"):
+        if file.stem not in candidates:
+            file.unlink()
+
+
+def known_versions(folder: Path) -> list[str]:
+    """Return the names of all kept versions, in order of name."""
+    root = folder / VERSIONS
+    return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+
+
+def read_version(folder: Path, version: str, source: str) -> tuple[bytes, DeploymentRecord]:
+    """Return a kept version's pickled bytes and record after verifying them.
+
+    Raises
+    ------
+    BayesPilotError
+        If there is no such version, or its files are damaged, of another source or of other libraries.
+    """
+    target = folder / VERSIONS / version
+    record = read_record(target) if version in known_versions(folder) else None
+    if record is None:
+        raise BayesPilotError(
+            f"there is no version {version}",
+            where=str(folder / VERSIONS),
+            values=known_versions(folder),
+            next_step=LIST.format(source=source),
+        )
+    content = verify(target, record, source)
+    if record.pipeline_version != version:
+        raise BayesPilotError(
+            "the folder holds another version than its name says",
+            where=str(target),
+            values=[record.pipeline_version],
+            next_step=LIST.format(source=source),
+        )
+    return content, record
+
+
+def fitting_version(folder: Path, version: str, purpose: Purpose) -> tuple[bytes, DeploymentRecord]:
+    """Return a verified version that was made for this purpose.
+
+    Raises
+    ------
+    BayesPilotError
+        As `read_version`, or naming entry by entry what does not fit.
+    """
+    content, record = read_version(folder, version, purpose.source)
+    found = misfits(record, purpose)
+    if found:
+        raise BayesPilotError(
+            f"version {version} does not fit this source as it is now",
+            where=str(folder / VERSIONS / version / f"{DEPLOYED}.json"),
+            values=found,
+            next_step=f"{LIST.format(source=purpose.source)}, or train: python -m models_ml.train",
+        )
+    return content, record
+
+
+def is_deployed(folder: Path, version: str, content: bytes) -> bool:
+    """Say whether exactly these bytes are deployed as this version, record and file intact."""
+    try:
+        record = read_record(folder)
+        return (
+            record is not None
+            and record.pipeline_version == version
+            and record.sha256 == hashlib.sha256(content).hexdigest()
+            and verify(folder, record, record.source) == content
+        )
+    except BayesPilotError:
+        return False
