@@ -132,7 +132,8 @@ def deployed_before(events: Sequence[DeploymentEvent], deployed: str | None) -> 
     stack: list[str] = []
     for event in events:
         if event.event == "rolled_back" and event.deployed_version in stack:
-            del stack[stack.index(event.deployed_version) + 1 :]
+            while stack[-1] != event.deployed_version:
+                stack.pop()
         elif not stack or stack[-1] != event.deployed_version:
             stack.append(event.deployed_version)
     if deployed and (not stack or stack[-1] != deployed):
