@@ -53,6 +53,27 @@ def precision_recall_points(
     return thin(Curve(recall[::-1], precision[::-1]))
 
 
+def profit_points(churn_probability: np.ndarray, weight: np.ndarray, value: np.ndarray) -> Curve:
+    """Return the share contacted, riskiest first, against what these contacts are worth in sum.
+
+    Parameters
+    ----------
+    value : ndarray of shape (n,), money
+        What contacting each row returns, unweighted. Equal probabilities are contacted together.
+
+    Examples
+    --------
+    >>> curve = profit_points(np.array([0.9, 0.5, 0.5, 0.1]), np.ones(4), np.array([8.0, 3.0, -1.0, -4.0]))
+    >>> curve.x.tolist(), curve.y.tolist()
+    ([0.0, 0.25, 0.75, 1.0], [0.0, 8.0, 10.0, 6.0])
+    """
+    order = np.argsort(-churn_probability, kind="stable")
+    ends = np.append(np.diff(churn_probability[order]) != 0, True)
+    contacted = np.cumsum(weight[order])[ends] / weight.sum()
+    worth = np.cumsum((weight * value)[order])[ends]
+    return thin(Curve(np.append(0.0, contacted), np.append(0.0, worth)))
+
+
 def reliability(
     has_churned: np.ndarray, churn_probability: np.ndarray, weight: np.ndarray, bins: int
 ) -> Reliability:
@@ -91,7 +112,7 @@ def readable_bins(churners: int) -> int:
 
 
 def thin(curve: Curve, points: int = POINTS) -> Curve:
-    """Keep at most ``points`` points, evenly along the way that the line goes in x and y; ends stay.
+    """Keep about ``points`` points, evenly along the way that the line goes, either axis scaled to its range.
 
     Examples
     --------
@@ -100,7 +121,8 @@ def thin(curve: Curve, points: int = POINTS) -> Curve:
     """
     if len(curve.x) <= points:
         return curve
-    gone = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(curve.x)) + np.abs(np.diff(curve.y)))])
+    steps = sum(np.abs(np.diff(axis)) / (float(np.ptp(axis)) or 1.0) for axis in curve)
+    gone = np.concatenate([[0.0], np.cumsum(steps)])
     kept = np.unique(np.searchsorted(gone, np.linspace(0, gone[-1], points) * (1 - 1e-12)))
     kept = np.unique(np.append(kept, len(curve.x) - 1))
     return Curve(curve.x[kept], curve.y[kept])

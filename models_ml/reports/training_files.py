@@ -46,7 +46,7 @@ def write_training_files(
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_page(folder / PAGE, training_page(result, selection, record, currency=currency))
-    _write(folder / COMPARISON, _as_csv(candidate_rows(result, record.pipeline_version)))
+    _write(folder / COMPARISON, _as_csv(candidate_rows(result, record.pipeline_version, selection)))
     _write(folder / SWEEP, _as_csv(threshold_rows(result)))
     summary = selected(result, selection, record, currency)
     _write(folder / SELECTED, json.dumps(summary, indent=2, allow_nan=False) + "\n")

@@ -3,47 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
 from models_ml.reports.figures import PALETTE, QUIET, axes, svg
-from models_ml.reports.training_figures import HEIGHT, SMALL, WIDTH, looks, plain
+from models_ml.reports.training_figures import BLUE, HEIGHT, SMALL, VERMILION, WIDTH, looks, plain
 from models_ml.training.evidence import FeatureImportance
 from models_ml.training.stage import TrainingResult
 
 SHOWN = 10  # features per drawing: the rest explains little
-_BLUE, _VERMILION = PALETTE[0], PALETTE[1]
-_ROLES = {"fit": ("o", PALETTE[0]), "calibrate": ("s", PALETTE[4]), "judge": ("D", PALETTE[1])}
+_ROLES = {"fit": ("o", BLUE), "calibrate": ("s", PALETTE[4]), "judge": ("D", VERMILION)}
 
 
 def time_line(result: TrainingResult) -> str:
     """Draw which month ends taught, calibrated and judged, in the judged and in the deployed round."""
+    rounds = {
+        "judged": (result.judged, {"judge": result.judged_rows}),
+        "deployed: the same recipe, later": (result.refitted, {}),
+    }
     with axes(WIDTH, HEIGHT) as (figure, axis):
-        for lane, (split, rows) in enumerate(
-            (
-                (result.refitted.split, _rows(result.refitted.fit_rows, result.refitted.calibration_rows)),
-                (
-                    result.judged.split,
-                    _rows(result.judged.fit_rows, result.judged.calibration_rows, result.judged_rows),
-                ),
-            )
-        ):
-            roles: dict[str, tuple[date, ...]] = {"fit": split.fit_on, "calibrate": (split.calibrated_on,)}
-            if split.judged_on:
-                roles["judge"] = (split.judged_on,)
-            for role, days in roles.items():
+        for lane, (title, (fitted, judged)) in zip((1, 0), rounds.items(), strict=True):
+            split = fitted.split
+            days: dict[str, Any] = {
+                "fit": split.fit_on, "calibrate": [split.calibrated_on], "judge": [split.judged_on]
+            }  # fmt: skip
+            rows = {"fit": fitted.fit_rows, "calibrate": fitted.calibration_rows, **judged}
+            for role in rows:
                 mark, color = _ROLES[role]
+                where = [lane - 0.16] * len(days[role])
                 axis.plot(
-                    list(days), [lane] * len(days), mark, color=color, markersize=9,
-                    label=role if lane == 1 else None,
-                )  # fmt: skip
-            title = ("deployed: refitted later", "judged")[lane]
-            axis.text(0, lane + 0.36, title, transform=axis.get_yaxis_transform(), fontweight="bold")
-            axis.text(0, lane + 0.18, rows, transform=axis.get_yaxis_transform(), fontsize=SMALL)
-        axis.set(ylim=(-0.4, 1.6), yticks=[], xlabel="as-of date (month end)")
+                    list(days[role]), where, mark, color=color, markersize=10, label=role if lane else None
+                )
+            counts = ", ".join(f"{role} {count:,}" for role, count in rows.items())
+            place: dict[str, Any] = {"transform": axis.get_yaxis_transform()}
+            axis.text(0.01, lane + 0.26, title, fontweight="bold", **place)
+            axis.text(0.01, lane + 0.09, f"rows: {counts}", fontsize=SMALL, **place)
+        axis.set(ylim=(-0.4, 1.5), yticks=[], xlabel="as-of date (month end)")
         locator = AutoDateLocator(minticks=3, maxticks=6)
         axis.xaxis.set_major_locator(locator)
         axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
@@ -53,7 +51,7 @@ def time_line(result: TrainingResult) -> str:
 
 
 def search_scores(result: TrainingResult) -> str:
-    """Draw the score of every setting that the search tried, the chosen one filled."""
+    """Draw the log-loss of every setting that the search tried, the one in use filled."""
     with axes(WIDTH, HEIGHT) as (figure, axis):
         names = list(looks(result))[::-1]
         for lane, name in enumerate(names):
@@ -69,7 +67,9 @@ def search_scores(result: TrainingResult) -> str:
                 0, lane + 0.22, f"{plain(name)}: {len(tried)} tried",
                 transform=axis.get_yaxis_transform(), fontsize=SMALL,
             )  # fmt: skip
-        axis.set(ylim=(-0.4, len(names) - 0.4), yticks=[], xlabel="score on time splits")
+        axis.set(
+            ylim=(-0.4, len(names) - 0.4), yticks=[], xlabel="log-loss on the last fit date (lower is better)"
+        )
         axis.margins(x=0.08)
         return svg(figure)
 
@@ -104,9 +104,9 @@ def _bars(
     names: Sequence[str], values: Sequence[float], label: str, spread: Sequence[float] | None = None
 ) -> str:
     """Draw bars with their names above them: long names fit a narrow screen."""
-    with axes(WIDTH, 0.42 * len(names) + 0.9) as (figure, axis):
+    with axes(WIDTH, 0.34 * len(names) + 0.8) as (figure, axis):
         lanes = np.arange(len(names))[::-1]
-        colors = [_BLUE if value >= 0 else _VERMILION for value in values]
+        colors = [BLUE if value >= 0 else VERMILION for value in values]
         axis.barh(lanes, values, height=0.36, color=colors, xerr=spread, ecolor=QUIET, capsize=3)
         for lane, name in zip(lanes, names, strict=True):
             _name(axis, float(lane) + 0.26, name)
@@ -121,7 +121,3 @@ def _name(axis: Axes, height: float, name: str) -> None:
         0.0, height, name, transform=axis.get_yaxis_transform(), fontsize=SMALL, va="bottom",
         bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
     )  # fmt: skip
-
-
-def _rows(*counts: int) -> str:
-    return " + ".join(f"{count:,}" for count in counts) + " customer-dates"

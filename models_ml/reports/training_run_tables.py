@@ -1,0 +1,74 @@
+"""Tables of the training run: hyper-parameters, guardrails, dates and rows, metrics of both rounds."""
+
+from __future__ import annotations
+
+from models_ml.reports.page import Table
+from models_ml.reports.training_tables import METRICS, number, one_line
+from models_ml.training.challenge import Selection
+from models_ml.training.stage import TrainingResult
+
+
+def recipes(result: TrainingResult) -> Table:
+    """Return the search and the hyper-parameters in use, one row per candidate."""
+    names = list(result.verdicts)
+    rows = []
+    for name in names:
+        tried = result.evidence.candidates[name].search
+        rows.append(
+            [
+                one_line(name),
+                f"{len(tried)}",
+                number(sum(row["seconds"] for row in tried), 1),
+                "declared" if not tried or tried[0]["is_chosen"] else "another",
+                ", ".join(f"{key}\u00a0{value:g}" for key, value in result.recipes[name].items()),
+            ]
+        )
+    columns = ("candidate", "tried", "seconds", "kept", "hyper-parameters")
+    return Table(columns, rows, highlight=names.index(result.chosen))
+
+
+def guardrails(selection: Selection) -> Table | None:
+    """Return each guardrail with its bounds and whether it holds; None where none was measured."""
+    rows = [
+        [
+            one_line(rail.name),
+            number(rail.value),
+            _bounds(rail.low, rail.high),
+            "holds" if rail.passes else "FAILS",
+        ]
+        for rail in selection.guardrails
+    ]
+    return Table(("guardrail", "value", "allowed", ""), rows) if rows else None
+
+
+def _bounds(low: float | None, high: float | None) -> str:
+    if low is None and high is None:
+        return "any"
+    if low is None:
+        words = f"at most {number(high)}"
+    else:
+        words = f"at least {number(low)}" if high is None else f"{number(low)} to {number(high)}"
+    return words.replace(" ", "\u00a0")
+
+
+def rounds(result: TrainingResult) -> Table:
+    """Return which dates and rows each step read."""
+    rows = []
+    for name, fitted in (("judged", result.judged), ("deployed", result.refitted)):
+        split = fitted.split
+        rows.append([name, "fit", f"{min(split.fit_on)} to {max(split.fit_on)}", f"{fitted.fit_rows:,}"])
+        rows.append([name, "calibrate", str(split.calibrated_on), f"{fitted.calibration_rows:,}"])
+        if split.judged_on:
+            rows.append([name, "judge", str(split.judged_on), f"{result.judged_rows:,}"])
+    return Table(("round", "step", "as-of dates", "customer-dates"), rows)
+
+
+def both_rounds(result: TrainingResult) -> Table:
+    """Return the metrics of the judged pipeline beside those of the refitted one."""
+    judged = result.verdicts[result.chosen].metrics
+    rows = [
+        [meaning, number(judged.get(name), 4), number(result.refit_metrics.get(name), 4)]
+        for name, (_, meaning, _) in METRICS.items()
+        if name in result.refit_metrics
+    ]
+    return Table(("metric", "judged", "refitted"), rows)
