@@ -1,0 +1,26 @@
+-- A feature that was filled at training and is missing now: a broken join or feed, not a change of behaviour.
+with drift as (
+
+    select * from {{ ref('rpt_feature_drift') }}
+
+),
+
+run as (
+
+    select * from {{ ref('int_run') }}
+
+),
+
+jumped as (
+
+    select
+        drift.feature,
+        drift.missing_share_then,
+        drift.missing_share
+    from drift
+    inner join run on drift.as_of_date = run.as_of_date
+    where drift.has_missing_jump
+
+)
+
+select * from jumped

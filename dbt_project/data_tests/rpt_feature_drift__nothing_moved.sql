@@ -1,0 +1,30 @@
+{{ config(severity='warn') }}
+
+-- Features whose population has moved since training (index above psi_warn); real data moves, so this warns.
+with drift as (
+
+    select * from {{ ref('rpt_feature_drift') }}
+
+),
+
+run as (
+
+    select * from {{ ref('int_run') }}
+
+),
+
+moved as (
+
+    select
+        drift.feature,
+        drift.slice,
+        drift.psi,
+        drift.status
+    from drift
+    inner join run on drift.as_of_date = run.as_of_date
+    cross join {{ ref('int_monitoring_limits') }} as limits
+    where drift.status <> 'exempt' and drift.psi > greatest(limits.psi_warn, drift.psi_by_chance)
+
+)
+
+select * from moved

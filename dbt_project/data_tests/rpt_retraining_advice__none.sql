@@ -1,0 +1,10 @@
+{{ config(severity='warn') }}
+
+-- Reasons to retrain, asked for in the open: a nightly build never retrains by itself.
+with advice as (
+
+    select * from {{ ref('rpt_retraining_advice') }}
+
+)
+
+select * from advice

@@ -1,0 +1,82 @@
+{{ run_log() }}
+
+with feed_days as (
+
+    select * from {{ ref('int_feed_days') }}
+
+),
+
+limits as (
+
+    select * from {{ ref('int_monitoring_limits') }}
+
+),
+
+gaps as (
+
+    select
+        *,
+        {{ days_between(
+            'lag(day) over (partition by as_of_date, feed order by day)', 'day'
+        ) }} as days_since_previous
+    from feed_days
+
+),
+
+feeds as (
+
+    select
+        as_of_date,
+        feed,
+        count(*) as event_days,
+        max(day) as latest_event_on,
+        min(days_ago) as silent_days,
+        max(days_since_previous) as longest_gap_days,
+        sum(case when days_ago < 28 then events else 0 end) as events_last_28_days,
+        sum(case when days_ago >= 28 then events else 0 end) as earlier_events,
+        max(days_ago) - 27 as earlier_days
+    from gaps
+    group by as_of_date, feed
+
+),
+
+compared as (
+
+    select
+        feeds.*,
+        feeds.earlier_events * 28.0 / nullif(greatest(feeds.earlier_days, 0), 0) as usual_events,
+        feeds.silent_days > greatest(limits.silent_days, limits.silent_gaps * feeds.longest_gap_days) as is_silent,
+        feeds.event_days >= limits.feed_days as is_known,
+        limits.feed_volume_share
+    from feeds
+    cross join limits
+
+),
+
+-- Contacts come when somebody executes actions, not by themselves: their silence is a question, not a fault.
+freshness as (
+
+    select
+        cast(as_of_date as date) as as_of_date,
+        cast(feed as varchar) as feed,
+        cast(latest_event_on as date) as latest_event_on,
+        cast(silent_days as integer) as silent_days,
+        cast(longest_gap_days as integer) as longest_gap_days,
+        cast(event_days as bigint) as event_days,
+        cast(events_last_28_days as bigint) as events_last_28_days,
+        cast(round(usual_events, 1) as double) as usual_events_per_28_days,
+        cast(
+            case
+                when not is_known then 'too_new'
+                when is_silent and feed = 'retention contacts' then 'quiet'
+                when is_silent then 'stopped'
+                when feed <> 'retention contacts' and usual_events >= 28
+                    and events_last_28_days < feed_volume_share * usual_events then 'thin'
+                else 'ok'
+            end as varchar
+        ) as status
+    from compared
+
+)
+
+select * from freshness

@@ -1,0 +1,74 @@
+{{ run_log() }}
+
+with decisions as (
+
+    select * from {{ ref('int_decisions') }}
+
+),
+
+rejected as (
+
+    select * from {{ ref('quarantine') }}
+
+),
+
+run as (
+
+    select * from {{ ref('int_run') }}
+
+),
+
+counted as (
+
+    select
+        as_of_date,
+        'customers_at_risk' as measure,
+        'all' as item,
+        'all' as detail,
+        count(*) as row_count
+    from decisions
+    group by as_of_date
+    union all
+    select
+        as_of_date,
+        'planned_action' as measure,
+        planned_action as item,
+        'all' as detail,
+        count(*) as row_count
+    from decisions
+    group by as_of_date, planned_action
+    union all
+    select
+        as_of_date,
+        'arm' as measure,
+        arm as item,
+        coalesce(suppression_reason, 'all') as detail,
+        count(*) as row_count
+    from decisions
+    group by as_of_date, arm, coalesce(suppression_reason, 'all')
+    union all
+    select
+        run.as_of_date,
+        'quarantined' as measure,
+        rejected.staging_model as item,
+        rejected.quarantine_reason as detail,
+        count(*) as row_count
+    from rejected
+    cross join run
+    group by run.as_of_date, rejected.staging_model, rejected.quarantine_reason
+
+),
+
+volume as (
+
+    select
+        cast(as_of_date as date) as as_of_date,
+        cast(measure as varchar) as measure,
+        cast(item as varchar) as item,
+        cast(detail as varchar) as detail,
+        cast(row_count as bigint) as row_count
+    from counted
+
+)
+
+select * from volume
