@@ -7,14 +7,22 @@ from models_ml.evaluation.contrasts import (
     verdict,
 )
 from models_ml.evaluation.intervals import Estimate
+from models_ml.evaluation.judged_profit import probability_better
+from models_ml.evaluation.maximum_profit import expected_maximum_profit, maximum_profit
+from models_ml.evaluation.metrics import brier_decomposition, expected_calibration_error
 from models_ml.evaluation.policy_value import PolicyValue, policy_value
 
 __all__ = [
     "Estimate",
     "PolicyValue",
+    "brier_decomposition",
+    "expected_calibration_error",
+    "expected_maximum_profit",
+    "maximum_profit",
     "months_needed",
     "pick_holdout_contrast",
     "policy_value",
+    "probability_better",
     "universal_holdout_contrast",
     "verdict",
 ]

@@ -116,7 +116,7 @@ class ExampleReader:
             """
         ).to_arrow_table()
         examples = Examples(table, self.schema, self.signal_names)
-        _check(examples)
+        check_values(examples, "training_examples")
         return examples
 
     def _columns(self) -> list[str]:
@@ -133,7 +133,14 @@ class ExampleReader:
         return [f'"{name}"' for name in dict.fromkeys(columns)]
 
 
-def _check(examples: Examples) -> None:
+def check_values(examples: Examples, where: str) -> None:
+    """Refuse infinite features and weights that are not positive.
+
+    Raises
+    ------
+    BayesPilotError
+        Naming the features, or the first weights.
+    """
     infinite = [
         examples.schema.names[i]
         for i in examples.schema.numeric
@@ -142,7 +149,7 @@ def _check(examples: Examples) -> None:
     if infinite:
         raise BayesPilotError(
             "a feature holds infinite values",
-            where="training_examples",
+            where=where,
             values=infinite,
             next_step="guard the division in the model that makes it, then dbt build",
         )
@@ -150,7 +157,7 @@ def _check(examples: Examples) -> None:
     if not np.all(weight > 0):
         raise BayesPilotError(
             "example_weight is missing or not positive",
-            where="training_examples",
+            where=where,
             values=weight[~(weight > 0)],
             next_step="check propensity in stg_retention_contacts: a weight is 1 / propensity of no action",
         )
