@@ -21,9 +21,9 @@ DECISION_RULES = 1  # part of policy_version: raised when the same inputs would 
 DIGITS = 9
 REFERENCE_COLUMNS = {
     "reference_fixed_thresholds_value": "fixed thresholds",
-    "reference_break_even_value": "break-even rule",
-    "reference_top_risk_value": "top-risk list",
-    "reference_greedy_value": "greedy by value per cost",
+    "reference_break_even_value": "break-even",
+    "reference_top_risk_value": "top risk",
+    "reference_greedy_value": "greedy",
 }  # contacting nobody is worth 0 and needs no column
 
 

@@ -73,18 +73,29 @@ def plan_actions(
 
 def planned_actions_reader(cursor: Any, tables: PlanTables) -> pa.RecordBatchReader:  # noqa: ANN401 - a DuckDB cursor
     """Plan for every customer at risk on the run's date; empty where there is none."""
-
-    def read_batches() -> Iterable[pa.RecordBatch]:
-        ordered = f"select * from ({tables.int_decision_candidates}) order by customer_id"
-        return cursor.sql(ordered).to_arrow_reader(BATCH_ROWS)
-
     if not cursor.execute(f"select 1 from ({tables.int_decision_candidates}) limit 1").fetchall():
         return pa.RecordBatchReader.from_batches(PLANNED_ACTIONS_SCHEMA, [])
-    offers = read_offers(cursor.sql(tables.int_offers).to_arrow_table())
+    terms = read_terms(cursor, tables)
     return plan_actions(
-        read_batches,
-        policy=read_policy(cursor.sql(tables.int_policy_parameters).to_arrow_table()),
-        offers=offers,
-        effects=read_offer_effects(cursor.sql(tables.offer_effects).to_arrow_table(), offers),
-        limits=read_limits(cursor.sql(tables.int_month_limits).to_arrow_table(), offers),
+        lambda: read_candidates(cursor, tables),
+        policy=terms.policy,
+        offers=terms.offers,
+        effects=terms.effects,
+        limits=read_limits(cursor.sql(tables.int_month_limits).to_arrow_table(), terms.offers),
     )
+
+
+def read_terms(cursor: Any, tables: PlanTables) -> Terms:  # noqa: ANN401 - a DuckDB cursor
+    """Read policy, offers and their effects."""
+    offers = read_offers(cursor.sql(tables.int_offers).to_arrow_table())
+    return Terms(
+        read_policy(cursor.sql(tables.int_policy_parameters).to_arrow_table()),
+        offers,
+        read_offer_effects(cursor.sql(tables.offer_effects).to_arrow_table(), offers),
+    )
+
+
+def read_candidates(cursor: Any, tables: PlanTables) -> Iterable[pa.RecordBatch]:  # noqa: ANN401 - a DuckDB cursor
+    """Stream the customers that are to be decided in order of customer_id."""
+    ordered = f"select * from ({tables.int_decision_candidates}) order by customer_id"
+    return cursor.sql(ordered).to_arrow_reader(BATCH_ROWS)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from models_ml.decisions.closed_limits import price_closed_limits
 from models_ml.decisions.dual import minimise_dual
 from models_ml.decisions.knapsack import Floats, Knapsack, Relaxed
 from models_ml.decisions.limits import Limits
@@ -106,9 +107,11 @@ def choose_actions(
     chosen, relaxed = _solve(scaled.problem)
     choice[scaled.rows] = chosen
     rows = order[choice[order] >= 0]
-    return _plan(
+    plan = _plan(
         value[rows, choice[rows]], cost[rows, choice[rows]], choice, limits, touch_price, scaled, relaxed
     )
+    first = price_closed_limits(value - touch_price, cost, may, limits, plan.prices)
+    return replace(plan, prices={**plan.prices, **first}, budget_price=first.get("budget", plan.budget_price))
 
 
 def _checked(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models_ml.decisions.limits import Limits
-from models_ml.decisions.serving import first_come
+from models_ml.decisions.serving import first_come, open_offers, serve_while_all_fit
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -105,29 +106,39 @@ def top_risk(situation: Situation) -> Reference:
 
 
 def greedy_value_per_cost(situation: Situation) -> Reference:
-    """Give each customer the offer with the highest value per cost, the best ratio first.
+    """Make the contact with the highest value per cost first, then the next, as long as it fits.
 
-    Offers that cost nothing have an infinite ratio; among them the higher value comes first.
+    Customers whose best offer has run out of slots wait with their next one. Offers that cost nothing have
+    an infinite ratio; among equal ratios the higher value comes first.
     """
     worthwhile = situation.allowed & (situation.expected_value > 0)
     free = situation.expected_cost == 0
-    cost = np.where(free, 1.0, situation.expected_cost)
-    ratio = np.where(worthwhile, np.where(free, np.inf, situation.expected_value / cost), -np.inf)
-    is_best = ratio == ratio.max(axis=1, keepdims=True)
-    offer = np.where(is_best, situation.expected_value, -np.inf).argmax(axis=1)
-    everyone = np.arange(len(offer))
-    best, value = ratio[everyone, offer], situation.expected_value[everyone, offer]
-    order = np.lexsort((everyone, -value, -best))
-    rows = order[best[order] > 0]
-    return _sum_up(situation, _serve(situation, rows, offer[rows]))
+    ratio = np.where(free, np.inf, situation.expected_value / np.where(free, 1.0, situation.expected_cost))
+    ratio = np.where(worthwhile, ratio, -np.inf)
+    choice = np.full(len(ratio), -1)
+    waiting, limits = np.flatnonzero(worthwhile.any(axis=1)), situation.limits
+    while len(waiting):
+        fits = open_offers(limits) & (situation.expected_cost[waiting] <= limits.budget)
+        best_ratio = np.where(fits, ratio[waiting], -np.inf)
+        keep = best_ratio.max(axis=1) > -np.inf
+        waiting, best_ratio = waiting[keep], best_ratio[keep]
+        is_best = best_ratio == best_ratio.max(axis=1, keepdims=True)
+        offer = np.where(is_best, situation.expected_value[waiting], -np.inf).argmax(axis=1)
+        value = situation.expected_value[waiting, offer]
+        order = np.lexsort((waiting, -value, -best_ratio.max(axis=1)))
+        rows, offers = waiting[order], offer[order]
+        number, limits = serve_while_all_fit(situation.expected_cost, rows, offers, limits)
+        choice[rows[:number]] = offers[:number]
+        waiting = np.sort(rows[number:])
+    return _sum_up(situation, choice)
 
 
-POLICIES = {
+POLICIES: Mapping[str, Callable[[Situation], Reference]] = {
     "contact nobody": contact_nobody,
     "fixed thresholds": fixed_thresholds,
-    "break-even rule": break_even,
-    "top-risk list": top_risk,
-    "greedy by value per cost": greedy_value_per_cost,
+    "break-even": break_even,
+    "top risk": top_risk,
+    "greedy": greedy_value_per_cost,
 }
 
 

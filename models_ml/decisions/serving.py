@@ -46,27 +46,42 @@ def first_come(expected_cost: Floats, rows: Positions, offers: Positions, limits
     for start in range(0, len(rows), CHUNK):
         waiting = np.arange(start, min(start + CHUNK, len(rows)))
         while len(waiting := waiting[_fits_alone(expected_cost, limits, rows[waiting], offers[waiting])]):
-            cost = expected_cost[rows[waiting], offers[waiting]]
-            contacts = offers[waiting, None] == np.arange(len(limits.offer_capacity))
-            used = np.cumsum(contacts, axis=0)
-            fits = (np.cumsum(cost) <= limits.budget) & (used <= limits.offer_capacity).all(axis=1)
-            fits &= (used @ _member(limits) <= _channel_capacity(limits)).all(axis=1)
-            number = len(waiting) if fits.all() else int(fits.argmin())
+            number, limits = serve_while_all_fit(expected_cost, rows[waiting], offers[waiting], limits)
             served.append(waiting[:number])
-            limits = limits.after(math.fsum(cost[:number].tolist()), contacts[:number].sum(axis=0))
             waiting = waiting[number:]
-        if not _open_offers(limits).any():
+        if not open_offers(limits).any():
             break
     return np.sort(np.concatenate(served))
 
 
-def _open_offers(limits: Limits) -> Bools:
+def serve_while_all_fit(
+    expected_cost: Floats, rows: Positions, offers: Positions, limits: Limits
+) -> tuple[int, Limits]:
+    """Serve ``rows`` in order up to the first that does not fit; return how many, and what is left."""
+    number = 0
+    for start in range(0, len(rows), CHUNK):
+        part = slice(start, min(start + CHUNK, len(rows)))
+        cost = expected_cost[rows[part], offers[part]]
+        contacts = offers[part, None] == np.arange(len(limits.offer_capacity))
+        used = np.cumsum(contacts, axis=0)
+        fits = (np.cumsum(cost) <= limits.budget) & (used <= limits.offer_capacity).all(axis=1)
+        fits &= (used @ _member(limits) <= _channel_capacity(limits)).all(axis=1)
+        serves = len(cost) if fits.all() else int(fits.argmin())
+        limits = limits.after(math.fsum(cost[:serves].tolist()), contacts[:serves].sum(axis=0))
+        number += serves
+        if serves < len(cost):
+            break
+    return number, limits
+
+
+def open_offers(limits: Limits) -> Bools:
+    """Tell which offers (k,) still have a slot, of their own and on their channel."""
     channel_open = (_member(limits) * (_channel_capacity(limits) < 1)).sum(axis=1) == 0
     return np.asarray((limits.offer_capacity >= 1) & channel_open)
 
 
 def _fits_alone(expected_cost: Floats, limits: Limits, rows: Positions, offers: Positions) -> Bools:
-    return np.asarray(_open_offers(limits)[offers] & (expected_cost[rows, offers] <= limits.budget))
+    return np.asarray(open_offers(limits)[offers] & (expected_cost[rows, offers] <= limits.budget))
 
 
 def _member(limits: Limits) -> NDArray[np.int64]:

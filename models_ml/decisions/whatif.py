@@ -1,0 +1,157 @@
+"""What another budget or capacity would bring: the same decision, taken again under other limits."""
+
+from __future__ import annotations
+
+import calendar
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import numpy as np
+
+from models_ml.decisions.candidates import Candidates, Terms
+from models_ml.decisions.limits import Limits
+from models_ml.decisions.parameters import Policy
+from models_ml.decisions.plan import Summary, decide
+from models_ml.errors import BayesPilotError
+
+CURVE_POINTS = 21
+CURVE_CUSTOMERS = 4_000_000  # decided in total for one curve: seconds; larger populations get fewer points
+
+
+@dataclass(frozen=True)
+class MonthLimit:
+    """One limit of the calendar month: ``kind`` budget, offer or channel; what earlier runs ``used`` of it."""
+
+    kind: str
+    name: str
+    monthly: float
+    used: float
+
+    def available(self, share: float) -> float:
+        """Return what a run may still use when ``share`` (0 to 1) of the month's limit is open.
+
+        Money is rounded to cents and slots are whole, as in int_month_limits.
+
+        Examples
+        --------
+        >>> MonthLimit("budget", "EUR", 100.0, 20.5).available(0.5)
+        29.5
+        >>> MonthLimit("offer", "call", 9.0, 1.0).available(0.5), MonthLimit("offer", "call", 1.0, 2.0).available(1.0)
+        (3.0, 0.0)
+        """
+        opened = self.monthly * share
+        opened = round(opened, 2) if self.kind == "budget" else float(math.floor(opened))
+        return max(opened - self.used, 0.0)
+
+
+@dataclass(frozen=True)
+class Month:
+    """All limits of the month, and the share of them that pacing opens on the run's date."""
+
+    limits: tuple[MonthLimit, ...]
+    share: float
+
+    def find(self, name: str) -> MonthLimit:
+        """Return the limit of that name: ``budget``, an offer or a channel (an offer where both exist).
+
+        Raises
+        ------
+        BayesPilotError
+            If there is none.
+        """
+        if name == "budget":
+            return next(limit for limit in self.limits if limit.kind == "budget")
+        slots = [limit for limit in self.limits if limit.kind != "budget"]
+        kind, _, rest = name.rpartition(":")
+        found = [limit for limit in slots if limit.name == rest and (not kind or limit.kind == kind)]
+        if not found:
+            raise BayesPilotError(
+                f"there is no capacity of the name {name}",
+                values=[limit.name for limit in slots],
+                next_step="name an offer or a channel, or both as in offer:call, channel:phone",
+            )
+        return min(found, key=lambda limit: limit.kind != "offer")
+
+    def with_limit(self, limit: MonthLimit, monthly: float) -> Month:
+        """Return the month with another amount of one limit."""
+        changed = tuple(replace(one, monthly=monthly) if one == limit else one for one in self.limits)
+        return replace(self, limits=changed)
+
+    def left(self, terms: Terms) -> Limits:
+        """Return what a run may still use."""
+        free = {(limit.kind, limit.name): limit.available(self.share) for limit in self.limits}
+        return Limits(
+            budget=next(amount for (kind, _), amount in free.items() if kind == "budget"),
+            offer_capacity=np.array([free["offer", offer.offer] for offer in terms.offers]),
+            channel_capacity={name: amount for (kind, name), amount in free.items() if kind == "channel"},
+            offer_channel=tuple(offer.channel for offer in terms.offers),
+            offer_names=tuple(offer.offer for offer in terms.offers),
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run would plan if one limit were ``monthly`` a month, ``available`` of which is still open."""
+
+    monthly: float
+    available: float
+    summary: Summary
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Answers along one limit, rising: those asked for, and all that are drawn."""
+
+    limit: MonthLimit
+    asked: tuple[Answer, ...]
+    drawn: tuple[Answer, ...]
+
+
+def open_share(as_of_date: date, policy: Policy) -> float:
+    """Return the share of the month's limits that pacing opens: 1, or the days gone by over the days.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> open_share(date(2026, 11, 15), SimpleNamespace(pacing="linear"))
+    0.5
+    """
+    if policy.pacing == "none":
+        return 1.0
+    return as_of_date.day / calendar.monthrange(as_of_date.year, as_of_date.month)[1]
+
+
+def ask(candidates: Candidates, terms: Terms, month: Month, limit: MonthLimit, monthly: float) -> Answer:
+    """Decide as the build does, with one limit of the month changed."""
+    changed = month.with_limit(limit, monthly)
+    available = replace(limit, monthly=monthly).available(month.share)
+    return Answer(monthly, available, decide(candidates, terms, changed.left(terms)).summary)
+
+
+def draw_curve(
+    candidates: Candidates, terms: Terms, month: Month, limit: MonthLimit, asked: Iterable[float]
+) -> Curve:
+    """Answer every amount that is asked for, and as many between as a few seconds allow."""
+    wanted = sorted(set(asked))
+    amounts = sorted({*wanted, limit.monthly, *between(limit, wanted, candidates.customers)})
+    answers = {amount: ask(candidates, terms, month, limit, amount) for amount in amounts}
+    return Curve(
+        limit, tuple(answers[amount] for amount in wanted), tuple(answers[amount] for amount in amounts)
+    )
+
+
+def between(limit: MonthLimit, wanted: Sequence[float], customers: int) -> list[float]:
+    """Return amounts from 0 to the largest that matters, whole numbers, at most 21.
+
+    Examples
+    --------
+    >>> between(MonthLimit("offer", "call", 2.0, 0.0), [4.0], customers=100)
+    [0.0, 1.0, 2.0, 3.0, 4.0]
+    """
+    points = min(CURVE_POINTS, CURVE_CUSTOMERS // max(customers, 1))
+    highest = max([limit.monthly, *wanted])
+    return (
+        sorted({float(round(amount)) for amount in np.linspace(0.0, highest, points)}) if points > 1 else []
+    )

@@ -1,0 +1,94 @@
+"""The policy report: what the last plan does, what it is worth, and what limits it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from models_ml.decisions.warehouse import Inputs, read_inputs
+from models_ml.decisions.whatif import Curve, draw_curve
+from models_ml.reports.figures import money, share
+from models_ml.reports.page import Fact, Page, write_page
+from models_ml.reports.policy_queries import LastPlan, Row, read_last_plan
+from models_ml.reports.policy_sections import (
+    beside_references_section,
+    examples_section,
+    groups_section,
+    left_alone_section,
+    limit_prices,
+    limits_section,
+    measured_section,
+)
+
+CURVE_TOP = 2.0  # times the present limit
+
+
+def write_policy_report(path: Path, connection: Any, *, source: str) -> None:  # noqa: ANN401 - a DuckDB connection
+    """Read the last plan, decide again along the curves, and write the page."""
+    plan, inputs = read_last_plan(connection), read_inputs(connection)
+    write_page(path, policy_page(plan, _curves(inputs, plan), source=source))
+
+
+def _curves(inputs: Inputs, plan: LastPlan) -> list[Curve]:
+    """Curves of the budget and of the slots that are scarce."""
+    prices = limit_prices(plan.run)
+    scarce = [limit for limit in inputs.month.limits if prices.get(f"{limit.kind} {limit.name}", 0.0) > 0]
+    return [
+        draw_curve(inputs.candidates, inputs.terms, inputs.month, limit, [CURVE_TOP * limit.monthly])
+        for limit in (inputs.month.find("budget"), *scarce)
+    ]
+
+
+def policy_page(plan: LastPlan, curves: Sequence[Curve], *, source: str) -> Page:
+    """Build the page; the first curve is that of the budget."""
+    run, currency = plan.run, plan.run["currency"]
+    values = _values(run)
+    rival, rival_value = max(list(values.items())[1:], key=lambda item: item[1])
+    return Page(
+        title="Whom to contact, and why",
+        subtitle=f"source {source}, decisions of {run['as_of_date']}, {run['customers_at_risk']:,} customers at risk",
+        verdict=(
+            f"{run['planned_contacts']:,} planned contacts at {money(run['planned_spend'], currency)} are expected"
+            f" to return {money(run['planned_value'], currency)} net; the best of the simpler policies ({rival}) would return"
+            f" {money(rival_value, currency)}."
+        ),
+        facts=[
+            Fact("expected value", money(run["planned_value"], currency), "net of its cost"),
+            Fact(
+                "expected cost",
+                money(run["planned_spend"], currency),
+                f"of {money(run['available_budget'], currency)} that the month has left",
+            ),
+            Fact(
+                "contacts", f"{run['contacts']:,}", f"and {run['pick_holdouts']:,} held out to measure them"
+            ),
+            Fact(f"one more {currency} returns", f"{run['budget_price']:.2f} {currency}", "net of itself"),
+            Fact("proven gap", share(run["plan_gap"], 3), "at most this far from the best possible plan"),
+        ],
+        sections=[
+            groups_section(plan, currency),
+            beside_references_section(values, curves[0], currency),
+            limits_section(plan, curves, currency),
+            left_alone_section(plan, currency),
+            measured_section(plan),
+            examples_section(plan),
+        ],
+        footer=(
+            f"pipeline {run['pipeline_version']}, policy {run['policy_version']}\n"
+            "Values are expectations under the present churn probabilities and offer effects, before pick-holdouts"
+            " are withheld; what contacts achieved is measured against the holdouts."
+        ),
+    )
+
+
+def _values(run: Row) -> dict[str, float]:
+    """Return the expected value of the plan, first, and of every reference policy."""
+    return {
+        "this plan": run["planned_value"],
+        "greedy": run["reference_greedy_value"],
+        "break-even": run["reference_break_even_value"],
+        "top risk": run["reference_top_risk_value"],
+        "fixed thresholds": run["reference_fixed_thresholds_value"],
+        "contact nobody": 0.0,
+    }
