@@ -11,6 +11,11 @@
     ) as bigint)
 {%- endmacro %}
 
+{#- What an empty bin counts as: one row, of the fewer on the two sides, or share_floor where rows are very many. -#}
+{% macro smallest_share(reference_rows, customers) -%}
+    greatest(share_floor, 1 / cast(least({{ reference_rows }}, {{ customers }}) as double))
+{%- endmacro %}
+
 {#- How an index reads: beyond the limits, and beyond what chance alone makes of so few rows. -#}
 {% macro stability_status(index, index_by_chance) -%}
     case

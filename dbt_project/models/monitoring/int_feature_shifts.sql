@@ -43,7 +43,7 @@ compared as (
         reference_bins.sized_rows as sized_rows_then,
         reference_bins.pipeline_version,
         measured_bins.customers / cast(totals.customers as double) as share,
-        limits.share_floor
+        {{ smallest_share('reference_bins.reference_rows', 'totals.customers') }} as smallest_share
     from measured_bins
     inner join totals on measured_bins.feature = totals.feature and measured_bins.slice = totals.slice
     inner join reference_bins
@@ -64,7 +64,7 @@ shifts as (
         cast(max(role) as varchar) as role,
         cast(max(slice_customers) as bigint) as customers,
         cast(max(reference_rows) as double) as reference_rows,
-        cast(sum({{ population_stability('share', 'expected_share', 'share_floor') }}) / 1000000000.0 as double)
+        cast(sum({{ population_stability('share', 'expected_share', 'smallest_share') }}) / 1000000000.0 as double)
             as psi,
         cast(round(max(chance_quantile) * (1 / max(reference_rows) + 1.0 / max(slice_customers)), 9) as double)
             as psi_by_chance,

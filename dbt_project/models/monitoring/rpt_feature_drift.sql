@@ -24,8 +24,11 @@ judged as (
         shifts.*,
         schema_rows.ages,
         {{ stability_status('shifts.psi', 'shifts.psi_by_chance') }} as psi_status,
-        shifts.role = 'categorical' and shifts.new_share >= limits.new_category_share
-            and shifts.new_customers >= limits.new_category_customers as has_new_category,
+        coalesce(
+            shifts.role = 'categorical'
+            and shifts.new_share >= limits.new_category_share
+            and shifts.new_customers >= limits.new_category_customers, false
+        ) as has_new_category,
         cast({{ missing_jumped() }} as boolean) as has_missing_jump,
         coalesce(
             not schema_rows.ages and shifts.sized_rows >= limits.unit_rows

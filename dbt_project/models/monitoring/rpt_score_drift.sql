@@ -58,7 +58,8 @@ shares as (
         bins.*,
         limits.*,
         counted.customers,
-        counted.customers / cast(run.all_customers as double) as share
+        counted.customers / cast(run.all_customers as double) as share,
+        {{ smallest_share('bins.reference_rows', 'run.all_customers') }} as smallest_share
     from counted
     inner join bins on counted.bin_position = bins.bin_position
     cross join run
@@ -70,7 +71,7 @@ measured as (
 
     select
         *,
-        sum({{ population_stability('share', 'expected_share', 'share_floor') }}) over (partition by as_of_date)
+        sum({{ population_stability('share', 'expected_share', 'smallest_share') }}) over (partition by as_of_date)
         / 1000000000.0 as psi,
         chance_quantile * (1 / reference_rows + 1.0 / all_customers) as psi_by_chance
     from shares
