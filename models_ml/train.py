@@ -136,6 +136,9 @@ def _list(source: str) -> None:
     console = Console()
     console.width = max(console.width, LIST_WIDTH)
     console.print(versions_table(kept, source))
+    for one in kept:
+        if one.fault:
+            console.print(f"{one.version}: {one.fault}", style="red", markup=False, soft_wrap=True)
 
 
 def versions_table(kept: list[KeptVersion], source: str) -> Table:
@@ -148,7 +151,7 @@ def versions_table(kept: list[KeptVersion], source: str) -> Table:
         table.add_column(name, justify="right")
     table.add_column("")
     for one in kept:
-        state = "champion" if one.is_champion else one.fault
+        state = "champion" if one.is_champion else "damaged" if one.fault else ""
         if one.record is None:
             table.add_row(one.version, *[""] * 6, state, style="red")
             continue

@@ -58,6 +58,7 @@ class Tracker:
             chosen |= {"settings_fingerprint": settings.fingerprint()} | dict(result.recipes[result.chosen])
             _log(client, run_id, chosen | _dates(result.refitted), _metrics(result, selection))
             _log_data(client, run_id, self._name, result)
+            client.set_terminated(run_id)
             return run_id
 
     def register(self, record: DeploymentRecord, files: Sequence[Path], plots: Mapping[str, str]) -> None:
@@ -75,7 +76,6 @@ class Tracker:
                 client.log_text(run_id, drawn, f"{REPORTS}/{name}.svg")
             uri = client.get_run(run_id).info.artifact_uri
             self._create_version(client, record.pipeline_version, f"{uri}/{DEPLOYED}", run_id)
-            client.set_terminated(run_id)
 
     def point_champion_at(self, version: str) -> None:
         """Move the alias to the latest registered version of this name; register the kept files if it is lost."""
