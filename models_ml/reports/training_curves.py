@@ -53,7 +53,9 @@ def precision_recall_points(
     return thin(Curve(recall[::-1], precision[::-1]))
 
 
-def profit_points(churn_probability: np.ndarray, weight: np.ndarray, value: np.ndarray) -> Curve:
+def profit_points(
+    churn_probability: np.ndarray, weight: np.ndarray, value: np.ndarray, points: int = POINTS
+) -> Curve:
     """Return the share contacted, riskiest first, against what these contacts are worth in sum.
 
     Parameters
@@ -71,7 +73,7 @@ def profit_points(churn_probability: np.ndarray, weight: np.ndarray, value: np.n
     ends = np.append(np.diff(churn_probability[order]) != 0, True)
     contacted = np.cumsum(weight[order])[ends] / weight.sum()
     worth = np.cumsum((weight * value)[order])[ends]
-    return thin(Curve(np.append(0.0, contacted), np.append(0.0, worth)))
+    return thin(Curve(np.append(0.0, contacted), np.append(0.0, worth)), points)
 
 
 def reliability(

@@ -66,7 +66,7 @@ def roc(result: TrainingResult) -> str:
 def precision_recall(result: TrainingResult) -> str:
     """Draw precision against recall of every candidate on the judged rows."""
     base = float(np.average(result.evidence.has_churned, weights=result.evidence.weight))
-    labels = ("churners found (recall)", "leave, of the contacted (precision)")
+    labels = ("churners found (recall)", "contacted who leave (precision)")
     return _curves(result, precision_recall_points, labels, "average_precision", ([0, 1], [base, base]))
 
 

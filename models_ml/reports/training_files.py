@@ -6,14 +6,14 @@ import csv
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from models_ml.deployment import DeploymentRecord
 from models_ml.reports.page import write_page
-from models_ml.reports.training_plots import training_plots as training_plots
+from models_ml.reports.training_plots import training_plots
 from models_ml.reports.training_report import training_page
 from models_ml.training.candidate_log import DIGITS, candidate_rows, finite
 from models_ml.training.challenge import Selection
@@ -34,6 +34,7 @@ def write_training_files(
     record: DeploymentRecord,
     *,
     currency: str,
+    plots: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write the four files, each aside and then renamed; return their paths.
 
@@ -43,9 +44,14 @@ def write_training_files(
         Made where missing.
     record : DeploymentRecord
         Of the pipeline that this training made.
+    currency : str
+        Unit of every amount.
+    plots : mapping of name to SVG, optional
+        The figures, where they are drawn already.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_page(folder / PAGE, training_page(result, selection, record, currency=currency))
+    drawn = training_plots(result, currency) if plots is None else plots
+    write_page(folder / PAGE, training_page(result, selection, record, drawn, currency=currency))
     _write(folder / COMPARISON, _as_csv(candidate_rows(result, record.pipeline_version, selection)))
     _write(folder / SWEEP, _as_csv(threshold_rows(result)))
     summary = selected(result, selection, record, currency)

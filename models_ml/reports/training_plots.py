@@ -73,7 +73,7 @@ def _calibration_caption(result: TrainingResult) -> str:
     changed = (
         "the thin black line is the chosen candidate before its curve"
         if calibration.is_recalibrated(result)
-        else f"{name} is used as fitted, since no curve was better"
+        else f"{name} is used as fitted, since no curve tried was better"
     )
     return (
         f"What did calibration change, and do others come truer? Measured on the judged date, which no curve has"

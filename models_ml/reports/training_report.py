@@ -11,13 +11,18 @@ from models_ml.reports import training_tables as tables
 from models_ml.reports.figures import share
 from models_ml.reports.page import Figure, Page, Section, Table, Text
 from models_ml.reports.training_figures import plain
-from models_ml.reports.training_plots import captions, training_plots
+from models_ml.reports.training_plots import captions
 from models_ml.training.challenge import Selection
 from models_ml.training.stage import TrainingResult
 
 
 def training_page(
-    result: TrainingResult, selection: Selection, record: DeploymentRecord, *, currency: str
+    result: TrainingResult,
+    selection: Selection,
+    record: DeploymentRecord,
+    plots: Mapping[str, str],
+    *,
+    currency: str,
 ) -> Page:
     """Return the report of a training.
 
@@ -29,13 +34,13 @@ def training_page(
         What became of the winner.
     record : DeploymentRecord
         Of the pipeline that this training made, deployed or registered.
+    plots : mapping of name to SVG
+        From `models_ml.reports.training_plots.training_plots`; what is missing is left out.
     currency : str
         Unit of every amount.
     """
     caption = captions(result)
-    drawn = {
-        name: Figure(drawing, caption[name]) for name, drawing in training_plots(result, currency).items()
-    }
+    drawn = {name: Figure(drawing, caption[name]) for name, drawing in plots.items()}
     sections = [
         _selection(result, currency, drawn),
         _challenge(selection),
@@ -83,8 +88,8 @@ def _challenge(selection: Selection) -> Section:
     ]
     table = run_tables.guardrails(selection)
     if table is not None:
-        notes = "; ".join(f"{plain(rail.name)}: {rail.note}" for rail in selection.guardrails)
-        blocks += [table, Text(f"What they say – {notes}.")]
+        notes = [Text(f"{plain(rail.name).capitalize()}: {rail.note}.") for rail in selection.guardrails]
+        blocks += [table, *notes]
     return Section("Does it take over from the champion?", blocks)
 
 

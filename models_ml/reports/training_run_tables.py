@@ -32,13 +32,13 @@ def guardrails(selection: Selection) -> Table | None:
     rows = [
         [
             one_line(rail.name),
+            "holds" if rail.passes else "FAILS",
             number(rail.value),
             _bounds(rail.low, rail.high),
-            "holds" if rail.passes else "FAILS",
         ]
         for rail in selection.guardrails
     ]
-    return Table(("guardrail", "value", "allowed", ""), rows) if rows else None
+    return Table(("guardrail", "", "value", "allowed"), rows) if rows else None
 
 
 def _bounds(low: float | None, high: float | None) -> str:
