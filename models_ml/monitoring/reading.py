@@ -1,0 +1,126 @@
+"""Read what the monitoring report shows: the report tables of a warehouse, and the seconds of the last dbt run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from models_ml.errors import BayesPilotError
+
+Row = Mapping[str, Any]
+
+_ORDERED = {
+    "rpt_feature_drift": "as_of_date, psi desc, feature, slice",
+    "rpt_score_drift": "as_of_date, bin_position",
+    "rpt_expected_performance": "as_of_date",
+    "rpt_feed_freshness": "as_of_date, feed",
+    "rpt_run_volume": "as_of_date, measure, item, detail",
+    "rpt_calibration": "outcome_month, breakdown, group_name",
+    "rpt_retraining_advice": "reason",
+    "deployed_pipeline": "pipeline_version",
+    "int_monitoring_limits": "psi_warn",
+}
+
+
+@dataclass(frozen=True)
+class MonitoringData:
+    """Rows of the report tables as dicts, over all run dates where the table is a log.
+
+    ``policy_value`` is None where the warehouse has no such table; ``seconds`` holds node and seconds of the
+    last dbt run, slowest first, empty where dbt left no results.
+    """
+
+    source: str
+    as_of_date: date
+    features: Sequence[Row]
+    scores: Sequence[Row]
+    performance: Sequence[Row]
+    feeds: Sequence[Row]
+    volume: Sequence[Row]
+    calibration: Sequence[Row]
+    advice: Sequence[Row]
+    deployed: Row
+    limits: Row
+    policy_value: Sequence[Row] | None
+    seconds: Sequence[tuple[str, float]]
+
+    def latest(self, rows: Sequence[Row]) -> list[Row]:
+        """Return the rows of the latest run."""
+        return [row for row in rows if row["as_of_date"] == self.as_of_date]
+
+
+def read_monitoring(warehouse: Path, source: str, run_results: Path) -> MonitoringData:
+    """Read everything through one read-only connection.
+
+    Raises
+    ------
+    BayesPilotError
+        If the warehouse is missing, held by another process, lacks a report table or holds no run.
+    """
+    build = f"dbt build --vars '{{source: {source}}}'"
+    if not warehouse.is_file():
+        raise BayesPilotError("there is no warehouse to report on", where=str(warehouse), next_step=build)
+    try:
+        connection = duckdb.connect(str(warehouse), read_only=True)
+    except duckdb.Error as error:
+        raise BayesPilotError(
+            "the warehouse cannot be opened",
+            where=str(warehouse),
+            values=[str(error).splitlines()[0]],
+            next_step="wait until dbt has finished, then run the report again",
+        ) from error
+    with closing(connection):
+        found = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
+        found |= {name for (name,) in connection.execute("select view_name from duckdb_views()").fetchall()}
+        missing = sorted(name for name in _ORDERED if name not in found)
+        if missing:
+            raise BayesPilotError(
+                "the warehouse lacks tables of the report",
+                where=str(warehouse),
+                values=missing,
+                next_step=build,
+            )
+        rows = {name: _rows(connection, name, order) for name, order in _ORDERED.items()}
+        value = _rows(connection, "rpt_policy_value", "all") if "rpt_policy_value" in found else None
+    if not rows["deployed_pipeline"] or not rows["rpt_expected_performance"]:
+        raise BayesPilotError("the warehouse holds no run yet", where=str(warehouse), next_step=build)
+    return MonitoringData(
+        source=source,
+        as_of_date=rows["rpt_expected_performance"][-1]["as_of_date"],
+        features=rows["rpt_feature_drift"],
+        scores=rows["rpt_score_drift"],
+        performance=rows["rpt_expected_performance"],
+        feeds=rows["rpt_feed_freshness"],
+        volume=rows["rpt_run_volume"],
+        calibration=rows["rpt_calibration"],
+        advice=rows["rpt_retraining_advice"],
+        deployed=rows["deployed_pipeline"][0],
+        limits=rows["int_monitoring_limits"][0],
+        policy_value=value,
+        seconds=node_seconds(run_results),
+    )
+
+
+def node_seconds(run_results: Path) -> list[tuple[str, float]]:
+    """Return models and seeds of the last dbt run with their seconds, slowest first; empty without results."""
+    try:
+        results = json.loads(run_results.read_text(encoding="utf-8"))["results"]
+    except (OSError, ValueError, KeyError):
+        return []
+    timed = [
+        (result["unique_id"].rsplit(".", 1)[-1], float(result["execution_time"]))
+        for result in results
+        if result["unique_id"].startswith(("model.", "seed."))
+    ]
+    return sorted(timed, key=lambda item: (-item[1], item[0]))
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, table: str, order: str) -> list[dict[str, Any]]:
+    return connection.sql(f"select * from {table} order by {order}").to_arrow_table().to_pylist()

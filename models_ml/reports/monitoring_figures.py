@@ -1,0 +1,131 @@
+"""The figures of the monitoring report; each takes rows of the monitoring tables and returns an inline SVG."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import date
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from models_ml.monitoring.reading import MonitoringData, Row
+from models_ml.reports.figures import PALETTE, QUIET, axes, svg
+
+WIDTH, HEIGHT = 5.0, 3.4
+BLUE, VERMILION, GREEN = PALETTE[:3]
+LABELLED_DATES = 6
+NO_ACTION = "no_action"
+
+
+def calibration(rows: Sequence[Row]) -> str:
+    """Draw predicted churn and the 95 % interval of observed churn, month by month."""
+    months = [f"{row['outcome_month']:%b %Y}" for row in rows]
+    places = range(len(rows))
+    observed = [row["observed_churn"] for row in rows]
+    below = [row["observed_churn"] - row["observed_lower"] for row in rows]
+    above = [row["observed_upper"] - row["observed_churn"] for row in rows]
+    with axes(WIDTH, HEIGHT) as (figure, axis):
+        axis.errorbar(
+            places, observed, yerr=[below, above], fmt="o", color=BLUE, capsize=4, label="observed, 95 %"
+        )
+        predicted = [row["predicted_churn"] for row in rows]
+        axis.plot(places, predicted, "D", color=VERMILION, markersize=8, fillstyle="none", label="predicted")
+        axis.set_xlim(-0.6, len(rows) - 0.4)
+        _labels(axis, months)
+        _per_cent(axis)
+        axis.set_ylim(bottom=0)
+        axis.set_ylabel("churn if left alone")
+        axis.legend(loc="best")
+        return svg(figure)
+
+
+def score_bins(rows: Sequence[Row]) -> str:
+    """Draw the share of customers per score bin, at training and in the latest run."""
+    places = range(len(rows))
+    with axes(WIDTH, HEIGHT) as (figure, axis):
+        axis.bar(places, [row["share"] for row in rows], color=BLUE, alpha=0.75, label="this run")
+        axis.step(
+            [-0.5, *(place + 0.5 for place in places)],
+            [rows[0]["expected_share"], *(row["expected_share"] for row in rows)],
+            color=VERMILION,
+            label="at training",
+        )
+        _labels(axis, [_up_to(row) for row in rows], every=2)
+        _per_cent(axis)
+        axis.set_xlabel("churn probability up to")
+        axis.set_ylabel("share of customers")
+        axis.legend(loc="lower left", framealpha=0.9, frameon=True, edgecolor="none")
+        return svg(figure)
+
+
+def drift_over_time(data: MonitoringData) -> str:
+    """Draw the index of the scores and of the feature that moved furthest, run by run."""
+    scores = {row["as_of_date"]: float(row["psi"]) for row in data.scores}
+    worst: dict[date, float] = defaultdict(float)
+    for row in data.features:
+        if row["slice"] == "all" and row["status"] != "exempt":
+            worst[row["as_of_date"]] = max(worst[row["as_of_date"]], row["psi"])
+    dates = sorted(worst)
+    with axes(WIDTH, HEIGHT) as (figure, axis):
+        places = range(len(dates))
+        axis.plot(
+            places, [worst[day] for day in dates], "s--", color=VERMILION, label="feature that moved most"
+        )
+        axis.plot(
+            places,
+            [scores.get(day, float("nan")) for day in dates],
+            "o-",
+            color=BLUE,
+            label="churn probability",
+        )
+        for limit, name in (("psi_warn", "warns"), ("psi_alert", "moved far")):
+            axis.axhline(data.limits[limit], color=QUIET, linewidth=1, linestyle=":")
+            axis.annotate(
+                name, (1, data.limits[limit]), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+                color=QUIET, fontsize=9,
+            )  # fmt: skip
+        _labels(axis, [day.isoformat() for day in dates])
+        axis.set_ylim(0, max(1.15 * data.limits["psi_alert"], 1.1 * max(worst.values(), default=0)))
+        axis.set_ylabel("population stability index")
+        axis.legend(loc="best")
+        return svg(figure)
+
+
+def actions_over_time(data: MonitoringData) -> str:
+    """Draw planned contacts by offer, run by run."""
+    counts: dict[str, dict[date, int]] = defaultdict(dict)
+    for row in data.volume:
+        if row["measure"] == "planned_action" and row["item"] != NO_ACTION:
+            counts[row["item"]][row["as_of_date"]] = row["row_count"]
+    dates = sorted({row["as_of_date"] for row in data.volume})
+    with axes(WIDTH, HEIGHT) as (figure, axis):
+        bottom = [0] * len(dates)
+        for number, offer in enumerate(sorted(counts)):
+            heights = [counts[offer].get(day, 0) for day in dates]
+            axis.bar(
+                range(len(dates)), heights, bottom=bottom, width=0.6, color=PALETTE[number % len(PALETTE)],
+                label=offer.replace("_", " "), edgecolor="white",
+            )  # fmt: skip
+            bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
+        axis.set_xlim(-0.8, len(dates) - 0.2)
+        _labels(axis, [day.isoformat() for day in dates])
+        axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.set_ylabel("planned contacts")
+        if counts:
+            axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
+        return svg(figure)
+
+
+def _labels(axis: Axes, labels: Sequence[str], every: int | None = None) -> None:
+    step = every or max(1, -(-len(labels) // LABELLED_DATES))
+    shown = range(0, len(labels), step)
+    axis.set_xticks(list(shown), [labels[place] for place in shown], fontsize=9)
+
+
+def _per_cent(axis: Axes) -> None:
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+
+
+def _up_to(row: Row) -> str:
+    return "1" if row["upper_edge"] is None else f"{row['upper_edge']:.2g}"

@@ -1,0 +1,127 @@
+"""What of a run needs a person, and whether the scores still hold: sentences from the monitoring tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from models_ml.monitoring.reading import MonitoringData, Row
+from models_ml.reports.figures import share
+
+ACT, LOOK = "act", "look"
+LISTED_FEATURES = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a person should do (``act``) or look at (``look``)."""
+
+    urgency: str
+    what: str
+    evidence: str
+    next_step: str
+
+
+def findings(data: MonitoringData) -> list[Finding]:
+    """Return what needs a person at the latest run, most urgent first."""
+    found = [*_broken_input(data), *_advice(data), *_questions(data), *_moved(data)]
+    return sorted(found, key=lambda finding: finding.urgency != ACT)
+
+
+def pooled_calibration(data: MonitoringData) -> Row | None:
+    """Return predicted and observed churn over all outcomes of the deployed pipeline; None before the first."""
+    version = data.deployed["pipeline_version"]
+    rows = [
+        row for row in data.calibration if row["breakdown"] == "pipeline" and row["group_name"] == version
+    ]
+    return rows[-1] if rows else None
+
+
+def scores_answer(data: MonitoringData) -> tuple[str, str]:
+    """Say whether the scores are still right: one word, and one sentence."""
+    pooled = pooled_calibration(data)
+    if any(True for _ in _broken_input(data)):
+        return "no", "the scores rest on broken input"
+    if pooled is not None and pooled["status"] != "ok":
+        ratio = pooled["observed_over_predicted"]
+        return "no", f"observed churn is {ratio:.2f} times what they say"
+    if data.advice:
+        return "in doubt", f"retraining is advised ({data.advice[0]['reason']})"
+    if pooled is None:
+        return "so far", "nothing speaks against the scores, and no outcome has matured yet"
+    return "yes", "the scores still hold"
+
+
+def _broken_input(data: MonitoringData) -> Iterator[Finding]:
+    for feed in data.latest(data.feeds):
+        if feed["status"] == "stopped":
+            yield Finding(
+                ACT,
+                f"The feed {feed['feed']} has stopped",
+                f"nothing since {feed['latest_event_on']}, {feed['silent_days']} days;"
+                f" its longest gap before was {feed['longest_gap_days']} days",
+                "repair the feed, load the missing days, then dbt build",
+            )
+    for row in data.latest(data.features):
+        if row["has_changed_unit"]:
+            yield Finding(
+                ACT,
+                f"The unit of {row['feature']} seems to have changed",
+                f"median size {row['median_size_then']:,.6g} at training, {row['median_size']:,.6g} now",
+                "correct the unit in staging, then dbt build",
+            )
+        if row["has_missing_jump"]:
+            yield Finding(
+                ACT,
+                f"Values of {row['feature']} are missing",
+                f"{share(row['missing_share_then'])} at training, {share(row['missing_share'])} now",
+                "repair the feed or the join that fills it, then dbt build",
+            )
+
+
+def _advice(data: MonitoringData) -> Iterator[Finding]:
+    for row in data.advice:
+        yield Finding(ACT, f"Retraining is advised: {row['reason']}", row["evidence"], row["next_step"])
+
+
+def _questions(data: MonitoringData) -> Iterator[Finding]:
+    for feed in data.latest(data.feeds):
+        if feed["status"] == "thin":
+            usual = feed["usual_events_per_28_days"]
+            yield Finding(
+                LOOK,
+                f"The feed {feed['feed']} delivers little",
+                f"{feed['events_last_28_days']:,} events in 28 days, usually {usual:,.0f}",
+                "ask its owner whether this is the business or the feed",
+            )
+        if feed["status"] == "quiet":
+            yield Finding(
+                LOOK,
+                "No retention contact for long",
+                f"the latest on {feed['latest_event_on']}",
+                "ask whether the actions are being executed and reported",
+            )
+    for row in data.latest(data.features):
+        if row["has_new_category"]:
+            yield Finding(
+                LOOK,
+                f"New categories of {row['feature']}",
+                f"{row['new_values']}: {share(row['new_share'])} of customers",
+                "they count as unknown until a retraining has seen them",
+            )
+
+
+def _moved(data: MonitoringData) -> Iterator[Finding]:
+    alerting = [row for row in data.latest(data.features) if row["status"] == "alert"]
+    if alerting:
+        named = ", ".join(
+            row["feature"] if row["slice"] == "all" else f"{row['feature']} where {row['slice']}"
+            for row in alerting[:LISTED_FEATURES]
+        )
+        more = len(alerting) - LISTED_FEATURES
+        yield Finding(
+            LOOK,
+            "The population has moved far",
+            named + (f" and {more} more" if more > 0 else ""),
+            "see which change of the business explains it",
+        )
