@@ -50,8 +50,8 @@ def policy_page(plan: LastPlan, curves: Sequence[Curve], *, source: str) -> Page
         subtitle=f"source {source}, decisions of {run['as_of_date']}, {run['customers_at_risk']:,} customers at risk",
         verdict=(
             f"{run['planned_contacts']:,} planned contacts at {money(run['planned_spend'], currency)} are expected"
-            f" to return {money(run['planned_value'], currency)} net; the best of the simpler policies ({rival}) would return"
-            f" {money(rival_value, currency)}."
+            f" to return {money(run['planned_value'], currency)} net; the best of the simpler policies"
+            f" ({rival}) would return {money(rival_value, currency)}."
         ),
         facts=[
             Fact("expected value", money(run["planned_value"], currency), "net of its cost"),

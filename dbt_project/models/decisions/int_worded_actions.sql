@@ -29,6 +29,12 @@ reason_sentences as (
 
 ),
 
+arguments as (
+
+    select * from {{ ref('int_offer_arguments') }}
+
+),
+
 combined as (
 
     select
@@ -42,10 +48,14 @@ combined as (
         reason_sentences.reason_1,
         reason_sentences.reason_2,
         reason_sentences.reason_3,
-        cast(cast(round(planned_actions.churn_probability * 100) as integer) as varchar) || ' % risk of leaving within '
+        {{ percent_text('planned_actions.churn_probability') }} || ' risk of leaving within '
         || cast(parameters.horizon_days as varchar) || ' days, with '
-        || {{ money_text('planned_actions.customer_value') }} || ' ' || parameters.currency || ' at stake'
-            as stake
+        || cast(cast(round(planned_actions.customer_value) as bigint) as varchar) || ' ' || parameters.currency
+        || ' at stake' || coalesce(' (main sign: ' || reason_sentences.reason_1 || ')', '') as stake,
+        case
+            when planned_actions.arm = 'trial' then 'drawn by chance among the offers that could pay'
+            else coalesce(arguments.argument, 'this offer helps most customers a little')
+        end as argument
     from planned_actions
     inner join scores
         on planned_actions.customer_id = scores.customer_id
@@ -55,6 +65,7 @@ combined as (
     left join reason_sentences
         on planned_actions.customer_id = reason_sentences.customer_id
             and planned_actions.as_of_date = reason_sentences.as_of_date
+    left join arguments on planned_actions.customer_id = arguments.customer_id
 
 ),
 
@@ -66,36 +77,15 @@ worded as (
             case
                 when action <> 'no_action'
                     then
-                        action_label || ': ' || stake || coalesce(', because ' || reason_1, '')
-                        || '; expected to cost ' || {{ money_text('expected_cost') }}
-                        || ' and to return ' || {{ money_text('incremental_expected_value') }} || ' ' || currency
-                        || ' net'
-                when arm = 'universal_holdout'
-                    then
-                        'Left alone for good: one of the customers who show what happens without any contact'
-                when arm in ('pick_holdout', 'trial')
-                    then
-                        'Left alone this month on purpose, to measure what contacts achieve; ' || stake
-                when suppression_reason = 'open_action'
-                    then
-                        'An earlier action is still open; ' || stake
-                when suppression_reason = 'held_out'
-                    then
-                        'Still held out to measure what contacts achieve; ' || stake
-                when suppression_reason = 'cool_down'
-                    then
-                        'Contacted not long ago; ' || stake
-                when suppression_reason = 'no_consent'
-                    then
-                        'Consents to no channel; ' || stake
-                when suppression_reason = 'no_eligible_offer'
-                    then
-                        'No offer is open to this customer; ' || stake
-                when suppression_reason = 'below_minimum_value'
-                    then
-                        'Worth less than the smallest value that justifies a contact; ' || stake
-                else
-                    'No offer returns more than it costs within what is left of this month; ' || stake
+                        action_label || ': ' || stake || '; ' || argument || '; expected to cost '
+                        || {{ money_text('expected_cost') }} || ' ' || currency || case
+                            when incremental_expected_value >= 0
+                                then
+                                    ' and to bring ' || {{ money_text('incremental_expected_value') }} || ' '
+                                    || currency || ' more than that'
+                            else ' and to bring less than that'
+                        end
+                else {{ left_alone_words('arm', 'suppression_reason') }} || '; ' || stake
             end || '.' as varchar
         ) as rationale
     from combined
