@@ -13,6 +13,7 @@ from models_ml.evaluation.judged_profit import (
     JudgedProfit,
     compare_profits,
     contact_values,
+    probability_better,
     simplest_within_one_error,
 )
 from models_ml.evaluation.maximum_profit import expected_maximum_profit, maximum_profit
@@ -43,6 +44,21 @@ class TestMaximumProfit:
     def test_published_vectors(self) -> None:
         assert maximum_profit(Y, P, **MONEY) == pytest.approx(15.8, abs=1e-9)
         assert expected_maximum_profit(Y, P, **MONEY) == pytest.approx(15.880102, abs=5e-7)
+
+    def test_equal_to_the_published_implementation(self) -> None:
+        published = pytest.importorskip("empulse.metrics")
+        random = np.random.default_rng(0)
+        for seed in range(100):
+            churned, probability = sample(seed, int(random.integers(20, 400)))
+            clv, incentive, contact = random.uniform(50, 500), random.uniform(0, 40), random.uniform(0, 5)
+            alpha, beta = random.uniform(1, 10, 2)
+            costs = {"clv": clv, "incentive_cost": incentive, "contact_cost": contact}
+            label = churned.astype(int)
+            expected = published.empc_score(label, probability, alpha=alpha, beta=beta, **costs)
+            best = published.mpc_score(label, probability, accept_rate=alpha / (alpha + beta), **costs)
+            mine = {"alpha": alpha, "beta": beta} | costs
+            assert expected_maximum_profit(churned, probability, **mine) == pytest.approx(expected, abs=1e-8)
+            assert maximum_profit(churned, probability, **mine) == pytest.approx(best, abs=1e-8)
 
     @pytest.mark.parametrize("seed", [1, 2, 3])
     def test_average_equals_numerical_integration_over_every_cut_off(self, seed: int) -> None:
@@ -168,6 +184,23 @@ class TestJudgedProfit:
     def test_nobody_contacted_is_worth_nothing_for_certain(self) -> None:
         judged = compare_profits({"a": np.zeros(5), "b": np.zeros(5)}, bootstraps=10, seed=1)
         assert judged["a"] == judged["b"] == JudgedProfit(0.0, 0.0, 0.0, 0.0)
+
+    @pytest.mark.parametrize(("gain", "low", "high"), [(0.0, 0.3, 0.7), (3.0, 0.95, 1.0), (-3.0, 0.0, 0.05)])
+    def test_probability_better_follows_the_paired_gain(self, gain: float, low: float, high: float) -> None:
+        random = np.random.default_rng(0)
+        champion = random.normal(2, 40, 3000)
+        noise = random.normal(0, 1, 3000)
+        challenger = champion + noise - noise.mean() + gain * noise.std() / np.sqrt(3000)
+        found = probability_better(challenger, champion, bootstraps=500, seed=1)
+        assert low <= found <= high
+        other = probability_better(champion, challenger, bootstraps=500, seed=1)
+        assert found + other == pytest.approx(1, abs=1e-9)
+
+    def test_nobody_is_better_than_itself_and_customers_must_be_the_same(self) -> None:
+        values = np.random.default_rng(0).normal(size=50)
+        assert probability_better(values, values, bootstraps=50, seed=1) == 0.0
+        with pytest.raises(ValueError, match="same customers"):
+            probability_better(values, values[1:], bootstraps=50, seed=1)
 
     @pytest.mark.parametrize(("error", "chosen"), [(4.9, "boosting"), (5.0, "forest"), (6.0, "forest")])
     def test_simplest_within_one_standard_error(self, error: float, chosen: str) -> None:

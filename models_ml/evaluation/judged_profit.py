@@ -2,7 +2,7 @@
 
 Judged profit = Σ w · [y · (1 − ρ) · V − c − q·g] over the contacts of a plan, where y is the churn seen among
 customers left alone, w = 1 / propensity of no action, and ρ, V come from one reference churn probability for
-all candidates, so that no candidate grades itself.
+all candidates (their mean, levelled to the churn seen), so that no candidate grades itself.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ def _compare(
         metrics = {name: metrics_of(of, examples, settings) for name, of in probabilities.items()}
         return chosen, reason, dict(metrics), None, None
     limits = month_limits(economics.policy, economics.offers)
-    judged_date = open_judged_date(probabilities, examples, economics, limits)
+    judged_date = open_judged_date(probabilities, examples, economics, limits, settings)
     verdicts = judge(probabilities, judged_date, settings)
     profits = {name: verdict.profit for name, verdict in verdicts.items()}
     chosen = simplest_within_one_error(profits, ordered)

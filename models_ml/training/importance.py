@@ -33,7 +33,7 @@ def feature_importance(
     names = pipeline.encoder.schema.names
     dropped = spread = np.zeros(len(names))
     with one_thread():
-        contributions = mean_contributions(pipeline, matrix[explained])
+        contributions = np.abs(log_odds_contributions(pipeline, matrix[explained])).mean(axis=0)
         if 0 < examples.has_churned.sum() < len(matrix):
             shuffled = permutation_importance(
                 pipeline.estimator,
@@ -53,8 +53,8 @@ def feature_importance(
     return tuple(sorted(found, key=lambda of: (-of.permutation, -of.shap, of.feature)))
 
 
-def mean_contributions(pipeline: ChurnPipeline, matrix: np.ndarray) -> np.ndarray:
-    """Return each feature's mean absolute contribution to the log-odds, shape (features,).
+def log_odds_contributions(pipeline: ChurnPipeline, matrix: np.ndarray) -> np.ndarray:
+    """Return each feature's contribution to the uncalibrated log-odds, shape (n, features).
 
     A forest's contributions are shares of votes; each row's are stretched so that they add up to its log-odds.
     """
@@ -62,14 +62,18 @@ def mean_contributions(pipeline: ChurnPipeline, matrix: np.ndarray) -> np.ndarra
 
     explainer = make_explainer(pipeline)
     parts = explainer.contributions(matrix)
-    if not hasattr(pipeline.estimator, "decision_function"):
-        share = np.clip(explainer.base + parts.sum(axis=1), SMALLEST_SHARE, 1 - SMALLEST_SHARE)
-        gap = share - explainer.base
-        steep = 1 / (explainer.base * (1 - explainer.base))
-        far = np.abs(gap) > SMALLEST_SHARE
-        stretch = np.where(far, (logit(share) - logit(explainer.base)) / np.where(far, gap, 1.0), steep)
-        parts = parts * stretch[:, None]
-    return np.asarray(np.abs(parts).mean(axis=0))
+    if hasattr(pipeline.estimator, "decision_function"):
+        return parts
+    base, share = (
+        np.clip(of, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+        for of in (explainer.base, explainer.base + parts.sum(axis=1))
+    )
+    gap = share - base
+    is_far = np.abs(gap) > SMALLEST_SHARE  # nearer, the slope at the base says the same
+    stretch = np.where(
+        is_far, (logit(share) - logit(base)) / np.where(is_far, gap, 1), 1 / (base * (1 - base))
+    )
+    return np.asarray(parts * stretch[:, None])
 
 
 def coefficients(pipelines: Mapping[str, ChurnPipeline]) -> tuple[tuple[str, float], ...]:

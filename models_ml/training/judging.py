@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import logit
 
 from models_ml.decisions.economics import Valuation, value_offers
 from models_ml.decisions.limits import Limits
@@ -14,6 +15,7 @@ from models_ml.decisions.policy import choose_actions
 from models_ml.evaluation.judged_profit import JudgedProfit, compare_profits, contact_values
 from models_ml.evaluation.maximum_profit import expected_maximum_profit
 from models_ml.evaluation.metrics import score_metrics
+from models_ml.training.calibration import fit_calibrator
 from models_ml.training.examples import Examples
 from models_ml.training.settings import TrainingSettings
 
@@ -108,18 +110,33 @@ class JudgedDate:
 
 
 def open_judged_date(
-    probabilities: Mapping[str, np.ndarray], examples: Examples, economics: Economics, limits: Limits
+    probabilities: Mapping[str, np.ndarray],
+    examples: Examples,
+    economics: Economics,
+    limits: Limits,
+    settings: TrainingSettings,
 ) -> JudgedDate:
-    """Set the terms: the reference churn probability is the mean of all candidates'.
+    """Set the terms: one reference churn probability for all candidates; see `reference_probability`.
 
-    Parameters
-    ----------
-    probabilities : mapping of candidate to ndarray of shape (n,), 0 to 1
-    limits : Limits
-        Already scaled to the rows judged.
+    Each of ``probabilities`` is (n,), 0 to 1; ``limits`` are already scaled to the rows judged.
     """
-    mean_probability = np.mean(np.column_stack(list(probabilities.values())), axis=1)
-    return JudgedDate(examples, economics, limits, economics.value(mean_probability, examples))
+    reference = reference_probability(list(probabilities.values()), examples, settings)
+    return JudgedDate(examples, economics, limits, economics.value(reference, examples))
+
+
+def reference_probability(
+    probabilities: Sequence[np.ndarray], examples: Examples, settings: TrainingSettings
+) -> np.ndarray:
+    """Return the mean of several churn probabilities, levelled to the churn seen on these rows, shape (n,).
+
+    The level comes from what happened (a sigmoid, two numbers), because the value of a contact depends on it:
+    with the plain mean, a candidate that predicts too much would pull the terms towards its own plan.
+    """
+    mean = np.mean(np.column_stack(list(probabilities)), axis=1)
+    floor = settings.calibration.probability_floor
+    log_odds = logit(np.clip(mean, floor, 1 - floor))
+    level = fit_calibrator("sigmoid", log_odds, examples.has_churned, examples.example_weight, floor=floor)
+    return level.apply(log_odds)
 
 
 def judge(

@@ -95,7 +95,7 @@ def train(
     scored = score_all(fitted, examples)
     probabilities = {name: of.churn_probability for name, of in scored.items()}
     limits = month_limits(economics.policy, economics.offers).scaled(share)
-    judged_date = open_judged_date(probabilities, examples, economics, limits)
+    judged_date = open_judged_date(probabilities, examples, economics, limits, settings)
     verdicts = judge(probabilities, judged_date, settings)
     chosen = choose({name: verdict.profit for name, verdict in verdicts.items()}, ordered)
     evidence = collect_evidence(chosen, fitted, found, scored, examples, judged_date, settings)

@@ -1,0 +1,104 @@
+"""How candidates are chosen: by money on equal terms, never by flattering themselves."""
+
+from __future__ import annotations
+
+import candidate_scenes as scenes
+import numpy as np
+import pytest
+import training_data as data
+from scipy.special import expit, logit
+
+from models_ml.decisions.limits import Limits
+from models_ml.evaluation.judged_profit import simplest_within_one_error
+from models_ml.training.candidates import CANDIDATES
+from models_ml.training.comparison import reason_for
+from models_ml.training.judging import judge
+from models_ml.training.stage import TrainingResult
+
+SETTINGS = scenes.quick_settings()
+
+
+def test_the_more_accurate_candidate_earns_less_and_is_not_selected() -> None:
+    """One ranks the many small customers well, the other the few large ones."""
+    random = np.random.default_rng(1)
+    is_large = random.random(6000) < 0.15
+    examples = scenes.judged_examples(6000, {"monthly_revenue": np.where(is_large, 300.0, 4.0)})
+    truth = examples.table["truth"].to_numpy()
+    guess = random.permutation(truth)
+    probabilities = {"accurate": np.where(is_large, guess, truth), "useful": np.where(is_large, truth, guess)}
+    limits = Limits(3000.0, np.array([300.0, 300.0]), {"phone": 300.0, "email": 300.0}, ("phone", "email"))
+    verdicts = judge(probabilities, scenes.judged_date(probabilities, examples, limits), SETTINGS)
+    assert verdicts["accurate"].metrics["auc"] > verdicts["useful"].metrics["auc"] + 0.1
+    assert verdicts["accurate"].metrics["log_loss"] < verdicts["useful"].metrics["log_loss"]
+    profits = {name: verdict.profit for name, verdict in verdicts.items()}
+    assert profits["useful"].profit > profits["accurate"].profit > 0
+    assert simplest_within_one_error(profits, ["accurate", "useful"]) == "useful"
+    assert reason_for("useful", verdicts) == "highest judged profit"
+
+
+@pytest.mark.parametrize("shift", [2.0, 1.0, -1.0])
+@pytest.mark.parametrize("copies", [1, 3])
+def test_a_copy_that_predicts_too_much_or_too_little_gains_nothing(shift: float, copies: int) -> None:
+    """All are graded at one reference, even where the copies outnumber the honest one."""
+    examples = scenes.judged_examples(20_000)
+    truth = examples.table["truth"].to_numpy()
+    probabilities = {f"copy {i}": expit(logit(truth) + shift) for i in range(copies)} | {"honest": truth}
+    verdicts = judge(probabilities, scenes.judged_date(probabilities, examples), SETTINGS)
+    profits = {name: verdict.profit for name, verdict in verdicts.items()}
+    assert profits["copy 0"].shortfall > profits["copy 0"].shortfall_standard_error > 0
+    assert simplest_within_one_error(profits, list(probabilities)) == "honest"
+
+
+def test_where_limits_bind_a_scaled_copy_makes_the_same_plan() -> None:
+    examples = scenes.judged_examples(3000, {"monthly_revenue": np.full(3000, 60.0)})
+    truth = examples.table["truth"].to_numpy()
+    probabilities = {"honest": truth, "doubled": np.minimum(2 * truth, 0.999)}
+    limits = Limits(100.0, np.array([50.0, 0.0]), {"phone": 50.0, "email": 0.0}, ("phone", "email"))
+    profits = judge(probabilities, scenes.judged_date(probabilities, examples, limits), SETTINGS)
+    assert profits["doubled"].profit.profit <= profits["honest"].profit.profit * 1.02
+
+
+class TestWholeStage:
+    names = ("logistic_regression", "boastful", "modest")
+
+    @pytest.fixture(autouse=True)
+    def registered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, kind in (("boastful", scenes.Boastful), ("modest", scenes.Modest)):
+            monkeypatch.setitem(CANDIDATES, name, scenes.candidate_of(name, kind))  # type: ignore[arg-type]
+
+    def trained(self, methods: tuple[str, ...]) -> TrainingResult:
+        offers = data.offers_table()
+        position = offers.schema.get_field_index("monthly_capacity")
+        offers = offers.set_column(position, "monthly_capacity", [[5000, 5000]])
+        policy = data.policy_table(
+            monthly_budget=1e6, monthly_capacity_email=9000, monthly_capacity_phone=9000
+        )
+        return scenes.train_on(
+            data.examples_table(1500),
+            self.names,
+            scenes.settings_with(self.names[1:], methods),
+            int_policy_parameters=policy,
+            int_offers=offers,
+        )
+
+    def test_calibration_takes_back_what_copies_pretend(self) -> None:
+        verdicts = self.trained(("sigmoid",)).verdicts
+        honest = verdicts["logistic_regression"]
+        for name in self.names[1:]:
+            assert verdicts[name].profit.profit == pytest.approx(honest.profit.profit, rel=1e-3)
+            assert verdicts[name].metrics["calibration_ratio"] == pytest.approx(
+                honest.metrics["calibration_ratio"], rel=1e-3
+            )
+
+    def test_calibration_changes_the_decision(self) -> None:
+        calibrated, raw = self.trained(("sigmoid",)), self.trained(("none",))
+        for name in self.names[1:]:
+            before, after = raw.verdicts[name], calibrated.verdicts[name]
+            assert before.metrics["auc"] == pytest.approx(after.metrics["auc"], abs=1e-9)
+            assert abs(before.planned_contacts / after.planned_contacts - 1) > 0.05
+            assert before.profit.profit < after.profit.profit
+
+    def test_without_calibration_the_honest_one_is_selected(self) -> None:
+        result = self.trained(("none",))
+        assert result.chosen == "logistic_regression"
+        assert result.judged.pipelines["boastful"].calibrator.method == "none"
