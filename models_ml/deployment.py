@@ -7,7 +7,6 @@ import io
 import json
 import os
 import platform
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -198,12 +197,6 @@ def unpickle(content: bytes, path: Path) -> ChurnPipeline:
     if not isinstance(pipeline, ChurnPipeline):
         raise _broken("the file holds something else than a pipeline", path, [])
     return pipeline
-
-
-def version_of(parts: Mapping[str, Any], candidate: str) -> str:
-    """Return the version: the candidate and a hash of everything that makes the pipeline what it is."""
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-    return f"{candidate}-{digest[:12]}"
 
 
 def _broken(what: str, path: Path, values: list[Any]) -> BayesPilotError:

@@ -12,20 +12,18 @@ from typing import Annotated, Any, TypeVar
 import duckdb
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from models_ml.deployment import Purpose
 from models_ml.errors import BayesPilotError
 from models_ml.paths import artifacts_folder, reports_folder, warehouse_path
 from models_ml.training.context import read_purpose, warehouse_tables
-from models_ml.training.control import KeptVersion, kept_versions, promote, roll_back
+from models_ml.training.control import kept_versions, promote, roll_back
 from models_ml.training.run import BASELINE, train_and_deploy, train_baseline
 from models_ml.training.settings import load_settings
-from models_ml.training.stage import Notify
+from models_ml.training.terminal import print_versions, progress
 
 BUILD_FIRST = "dbt build --vars '{{source: {source}}}' -s +training_examples +offer_effects"
-LIST_WIDTH = 140
+OTHERWISE = " stays; --promote {} deploys the other"
 
 Result = TypeVar("Result")
 
@@ -80,7 +78,7 @@ def main(
 
 
 def _train(source: str) -> None:
-    with _progress() as notify:
+    with progress() as notify:
         trained = with_warehouse(
             source,
             lambda connection: train_and_deploy(
@@ -97,15 +95,14 @@ def _train(source: str) -> None:
     typer.echo(f"judged AUC {winner.judged['metrics']['auc']:.3f}; {selection.reason}")
     for guardrail in selection.failed:
         typer.echo(f"guardrail {guardrail.name} fails: {guardrail.value:.3f} ({guardrail.note})")
-    typer.echo(
-        f"deployed: {trained.deployed.pipeline_version}"
-        + ("" if selection.deploys else f" stays; --promote {winner.pipeline_version} deploys the other")
-    )
+    deployed = trained.deployed.pipeline_version
+    otherwise = "" if deployed == winner.pipeline_version else OTHERWISE.format(winner.pipeline_version)
+    typer.echo(f"deployed: {deployed}{otherwise}")
 
 
 def _train_baseline(source: str) -> None:
     folder = artifacts_folder(source)
-    with _progress() as notify:
+    with progress() as notify:
         record = with_warehouse(
             source,
             lambda connection: train_baseline(
@@ -133,40 +130,7 @@ def _list(source: str) -> None:
             f"no version of {source} is kept yet: train first, python -m models_ml.train --source {source}"
         )
         return
-    console = Console()
-    console.width = max(console.width, LIST_WIDTH)
-    console.print(versions_table(kept, source))
-    for one in kept:
-        if one.fault:
-            console.print(f"{one.version}: {one.fault}", style="red", markup=False, soft_wrap=True)
-
-
-def versions_table(kept: list[KeptVersion], source: str) -> Table:
-    """Return the kept versions as a table for the terminal."""
-    table = Table(title=f"Kept versions of {source}, latest training first")
-    table.add_column("version", no_wrap=True)
-    for name in ("trained at", "calibrated on", "judged on"):
-        table.add_column(name, no_wrap=True)
-    for name in ("judged profit", "AUC", "calibration ratio"):
-        table.add_column(name, justify="right")
-    table.add_column("")
-    for one in kept:
-        state = "champion" if one.is_champion else "damaged" if one.fault else ""
-        if one.record is None:
-            table.add_row(one.version, *[""] * 6, state, style="red")
-            continue
-        judged, metrics = one.record.judged, one.record.judged["metrics"]
-        numbers = (metrics["profit"], ",.2f"), (metrics["auc"], ".3f"), (metrics["calibration_ratio"], ".3f")
-        table.add_row(
-            one.version,
-            one.record.trained_at[:19].replace("T", " "),
-            one.record.refitted["calibrated_on"],
-            judged["judged_on"],
-            *("" if value is None else format(value, shape) for value, shape in numbers),
-            state,
-            style="bold" if one.is_champion else "",
-        )
-    return table
+    print_versions(kept, source)
 
 
 def _purpose(source: str) -> Purpose:
@@ -196,19 +160,6 @@ def with_warehouse(source: str, work: Callable[[Any], Result]) -> Result:
             where=str(path),
             next_step="wait until dbt has finished, or close what has the file open",
         ) from error
-
-
-@contextmanager
-def _progress() -> Iterator[Notify]:
-    """Show each step with the time since the start; off a terminal, one line per step."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda message: console.print(message, markup=False, highlight=False, soft_wrap=True)
-        return
-    columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False)
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("reading the warehouse")
-        yield lambda message: progress.update(task, description=message)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,7 +15,6 @@ from models_ml.deployment import (
     Purpose,
     library_versions,
     serialise,
-    version_of,
 )
 from models_ml.monitoring.bins import freeze_bins
 from models_ml.training.candidate_log import CENTS, finite
@@ -108,7 +108,8 @@ def _version(
         "activity_map_hash": purpose.activity_map_hash,
         "features": purpose.schema.to_rows(),
     }
-    return version_of(parts, candidate)
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return f"{candidate}-{digest[:12]}"
 
 
 def _judged_metrics(result: TrainingResult, candidate: str) -> dict[str, float]:

@@ -6,7 +6,6 @@ failure before leaves everything as it was but for files that nothing reads.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 
 from models_ml.deployment import (
     DeploymentRecord,
-    Purpose,
     misfits,
     read_record,
     serialise,
@@ -24,16 +22,14 @@ from models_ml.deployment import (
 from models_ml.training.candidate_log import append_candidates, candidate_rows, next_training_run
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.challenge import Selection
-from models_ml.training.champion import Challenger, Champion, challenge, find_champion
+from models_ml.training.champion import Champion, challenge, find_champion
 from models_ml.training.context import TrainingTables, read_economics, read_purpose, read_run
 from models_ml.training.deployment_log import append_event, event_of_training, read_events
 from models_ml.training.examples import ExampleReader
-from models_ml.training.judging import Economics
-from models_ml.training.records import candidate_records, deployment_record, pipeline_version
+from models_ml.training.keeping import Training, keep
 from models_ml.training.settings import TrainingSettings
-from models_ml.training.stage import Notify, TrainingResult, train
+from models_ml.training.stage import Notify, train
 from models_ml.training.tracking import Tracker
-from models_ml.training.versions import keep_candidates, keep_version
 
 BASELINE = "churn_pipeline"
 
@@ -112,7 +108,7 @@ def train_and_deploy(
     champion = find_champion(folder, training.purpose)
     selection = challenge(training.challenger, champion)
     notify("recording the training")
-    winner = _keep(training, selection, folder, reports)
+    winner = keep(training, selection, folder, reports)
     if selection.deploys:
         write_deployment(folder, training.content, winner)
     append_event(folder, event_of_training(selection, training_run))
@@ -142,65 +138,14 @@ def train_baseline(
     return record
 
 
-@dataclass(frozen=True)
-class _Training:
-    purpose: Purpose
-    economics: Economics
-    settings: TrainingSettings
-    reader: ExampleReader
-    result: TrainingResult
-    content: bytes
-
-    @property
-    def version(self) -> str:
-        return pipeline_version(self.result, self.purpose, self.settings)
-
-    @property
-    def challenger(self) -> Challenger:
-        checksum = hashlib.sha256(self.content).hexdigest()
-        return Challenger(self.version, checksum, self.result, self.reader, self.settings)
-
-    def record(self, run_id: str) -> DeploymentRecord:
-        return deployment_record(self.result, self.purpose, self.settings, self.content, self.version, run_id)
-
-
 def _train(
     cursor: Any,  # noqa: ANN401 - a DuckDB connection or cursor
     tables: TrainingTables,
     settings: TrainingSettings,
     candidates: Sequence[str],
     notify: Notify,
-) -> _Training:
+) -> Training:
     purpose, economics = read_purpose(cursor, tables), read_economics(cursor, tables)
     reader = ExampleReader(cursor, tables.training_examples, purpose.schema, economics.effects.signals)
     result = train(reader, economics, settings, candidates=candidates, notify=notify)
-    return _Training(purpose, economics, settings, reader, result, serialise(result.pipeline))
-
-
-def _keep(training: _Training, selection: Selection, folder: Path, reports: Path | None) -> DeploymentRecord:
-    """Keep the winner, the candidates, the report and MLflow's run; nothing is deployed by it."""
-    result, settings = training.result, training.settings
-    tracker = Tracker(folder, training.purpose.source)
-    winner = training.record(tracker.record(result, settings, training.version, selection))
-    keep_version(folder, training.content, winner)
-    keep_candidates(folder, candidate_records(result, training.purpose, settings, winner))
-    files, plots = _report(reports, result, selection, winner, training.economics)
-    tracker.register(winner, files, plots)
-    return winner
-
-
-def _report(
-    folder: Path | None,
-    result: TrainingResult,
-    selection: Selection,
-    winner: DeploymentRecord,
-    economics: Economics,
-) -> tuple[Sequence[Path], dict[str, str]]:
-    if folder is None:
-        return [], {}
-    from models_ml.reports.training_files import write_training_files  # matplotlib is slow to import
-    from models_ml.reports.training_plots import training_plots
-
-    currency = economics.policy.currency
-    files = write_training_files(folder, result, selection, winner, currency=currency)
-    return files, training_plots(result, currency)
+    return Training(purpose, economics, settings, reader, result, serialise(result.pipeline))
