@@ -219,6 +219,22 @@ class TestPage:
         profit = result.verdicts[result.chosen].profit.profit
         assert f"{profit:,.0f} EUR" in verdict
 
+    def test_headline_facts_are_those_of_the_chosen_candidate(
+        self, result: TrainingResult, record: DeploymentRecord
+    ) -> None:
+        page = training_page(result, selection(record), record, {}, currency="EUR")
+        facts = {fact.label: fact for fact in page.facts}
+        found = result.verdicts[result.chosen]
+        assert facts["AUC"].value == f"{found.metrics['auc']:.3f}"
+        assert facts["Calibration ratio"].value == f"{found.metrics['calibration_ratio']:.3f}"
+        assert facts["Calibration error"].value == f"{found.metrics['calibration_error']:.3f}"
+        assert facts["Contacts planned"].value == f"{found.planned_contacts:,}"
+        low = found.profit.profit - 1.96 * found.profit.standard_error
+        assert f"95 %: {low:,.0f} to" in facts["Judged profit"].note
+        idle = replace(found, planned_contacts=0, planned_cost=0.0)
+        idle_result = replace(result, verdicts={**result.verdicts, result.chosen: idle})
+        assert "nobody is contacted" in page_of(idle_result, record)
+
     def test_texts_are_escaped(self, result: TrainingResult, record: DeploymentRecord) -> None:
         html = page_of(result, record, reason="<b>1 < 2</b>")
         assert "&lt;b&gt;1 &lt; 2" in html

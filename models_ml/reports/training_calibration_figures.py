@@ -108,7 +108,7 @@ def _stretch(main: Axes, *below: Axes, top: float) -> None:
     """Scale both sides of the main axes, and the horizontal one of those below, from 0 to ``top``."""
     ticks = [0.0]
     for tick in _TICKS:
-        if tick <= top and np.sqrt(tick) - np.sqrt(ticks[-1]) > 0.1 * np.sqrt(top):
+        if tick <= top and np.sqrt(tick) - np.sqrt(ticks[-1]) > 0.13 * np.sqrt(top):
             ticks.append(tick)
     for axis in (main, *below):
         axis.set_xscale("function", functions=(_root, np.square))

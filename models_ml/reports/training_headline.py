@@ -51,7 +51,9 @@ def facts(result: TrainingResult, currency: str) -> list[Fact]:
     found = result.verdicts[result.chosen]
     metrics, planned = found.metrics, share(found.planned_contacts / result.judged_rows)
     low, high = _interval(found.profit.profit, found.profit.standard_error)
-    back = found.profit.profit / found.planned_cost if found.planned_cost else float("nan")
+    back = "nobody is contacted"
+    if found.planned_cost:
+        back = f"{number(found.profit.profit / found.planned_cost, 2)} {currency} profit for each {currency}"
     chosen = result.evidence.candidates[result.chosen]
     perfect = [number(end, 2) for end in perfect_range(chosen.churn_probability, result.evidence.weight)]
     return [
@@ -64,7 +66,7 @@ def facts(result: TrainingResult, currency: str) -> list[Fact]:
         Fact(
             "Cost of the plan",
             money(found.planned_cost, currency),
-            f"{number(back, 2)} {currency} profit for each {currency}",
+            back,
         ),
         Fact("AUC", number(metrics["auc"]), f"lift among the riskiest: {number(metrics['lift'], 1)}"),
         Fact(

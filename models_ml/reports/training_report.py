@@ -132,7 +132,10 @@ def _thresholds(result: TrainingResult, currency: str) -> Section | None:
 
 def _learning(result: TrainingResult, drawn: Mapping[str, Figure]) -> Section:
     figures = _present(drawn, "permutation_importance", "shap_importance", "coefficients", "search")
-    return Section("What does it lean on, and how was it tuned?", [*figures, run_tables.recipes(result)])
+    return Section(
+        "What does it lean on, and how was it tuned?",
+        [*figures, run_tables.recipes(result), *run_tables.hyperparameters(result)],
+    )
 
 
 def _data(result: TrainingResult) -> Section:

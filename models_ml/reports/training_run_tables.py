@@ -1,15 +1,16 @@
-"""Tables of the training run: hyper-parameters, guardrails, dates and rows, metrics of both rounds."""
+"""Tables of the training run: search, guardrails, dates and rows, metrics of both rounds."""
 
 from __future__ import annotations
 
-from models_ml.reports.page import Table
+from models_ml.reports.page import Table, Text
+from models_ml.reports.training_figures import plain
 from models_ml.reports.training_tables import METRICS, number, one_line
 from models_ml.training.challenge import Selection
 from models_ml.training.stage import TrainingResult
 
 
 def recipes(result: TrainingResult) -> Table:
-    """Return the search and the hyper-parameters in use, one row per candidate."""
+    """Return what the search tried, one row per candidate."""
     names = list(result.verdicts)
     rows = []
     for name in names:
@@ -20,11 +21,18 @@ def recipes(result: TrainingResult) -> Table:
                 f"{len(tried)}",
                 number(sum(row["seconds"] for row in tried), 1),
                 "declared" if not tried or tried[0]["is_chosen"] else "another",
-                ", ".join(f"{key}\u00a0{value:g}" for key, value in result.recipes[name].items()),
             ]
         )
-    columns = ("candidate", "tried", "seconds", "kept", "hyper-parameters")
+    columns = ("candidate", "settings tried", "seconds", "in use")
     return Table(columns, rows, highlight=names.index(result.chosen))
+
+
+def hyperparameters(result: TrainingResult) -> list[Text]:
+    """Return the hyper-parameters in use, one paragraph per candidate: they are too long for a narrow table."""
+    return [
+        Text(f"{plain(name).capitalize()}: {', '.join(f'{key} {value:g}' for key, value in recipe.items())}.")
+        for name, recipe in result.recipes.items()
+    ]
 
 
 def guardrails(selection: Selection) -> Table | None:
@@ -56,11 +64,12 @@ def rounds(result: TrainingResult) -> Table:
     rows = []
     for name, fitted in (("judged", result.judged), ("deployed", result.refitted)):
         split = fitted.split
-        rows.append([name, "fit", f"{min(split.fit_on)} to {max(split.fit_on)}", f"{fitted.fit_rows:,}"])
-        rows.append([name, "calibrate", str(split.calibrated_on), f"{fitted.calibration_rows:,}"])
+        steps = [("fit", split.fit_on, fitted.fit_rows)]
+        steps.append(("calibrate", (split.calibrated_on,), fitted.calibration_rows))
         if split.judged_on:
-            rows.append([name, "judge", str(split.judged_on), f"{result.judged_rows:,}"])
-    return Table(("round", "step", "as-of dates", "customer-dates"), rows)
+            steps.append(("judge", (split.judged_on,), result.judged_rows))
+        rows += [[name, step, str(min(days)), str(max(days)), f"{count:,}"] for step, days, count in steps]
+    return Table(("round", "step", "from", "to", "customer-dates"), rows)
 
 
 def both_rounds(result: TrainingResult) -> Table:
