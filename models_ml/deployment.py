@@ -62,9 +62,9 @@ class DeploymentRecord:
     score_bin_edges: list[float]
     settings_fingerprint: str
     data_fingerprint: str
-    feature_bins: list[dict[str, Any]]
     trained_at: str
     mlflow_run_id: str
+    feature_bins: list[dict[str, Any]]
 
     @property
     def schema(self) -> FeatureSchema:

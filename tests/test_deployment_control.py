@@ -120,6 +120,8 @@ class TestTrainings:
         assert third.pipeline_version == third.deployed_version == second.pipeline_version
         assert "newer data" in second.reason
         assert champion_alias(folder) == deployed(folder).pipeline_version == second.pipeline_version
+        champion = mlflow_client(folder).get_model_version_by_alias("bayespilot-demo", "champion")
+        assert champion.run_id == deployed(folder).mlflow_run_id  # not the run that made it once more
 
     def test_every_winner_is_kept_and_registered(self, folder: Path) -> None:
         kept = kept_versions(folder, "demo")

@@ -94,5 +94,7 @@ def _deploy(
     if changes:
         write_deployment(folder, content, record)
         append_event(folder, event_by_hand(event, version, previous, reason))
-    tracker.point_champion_at(version)  # also where an earlier attempt stopped before it
+    else:
+        record = read_record(folder) or record
+    tracker.point_champion_at(record)  # also where an earlier attempt stopped before it
     return record, changes

@@ -62,9 +62,9 @@ def deployment_record(
         score_bin_edges=list(result.score_edges),
         settings_fingerprint=settings.fingerprint(),
         data_fingerprint=result.refitted.data_fingerprint,
-        feature_bins=bins,
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
         mlflow_run_id=run_id,
+        feature_bins=bins,
     )
 
 

@@ -116,7 +116,7 @@ def train_and_deploy(
         folder, candidate_rows(training.result, winner.pipeline_version, selection), training_run
     )
     deployed = champion.record if isinstance(champion, Champion) and not selection.deploys else winner
-    Tracker(folder, winner.source).point_champion_at(deployed.pipeline_version)
+    Tracker(folder, winner.source).point_champion_at(deployed)
     became = "deployed" if selection.deploys else "registered, the champion stays:"
     notify(f"{became} {winner.pipeline_version}: {selection.reason}")
     return Trained(winner, selection, deployed)

@@ -77,20 +77,22 @@ class Tracker:
             uri = client.get_run(run_id).info.artifact_uri
             self._create_version(client, record.pipeline_version, f"{uri}/{DEPLOYED}", run_id)
 
-    def point_champion_at(self, version: str) -> None:
-        """Move the alias to the latest registered version of this name; register the kept files if it is lost."""
+    def point_champion_at(self, record: DeploymentRecord) -> None:
+        """Move the alias to what is deployed; register the kept files where the registry has lost it.
+
+        A version trained several times is registered several times: the one of the record's run, else the last.
+        """
         with self._client() as client:
-            known = client.search_model_versions(f"name = '{self._name}'")
-            numbers = [
-                int(known_version.version)
-                for known_version in known
-                if known_version.tags.get("pipeline_version") == version
+            known = [
+                (one.run_id == record.mlflow_run_id, int(one.version))
+                for one in client.search_model_versions(f"name = '{self._name}'")
+                if one.tags.get("pipeline_version") == record.pipeline_version
             ]
-            if numbers:
-                number = max(numbers)
+            if known:
+                number = max(known)[1]
             else:
-                kept = (self._folder / VERSIONS / version).resolve().as_uri()
-                number = self._create_version(client, version, kept, None)
+                kept = (self._folder / VERSIONS / record.pipeline_version).resolve().as_uri()
+                number = self._create_version(client, record.pipeline_version, kept, None)
             client.set_registered_model_alias(self._name, CHAMPION, str(number))
 
     def _create_version(self, client: MlflowClient, version: str, place: str, run_id: str | None) -> int:

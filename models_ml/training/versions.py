@@ -27,15 +27,8 @@ LIST = "python -m models_ml.train --source {source} --list"
 
 
 def keep_version(folder: Path, content: bytes, record: DeploymentRecord) -> None:
-    """Keep a training's winner under its version; the same bytes again leave what stands."""
-    target = folder / VERSIONS / record.pipeline_version
-    try:
-        kept = read_record(target)
-        if kept is not None and verify(target, kept, record.source) == content:
-            return
-    except BayesPilotError:
-        pass  # what is damaged is written anew
-    write_deployment(target, content, record)
+    """Keep a training's winner under its version; trained again, its latest record replaces the one before."""
+    write_deployment(folder / VERSIONS / record.pipeline_version, content, record)
 
 
 def keep_candidates(folder: Path, candidates: Mapping[str, tuple[bytes, DeploymentRecord]]) -> None:
