@@ -24,6 +24,7 @@ from models_ml.evaluation.intervals import Estimate, student_interval
 from models_ml.evaluation.logged_actions import LoggedActions, read_logged, require_support
 
 Method = Literal["dr", "snips", "ips"]
+STEADYING_ROWS = 30.0  # enough to bring intervals with 30 customers left alone to their 95 %
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,16 @@ class PolicyValue(Estimate):
     rows: int
     clusters: int
     effective_sample_size: float
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Value; influence of each row on it; and the weight and error whose product is what luck adds, (n,)."""
+
+    value: float
+    influence: np.ndarray
+    weight: np.ndarray
+    error: np.ndarray
 
 
 def policy_value(
@@ -98,44 +109,65 @@ def policy_value(
     if method == "dr":
         if predicted_reward is None:
             raise BayesPilotError('method "dr" needs predicted_reward', next_step='give it, or use "snips"')
-        value, influence = _doubly_robust(logged, np.asarray(predicted_reward, dtype=float))
+        parts = _doubly_robust(logged, np.asarray(predicted_reward, dtype=float))
     else:
-        value, influence = (_self_normalised if method == "snips" else _inverse_propensity)(logged)
-    summed, clusters = _sum_clusters(influence, cluster)
-    estimate = student_interval(value, summed * np.sqrt(clusters / (clusters - 1.0)))
+        parts = (_self_normalised if method == "snips" else _inverse_propensity)(logged)
+    size = _effective_sample_size(logged)
+    summed, clusters = _sum_clusters(parts.influence, cluster)
+    steadied = _steadying(parts, logged.differing, size) * clusters / (clusters - 1.0)
+    estimate = student_interval(parts.value, summed * np.sqrt(steadied))
     return PolicyValue(
         **vars(estimate),
         method=method,
-        rows=len(influence),
+        rows=len(parts.influence),
         clusters=clusters,
-        effective_sample_size=_effective_sample_size(logged),
+        effective_sample_size=size,
     )
 
 
-def _inverse_propensity(logged: LoggedActions) -> tuple[float, np.ndarray]:
-    return _mean((logged.weight(logged.policy) - logged.weight(logged.reference)) * logged.reward)
-
-
-def _doubly_robust(logged: LoggedActions, predicted: np.ndarray) -> tuple[float, np.ndarray]:
+def _inverse_propensity(logged: LoggedActions) -> _Parts:
     weight = logged.weight(logged.policy) - logged.weight(logged.reference)
-    surprise = logged.reward - predicted[np.arange(len(weight)), logged.action]
-    return _mean(((logged.policy - logged.reference) * predicted).sum(axis=1) + weight * surprise)
+    return _mean(weight * logged.reward, weight, logged.reward)
 
 
-def _mean(contributions: np.ndarray) -> tuple[float, np.ndarray]:
+def _doubly_robust(logged: LoggedActions, predicted: np.ndarray) -> _Parts:
+    weight = logged.weight(logged.policy) - logged.weight(logged.reference)
+    surprise = logged.reward - logged.of_action(predicted)
+    expected = ((logged.policy - logged.reference) * predicted).sum(axis=1)
+    return _mean(expected + weight * surprise, weight, surprise)
+
+
+def _mean(contributions: np.ndarray, weight: np.ndarray, error: np.ndarray) -> _Parts:
     value = float(contributions.mean())
-    return value, (contributions - value) / len(contributions)
+    return _Parts(value, (contributions - value) / len(contributions), weight, error)
 
 
-def _self_normalised(logged: LoggedActions) -> tuple[float, np.ndarray]:
-    value, influence = 0.0, np.zeros(len(logged.reward))
+def _self_normalised(logged: LoggedActions) -> _Parts:
+    value, weights, errors = 0.0, [], []
     for sign, probabilities in ((1.0, logged.policy), (-1.0, logged.reference)):
-        if probabilities.any():
-            weight = logged.weight(probabilities)
-            mean = float(weight @ logged.reward / weight.sum())
-            value += sign * mean
-            influence += sign * weight * (logged.reward - mean) / weight.sum()
-    return value, influence
+        weight = logged.weight(probabilities)
+        total = float(weight.sum()) or 1.0  # zero only where there is no reference
+        mean = float(weight @ logged.reward) / total
+        value += sign * mean
+        weights.append(sign * weight / total)
+        errors.append(logged.reward - mean)
+    influence = weights[0] * errors[0] + weights[1] * errors[1]
+    return _Parts(value, influence, weights[0] + weights[1], np.where(weights[0] > 0, *errors))
+
+
+def _steadying(parts: _Parts, differing: np.ndarray, size: float) -> float:
+    """Return the factor by which the variance is drawn towards that of errors alike under all actions.
+
+    Of 30 customers left alone by luck hardly any may leave. The estimate is then too high *and* their errors
+    look small, while the many who were contacted show how large errors are. Their Σ d² · mean e² counts like
+    ``STEADYING_ROWS`` rows beside the Σ d² e² of the rows themselves, which alone decides as rows grow.
+    """
+    weight, error = parts.weight[differing], parts.error[differing]
+    own = float((weight * error) @ (weight * error))
+    if own == 0.0 or size == 0.0:
+        return 1.0
+    alike = float(weight @ weight) * float((error @ error) / len(error))
+    return (size + STEADYING_ROWS * alike / own) / (size + STEADYING_ROWS)
 
 
 def _sum_clusters(influence: np.ndarray, cluster: ArrayLike | None) -> tuple[np.ndarray, int]:
