@@ -1,0 +1,1 @@
+"""What the policy value study is made of: a world whose value is known, and a real randomised promotion."""
