@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Any
 
@@ -16,7 +16,10 @@ from models_ml.decisions.whatif import Month, MonthLimit, open_share
 from models_ml.errors import BayesPilotError
 from models_ml.paths import warehouse_path
 
-TABLES = PlanTables(**{field.name: f"from {field.name}" for field in fields(PlanTables)})
+TABLES = replace(
+    PlanTables(**{field.name: f"from {field.name}" for field in fields(PlanTables)}),
+    int_offers="from int_measured_offers",  # with the acceptance that the decision took
+)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 {{ config(materialized='table') }}
 
-with priors as (
+with measured_effects as (
 
-    select * from {{ ref('offer_effect_priors') }}
+    select * from {{ ref('int_measured_effects') }}
 
 ),
 
@@ -11,10 +11,18 @@ effects as (
     select
         cast(offer as varchar) as offer,
         cast(signal as varchar) as signal,
-        cast(mean as double) as effect_mean,
-        cast(sd as double) as effect_sd,
-        cast('assumed' as varchar) as effect_source
-    from priors
+        cast(effect_mean as double) as effect_mean,
+        cast(effect_sd as double) as effect_sd,
+        cast(effect_source as varchar) as effect_source,
+        cast(prior_mean as double) as prior_mean,
+        cast(prior_sd as double) as prior_sd,
+        cast(contacted_customers as bigint) as contacted_customers,
+        cast(contacted_churned as bigint) as contacted_churned,
+        cast(contacted_expected as double) as contacted_expected,
+        cast(control_customers as bigint) as control_customers,
+        cast(control_churned as bigint) as control_churned,
+        cast(control_expected as double) as control_expected
+    from measured_effects
     where {{ seeds_are_sound() }}
 
 )

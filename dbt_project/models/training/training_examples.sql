@@ -40,9 +40,12 @@ earlier_actions as (
 
 ),
 
+-- An action that nobody executed is no row of somebody left alone: who leaves before the call is never called, so such
+-- rows hold too many who left. Holdouts stand in for all who were chosen, at 1 / propensity. Only where nobody was
+-- withheld (propensity_no_action is 0) do actions that nobody executed stay in, for nothing else shows these customers.
 contacted as (
 
-    select distinct
+    select
         labels.customer_id,
         labels.as_of_date
     from labels
@@ -51,6 +54,16 @@ contacted as (
             and labels.as_of_date < contacts.contacted_on
             and labels.horizon_ends_on >= contacts.contacted_on
     where contacts.offer <> 'no_action'
+    union
+    select
+        labels.customer_id,
+        labels.as_of_date
+    from labels
+    inner join earlier_actions
+        on labels.customer_id = earlier_actions.customer_id
+            and labels.as_of_date <= earlier_actions.as_of_date
+            and labels.horizon_ends_on > earlier_actions.as_of_date
+    where earlier_actions.action <> 'no_action' and earlier_actions.propensity_no_action > 0
 
 ),
 

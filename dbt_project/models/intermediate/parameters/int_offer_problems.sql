@@ -14,6 +14,7 @@ checks as (
         "contact_cost is null or contact_cost < 0": "contact_cost must be 0 or more",
         "incentive_cost is null or incentive_cost < 0": "incentive_cost must be 0 or more",
         "acceptance_rate is null or acceptance_rate < 0 or acceptance_rate > 1": "acceptance_rate must lie within 0 and 1",
+        "acceptance_sd is null or acceptance_sd <= 0": "acceptance_sd must be greater than 0",
         "monthly_capacity is null": "monthly_capacity is missing; write 0 to switch the offer off",
         "monthly_capacity < 0": "monthly_capacity must be 0 or more",
         "lock_out_days is null or lock_out_days < 0": "lock_out_days must be 0 or more",

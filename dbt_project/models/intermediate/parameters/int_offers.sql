@@ -16,6 +16,7 @@ numbered as (
         cast(contact_cost as double) as contact_cost,
         cast(incentive_cost as double) as incentive_cost,
         cast(acceptance_rate as double) as acceptance_rate,
+        cast(acceptance_sd as double) as acceptance_sd,
         cast(monthly_capacity as integer) as monthly_capacity,
         cast(lock_out_days as integer) as lock_out_days,
         cast(eligible_when as varchar) as eligible_when

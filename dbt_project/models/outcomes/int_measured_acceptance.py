@@ -1,0 +1,14 @@
+"""How many of the contacted accept, one row per offer: posterior, prior and counts."""
+
+import pyarrow as pa
+
+from models_ml.effects.measured_effects import measured_acceptance
+
+
+def model(dbt, session) -> pa.Table:
+    dbt.config(materialized="table")
+    return measured_acceptance(
+        session.cursor(),
+        dbt.ref("int_effect_evidence").sql_query(),
+        dbt.ref("int_offers").sql_query(),
+    )

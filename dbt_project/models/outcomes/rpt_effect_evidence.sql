@@ -1,0 +1,21 @@
+-- How much of what chance assigned teaches the effects, and why the rest does not.
+with evidence as (
+
+    select * from {{ ref('int_effect_evidence') }}
+
+),
+
+report as (
+
+    select
+        cast(stratum as varchar) as stratum,
+        cast(coalesce(offer, 'no_action') as varchar) as offer,
+        cast(coalesce(unused_reason, 'used') as varchar) as usage,
+        cast(count(*) as bigint) as customers,
+        cast(count(case when has_churned then 1 end) as bigint) as churned_customers
+    from evidence
+    group by stratum, coalesce(offer, 'no_action'), coalesce(unused_reason, 'used')
+
+)
+
+select * from report

@@ -1,0 +1,1 @@
+"""What offers do to churn and who accepts them, learned from randomised contacts alone."""
