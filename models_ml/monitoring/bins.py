@@ -102,7 +102,7 @@ def _quantiles(values: np.ndarray, weight: np.ndarray, count: int) -> np.ndarray
     """Return inner quantiles without repetition: a value that fills several bins gets one of its own."""
     if not values.size:
         return values
-    inner = np.linspace(0, 1, count + 1)[1:-1]
+    inner = np.arange(1, count) / count
     return np.unique(np.quantile(values, inner, weights=weight, method="inverted_cdf"))
 
 

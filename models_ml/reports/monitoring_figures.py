@@ -12,7 +12,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from models_ml.monitoring.reading import MonitoringData, Row
 from models_ml.reports.figures import PALETTE, QUIET, axes, svg
 
+# Two stand side by side on a wide screen; one that stands alone is drawn as wide as both.
 WIDTH, HEIGHT = 5.0, 3.4
+ALONE = 10.0, 3.2
 BLUE, VERMILION, GREEN = PALETTE[:3]
 LABELLED_DATES = 6
 NO_ACTION = "no_action"
@@ -25,7 +27,7 @@ def calibration(rows: Sequence[Row]) -> str:
     observed = [row["observed_churn"] for row in rows]
     below = [row["observed_churn"] - row["observed_lower"] for row in rows]
     above = [row["observed_upper"] - row["observed_churn"] for row in rows]
-    with axes(WIDTH, HEIGHT) as (figure, axis):
+    with axes(*ALONE) as (figure, axis):
         axis.errorbar(
             places, observed, yerr=[below, above], fmt="o", color=BLUE, capsize=4, label="observed, 95 %"
         )
@@ -40,10 +42,10 @@ def calibration(rows: Sequence[Row]) -> str:
         return svg(figure)
 
 
-def score_bins(rows: Sequence[Row]) -> str:
+def score_bins(rows: Sequence[Row], *, stands_alone: bool) -> str:
     """Draw the share of customers per score bin, at training and in the latest run."""
     places = range(len(rows))
-    with axes(WIDTH, HEIGHT) as (figure, axis):
+    with axes(*(ALONE if stands_alone else (WIDTH, HEIGHT))) as (figure, axis):
         axis.bar(places, [row["share"] for row in rows], color=BLUE, alpha=0.75, label="this run")
         axis.step(
             [-0.5, *(place + 0.5 for place in places)],
@@ -51,7 +53,7 @@ def score_bins(rows: Sequence[Row]) -> str:
             color=VERMILION,
             label="at training",
         )
-        _labels(axis, [_up_to(row) for row in rows], every=2)
+        _labels(axis, [_up_to(row) for row in rows], every=1 if stands_alone else 2)
         _per_cent(axis)
         axis.set_xlabel("churn probability up to")
         axis.set_ylabel("share of customers")
@@ -99,7 +101,7 @@ def actions_over_time(data: MonitoringData) -> str:
         if row["measure"] == "planned_action" and row["item"] != NO_ACTION:
             counts[row["item"]][row["as_of_date"]] = row["row_count"]
     dates = sorted({row["as_of_date"] for row in data.volume})
-    with axes(WIDTH, HEIGHT) as (figure, axis):
+    with axes(*ALONE) as (figure, axis):
         bottom = [0] * len(dates)
         for number, offer in enumerate(sorted(counts)):
             heights = [counts[offer].get(day, 0) for day in dates]
@@ -129,3 +131,17 @@ def _per_cent(axis: Axes) -> None:
 
 def _up_to(row: Row) -> str:
     return "1" if row["upper_edge"] is None else f"{row['upper_edge']:.2g}"
+
+
+def value_by_month(rows: Sequence[Row]) -> str:
+    """Draw what the policy earned against contacting nobody, with its 95 % interval, month by month."""
+    values = [row["value"] for row in rows]
+    below = [row["value"] - row["value_low"] for row in rows]
+    above = [row["value_high"] - row["value"] for row in rows]
+    with axes(*ALONE) as (figure, axis):
+        axis.axhline(0, color=QUIET, linewidth=1)
+        axis.errorbar(range(len(rows)), values, yerr=[below, above], fmt="o", color=BLUE, capsize=4)
+        axis.set_xlim(-0.6, len(rows) - 0.4)
+        _labels(axis, [row["period"] for row in rows])
+        axis.set_ylabel(f"value, {rows[0]['currency']}")
+        return svg(figure)

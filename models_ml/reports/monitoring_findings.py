@@ -48,7 +48,7 @@ def scores_answer(data: MonitoringData) -> tuple[str, str]:
     if data.advice:
         return "in doubt", f"retraining is advised ({data.advice[0]['reason']})"
     if pooled is None:
-        return "so far", "nothing speaks against the scores, and no outcome has matured yet"
+        return "so far, yes", "nothing speaks against the scores, and no outcome has matured yet"
     return "yes", "the scores still hold"
 
 

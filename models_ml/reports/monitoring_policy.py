@@ -2,20 +2,72 @@
 
 from __future__ import annotations
 
-from models_ml.monitoring.reading import MonitoringData
-from models_ml.reports.page import Section, Text
+from models_ml.monitoring.reading import MonitoringData, Row
+from models_ml.reports.figures import money
+from models_ml.reports.monitoring_figures import value_by_month
+from models_ml.reports.page import Figure, Section, Table, Text
+
+POOLED = "all"
+HEADLINE = "doubly_robust"  # the narrowest interval of the three
+TITLE = "Is the policy earning?"
+NONE = "–"
+_METHODS = {
+    "doubly_robust": "chosen customers, doubly robust",
+    "pick_holdout": "chosen customers, plain contrast",
+    "universal_holdout": "whole programme, plain contrast",
+}
 
 
 def policy_answer(data: MonitoringData) -> tuple[str, str]:
-    """Say whether the policy earns: one word, and one sentence."""
-    if not data.policy_value:
+    """Say whether the policy earns: one word or amount, and one sentence without a full stop."""
+    pooled = _headline(data)
+    if pooled is None or pooled["value"] is None:
         return "not known yet", "No outcome says yet what the policy earns"
-    return "see below", "see below"
+    earns = "yes" if pooled["value"] > 0 else "no"
+    answer = earns if pooled["is_distinguishable"] else "not yet known"
+    return answer, str(pooled["verdict"]).rstrip(".")
 
 
 def policy_section(data: MonitoringData) -> Section:
-    """Return what the policy earned against contacting nobody."""
-    if not data.policy_value:
+    """Return what the policy has earned against contacting nobody, by method and by month."""
+    pooled = _headline(data)
+    if pooled is None or pooled["value"] is None:
         text = "Outcomes of contacted and held-out customers are compared here once the first horizon has passed."
-        return Section("Is the policy earning?", [Text(text)])
-    return Section("Is the policy earning?", [])
+        return Section(TITLE, [Text(text)])
+    months = [
+        row
+        for row in data.policy_value or ()
+        if row["method"] == HEADLINE and row["period"] != POOLED and row["value"] is not None
+    ]
+    months.sort(key=lambda row: row["period"])
+    drawn = [
+        Figure(value_by_month(months), "Money earned against contacting nobody, by month of the decision.")
+    ]
+    return Section(TITLE, [*(drawn if len(months) > 1 else []), _table(data), Text(str(pooled["verdict"]))])
+
+
+def _table(data: MonitoringData) -> Table:
+    rows = {row["method"]: row for row in data.policy_value or () if row["period"] == POOLED}
+    cells = [
+        (
+            words,
+            f"{rows[method]['months']}",
+            f"{rows[method]['customers']:,}",
+            f"{rows[method]['left_alone']:,}",
+            _amount(rows[method], "value"),
+            f"{_amount(rows[method], 'value_low')} to {_amount(rows[method], 'value_high')}",
+        )
+        for method, words in _METHODS.items()
+        if method in rows
+    ]
+    columns = ("Measured on", "Months", "Customers", "Left alone", "Value", "95 % interval")
+    return Table(columns, cells, "Value against contacting nobody, all months together")
+
+
+def _headline(data: MonitoringData) -> Row | None:
+    rows = [row for row in data.policy_value or () if (row["period"], row["method"]) == (POOLED, HEADLINE)]
+    return rows[0] if rows else None
+
+
+def _amount(row: Row, column: str) -> str:
+    return NONE if row[column] is None else money(row[column], row["currency"])

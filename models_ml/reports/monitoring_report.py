@@ -5,7 +5,6 @@ from __future__ import annotations
 from models_ml.monitoring.reading import MonitoringData
 from models_ml.reports import monitoring_figures as figures
 from models_ml.reports import monitoring_tables as tables
-from models_ml.reports.figures import money
 from models_ml.reports.monitoring_findings import ACT, findings, pooled_calibration, scores_answer
 from models_ml.reports.monitoring_policy import policy_answer, policy_section
 from models_ml.reports.page import Fact, Figure, Page, Section, Table, Text
@@ -62,15 +61,12 @@ def verdict(data: MonitoringData) -> str:
 
 
 def _facts(data: MonitoringData) -> list[Fact]:
-    run = data.latest(data.performance)[0]
     pooled = pooled_calibration(data)
     found = findings(data)
     acts = sum(finding.urgency == ACT for finding in found)
     scores = data.latest(data.scores)
     moved = [row for row in data.latest(data.features) if row["slice"] == "all"]
     far = sum(row["status"] in ("warn", "alert", "error") for row in moved)
-    auc = run["expected_auc"]
-    profit = None if run["expected_profit"] is None else money(run["expected_profit"], run["currency"])
     return [
         Fact("Scores still right?", *scores_answer(data)),
         Fact("Policy earning?", *policy_answer(data)),
@@ -80,14 +76,12 @@ def _facts(data: MonitoringData) -> list[Fact]:
             NONE if pooled is None else f"{pooled['observed_over_predicted']:.2f}",
             "no outcome yet" if pooled is None else f"{pooled['customers']:,} outcomes left alone",
         ),
-        Fact("Expected AUC", NONE if auc is None else f"{auc:.3f}", f"judged {run['judged_auc']:.3f}"),
         Fact(
             "Score shift (index)",
             f"{scores[0]['psi']:.3f}" if scores else NONE,
             f"{scores[0]['status']}; warns above {data.limits['psi_warn']:g}" if scores else "no frozen bins",
         ),
         Fact("Features moved", f"{far} of {len(moved)}", "since training"),
-        Fact("Expected profit of the plan", profit or NONE, "against contacting nobody"),
     ]
 
 
@@ -101,40 +95,47 @@ def _person(data: MonitoringData) -> Section:
 
 def _scores(data: MonitoringData) -> Section:
     months = [row for row in data.calibration if row["breakdown"] == "all"]
-    scores = data.latest(data.scores)
-    blocks: list[Text | Table | Figure] = []
-    if months:
-        caption = "Churn of customers left alone, weighted to stand for everybody, by month of the decision."
-        blocks.append(Figure(figures.calibration(months), caption))
-    if scores:
-        caption = "Churn probabilities of this run in the bins frozen at training."
-        blocks.append(Figure(figures.score_bins(scores), caption))
-    if months:
-        blocks.append(tables.calibration_groups(data.calibration, months[-1]["outcome_month"]))
-    else:
-        blocks.append(
-            Text(
-                "No outcome has matured yet: predicted and observed churn are compared here as soon as the horizon"
-                " of the first run has passed. Until then the expected AUC says what the probabilities promise."
-            )
+    if not months:
+        text = (
+            "No outcome has matured yet: predicted and observed churn are compared here once the horizon of the"
+            " first run has passed. Until then the expected AUC says what the probabilities promise."
         )
-    return Section("Are the scores still right?", blocks)
+        return Section("Are the scores still right?", [Text(text)])
+    caption = "Churn of customers left alone, weighted to stand for everybody, by month of the decision."
+    return Section(
+        "Are the scores still right?",
+        [
+            Figure(figures.calibration(months), caption),
+            tables.calibration_groups(data.calibration, months[-1]["outcome_month"]),
+        ],
+    )
 
 
 def _population(data: MonitoringData) -> Section:
-    blocks: list[Text | Table | Figure] = []
-    if not data.latest(data.features):
-        blocks.append(Text("The deployed pipeline carries no frozen bins; the next training freezes them."))
-    else:
-        if len({row["as_of_date"] for row in data.features}) > 1:
-            blocks.append(Figure(figures.drift_over_time(data), "Shift since training, run by run."))
-        blocks += [tables.moved_features(data), Text(EXPLAINED)]
-    return Section("Has the population moved since training?", blocks)
+    title = "Has the population moved since training?"
+    scores = data.latest(data.scores)
+    if not scores:
+        return Section(
+            title, [Text("The deployed pipeline has no frozen bins; the next training freezes them.")]
+        )
+    has_past = _run_count(data) > 1
+    caption = "Churn probabilities of this run in the bins frozen at training."
+    blocks: list[Text | Table | Figure] = [
+        Figure(figures.score_bins(scores, stands_alone=not has_past), caption)
+    ]
+    if has_past:
+        blocks.append(Figure(figures.drift_over_time(data), "Shift since training, run by run."))
+    return Section(title, [*blocks, tables.moved_features(data), Text(EXPLAINED)])
 
 
 def _volume(data: MonitoringData) -> Section:
     caption = "Planned contacts by offer, pick-holdouts included."
-    return Section("What ran?", [Figure(figures.actions_over_time(data), caption), tables.runs(data)])
+    drawn = [Figure(figures.actions_over_time(data), caption)] if _run_count(data) > 1 else []
+    return Section("What ran?", [*drawn, tables.runs(data)])
+
+
+def _run_count(data: MonitoringData) -> int:
+    return len(data.performance)
 
 
 def _deliveries(data: MonitoringData) -> Section:

@@ -10,7 +10,8 @@ from models_ml.reports.figures import money, share
 from models_ml.reports.monitoring_findings import findings
 from models_ml.reports.page import Table
 
-SHOWN_FEATURES = 10
+SHOWN_FEATURES = 15
+SHOWN_STEADY_FEATURES = 5
 SHOWN_RUNS = 12
 SHOWN_NODES = 8
 NONE = "–"
@@ -49,6 +50,9 @@ def moved_features(data: MonitoringData) -> Table:
     latest = [row for row in data.latest(data.features) if row["status"] != "exempt"]
     order = {"error": 0, "alert": 1, "warn": 2, "ok": 3}
     latest.sort(key=lambda row: (order[row["status"]], -row["psi"], row["feature"], row["slice"]))
+    shown = [row for row in latest if row["status"] != "ok"][:SHOWN_FEATURES] or latest[
+        :SHOWN_STEADY_FEATURES
+    ]
     cells = [
         (
             row["feature"],
@@ -59,7 +63,7 @@ def moved_features(data: MonitoringData) -> Table:
             _sizes(row),
             row["status"],
         )
-        for row in latest[:SHOWN_FEATURES]
+        for row in shown
     ]
     columns = ("Feature", "Of", "Index", "By chance", "Missing, then → now", "Median, then → now", "Reads")
     return Table(columns, cells)
