@@ -40,7 +40,7 @@ def chunks(customers: int) -> Iterator[Chunk]:
 
 
 def play_history(
-    chunk: Chunk, *, months: int, ends_on: np.datetime64, seed: int
+    chunk: Chunk, *, months: int, ends_on: np.datetime64, seed: int, trial_months: int = TRIAL_MONTHS
 ) -> tuple[State, records.Events]:
     """Play the history of one chunk.
 
@@ -54,6 +54,8 @@ def play_history(
         Last day of history, the last of a month.
     seed : int
         Seed of the world.
+    trial_months : int
+        For how long the trial has run; 0 for a business that never tried anything out.
 
     Returns
     -------
@@ -71,7 +73,7 @@ def play_history(
     for month, joining in enumerate(newcomers):
         months_left = months - 1 - month
         contacts = past_contacts(
-            state, rng, is_last=months_left == 0, has_trial=0 < months_left <= TRIAL_MONTHS
+            state, rng, is_last=months_left == 0, has_trial=0 < months_left <= trial_months
         )
         state, events = step_month(welcome(state, int(joining), rng), contacts, rng)
         played.append(events)

@@ -1,0 +1,120 @@
+"""How far the believed effects of the offers are from the truth, month by month."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from models_ml.decisions.economics import relative_risk
+from models_ml.decisions.parameters import OfferEffects
+from simulation.appraisal import MonthInputs
+from simulation.valuation import Floats, Truth
+
+DRAWS = 200
+INTERVAL = (0.05, 0.95)
+SAMPLE = 500  # customers for the interval; its width hardly depends on who they are
+INTERCEPT = "intercept"
+
+
+@dataclass(frozen=True)
+class RiskBelief:
+    """Average relative risk under an offer: believed, with a 90 % interval, and true."""
+
+    offer: str
+    believed: float
+    low: float
+    high: float
+    true: float
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """One coefficient of offer_effects, and what a learner with endless data would find for it."""
+
+    offer: str
+    signal: str
+    mean: float
+    sd: float
+    source: str
+    target: float
+
+
+def risk_beliefs(inputs: MonthInputs, effects: pa.Table) -> list[RiskBelief]:
+    """Compare the average relative risk of each offer, believed and true.
+
+    Averages are over the customers who may get the offer, weighted by their true churn probability if left
+    alone: Σ p_a / Σ p_0. Beliefs are applied to the same true p_0, so that only beliefs about effects differ.
+    The interval draws coefficients from their marginal posteriors, as offer_effects holds no correlations.
+    """
+    rows = effects.to_pylist()
+    sd = {(row["offer"], row["signal"]): float(row["effect_sd"]) for row in rows}
+    of, risk_alone = inputs.terms.effects, inputs.truth.churn_alone
+    believed = relative_risk(risk_alone, inputs.signals, of)
+    found = []
+    for position, offer in enumerate(inputs.terms.offers):
+        may = np.flatnonzero(inputs.candidates.allowed[:, position])
+        if not len(may):
+            continue
+        weight = risk_alone[may]
+        spread = np.array([sd.get((offer.offer, name), 0.0) for name in (INTERCEPT, *of.signals)])
+        low, high = _interval(inputs, position, spread, may[:: max(1, len(may) // SAMPLE)])
+        found.append(
+            RiskBelief(
+                offer.offer,
+                float(weight @ believed[may, position] / weight.sum()),
+                low,
+                high,
+                float(inputs.truth.churn[may, position].sum() / weight.sum()),
+            )
+        )
+    return found
+
+
+def _interval(inputs: MonthInputs, position: int, spread: Floats, at: np.ndarray) -> tuple[float, float]:
+    """Quantiles of the average relative risk over coefficients drawn around their means."""
+    of = inputs.terms.effects
+    rng = np.random.default_rng(position)
+    drawn = of.coefficients[position] + spread * rng.standard_normal((DRAWS, len(spread)))
+    many = OfferEffects(of.signals, drawn, np.zeros(DRAWS, dtype=bool))
+    weight = inputs.truth.churn_alone[at]
+    average = weight @ relative_risk(weight, inputs.signals[at], many) / weight.sum()
+    low, high = np.quantile(average, INTERVAL)
+    return float(low), float(high)
+
+
+def coefficients(inputs: MonthInputs, effects: pa.Table) -> list[Coefficient]:
+    """Compare each coefficient with what endless randomised data would say about the same signals."""
+    target = best_coefficients(inputs.truth, inputs.signals)
+    offers = [offer.offer for offer in inputs.terms.offers]
+    names = (INTERCEPT, *inputs.terms.effects.signals)
+    return [
+        Coefficient(
+            row["offer"],
+            row["signal"],
+            float(row["effect_mean"]),
+            float(row["effect_sd"]),
+            row["effect_source"],
+            float(target[offers.index(row["offer"]), names.index(row["signal"])]),
+        )
+        for row in effects.to_pylist()
+    ]
+
+
+def best_coefficients(truth: Truth, signals: Floats) -> Floats:
+    """Return the truth in the business's own signals: coefficients of shape (k, 1 + n_signals).
+
+    The world's causes are hidden and the signals only resemble them, so the true coefficients of the world
+    are nobody's target. These are: the change of log-odds under an offer, logit p_a − logit p_0, regressed on
+    [1, signals] by least squares with weights p_0 (1 − p_0), the information that a customer carries.
+    """
+    alone = truth.churn_alone
+    change = _log_odds(truth.churn) - _log_odds(alone)[:, None]
+    root = np.sqrt(alone * (1 - alone))[:, None]
+    design = np.column_stack([np.ones(len(alone)), signals])
+    return np.asarray(np.linalg.lstsq(design * root, change * root, rcond=None)[0].T)
+
+
+def _log_odds(probability: Floats) -> Floats:
+    return np.asarray(np.log(probability) - np.log1p(-probability))
