@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 from policy_study.coverage import Outcome, study
+from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -54,8 +55,9 @@ def holdout_shares(text: str) -> list[float]:
 
 def study_table(found: dict[float, list[Outcome]]) -> Table:
     """One row per share, method and reward."""
-    table = Table("holdout", "method, reward", title="Value of the plan against contacting nobody")
-    for heading in ("coverage", "above", "below", "bias (t)", "RMSE", "DR / it"):
+    table = Table("share", title="Value of the plan against contacting nobody", box=box.SIMPLE_HEAD)
+    table.add_column("method, reward", no_wrap=True)
+    for heading in ("covers", "above", "below", "bias t", "RMSE", "DR/it"):
         table.add_column(heading, justify="right")
     for holdout, outcomes in found.items():
         best = next(outcome.rmse for outcome in outcomes if outcome.method == "dr")
@@ -72,7 +74,7 @@ def study_table(found: dict[float, list[Outcome]]) -> Table:
             )
         table.add_section()
     table.caption = (
-        "above, below: share of intervals wholly above or below the truth. Rewards count what is kept (margin)"
+        "covers, above, below: share of intervals that hold the truth, or lie wholly above or below the truth. Rewards count what is kept (margin)"
         " or what is lost (loss); for dr both give the same estimate."
     )
     return table
@@ -109,7 +111,7 @@ def print_promotion(folder: Path) -> None:
 def main(
     replications: Annotated[int, typer.Option(min=2, help="Worlds played per holdout share.")] = 1000,
     holdout: Annotated[str, typer.Option(help="Pick-holdout shares, with commas.")] = "0.05,0.1,0.2",
-    customers: Annotated[int, typer.Option(min=200, help="Customers in the first month.")] = 5000,
+    customers: Annotated[int, typer.Option(min=2000, help="Customers in the first month.")] = 5000,
     months: Annotated[int, typer.Option(min=1, max=24, help="Months pooled.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other worlds.")] = 1,
     promotion: Annotated[
