@@ -206,3 +206,23 @@ def test_a_missing_limit_is_not_taken_for_no_limit(dropped: int) -> None:
     del rows[dropped]
     with pytest.raises(BayesPilotError, match="no limit for"):
         read_limits(pa.Table.from_pylist(rows), offers())
+
+
+# p, relative risk, V, contact, acceptance, incentive -> v, worked by hand.
+@pytest.mark.parametrize(
+    ("what", "terms", "value"),
+    [
+        # 1 % would leave, 40 % take the discount of 24 anyway: 0.01 · 0.2 · 500 = 1 saved for 9.85.
+        ("would-be stayers take the discount", (0.01, 0.8, 500.0, 0.25, 0.4, 24.0), -8.85),
+        # The contact drives away another 5 in 100: −0.05 · 300 − 0.25.
+        ("an offer that harms", (0.2, 1.25, 300.0, 0.25, 0.25, 0.0), -15.25),
+        # Nearly certain to leave and hardly to be moved: 0.99 · 0.01 · 200 = 1.98 for a call of 12.
+        ("a lost cause", (0.99, 0.99, 200.0, 9.0, 0.3, 10.0), -10.02),
+        # Half the risk gone, but only 0.40 at stake: 0.5 · 0.5 · 0.4 − 0.25.
+        ("a tiny value", (0.5, 0.5, 0.4, 0.25, 0.25, 0.0), -0.15),
+        # The same effect on somebody worth something: 0.5 · 0.5 · 400 − 0.25.
+        ("the same on a large one", (0.5, 0.5, 400.0, 0.25, 0.25, 0.0), 99.75),
+    ],
+)
+def test_expected_value_by_hand(what: str, terms: tuple[float, ...], value: float) -> None:
+    assert incremental_expected_value(*terms) == pytest.approx(value), what

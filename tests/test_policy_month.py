@@ -1,0 +1,216 @@
+"""A month of nightly runs with the build's own SQL for limits and suppressions, and the plan itself, night by night."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import Project
+from decision_data import candidates, effects, offers, offers_table, policy, policy_table
+
+from models_ml.decisions.limits import read_limits
+from models_ml.decisions.planned_actions import plan_actions
+
+CUSTOMERS = 300
+FIRST_NIGHT = date(2026, 10, 1)
+NIGHTS = 35  # the whole of October, and into November
+POLICY: dict[str, Any] = {
+    "pick_holdout_share": 0.25,
+    "universal_holdout_share": 0.05,
+    "trial_share": 0.1,
+    "cool_down_days": 12,
+    "horizon_days": 10,
+    "action_valid_days": 4,
+    "monthly_budget": 300.0,
+    "monthly_capacity_email": 120,
+    "touch_price": 0.05,
+}
+MODELS = ("int_month_limits", "int_suppressions", "retention_actions_deliverable")
+
+
+class Month:
+    """An in-memory warehouse that holds what the compiled models read, and moves from night to night."""
+
+    def __init__(self, project: Project, pacing: str) -> None:
+        compiled = (
+            project.folder / "target" / "compiled" / "bayespilot" / "dbt_project" / "models" / "decisions"
+        )
+        self.sql = {name: (compiled / f"{name}.sql").read_text() for name in MODELS}
+        self.settings = POLICY | {"pacing": pacing}
+        self.draws = np.random.default_rng(5)
+        self.connection = duckdb.connect()
+        self.connection.execute("attach ':memory:' as demo; use demo")
+        tables = {"int_policy_parameters": policy_table(**self.settings), "int_offers": offers_table()}
+        for name, table in tables.items():
+            self.connection.register("given", table)
+            self.connection.execute(f"create table {name} as from given")
+        self.connection.execute(
+            f"""
+            create table int_run (as_of_date date);
+            create table retention_actions_history (
+                action_id text, customer_id text, as_of_date date, action text, planned_action text,
+                action_label text, channel text, priority integer, arm text, expected_cost double,
+                incremental_expected_value double, currency text, rationale text, valid_from date, valid_to date
+            );
+            create view int_previous_actions as
+                from retention_actions_history where as_of_date < (select max(as_of_date) from int_run);
+            create table int_valid_retention_contacts (
+                contact_id text, action_id text, customer_id text, offer text, contacted_on date,
+                accepted_on date, cost double, is_randomized boolean, propensity double
+            );
+            create table int_valid_customers as
+                select printf('c%06d', i) as customer_id, i % 7 <> 0 as consents_to_email,
+                    i % 5 <> 0 as consents_to_phone, false as consents_to_push
+                from range({CUSTOMERS}) as numbers (i)
+            """
+        )
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.connection.execute(sql).fetchall()
+
+    def model(self, name: str) -> list[tuple[Any, ...]]:
+        return self.rows(f"from ({self.sql[name]})")
+
+    def night(self, day: date) -> list[dict[str, Any]]:
+        """Decide for a day and write its decisions into history."""
+        self.connection.execute(f"delete from int_run; insert into int_run values (date '{day}')")
+        suppressed = {row[0]: row[1:] for row in self.model("int_suppressions")}
+        consents = {row[0]: row[1:] for row in self.rows("from int_valid_customers")}
+        names = [f"c{number:06d}" for number in range(CUSTOMERS)]
+        allowed = [
+            (int(consents[name][1]) + 2 * int(consents[name][0])) & ~int(suppressed.get(name, (None, 0))[1])
+            for name in names
+        ]
+        terms = policy(**self.settings)
+        limits = read_limits(self.connection.sql(self.sql["int_month_limits"]).to_arrow_table(), offers())
+        monthly = np.random.default_rng(day.month).random((3, CUSTOMERS))  # per customer and month
+        batch = candidates(
+            CUSTOMERS,
+            churn_probability=self.draws.beta(1, 4, CUSTOMERS),
+            monthly_revenue=self.draws.lognormal(4.5, 0.7, CUSTOMERS),
+            offers_allowed=np.array(allowed, dtype=np.int64),
+            suppression_reason=pa.array([suppressed.get(name, (None, 0))[0] for name in names], pa.string()),
+            universal_draw=np.random.default_rng(0).random(CUSTOMERS),
+            pick_draw=monthly[0],
+            trial_draw=monthly[1],
+            trial_offer_draw=monthly[2],
+        )
+        rows: list[dict[str, Any]] = plan_actions(
+            lambda: [batch], policy=terms, offers=offers(), effects=effects(np.log(0.4), np.log(0.9)), limits=limits
+        ).read_all().to_pylist()  # fmt: skip
+        self.connection.executemany(
+            "insert into retention_actions_history values (?, ?, ?, ?, ?, '', ?, 1, ?, ?, ?, 'EUR', '', ?, ?)",
+            [
+                (
+                    f"{row['customer_id']}/{day}", row["customer_id"], day, row["action"], row["planned_action"],
+                    row["channel"], row["arm"], row["expected_cost"], row["incremental_expected_value"],
+                    day + timedelta(1), day + timedelta(terms.action_valid_days),
+                )
+                for row in rows
+            ],
+        )  # fmt: skip
+        return rows
+
+    def execute_some(self, day: date) -> None:
+        """Execute every second deliverable action the day after, as a CRM would; the others lapse."""
+        for row in sorted(self.model("retention_actions_deliverable"))[::2]:
+            self.connection.execute(
+                "insert into int_valid_retention_contacts values (?, ?, ?, ?, ?, null, 1, false, null)",
+                [f"contact {row[0]}", row[0], row[1], row[3], day + timedelta(1)],
+            )
+
+
+@pytest.fixture(params=["none", "linear"])
+def month(request: pytest.FixtureRequest, built_project: Project) -> Iterator[Month]:
+    played = Month(built_project, request.param)
+    yield played
+    played.connection.close()
+
+
+def assert_month_keeps_its_limits(month: Month, day: date) -> None:
+    """Everything planned in the calendar month, whatever became of it, against the month's limits."""
+    used = month.rows(
+        "select planned_action, count(*), sum(expected_cost::decimal(18, 2)) from retention_actions_history"
+        f" where planned_action <> 'no_action' and date_trunc('month', as_of_date) = date_trunc('month', date '{day}')"
+        " group by 1"
+    )
+    share = 1.0
+    if month.settings["pacing"] == "linear":
+        share = day.day / calendar.monthrange(day.year, day.month)[1]
+    contacts = {name: count for name, count, _ in used}
+    assert float(sum(cost for *_, cost in used)) <= 300.0 * share + 0.005
+    assert contacts.get("call", 0) <= int(10 * share)
+    assert contacts.get("nudge", 0) <= int(40 * share)
+
+
+@pytest.mark.build
+def test_a_month_of_nights(month: Month) -> None:
+    withheld_yesterday: set[str] = set()
+    contacted: dict[str, date] = {}
+    planned = 0
+    for number in range(NIGHTS):
+        day = FIRST_NIGHT + timedelta(number)
+        rows = month.night(day)
+        acting = {row["customer_id"] for row in rows if row["planned_action"] != "no_action"}
+        planned += len(acting)
+        assert_month_keeps_its_limits(month, day)
+        assert not acting & withheld_yesterday, "last night's holdouts are left alone tonight"
+        recent = {name for name, when in contacted.items() if (day - when).days < POLICY["cool_down_days"]}
+        assert not acting & recent
+        assert all(
+            row["incremental_expected_value"] > POLICY["touch_price"]
+            for row in rows
+            if row["arm"] in ("policy", "pick_holdout")
+        )
+        assert_deliverable_is_allowed(month, day, rows)
+        month.execute_some(day)
+        contacted |= {row[0]: row[1] for row in month.rows(
+            "select customer_id, max(contacted_on) from int_valid_retention_contacts group by 1"
+        )}  # fmt: skip
+        withheld_yesterday = {row["customer_id"] for row in rows if row["arm"] == "pick_holdout"}
+    assert planned > 50
+    assert len(contacted) > 10
+    by_arm = dict(month.rows("select arm, count(*) from retention_actions_history group by 1"))
+    assert {"policy", "pick_holdout", "trial", "universal_holdout", "suppressed"} <= set(by_arm)
+
+
+def assert_deliverable_is_allowed(month: Month, day: date, rows: list[dict[str, Any]]) -> None:
+    """No held-out, non-consenting, cooled-down or executed row; only last nights' open actions beside tonight's."""
+    deliverable = month.model("retention_actions_deliverable")
+    ids = {row[0] for row in deliverable}
+    executed = {row[0] for row in month.rows("select action_id from int_valid_retention_contacts")}
+    assert not ids & executed
+    lately = {
+        row[0]
+        for row in month.rows(
+            "select customer_id from int_valid_retention_contacts"
+            f" where contacted_on >= date '{day + timedelta(1 - POLICY['cool_down_days'])}'"
+        )
+    }
+    consents = {row[0]: {"email": row[1], "phone": row[2]} for row in month.rows("from int_valid_customers")}
+    tonight = {row["customer_id"]: row for row in rows}
+    for action_id, customer_id, as_of_date, _, _, channel, *_ in deliverable:
+        assert customer_id not in lately
+        assert consents[customer_id][channel]
+        row = tonight[customer_id]
+        if as_of_date == day:
+            assert row["arm"] in ("policy", "trial"), action_id
+        else:
+            assert row["suppression_reason"] in (None, "open_action") or row["arm"] == "universal_holdout"
+
+
+@pytest.mark.build
+def test_a_customer_may_be_held_out_then_free_again(month: Month) -> None:
+    first = month.night(FIRST_NIGHT)
+    held = {row["customer_id"] for row in first if row["arm"] == "pick_holdout"}
+    assert held
+    for number in (1, POLICY["horizon_days"] - 1, POLICY["horizon_days"]):
+        rows = month.night(FIRST_NIGHT + timedelta(number))
+        reasons = {row["suppression_reason"] for row in rows if row["customer_id"] in held}
+        assert reasons == ({"held_out"} if number < POLICY["horizon_days"] else {None}), number
