@@ -101,7 +101,7 @@ def many() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return 20,000 customers whose forecast is perfect: churned, churn probability, weight."""
     random = np.random.default_rng(4)
     probability = random.beta(1, 12, 20_000)
-    return random.random(20_000) < probability, probability, random.choice([1.0, 1.25], 20_000)
+    return random.random(20_000) < probability, probability, np.where(probability > 0.1, 3.0, 1.0)
 
 
 def selection(record: DeploymentRecord, outcome: str = "kept", **changes: Any) -> Selection:
@@ -305,6 +305,10 @@ class TestTables:
         assert table.highlight is not None
         row = table.rows[table.highlight]
         assert row[0].replace("\u00a0", "_") == result.chosen
+        for line, verdict in zip(table.rows, result.verdicts.values(), strict=True):
+            profit = verdict.profit
+            assert line[1] == f"{profit.profit:,.0f} ± {profit.standard_error:,.0f}".replace("-", "−")
+            assert line[2].startswith(f"{profit.shortfall:,.0f} ±" if profit.shortfall else "–")
         assert row[table.columns.index("AUC")] == f"{result.verdicts[result.chosen].metrics['auc']:.3f}"
         assert {len(row) for row in table.rows} == {len(table.columns)}
 
@@ -379,6 +383,13 @@ class TestCurves:
         equal = reliability(churned, probability, np.ones(1000), bins=1)
         unequal = reliability(churned, probability, random.choice([0.1, 5.0], 1000), bins=1)
         assert (unequal.high - unequal.low)[0] > 1.2 * (equal.high - equal.low)[0]
+
+    def test_a_weight_shared_by_a_whole_bin_leaves_its_range(self) -> None:
+        churned, probability = np.arange(1000) % 3 == 0, np.repeat([0.2, 0.4], 500)
+        equal = reliability(churned, probability, np.ones(1000), bins=2)
+        heavier = reliability(churned, probability, np.repeat([1.0, 9.0], 500), bins=2)
+        np.testing.assert_allclose(heavier.low, equal.low)
+        np.testing.assert_allclose(heavier.high, equal.high)
 
     def test_bins_before_and_after_are_of_the_same_customers(self, result: TrainingResult) -> None:
         for before in (False, True):

@@ -91,7 +91,7 @@ def footer(result: TrainingResult, selection: Selection, record: DeploymentRecor
         f"Source {record.source}, churn definition {record.churn_definition}, horizon {record.horizon_days} days,"
         f" activity map {record.activity_map_hash}",
         f"Data judged {result.judged.data_fingerprint}",
-        f"Data deployed {result.refitted.data_fingerprint}",
+        f"Data refitted {result.refitted.data_fingerprint}",
         f"Settings {record.settings_fingerprint}",
         f"Libraries: {libraries}",
         f"Trained {record.trained_at}, MLflow run {record.mlflow_run_id or 'none'}",

@@ -19,10 +19,10 @@ _ROLES = {"fit": ("o", BLUE), "calibrate": ("s", PALETTE[4]), "judge": ("D", VER
 
 
 def time_line(result: TrainingResult) -> str:
-    """Draw which month ends taught, calibrated and judged, in the judged and in the deployed round."""
+    """Draw which month ends taught, calibrated and judged, in the judged round and in the refit."""
     rounds = {
         "judged": (result.judged, {"judge": result.judged_rows}),
-        "deployed: the same recipe, later": (result.refitted, {}),
+        "refitted: the same recipe, later": (result.refitted, {}),
     }
     with axes(WIDTH, HEIGHT) as (figure, axis):
         for lane, (title, (fitted, judged)) in zip((1, 0), rounds.items(), strict=True):

@@ -48,7 +48,7 @@ def captions(result: TrainingResult) -> dict[str, str]:
         " worth most, limits ignored. Points: plans within their limits, ± one standard error, set slightly apart"
         " where they contact equally many; the thick line and the large point are the chosen candidate.",
         "time_line": "On which dates was it learned, and on which judged? Each step lies a horizon after the one"
-        " before, so that no label peeks ahead; the deployed pipeline repeats the recipe with the newest dates.",
+        " before, so that no label peeks ahead; the refit repeats the recipe with the newest dates, to be deployed.",
         "roc": "How many churners are found for the stayers disturbed? Higher is better; the number is the area"
         " below (AUC).",
         "precision_recall": "How many of the contacted would really leave? The dashed line is contacting at"
@@ -73,7 +73,7 @@ def _calibration_caption(result: TrainingResult) -> str:
     changed = (
         "the thin black line is the chosen candidate before its curve"
         if calibration.is_recalibrated(result)
-        else f"{name} is used as fitted, since no curve tried was better"
+        else f"{name} is judged as fitted, since no curve tried was better"
     )
     return (
         f"What did calibration change, and do others come truer? Measured on the judged date, which no curve has"

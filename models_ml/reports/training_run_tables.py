@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from models_ml.reports.page import Table, Text
 from models_ml.reports.training_figures import plain
 from models_ml.reports.training_tables import METRICS, number, one_line
@@ -29,10 +31,11 @@ def recipes(result: TrainingResult) -> Table:
 
 def hyperparameters(result: TrainingResult) -> list[Text]:
     """Return the hyper-parameters in use, one paragraph per candidate: they are too long for a narrow table."""
-    return [
-        Text(f"{plain(name).capitalize()}: {', '.join(f'{key} {value:g}' for key, value in recipe.items())}.")
-        for name, recipe in result.recipes.items()
-    ]
+    paragraphs = []
+    for name, recipe in result.recipes.items():
+        values = ", ".join(f"{key}\u00a0{value:g}" for key, value in recipe.items())
+        paragraphs.append(Text(f"{plain(name).capitalize()}: {values}."))
+    return paragraphs
 
 
 def guardrails(selection: Selection) -> Table | None:
@@ -62,14 +65,20 @@ def _bounds(low: float | None, high: float | None) -> str:
 def rounds(result: TrainingResult) -> Table:
     """Return which dates and rows each step read."""
     rows = []
-    for name, fitted in (("judged", result.judged), ("deployed", result.refitted)):
+    for name, fitted in (("judged", result.judged), ("refitted", result.refitted)):
         split = fitted.split
         steps = [("fit", split.fit_on, fitted.fit_rows)]
-        steps.append(("calibrate", (split.calibrated_on,), fitted.calibration_rows))
+        method = fitted.pipelines[result.chosen].calibrator.method
+        steps.append((f"calibrate: {method}", (split.calibrated_on,), fitted.calibration_rows))
         if split.judged_on:
             steps.append(("judge", (split.judged_on,), result.judged_rows))
-        rows += [[name, step, str(min(days)), str(max(days)), f"{count:,}"] for step, days, count in steps]
+        rows += [[name, step, _day(min(days)), _day(max(days)), f"{count:,}"] for step, days, count in steps]
     return Table(("round", "step", "from", "to", "customer-dates"), rows)
+
+
+def _day(day: date) -> str:
+    """Return a date that stays on one line."""
+    return str(day).replace("-", "\u2011")
 
 
 def both_rounds(result: TrainingResult) -> Table:

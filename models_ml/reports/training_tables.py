@@ -120,7 +120,7 @@ def calibration_methods(result: TrainingResult) -> Table | None:
 def _method(name: str, tried: dict[str, Any]) -> list[str]:
     return [
         one_line(name),
-        "none (before)" if tried["method"] == "none" else tried["method"],
+        "none\u00a0(before)" if tried["method"] == "none" else tried["method"],
         "in\u00a0use" if tried["is_chosen"] else "",
         *(number(tried[part], 4) for part in ("brier", "log_loss", "calibration_error")),
         number(tried["calibration_ratio"]),
@@ -153,7 +153,7 @@ def _segment(result: TrainingResult, inside: np.ndarray, currency: str) -> list[
         f"{int(churned.sum()):,}",
         f"{probability.sum():,.1f}",
         number(calibration_ratio(churned, probability, weight=weight) if churned.any() else None),
-        f"{number(low, 2)}\u00a0–\u00a0{number(high, 2)}",
+        f"{number(low, 2)}\u00a0to\u00a0{number(high, 2)}",
         number(float(roc_auc_score(churned, probability, sample_weight=weight)) if mixed else None),
         money(float(chosen.contact_value[inside].sum()), currency),
     ]
