@@ -74,8 +74,8 @@ def study_table(found: dict[float, list[Outcome]]) -> Table:
             )
         table.add_section()
     table.caption = (
-        "covers, above, below: share of intervals that hold the truth, or lie wholly above or below the truth. Rewards count what is kept (margin)"
-        " or what is lost (loss); for dr both give the same estimate."
+        "covers, above, below: share of intervals that hold the truth, lie wholly above it, or below. Rewards"
+        " count what is kept (margin) or what is lost (loss); for dr both give the same estimate."
     )
     return table
 

@@ -81,7 +81,7 @@ def contrast_of_totals(total: np.ndarray, is_holdout: np.ndarray, customers: np.
         if size < 2:
             group = "universal holdout" if sign < 0 else "programme"
             raise BayesPilotError(f"the {group} holds fewer than two customers", values=[int(size)])
-        mean = float(customers[members] @ total[members]) / size
+        mean = float((customers[members] * total[members]).sum()) / size
         value += sign * mean
         influence[members] = sign * (total[members] - mean) / math.sqrt(size * (size - 1.0))
     return student_interval(value, influence, customers)

@@ -61,8 +61,8 @@ def student_interval(value: float, influence: np.ndarray, count: np.ndarray | No
     """
     count = np.ones(len(influence)) if count is None else count
     units = float(count.sum())
-    variance = float(count @ influence**2)
-    spread = float(count @ influence**4) - variance**2 / units
+    variance = float((count * influence**2).sum())  # no BLAS: the same bits on any thread count
+    spread = float((count * influence**4).sum()) - variance**2 / units
     most = max(units - 1.0, 1.0)
     degrees = most if spread <= 0 else float(np.clip(2.0 * variance**2 / spread, 1.0, most))
     error = float(np.sqrt(variance))

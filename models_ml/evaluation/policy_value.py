@@ -147,7 +147,7 @@ def _self_normalised(logged: LoggedActions) -> _Parts:
     for sign, probabilities in ((1.0, logged.policy), (-1.0, logged.reference)):
         weight = logged.weight(probabilities)
         total = float(weight.sum()) or 1.0  # zero only where there is no reference
-        mean = float(weight @ logged.reward) / total
+        mean = float((weight * logged.reward).sum()) / total
         value += sign * mean
         weights.append(sign * weight / total)
         errors.append(logged.reward - mean)
@@ -163,10 +163,10 @@ def _steadying(parts: _Parts, differing: np.ndarray, size: float) -> float:
     ``STEADYING_ROWS`` rows beside the Σ d² e² of the rows themselves, which alone decides as rows grow.
     """
     weight, error = parts.weight[differing], parts.error[differing]
-    own = float((weight * error) @ (weight * error))
+    own = float(((weight * error) ** 2).sum())
     if own == 0.0 or size == 0.0:
         return 1.0
-    alike = float(weight @ weight) * float((error @ error) / len(error))
+    alike = float((weight**2).sum()) * float((error**2).mean())
     return (size + STEADYING_ROWS * alike / own) / (size + STEADYING_ROWS)
 
 
@@ -188,5 +188,5 @@ def _effective_sample_size(logged: LoggedActions) -> float:
     for probabilities in (logged.policy, logged.reference):
         weight = logged.weight(probabilities)[logged.differing]
         if weight.any():
-            sizes.append(float(weight.sum() ** 2 / (weight @ weight)))
+            sizes.append(float(weight.sum() ** 2 / (weight**2).sum()))
     return min(sizes, default=0.0)
