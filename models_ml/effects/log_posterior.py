@@ -70,18 +70,41 @@ class LogPosterior:
     def information(self, parameters: Floats) -> Floats:
         """Return expected information plus prior precision, of shape (parameters, parameters)."""
         with_shift, with_effect, mixed = self._slopes(parameters)
-        weight = self.evidence.weight / (mixed * (1.0 - mixed))
+        scale = 1.0 / (mixed * (1.0 - mixed))
+        return self._assembled(
+            scale * with_shift**2, scale * with_shift * with_effect, scale * with_effect**2
+        )
+
+    def curvature(self, parameters: Floats) -> Floats:
+        """Return observed information plus prior precision; the expected one where r is 0 or 1."""
+        alone, contacted, mixed = self.probabilities(parameters)
+        by_d, by_e = self._derivatives(alone, contacted)
+        lean = (self.evidence.has_churned - mixed) / (mixed * (1.0 - mixed))
+        (d, d_again, _), (e, e_again, _) = by_d, by_e
+        square = lean**2
+        return self._assembled(
+            square * d * d - lean * d_again, square * d * e - lean * e_again, square * e * e - lean * e_again
+        )
+
+    def _derivatives(self, alone: Floats, contacted: Floats) -> tuple[list[Floats], list[Floats]]:
+        """Return the first three derivatives of p by the shift, and by anything once the effect is in it."""
+        share = self.evidence.executed_share
+        by_e = [share * each for each in _curves(contacted)]
+        return [(1.0 - share) * each + also for each, also in zip(_curves(alone), by_e, strict=True)], by_e
+
+    def _assembled(self, dd: Floats, de: Floats, ee: Floats) -> Floats:
+        """Add up each row's information on shift × shift, shift × effect and effect × effect, and the prior's."""
+        weight, stratum, width = self.evidence.weight, self.evidence.stratum, self.shape[1]
         information = np.diag(self.precision)
-        stratum, width = self.evidence.stratum, self.shape[1]
-        shifts = np.bincount(stratum, weights=weight * with_shift**2, minlength=self.strata)
-        information[np.arange(self.strata), np.arange(self.strata)] += shifts
+        diagonal = np.arange(self.strata)
+        information[diagonal, diagonal] += np.bincount(stratum, weights=weight * dd, minlength=self.strata)
         for offer, rows in enumerate(self.rows):
             at = slice(self.strata + offer * width, self.strata + (offer + 1) * width)
-            z, scale = self.design[rows], (weight * with_effect)[rows]
-            information[at, at] += np.einsum("i,ij,ik->jk", scale * with_effect[rows], z, z)
+            z = self.design[rows]
+            information[at, at] += np.einsum("i,ij,ik->jk", (weight * ee)[rows], z, z)
             for each in range(self.strata):
                 mine = stratum[rows] == each
-                cross = np.einsum("i,ij->j", (scale * with_shift[rows])[mine], z[mine])
+                cross = np.einsum("i,ij->j", (weight * de)[rows][mine], z[mine])
                 information[each, at] += cross
                 information[at, each] += cross
         return information
@@ -90,10 +113,7 @@ class LogPosterior:
         r"""Return how far the mean lies from the mode: half the covariance times its contraction with l'''."""
         evidence, strata, width = self.evidence, self.strata, self.shape[1]
         alone, contacted, mixed = self.probabilities(parameters)
-        share = evidence.executed_share
-        # Derivatives of p in the shift d and the effect e; wherever an e occurs, only p_a moves.
-        by_e = [share * each for each in _curves(contacted)]
-        by_d = [(1.0 - share) * each + also for each, also in zip(_curves(alone), by_e, strict=True)]
+        by_d, by_e = self._derivatives(alone, contacted)  # shift d, effect e
         lean = (evidence.has_churned - mixed) / (mixed * (1.0 - mixed))  # l' in p; l'' = −l'², l''' = 2 l'³
 
         def third(a: Floats, b: Floats, c: Floats, ab: Floats, ac: Floats, bc: Floats, abc: Floats) -> Floats:

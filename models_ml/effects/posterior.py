@@ -14,7 +14,7 @@ useless: with r = 0 the row says nothing about b.
 
 Priors: b ~ N(mean, sd²) from the seed, each δ ~ N(0, recalibration_sd²). δ and b are found together, so that a
 recalibration known from a few controls only leaves the effects as uncertain as they are. The mode comes from
-Fisher scoring with step halving, the covariance from the expected information there (Gelman et al. 2013,
+Fisher scoring with step halving, the covariance from the curvature there (Gelman et al. 2013,
 *Bayesian Data Analysis*, section 4.1); with r = 1 that is Newton's method on a logistic regression with offset.
 The mean lies half a covariance times the third derivatives away from the mode (Lindley 1980, *Approximate Bayesian
 methods*): few churners make a posterior lean, and the mode alone would be off by a few hundredths of its sd.
@@ -37,6 +37,7 @@ TOLERANCE = 1e-10  # largest step, in log-odds, that counts as arrived
 MAXIMUM_STEPS = 200
 MAXIMUM_HALVINGS = 60
 ROUNDING = 1e-11  # share of the height of the log posterior that a sum may be off by
+SMALLEST_CURVATURE = 0.1  # of the widest prior's: a mode flatter than that is no top to trust
 DIGITS = 9  # beyond them, sums may differ with the linear algebra library
 
 
@@ -84,7 +85,7 @@ def effect_posterior(evidence: Evidence, priors: Priors, settings: EffectSetting
     """
     problem = LogPosterior(scaled_to_effective_size(evidence), priors, settings)
     mode = _mode(problem)
-    covariance: Floats = np.linalg.inv(problem.information(mode)).astype(np.float64)
+    covariance = _covariance(problem, mode)
     deviation: Floats = np.sqrt(np.diag(covariance))
     lean = problem.skewness(mode, covariance)
     centre = mode + np.maximum(np.minimum(lean, deviation), -deviation)
@@ -101,6 +102,14 @@ def effect_posterior(evidence: Evidence, priors: Priors, settings: EffectSetting
         shift_sd=np.round(deviation[:strata], DIGITS),
         is_measured=np.square(sd) < settings.measured_below_variance_share * np.square(priors.sd),
     )
+
+
+def _covariance(problem: LogPosterior, mode: Floats) -> Floats:
+    """Return the inverse curvature; that of the expected one where some direction is not curved downwards."""
+    curvature = problem.curvature(mode)
+    if np.linalg.eigvalsh(curvature).min() < SMALLEST_CURVATURE * problem.precision.min():
+        curvature = problem.information(mode)
+    return np.asarray(np.linalg.inv(curvature), dtype=np.float64)
 
 
 def _mode(problem: LogPosterior) -> Floats:
