@@ -25,7 +25,7 @@ def recipes(result: TrainingResult) -> Table:
                 "declared" if not tried or tried[0]["is_chosen"] else "another",
             ]
         )
-    columns = ("candidate", "settings tried", "seconds", "in use")
+    columns = ("candidate", "tried", "seconds", "in use")
     return Table(columns, rows, highlight=names.index(result.chosen))
 
 
