@@ -1,21 +1,17 @@
 {#-
-    Whether missing values jumped: their odds grew many times and by a share worth naming, or the share itself rose
-    far; either way by more than chance alone does. Reads the columns of int_feature_shifts and int_monitoring_limits.
+    Whether missing values jumped: their odds grew many times, by a share of customers worth naming, and by more than
+    chance alone makes. Features that are null by nature ("no ticket yet") move with the business and stay below that.
+    Reads the columns of int_feature_shifts and int_monitoring_limits.
 -#}
 {% macro missing_jumped() -%}
     coalesce(
-        missing_share - missing_share_then > chance_deviation * sqrt(
+        missing_share - missing_share_then >= missing_share_rise
+        and missing_share * (1 - missing_share_then)
+        >= missing_odds_ratio * greatest(missing_share_then, share_floor) * (1 - missing_share)
+        and missing_share - missing_share_then > chance_deviation * sqrt(
             (missing_share_then * reference_rows + missing_share * customers) / (reference_rows + customers)
             * (1 - (missing_share_then * reference_rows + missing_share * customers) / (reference_rows + customers))
             * (1 / reference_rows + 1.0 / customers)
-        )
-        and (
-            missing_share - missing_share_then >= missing_share_jump
-            or (
-                missing_share - missing_share_then >= missing_share_rise
-                and missing_share * (1 - missing_share_then)
-                >= missing_odds_ratio * greatest(missing_share_then, share_floor) * (1 - missing_share)
-            )
         ), false
     )
 {%- endmacro %}

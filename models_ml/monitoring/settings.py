@@ -36,7 +36,6 @@ class MonitoringLimits:
     new_category_customers: int
     missing_odds_ratio: float
     missing_share_rise: float
-    missing_share_jump: float
     unit_factor: float
     unit_rows: int
     silent_days: int

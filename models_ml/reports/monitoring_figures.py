@@ -14,8 +14,10 @@ from models_ml.reports.figures import PALETTE, QUIET, axes, svg
 
 # Two stand side by side on a wide screen; one that stands alone is drawn as wide as both.
 WIDTH, HEIGHT = 5.0, 3.4
-ALONE = 10.0, 3.2
-BLUE, VERMILION, GREEN = PALETTE[:3]
+ALONE = 6.8, 2.7
+BLUE, VERMILION = PALETTE[:2]
+YELLOW, BLACK = PALETTE[4], PALETTE[6]
+MOVED_WORDS = {"warn": "moved", "alert": "moved far", "error": "broken: unit or missing values"}
 LABELLED_DATES = 6
 NO_ACTION = "no_action"
 
@@ -61,36 +63,27 @@ def score_bins(rows: Sequence[Row], *, stands_alone: bool) -> str:
         return svg(figure)
 
 
-def drift_over_time(data: MonitoringData) -> str:
-    """Draw the index of the scores and of the feature that moved furthest, run by run."""
-    scores = {row["as_of_date"]: float(row["psi"]) for row in data.scores}
-    worst: dict[date, float] = defaultdict(float)
+def moved_over_time(data: MonitoringData) -> str:
+    """Draw how many features have moved since training, run by run."""
+    dates = [row["as_of_date"] for row in data.performance]
+    counts = {status: dict.fromkeys(dates, 0) for status in ("warn", "alert", "error")}
     for row in data.features:
-        if row["slice"] == "all" and row["status"] != "exempt":
-            worst[row["as_of_date"]] = max(worst[row["as_of_date"]], row["psi"])
-    dates = sorted(worst)
+        if row["slice"] == "all" and row["status"] in counts:
+            counts[row["status"]][row["as_of_date"]] += 1
     with axes(WIDTH, HEIGHT) as (figure, axis):
-        places = range(len(dates))
-        axis.plot(
-            places, [worst[day] for day in dates], "s--", color=VERMILION, label="feature that moved most"
-        )
-        axis.plot(
-            places,
-            [scores.get(day, float("nan")) for day in dates],
-            "o-",
-            color=BLUE,
-            label="churn probability",
-        )
-        for limit, name in (("psi_warn", "warns"), ("psi_alert", "moved far")):
-            axis.axhline(data.limits[limit], color=QUIET, linewidth=1, linestyle=":")
-            axis.annotate(
-                name, (1, data.limits[limit]), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-                color=QUIET, fontsize=9,
-            )  # fmt: skip
+        bottom = [0] * len(dates)
+        for (status, by_date), color in zip(counts.items(), (YELLOW, VERMILION, BLACK), strict=True):
+            heights = list(by_date.values())
+            axis.bar(
+                range(len(dates)), heights, bottom=bottom, width=0.6, color=color, label=MOVED_WORDS[status]
+            )
+            bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
+        axis.set_xlim(-0.8, len(dates) - 0.2)
+        axis.set_ylim(0, max(5, 1.4 * max(bottom)))
         _labels(axis, [day.isoformat() for day in dates])
-        axis.set_ylim(0, max(1.15 * data.limits["psi_alert"], 1.1 * max(worst.values(), default=0)))
-        axis.set_ylabel("population stability index")
-        axis.legend(loc="best")
+        axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.set_ylabel("features")
+        axis.legend(loc="upper left", fontsize=9)
         return svg(figure)
 
 

@@ -49,7 +49,17 @@ def scores_answer(data: MonitoringData) -> tuple[str, str]:
         return "in doubt", f"retraining is advised ({data.advice[0]['reason']})"
     if pooled is None:
         return "so far, yes", "nothing speaks against the scores, and no outcome has matured yet"
-    return "yes", "the scores still hold"
+    low, high = ratio_interval(pooled)
+    allowed = data.limits["calibration_ratio"]
+    if low < 1 / allowed or high > allowed:
+        return "so far, yes", "nothing speaks against the scores; outcomes are too few to be sure"
+    return "yes", "the scores hold: churn is as they said"
+
+
+def ratio_interval(calibration: Row) -> tuple[float, float]:
+    """Return the 95 % interval of observed over predicted churn."""
+    predicted = max(calibration["predicted_churn"], 1e-9)
+    return calibration["observed_lower"] / predicted, calibration["observed_upper"] / predicted
 
 
 def _broken_input(data: MonitoringData) -> Iterator[Finding]:

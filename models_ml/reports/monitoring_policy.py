@@ -19,13 +19,22 @@ _METHODS = {
 
 
 def policy_answer(data: MonitoringData) -> tuple[str, str]:
-    """Say whether the policy earns: one word or amount, and one sentence without a full stop."""
+    """Say whether the policy earns: one word, and the amount behind it."""
     pooled = _headline(data)
     if pooled is None or pooled["value"] is None:
-        return "not known yet", "No outcome says yet what the policy earns"
+        return "not known yet", "no outcome yet"
     earns = "yes" if pooled["value"] > 0 else "no"
-    answer = earns if pooled["is_distinguishable"] else "not yet known"
-    return answer, str(pooled["verdict"]).rstrip(".")
+    interval = f"{_amount(pooled, 'value')} so far, 95 %: {_interval(pooled)}"
+    return (earns if pooled["is_distinguishable"] else "not yet known"), interval
+
+
+def policy_sentence(data: MonitoringData) -> str:
+    """Say the same as one sentence without a full stop."""
+    pooled = _headline(data)
+    if pooled is None or pooled["value"] is None:
+        return "No outcome says yet what the policy earns"
+    beginning = "The policy" if pooled["is_distinguishable"] else "What the policy has earned is"
+    return f"{beginning} {str(pooled['verdict']).rstrip('.')}"
 
 
 def policy_section(data: MonitoringData) -> Section:
@@ -43,7 +52,9 @@ def policy_section(data: MonitoringData) -> Section:
     drawn = [
         Figure(value_by_month(months), "Money earned against contacting nobody, by month of the decision.")
     ]
-    return Section(TITLE, [*(drawn if len(months) > 1 else []), _table(data), Text(str(pooled["verdict"]))])
+    return Section(
+        TITLE, [*(drawn if len(months) > 1 else []), _table(data), Text(f"{policy_sentence(data)}.")]
+    )
 
 
 def _table(data: MonitoringData) -> Table:
@@ -55,7 +66,7 @@ def _table(data: MonitoringData) -> Table:
             f"{rows[method]['customers']:,}",
             f"{rows[method]['left_alone']:,}",
             _amount(rows[method], "value"),
-            f"{_amount(rows[method], 'value_low')} to {_amount(rows[method], 'value_high')}",
+            _interval(rows[method]),
         )
         for method, words in _METHODS.items()
         if method in rows
@@ -71,3 +82,7 @@ def _headline(data: MonitoringData) -> Row | None:
 
 def _amount(row: Row, column: str) -> str:
     return NONE if row[column] is None else money(row[column], row["currency"])
+
+
+def _interval(row: Row) -> str:
+    return f"{_amount(row, 'value_low')} to {_amount(row, 'value_high')}"

@@ -5,8 +5,14 @@ from __future__ import annotations
 from models_ml.monitoring.reading import MonitoringData
 from models_ml.reports import monitoring_figures as figures
 from models_ml.reports import monitoring_tables as tables
-from models_ml.reports.monitoring_findings import ACT, findings, pooled_calibration, scores_answer
-from models_ml.reports.monitoring_policy import policy_answer, policy_section
+from models_ml.reports.monitoring_findings import (
+    ACT,
+    findings,
+    pooled_calibration,
+    ratio_interval,
+    scores_answer,
+)
+from models_ml.reports.monitoring_policy import policy_answer, policy_section, policy_sentence
 from models_ml.reports.page import Fact, Figure, Page, Section, Table, Text
 
 NONE = "–"
@@ -29,8 +35,8 @@ def monitoring_page(data: MonitoringData) -> Page:
     sections = [
         _person(data),
         _scores(data),
-        _population(data),
         policy_section(data),
+        _population(data),
         _volume(data),
         _deliveries(data),
     ]
@@ -57,11 +63,10 @@ def verdict(data: MonitoringData) -> str:
         person = f"Nothing must be acted on; {len(found)} to look at"
     else:
         person = "Nothing needs a person"
-    return f"{scores[0].upper()}{scores[1:]}. {policy_answer(data)[1]}. {person}."
+    return f"{scores[0].upper()}{scores[1:]}. {policy_sentence(data)}. {person}."
 
 
 def _facts(data: MonitoringData) -> list[Fact]:
-    pooled = pooled_calibration(data)
     found = findings(data)
     acts = sum(finding.urgency == ACT for finding in found)
     scores = data.latest(data.scores)
@@ -71,11 +76,7 @@ def _facts(data: MonitoringData) -> list[Fact]:
         Fact("Scores still right?", *scores_answer(data)),
         Fact("Policy earning?", *policy_answer(data)),
         Fact("Needs a person", str(acts), f"and {len(found) - acts} to look at"),
-        Fact(
-            "Observed ÷ expected churn",
-            NONE if pooled is None else f"{pooled['observed_over_predicted']:.2f}",
-            "no outcome yet" if pooled is None else f"{pooled['customers']:,} outcomes left alone",
-        ),
+        _calibration_fact(data),
         Fact(
             "Score shift (index)",
             f"{scores[0]['psi']:.3f}" if scores else NONE,
@@ -83,6 +84,15 @@ def _facts(data: MonitoringData) -> list[Fact]:
         ),
         Fact("Features moved", f"{far} of {len(moved)}", "since training"),
     ]
+
+
+def _calibration_fact(data: MonitoringData) -> Fact:
+    pooled = pooled_calibration(data)
+    if pooled is None:
+        return Fact("Observed ÷ predicted churn", NONE, "no outcome yet")
+    low, high = ratio_interval(pooled)
+    note = f"95 %: {low:.2f} to {high:.2f}; {pooled['customers']:,} outcomes left alone"
+    return Fact("Observed ÷ predicted churn", f"{pooled['observed_over_predicted']:.2f}", note)
 
 
 def _person(data: MonitoringData) -> Section:
@@ -124,7 +134,9 @@ def _population(data: MonitoringData) -> Section:
         Figure(figures.score_bins(scores, stands_alone=not has_past), caption)
     ]
     if has_past:
-        blocks.append(Figure(figures.drift_over_time(data), "Shift since training, run by run."))
+        blocks.append(
+            Figure(figures.moved_over_time(data), "Features that have moved since training, run by run.")
+        )
     return Section(title, [*blocks, tables.moved_features(data), Text(EXPLAINED)])
 
 

@@ -76,6 +76,8 @@ def runs(data: MonitoringData) -> Table:
         for row in data.volume
         if row["measure"] == "planned_action" and row["item"] == "no_action"
     }
+    shifts = {row["as_of_date"]: f"{row['psi']:.3f}" for row in data.scores}
+    several = len({row["pipeline_version"] for row in data.performance}) > 1
     cells = [
         (
             str(row["as_of_date"]),
@@ -85,13 +87,14 @@ def runs(data: MonitoringData) -> Table:
             _money(row["expected_spend"], row["currency"]),
             _money(row["expected_profit"], row["currency"]),
             NONE if row["expected_auc"] is None else f"{row['expected_auc']:.3f}",
-            row["pipeline_version"],
+            shifts.get(row["as_of_date"], NONE),
+            *([row["pipeline_version"]] if several else []),
         )
         for row in list(reversed(data.performance))[:SHOWN_RUNS]
     ]
     columns = (
         "Run", "At risk", "Expected to leave", "Planned contacts", "Expected cost", "Expected profit",
-        "Expected AUC", "Pipeline",
+        "Expected AUC", "Score shift", *(["Pipeline"] if several else []),
     )  # fmt: skip
     return Table(columns, cells)
 
