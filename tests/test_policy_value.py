@@ -345,6 +345,19 @@ def test_report_has_three_methods_a_period_and_agrees_with_the_functions() -> No
     pooled = {row["method"]: row for row in rows[-3:]}
     assert pooled["pick_holdout"]["value"] == pytest.approx(drawn.sum() * pick.value, abs=0.01)
     assert pooled["pick_holdout"]["left_alone"] == (~contacted).sum()
+    losses = column["churn_probability"] * column["customer_value"]
+    robust = policy_value(
+        contacted.astype(int),
+        column["propensity"][drawn],
+        reward[drawn],
+        np.ones(drawn.sum(), dtype=int),
+        reference=0,
+        predicted_reward=np.column_stack([-losses, -0.88 * losses - 0.3])[drawn],
+        cluster=column["customer_id"][drawn],
+        method="dr",
+    )
+    assert pooled["doubly_robust"]["value"] == pytest.approx(drawn.sum() * robust.value, abs=0.01)
+    assert pooled["doubly_robust"]["value_high"] == pytest.approx(drawn.sum() * robust.high, abs=0.01)
     whole = universal_holdout_contrast(
         reward,
         column["arm"] == "universal_holdout",

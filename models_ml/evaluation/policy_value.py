@@ -158,9 +158,10 @@ def _self_normalised(logged: LoggedActions) -> _Parts:
 def _steadying(parts: _Parts, differing: np.ndarray, size: float) -> float:
     """Return the factor by which the variance is drawn towards that of errors alike under all actions.
 
-    Of 30 customers left alone by luck hardly any may leave. The estimate is then too high *and* their errors
-    look small, while the many who were contacted show how large errors are. Their Σ d² · mean e² counts like
-    ``STEADYING_ROWS`` rows beside the Σ d² e² of the rows themselves, which alone decides as rows grow.
+    Of 30 customers left alone by luck hardly any may leave. Contacting then looks worse than it is *and* the
+    errors of the 30 look small, while the many who were contacted show how large errors are. Their
+    Σ d² · mean e² counts like ``STEADYING_ROWS`` rows beside the Σ d² e² of the rows themselves, which alone
+    decides as rows grow.
     """
     weight, error = parts.weight[differing], parts.error[differing]
     own = float(((weight * error) ** 2).sum())
