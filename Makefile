@@ -6,7 +6,7 @@ BIN := .venv/bin
 VARS := {source: $(SOURCE)}
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run build publish summary mlflow docs lint test clean
+.PHONY: help setup run build publish reports summary loop mlflow docs lint test clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -19,9 +19,11 @@ help: ## list the tasks
 
 setup: .venv/installed ## create .venv and install what is pinned in constraints.txt
 
-run: setup ## raw tables to retention_actions, published copy and summary (SOURCE=demo)
+run: setup ## raw tables to retention_actions, published copy, reports and summary (SOURCE=demo)
 	$(BIN)/dbt build --vars '$(VARS)'
 	$(BIN)/python scripts/publish.py --source $(SOURCE)
+	$(BIN)/python -m models_ml.decisions report --source $(SOURCE)
+	$(BIN)/python -m models_ml.monitoring report --source $(SOURCE)
 	$(BIN)/python scripts/summary.py --source $(SOURCE)
 
 build: setup ## dbt build alone
@@ -30,8 +32,15 @@ build: setup ## dbt build alone
 publish: setup ## copy the public tables for BI and CRM readers, aside and then by rename
 	$(BIN)/python scripts/publish.py --source $(SOURCE)
 
+reports: setup ## policy.html and monitoring.html in reports/<source>/
+	$(BIN)/python -m models_ml.decisions report --source $(SOURCE)
+	$(BIN)/python -m models_ml.monitoring report --source $(SOURCE)
+
 summary: setup ## print what the last run decided
 	$(BIN)/python scripts/summary.py --source $(SOURCE)
+
+loop: setup ## play the demo business forward, a few months in a few minutes, in a temporary folder
+	$(BIN)/python scripts/simulate_months.py
 
 # The tracking server is a large install that training does not need: it comes with the first `make mlflow`.
 .venv/ui: .venv/installed
