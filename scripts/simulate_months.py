@@ -28,14 +28,15 @@ from models_ml.errors import BayesPilotError
 OUT = Path("reports/demo/simulation")
 
 
-def play_all(settings: Sequence[Setting], work: Path, console: Console) -> list[Month]:
+def play_all(settings: Sequence[Setting], work: Path, deployed: Path | None, console: Console) -> list[Month]:
     """Play one simulation per setting, each in its own folder below ``work``."""
     months: list[Month] = []
     with Progress(console=console, transient=True) as progress:
         steps = progress.add_task("months", total=sum(setting.months for setting in settings))
         for setting in settings:
             progress.update(steps, description=f"seed {setting.seed}")
-            months += simulate(setting, work / f"seed_{setting.seed}", lambda _: progress.advance(steps))
+            folder = work / f"seed_{setting.seed}"
+            months += simulate(setting, folder, lambda _: progress.advance(steps), deployed)
             print_months(console, of_seed(months, setting.seed))
     return months
 
@@ -56,6 +57,12 @@ def main(
     past_trial: Annotated[
         bool, typer.Option(help="Whether a randomised trial ran in the months before the first.")
     ] = True,
+    deployed: Annotated[
+        Path | None,
+        typer.Option(
+            help="Artifacts folder whose pipeline is deployed from the start; otherwise one is trained."
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the page and the CSV files.")] = OUT,
     keep: Annotated[
         Path | None, typer.Option(help="Keep the copies of the project here instead of a temporary folder.")
@@ -67,7 +74,7 @@ def main(
     settings = [Setting(customers, months, number, priors, trial_share, past_trial) for number in numbers]
     try:
         with tempfile.TemporaryDirectory(prefix="bayespilot-") as aside:
-            played = play_all(settings, keep or Path(aside), console)
+            played = play_all(settings, keep or Path(aside), deployed, console)
     except BayesPilotError as error:
         console.print(f"[red]{error}")
         raise typer.Exit(1) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -224,9 +223,8 @@ def played(
     built_project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Business, list[Month], list[World]]:
     """Two months of a small business on the pipeline that another test has trained."""
-    business, world = found(SETTING, tmp_path_factory.mktemp("loop") / "business")
-    artifacts = Path("models_ml") / "artifacts"
-    shutil.copytree(built_project.folder / artifacts, business.folder / artifacts)
+    deployed = built_project.folder / "models_ml" / "artifacts" / "demo"
+    business, world = found(SETTING, tmp_path_factory.mktemp("loop") / "business", deployed)
     business = dataclasses.replace(business, left_out=("unit_test", "test"))
     months, worlds = zip(*play(SETTING, business, world), strict=True)
     return business, list(months), list(worlds)

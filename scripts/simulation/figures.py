@@ -24,7 +24,7 @@ EXPECTED = "what BayesPilot expected"
 def value_by_month(months: Sequence[Month], currency: str) -> str:
     """Draw what each policy is truly worth a month, averaged over seeds, and what BayesPilot expected."""
     numbers = sorted({month.number for month in months})
-    with axes(width=6.8) as (figure, axis):
+    with axes(width=6.4, height=4.6) as (figure, axis):
         for policy in DRAWN:
             dashed = "--" if policy == BEST else "-"
             axis.plot(
@@ -44,7 +44,7 @@ def value_by_month(months: Sequence[Month], currency: str) -> str:
         )
         _months(axis, numbers)
         axis.set_ylabel(f"true value a month, {currency}")
-        axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
+        figure.legend(loc="outside lower center", ncols=3, fontsize=9)
         return svg(figure)
 
 
@@ -54,7 +54,7 @@ def totals(months: Sequence[Month], currency: str) -> str:
     policies = sorted(
         (name for name in POLICY_ORDER if name != NOBODY), key=lambda policy: total(months, policy)
     )
-    with axes(width=6.8) as (figure, axis):
+    with axes(width=6.4, height=4.6) as (figure, axis):
         means = [total(months, policy) / len(seeds) for policy in policies]
         axis.barh(policies, means, color=[COLOURS.get(policy, QUIET) for policy in policies], alpha=0.75)
         for row, policy in enumerate(policies):
@@ -80,7 +80,7 @@ def _of(month: Month, offer: str) -> RiskBelief:
 
 def _risk(risks: Sequence[RiskBelief], months: Sequence[Month], limits: tuple[float, float]) -> str:
     numbers = [month.number for month in months]
-    with axes(width=4.2, height=3.0) as (figure, axis):
+    with axes(width=6.4, height=3.2) as (figure, axis):
         low, high = ([getattr(risk, edge) for risk in risks] for edge in ("low", "high"))
         axis.fill_between(numbers, low, high, color=PALETTE[0], alpha=0.15, linewidth=0)
         axis.plot(numbers, [risk.believed for risk in risks], color=PALETTE[0], marker="o", label="believed")
@@ -89,6 +89,7 @@ def _risk(risks: Sequence[RiskBelief], months: Sequence[Month], limits: tuple[fl
         axis.set_ylim(*limits)
         _months(axis, numbers)
         axis.set_title(risks[0].offer, fontsize=11)
+        axis.set_ylabel("relative risk")
         axis.legend(fontsize=9, loc="best")
         return svg(figure)
 
@@ -96,7 +97,7 @@ def _risk(risks: Sequence[RiskBelief], months: Sequence[Month], limits: tuple[fl
 def coefficients_before_after(months: Sequence[Month]) -> str:
     """Draw every coefficient of offer_effects against its target, in the first and the last month."""
     first, last = min(m.number for m in months), max(m.number for m in months)
-    with axes(width=5.2, height=4.6) as (figure, axis):
+    with axes(width=6.4, height=4.6) as (figure, axis):
         ends = np.array([each.target for month in months for each in month.coefficients])
         span = (float(ends.min()) - 0.1, float(ends.max()) + 0.1)
         axis.plot(span, span, color=QUIET, linewidth=1)

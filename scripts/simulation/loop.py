@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from demo_world.truth import truth
 
 from simulation.appraisal import DECIDED, DELIVERABLE, Appraisal, appraise, read_inputs
 from simulation.beliefs import Coefficient, RiskBelief, coefficients, risk_beliefs
-from simulation.business import BuildTime, Business, found_business
+from simulation.business import SOURCE, BuildTime, Business, found_business
 from simulation.seeds import set_up
 from simulation.world import World, contacts_of, found_world, next_month, raw_tables
 
@@ -49,9 +50,15 @@ class Month:
     cost: float
 
 
-def found(setting: Setting, folder: Path) -> tuple[Business, World]:
-    """Set up a copy of the project in ``folder``, and the world that it serves."""
+def found(setting: Setting, folder: Path, deployed: Path | None = None) -> tuple[Business, World]:
+    """Set up a copy of the project in ``folder``, and the world that it serves.
+
+    Where ``deployed`` names an artifacts folder, its pipeline is deployed from the start; otherwise the first
+    build trains one.
+    """
     business = found_business(folder)
+    if deployed is not None:
+        shutil.copytree(deployed, folder / "models_ml" / "artifacts" / SOURCE)
     set_up(business, customers=setting.customers, trial_share=setting.trial_share, priors=setting.priors)
     history = {} if setting.past_trial else {"trial_months": 0}
     world = found_world(
@@ -90,10 +97,12 @@ def contacts_since(world: World, earlier: int) -> pa.Table:
     return world.events["retention_contacts"].slice(earlier)
 
 
-def simulate(setting: Setting, folder: Path, report: Callable[[Month], None]) -> list[Month]:
+def simulate(
+    setting: Setting, folder: Path, report: Callable[[Month], None], deployed: Path | None = None
+) -> list[Month]:
     """Play one simulation in ``folder`` and return its months; ``report`` hears of each as it ends."""
     months = []
-    for month, _ in play(setting, *found(setting, folder)):
+    for month, _ in play(setting, *found(setting, folder, deployed)):
         report(month)
         months.append(month)
     return months

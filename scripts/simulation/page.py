@@ -78,8 +78,10 @@ def loop_page(settings: Sequence[Setting], months: Sequence[Month]) -> Page:
                     ),
                 ],
                 intro=(
-                    "Average over the customers who may get the offer, with a 90 % interval from the posterior"
-                    + (f" (world {seeds[0]})." if len(seeds) > 1 else ".")
+                    "Average over the customers who may get the offer"
+                    + (f" (world {seeds[0]})" if len(seeds) > 1 else "")
+                    + ". The band is a 90 % interval from the posterior; it takes coefficients as independent "
+                    "and so is wider than the joint posterior."
                 ),
             ),
             Section("Month by month", [_months_table(of_seed(months, seed)) for seed in seeds]),
@@ -131,10 +133,8 @@ def _totals_table(months: Sequence[Month]) -> Table:
     rows = []
     for seed in seeds_of(months):
         own = of_seed(months, seed)
-        rows.append(
-            [str(seed), *(money(total(own, name), CURRENCY) for name in names), share(share_of_best(own), 0)]
-        )
-    return Table(("world", *names, "share of best"), rows, "True value of all months")
+        rows.append([str(seed), *(_whole(total(own, name)) for name in names), share(share_of_best(own), 0)])
+    return Table(("world", *names, "share of best"), rows, f"True value of all months, {CURRENCY}")
 
 
 def _months_table(months: Sequence[Month]) -> Table:
@@ -144,18 +144,24 @@ def _months_table(months: Sequence[Month]) -> Table:
             month.as_of_date,
             f"{month.appraisal.contacts:,}",
             f"{month.accepted:,}",
-            money(month.cost, CURRENCY),
-            money(month.appraisal.expected, CURRENCY),
-            money(month.appraisal.values[OWN], CURRENCY),
-            money(month.appraisal.trial, CURRENCY),
-            money(month.appraisal.values[BEST], CURRENCY),
+            _whole(month.cost),
+            _whole(month.appraisal.expected),
+            _whole(month.appraisal.values[OWN]),
+            _whole(month.appraisal.trial),
+            _whole(month.appraisal.values[BEST]),
             share(share_of_best([month]), 0),
             f"{month.build.seconds:.0f}",
         ]
         for month in months
     ]
     columns = ("month", "as_of_date", "contacts", "accepted", "cost", "expected", "true value", "of it trial")
-    return Table((*columns, BEST, "share of best", "build s"), rows, f"World {months[0].seed}")
+    return Table(
+        (*columns, BEST, "share of best", "build s"), rows, f"World {months[0].seed}; money in {CURRENCY}"
+    )
+
+
+def _whole(amount: float) -> str:
+    return money(amount, "").rstrip()
 
 
 def _distance(months: Sequence[Month]) -> str:
