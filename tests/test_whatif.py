@@ -1,0 +1,212 @@
+"""What-ifs and the policy report: the same answer as the build, in words and pages that a person reads."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from conftest import ROOT, Project
+from typer.testing import CliRunner
+
+from models_ml.decisions.__main__ import app
+from models_ml.decisions.warehouse import Inputs, open_warehouse, read_inputs
+from models_ml.decisions.whatif import MonthLimit, ask, between, draw_curve, open_share
+from models_ml.decisions.whatif_tables import slot_prices
+from models_ml.errors import BayesPilotError
+from models_ml.reports.figures import money
+
+pytestmark = pytest.mark.build
+
+
+@pytest.fixture
+def here(built_project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The built project as the project of this process."""
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(built_project.folder))
+    for name in ("RETENTION_DB", "RETENTION_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    return built_project
+
+
+@pytest.fixture
+def inputs(here: Project) -> Iterator[Inputs]:
+    with open_warehouse("demo") as connection:
+        yield read_inputs(connection)
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    finished = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200", **os.environ})
+    return finished.exit_code, finished.output
+
+
+def test_present_limits_give_the_plan_of_the_build(inputs: Inputs, here: Project) -> None:
+    money = inputs.month.find("budget")
+    answer = ask(inputs.candidates, inputs.terms, inputs.month, money, money.monthly)
+    built = here.query(
+        "select planned_value, planned_spend, planned_contacts, plan_value_bound, plan_gap, budget_price,"
+        " reference_top_risk_value, reference_break_even_value, reference_greedy_value,"
+        " reference_fixed_thresholds_value from policy_runs"
+    )[0]
+    summary = answer.summary
+    references = summary.references
+    assert (
+        summary.value, summary.spend, sum(summary.contacts), summary.bound, summary.gap, summary.budget_price,
+        references["top risk"], references["break-even"], references["greedy"], references["fixed thresholds"],
+    ) == pytest.approx(built)  # fmt: skip
+    assert references["contact nobody"] == 0.0
+
+
+def test_another_budget_gives_what_the_build_would_decide(inputs: Inputs, fresh_copy: Project) -> None:
+    answer = ask(inputs.candidates, inputs.terms, inputs.month, inputs.month.find("budget"), 45.5)
+    fresh_copy.dbt("build", "--selector", "decide", "--vars", "{monthly_budget: 45.5}")
+    built = fresh_copy.query(
+        "select planned_value, planned_spend, planned_contacts, plan_gap from policy_runs"
+    )
+    summary = answer.summary
+    assert (summary.value, summary.spend, sum(summary.contacts), summary.gap) == pytest.approx(built[0])
+
+
+def test_limits_left_are_those_of_the_build(inputs: Inputs, here: Project) -> None:
+    available = here.query("select limit_type, limit_name, available from int_month_limits order by all")
+    ours = sorted((one.kind, one.name, one.available(inputs.month.share)) for one in inputs.month.limits)
+    assert ours == available
+
+
+def test_more_of_a_limit_is_never_worth_less(inputs: Inputs) -> None:
+    for name in ("budget", "call", "channel:email"):
+        limit = inputs.month.find(name)
+        curve = draw_curve(inputs.candidates, inputs.terms, inputs.month, limit, [2 * limit.monthly])
+        bounds = [answer.summary.bound for answer in curve.drawn]
+        assert bounds == sorted(bounds)
+        assert len(curve.drawn) >= 10
+        assert curve.asked[0].monthly == 2 * limit.monthly
+        assert all(
+            answer.summary.spend <= inputs.month.left(inputs.terms).budget or name == "budget"
+            for answer in curve.drawn
+        )
+
+
+def test_whatif_prints_tables_and_draws_a_page(here: Project) -> None:
+    code, output = run("whatif", "--budget", "20,60.5", "--capacity", "call=0,5")
+    assert code == 0, output
+    for expected in ("60.50", "Under another call", "greedy", "contact nobody", "next slot", "whatif.html"):
+        assert expected in output
+    page = (here.folder / "reports" / "demo" / "whatif.html").read_text(encoding="utf-8")
+    assert "Value against budget" in page
+    assert "Value against call" in page
+    assert page.count("<svg") == 3
+    assert "http" not in re.sub(r"http://www\.w3\.org/\S+", "", page), "self-contained"
+
+
+def test_the_policy_report_says_what_the_plan_does(here: Project) -> None:
+    code, output = run("report")
+    assert code == 0, output
+    page = (here.folder / "reports" / "demo" / "policy.html").read_text(encoding="utf-8")
+    value, gap = here.query("select planned_value, plan_gap from policy_runs")[0]
+    assert money(value, "EUR") in page
+    for expected in (
+        "Who is left alone, and why",
+        "universal holdout",
+        "break-even",
+        "one more returns",
+        "at stake",
+    ):
+        assert expected in page
+    assert gap < 1
+    customers = {str(name) for (name,) in here.query("select customer_id from retention_actions")}
+    words = set(re.findall(r"[\w-]+", re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)))
+    assert not customers & words, "no customer is named"
+
+
+def test_two_reports_of_one_plan_are_the_same(here: Project) -> None:
+    path = here.folder / "reports" / "demo" / "policy.html"
+    run("report")
+    first = path.read_bytes()
+    run("report")
+    assert path.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("whatif", "--budget", "a lot"), 2, "numbers separated by commas"),
+        (("whatif", "--budget", "-5"), 2, "at least 0"),
+        (("whatif", "--capacity", "call"), 2, "must name an offer"),
+        (("whatif", "--capacity", "call=2.5"), 2, "whole numbers"),
+        (("whatif", "--capacity", "fax=3"), 1, "no capacity of the name fax"),
+        (("whatif", "--source", "nowhere"), 1, "dbt build --vars '{source: nowhere}'"),
+        (("report", "--source", "nowhere"), 1, "there is no warehouse yet"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_what_cannot_be_answered_says_so(arguments: tuple[str, ...], code: int, message: str) -> None:
+    found, output = run(*arguments)
+    assert (found, message in " ".join(output.replace("│", " ").split())) == (code, True), output
+
+
+def test_a_warehouse_without_decisions_says_so(
+    here: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import duckdb
+
+    empty = tmp_path / "empty.duckdb"
+    duckdb.connect(str(empty)).close()
+    monkeypatch.setenv("RETENTION_DB", str(empty))
+    code, output = run("whatif")
+    assert code == 1
+    assert "the warehouse lacks what is read" in output
+    assert "next: dbt build" in output
+
+
+def test_rationales_name_money_and_risk_and_no_placeholder(here: Project) -> None:
+    sentences = here.query("select action, arm, rationale, customer_id from retention_actions")
+    for action, arm, sentence, customer_id in sentences:
+        assert sentence.endswith(".")
+        assert " % risk of leaving within 28 days, with " in sentence
+        assert "_" not in sentence
+        assert "None" not in sentence
+        assert customer_id not in re.findall(r"\w+", sentence)
+        if action == "no_action":
+            assert re.match("Not contacted|Never contacted|Left alone", sentence), arm
+        else:
+            assert "expected to cost" in sentence
+            assert "this offer helps" in sentence or "drawn by chance" in sentence
+
+
+# By hand
+
+
+def test_pacing_opens_the_month_day_by_day() -> None:
+    paced, free = SimpleNamespace(pacing="linear"), SimpleNamespace(pacing="none")
+    assert open_share(date(2026, 2, 7), paced) == 0.25  # type: ignore[arg-type]
+    assert open_share(date(2026, 2, 7), free) == 1.0  # type: ignore[arg-type]
+
+
+def test_amounts_between_are_whole_and_reach_the_largest() -> None:
+    limit = MonthLimit("budget", "EUR", 600.0, 0.0)
+    amounts = between(limit, [1000.0], customers=100)
+    assert (amounts[0], amounts[-1], len(amounts)) == (0.0, 1000.0, 21)
+    assert between(limit, [1000.0], customers=10_000_000) == []
+
+
+def test_slot_prices_name_what_is_scarce() -> None:
+    assert slot_prices({"budget": 1.0, "offer call": 0.0}) == "–"
+    assert slot_prices({"channel email": 0.5, "offer call": 2.0}) == "call 2.00, email 0.50"
+
+
+def test_a_name_of_both_an_offer_and_a_channel_is_the_offers(inputs: Inputs) -> None:
+    assert inputs.month.find("channel:email").kind == "channel"
+    assert inputs.month.find("call").kind == "offer"
+    with pytest.raises(BayesPilotError, match="no capacity"):
+        inputs.month.find("offer:email")
+
+
+def test_help_explains_itself() -> None:
+    code, output = run("whatif", "--help")
+    assert code == 0
+    assert "--capacity" in output
+    assert ROOT.exists()
