@@ -26,10 +26,13 @@ PUBLISHED_TABLES = (
     "retention_actions_deliverable",
     "retention_actions_history",
     "policy_runs",
+    "action_outcomes",
     "offer_effects",
     "pipeline_candidates",
+    "pipeline_deployments",
     "quarantine",
 )
+REPORT_PREFIX = "rpt_"  # every report table is published
 PARQUET_TABLES = ("retention_actions", "retention_actions_deliverable")
 # The oldest storage format that every DuckDB 1.x client opens; most BI drivers are behind the library.
 STORAGE_VERSION = "v1.0.0"
@@ -102,7 +105,8 @@ def _write_copy(warehouse: Path, aside: Path) -> None:
                 "select table_name from information_schema.tables where table_catalog = 'warehouse'"
             ).fetchall()
         }
-        for table in PUBLISHED_TABLES:
+        reports = sorted(name for name in present if name.startswith(REPORT_PREFIX))
+        for table in (*PUBLISHED_TABLES, *reports):
             if table in present:
                 connection.execute(f"create table copy.{table} as from warehouse.main.{table}")
         for table in PARQUET_TABLES:

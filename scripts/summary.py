@@ -16,9 +16,15 @@ from rich.console import Console
 from rich.table import Table
 
 from models_ml.errors import BayesPilotError
-from models_ml.paths import published_folder, warehouse_path
+from models_ml.paths import published_folder, reports_folder, warehouse_path
 
 EXAMPLES = 5
+REFERENCES = {
+    "greedy by value per cost": "reference_greedy_value",
+    "break-even rule": "reference_break_even_value",
+    "top-risk list": "reference_top_risk_value",
+    "fixed thresholds": "reference_fixed_thresholds_value",
+}
 
 RUN = """
     select policy_runs.*, deployed_pipeline.candidate, deployed_pipeline.judged_auc,
@@ -129,7 +135,8 @@ def _money_table(run: Mapping[str, Any]) -> Table:
     table = Table("Policy", title="What it is worth, by the same effects and limits", title_justify="left")
     table.add_column(f"Expected net value {run['currency']}", justify="right")
     table.add_row("this plan (pick-holdouts included)", f"{run['planned_value']:,.2f}")
-    table.add_row("top-risk list", f"{run['reference_top_risk_value']:,.2f}")
+    for name, column in REFERENCES.items():
+        table.add_row(name, f"{run[column]:,.2f}")
     table.add_row("contact nobody", "0.00")
     table.caption = (
         f"{run['planned_contacts']:,} contacts planned for {run['planned_spend']:,.2f} of "
@@ -177,7 +184,8 @@ def main(
         sys.exit(1)
     console.print(
         f"Next: retention_actions in {published_folder(source) / 'retention.duckdb'}; what a CRM may execute in"
-        " retention_actions_deliverable; `dbt docs generate` for every column; seeds/ to change offers and limits.",
+        f" retention_actions_deliverable; what people read in {reports_folder(source)}; `dbt docs generate` for every"
+        " column; seeds/ to change offers and limits.",
         soft_wrap=True,
     )
 
