@@ -376,11 +376,11 @@ def test_a_feed_that_delivers_far_less_is_thin(reports: Reports) -> None:
 # ---------------------------------------------------------------- expected performance, calibration, advice
 
 
-def expected_auc(reports: Reports, probability: list[float]) -> float | None:
+def expected_auc(reports: Reports, probability: list[float], judged_auc: float = 0.8) -> float | None:
     reports.put(
         "churn_scores", pa.table({"as_of_date": [DAY] * len(probability), "churn_probability": probability})
     )
-    reports.put("deployed_pipeline", pa.table({"pipeline_version": ["p1"], "judged_auc": [0.8]}))
+    reports.put("deployed_pipeline", pa.table({"pipeline_version": ["p1"], "judged_auc": [judged_auc]}))
     reports.put(
         "policy_runs",
         pa.table({"as_of_date": [DAY], "planned_value": [9.0], "planned_spend": [3.0], "currency": ["EUR"]}),
@@ -459,22 +459,47 @@ def test_wrong_probabilities_ask_for_a_retraining(
     reports: Reports, frozen: list[FeatureBins], churners: int, status: str, reasons: list[str]
 ) -> None:
     calibrated(reports, churners, 200, 0.1)
-    assert {row[0] for row in reports.rows("select status from rpt_calibration where breakdown = 'all'")} == {
-        status
-    }
-    expected_auc(reports, [0.1, 0.9])
+    statuses = reports.rows("select distinct status from rpt_calibration where breakdown = 'all'")
+    assert statuses == [(status,)]
+    assert advice(reports, frozen) == reasons
+
+
+def advice(
+    reports: Reports,
+    frozen: list[FeatureBins],
+    *,
+    columns: dict[str, Any] | None = None,
+    score_status: str = "ok",
+    judged_auc: float = 0.8,
+    calibrated_days_ago: int = 30,
+) -> list[str]:
+    expected_auc(reports, [0.1, 0.9], judged_auc)
     reports.freeze(frozen)
-    reports.measure(frozen, population(50))
-    reports.put(
-        "deployed_pipeline",
-        pa.table({"pipeline_version": ["p1"], "judged_auc": [0.8], "calibrated_on": [DAY - timedelta(30)]}),
-    )
+    reports.measure(frozen, columns or population(50))
+    deployed = {"pipeline_version": ["p1"], "calibrated_on": [DAY - timedelta(calibrated_days_ago)]}
+    reports.put("deployed_pipeline", pa.table(deployed))
     reports.connection.execute(
-        "create or replace table rpt_score_drift as select as_of_date, 0.0 as psi, 'ok' as status from int_run"
+        f"create or replace table rpt_score_drift as"
+        f" select as_of_date, 0.3 as psi, '{score_status}' as status from int_run"
     )
-    reports.build("rpt_retraining_advice")
-    assert [row[0] for row in reports.rows("select reason from rpt_retraining_advice")] == reasons
+    reports.build("int_shift_reasons", "rpt_retraining_advice")
+    reasons = [row[0] for row in reports.rows("select reason from rpt_retraining_advice order by 1")]
     assert len(reports.failing("rpt_retraining_advice__none")) == len(reasons)
+    return reasons
+
+
+def test_each_reason_to_retrain_is_named(reports: Reports, frozen: list[FeatureBins]) -> None:
+    calibrated(reports, 20, 200, 0.1)
+    assert advice(reports, frozen, calibrated_days_ago=365) == []
+    assert advice(reports, frozen, calibrated_days_ago=366) == ["trained long ago"]
+    assert advice(reports, frozen, score_status="warn") == []
+    assert advice(reports, frozen, score_status="alert") == ["scores moved"]
+    assert advice(reports, frozen, judged_auc=1.0) == []  # 0.81 / 0.82 is expected
+    assert advice(reports, frozen, judged_auc=1.04) == ["ranking expected to be worse"]
+    moved = population(50) | {
+        name: np.full(1500, 99) for name in ("tickets_last_90_days", "sessions_last_30_days")
+    }
+    assert advice(reports, frozen, columns=moved) == ["many features moved"]
 
 
 # ---------------------------------------------------------------- the built project
@@ -539,10 +564,10 @@ def test_planted_drift_fails_the_right_tests_of_a_build(fresh_copy: Project, tmp
 
 
 def test_a_build_without_drift_is_silent_and_logged(built_project: Project) -> None:
-    assert built_project.query("select distinct status from rpt_feature_drift order by 1") == [
-        ("exempt",),
-        ("ok",),
-    ]
+    moved = built_project.query(
+        "select feature, status from rpt_feature_drift where status in ('alert', 'error')"
+    )
+    assert moved == []
     assert built_project.query("select * from rpt_feed_freshness where status in ('stopped', 'thin')") == []
     assert built_project.query("select * from rpt_retraining_advice") == []
     features = built_project.query("select count(*) from int_feature_schema")[0][0]

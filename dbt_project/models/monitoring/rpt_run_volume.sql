@@ -1,8 +1,14 @@
 {{ run_log() }}
 
-with decisions as (
+with run as (
 
-    select * from {{ ref('int_decisions') }}
+    select * from {{ ref('int_run') }}
+
+),
+
+history as (
+
+    select * from {{ ref('retention_actions_history') }}
 
 ),
 
@@ -12,9 +18,11 @@ rejected as (
 
 ),
 
-run as (
+decisions as (
 
-    select * from {{ ref('int_run') }}
+    select history.*
+    from history
+    inner join run on history.as_of_date = run.as_of_date
 
 ),
 
