@@ -189,6 +189,7 @@ def warehouse(
         "int_feature_schema": schema_table(),
         "int_offers": offers_table(),
         "offer_effects": effects_table(),
+        "int_earlier_effects": effects_table(),
         "training_examples": examples_table(customers),
         "customer_features": pa.table(feature_rows(customers, RUN_DATE)).drop_columns(["truth"]),
     }
