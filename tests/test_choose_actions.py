@@ -177,6 +177,33 @@ def test_an_empty_plan_says_so(value: np.ndarray, bounds: Limits, allowed: np.nd
     assert plan.contacts.tolist() == [0, 0]
 
 
+def test_closed_limits_are_priced_by_what_their_first_unit_would_return() -> None:
+    # Two customers, one unit of money for offer 0 and two for offer 1: best 6 / 1, for who has nothing yet.
+    closed = choose([[6.0, 8.0], [4.0, 9.0]], [[1.0, 2.0]] * 2, limits(0, 9, 9))
+    assert closed.budget_price == closed.prices["budget"] == pytest.approx(6.0)
+    assert closed.bound == 0.0
+    # Without a slot of offer 1 each takes offer 0; the first slot would raise 4 to 9.
+    slotless = choose([[6.0, 8.0], [4.0, 9.0]], [[1.0, 2.0]] * 2, limits(9, 9, 0))
+    assert slotless.prices["offer offer 1"] == pytest.approx(5.0)
+    assert slotless.prices["offer offer 0"] == 0.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_one_unit_more_of_a_closed_limit_returns_at_most_its_price(seed: int) -> None:
+    value, cost, allowed, bounds = random_instance(seed, largest=40)
+    offer = seed % value.shape[1]
+    capacity = bounds.offer_capacity.copy()
+    capacity[offer] = 0.0
+    shut = replace(bounds, offer_capacity=capacity)
+    capacity = capacity.copy()
+    capacity[offer] = 1.0
+    opened = choose(value, cost, replace(bounds, offer_capacity=capacity), allowed=allowed)
+    plan = choose(value, cost, shut, allowed=allowed)
+    price = plan.prices[f"offer offer {offer}"]
+    assert opened.bound <= plan.bound + price + 1e-6 * (1 + plan.bound)
+
+
 def test_free_offers_need_no_budget() -> None:
     assert choose([[1.0, 5.0]], [[0.0, 1.0]], limits(0, 1, 1)).choice.tolist() == [0]
 
