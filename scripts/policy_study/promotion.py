@@ -1,6 +1,6 @@
 """A real randomised promotion: each of 84,534 customers got a mailing or not by the toss of a coin.
 
-A purchase earns $10, a mailing costs $0.15 (Starbucks portfolio exercise of Udacity's data science course).
+A purchase earns $10, a mailing costs $0.15.
 """
 
 from __future__ import annotations
