@@ -14,6 +14,7 @@ from models_ml.training.candidates import CANDIDATES, Hyperparameters
 from models_ml.training.comparison import (
     Scored,
     collect_evidence,
+    judge_candidates,
     reason_for,
     recipes_of,
     score_all,
@@ -24,7 +25,7 @@ from models_ml.training.evidence import Evidence
 from models_ml.training.examples import Examples
 from models_ml.training.frame_roles import RowsOrDates, read_roles
 from models_ml.training.frames import Columns, Frame, feature_columns
-from models_ml.training.judging import Economics, JudgedDate, judge, metrics_of, open_judged_date
+from models_ml.training.judging import Economics, JudgedDate, metrics_of
 from models_ml.training.pipeline import ChurnPipeline
 from models_ml.training.rounds import Notify, fit_candidates
 from models_ml.training.schema import FeatureSchema
@@ -102,10 +103,8 @@ def train_candidates(
         ``offers_allowed`` (bit k set where offer k is allowed) and ``signal_<name>`` per signal of the effects.
         Limits of a month are those of the judged rows.
     candidates : names in the registry `models_ml.training.candidates.CANDIDATES`
-    settings : TrainingSettings, optional
-        From ``settings.toml`` without.
-    notify : callable, optional
-        Told what is done, in words.
+    settings : TrainingSettings, ``settings.toml`` without
+    notify : callable, told in words what is done
 
     Raises
     ------
@@ -169,18 +168,16 @@ def _compare(
     ordered: Sequence[str],
     settings: TrainingSettings,
 ) -> tuple[str, str, dict[str, Mapping[str, float]], dict[str, JudgedProfit] | None, JudgedDate | None]:
-    probabilities = {name: of.churn_probability for name, of in scored.items()}
     if economics is None:
+        probabilities = {name: of.churn_probability for name, of in scored.items()}
         chosen, reason = _by_log_loss(probabilities, examples, ordered, settings)
         metrics = {name: metrics_of(of, examples, settings) for name, of in probabilities.items()}
         return chosen, reason, dict(metrics), None, None
     limits = month_limits(economics.policy, economics.offers)
-    judged_date = open_judged_date(probabilities, examples, economics, limits, settings)
-    verdicts = judge(probabilities, judged_date, settings)
-    profits = {name: verdict.profit for name, verdict in verdicts.items()}
-    chosen = simplest_within_one_error(profits, ordered)
-    metrics_found = {name: verdict.metrics for name, verdict in verdicts.items()}
-    return chosen, reason_for(chosen, verdicts), metrics_found, profits, judged_date
+    judged = judge_candidates(scored, examples, economics, limits, ordered, settings)
+    profits = {name: verdict.profit for name, verdict in judged.verdicts.items()}
+    found = {name: verdict.metrics for name, verdict in judged.verdicts.items()}
+    return judged.chosen, reason_for(judged.chosen, judged.verdicts), found, profits, judged.judged_date
 
 
 def _by_log_loss(

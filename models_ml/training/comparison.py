@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
+from models_ml.decisions.limits import Limits
 from models_ml.errors import BayesPilotError
-from models_ml.evaluation.judged_profit import JudgedProfit, simplest_within_one_error
+from models_ml.evaluation.judged_profit import simplest_within_one_error
 from models_ml.evaluation.thresholds import threshold_evaluation
 from models_ml.training.candidates import CANDIDATES, Hyperparameters
 from models_ml.training.evidence import CandidateEvidence, Evidence
 from models_ml.training.examples import Examples
 from models_ml.training.importance import coefficients, feature_importance
-from models_ml.training.judging import JudgedDate, Verdict
+from models_ml.training.judging import Economics, JudgedDate, Verdict, judge, open_judged_date
 from models_ml.training.pipeline import to_log_odds
 from models_ml.training.rounds import Fitted, Notify
 from models_ml.training.schema import FeatureSchema
@@ -29,6 +30,15 @@ class Scored:
 
     churn_probability: np.ndarray
     uncalibrated_probability: np.ndarray
+
+
+@dataclass(frozen=True)
+class JudgedCandidates:
+    """The terms, every candidate's verdict on them, and who was chosen."""
+
+    judged_date: JudgedDate
+    verdicts: Mapping[str, Verdict]
+    chosen: str
 
 
 def simplest_first(candidates: Sequence[str], settings: TrainingSettings) -> list[str]:
@@ -79,9 +89,20 @@ def score_all(fitted: Fitted, examples: Examples) -> dict[str, Scored]:
     return scored
 
 
-def choose(profits: Mapping[str, JudgedProfit], ordered: Sequence[str]) -> str:
-    """Return the simplest candidate within one standard error of the best."""
-    return simplest_within_one_error(profits, ordered)
+def judge_candidates(
+    scored: Mapping[str, Scored],
+    examples: Examples,
+    economics: Economics,
+    limits: Limits,
+    ordered: Sequence[str],
+    settings: TrainingSettings,
+) -> JudgedCandidates:
+    """Judge all candidates in money and choose the simplest within one standard error of the best."""
+    probabilities = {name: of.churn_probability for name, of in scored.items()}
+    judged_date = open_judged_date(probabilities, examples, economics, limits, settings)
+    verdicts = judge(probabilities, judged_date, settings)
+    chosen = simplest_within_one_error({name: of.profit for name, of in verdicts.items()}, ordered)
+    return JudgedCandidates(judged_date, verdicts, chosen)
 
 
 def reason_for(chosen: str, verdicts: Mapping[str, Verdict]) -> str:

@@ -13,8 +13,8 @@ import numpy as np
 from models_ml.decisions.limits import month_limits
 from models_ml.training.candidates import Hyperparameters
 from models_ml.training.comparison import (
-    choose,
     collect_evidence,
+    judge_candidates,
     reason_for,
     recipes_of,
     score_all,
@@ -23,7 +23,7 @@ from models_ml.training.comparison import (
 )
 from models_ml.training.evidence import Evidence
 from models_ml.training.examples import ExampleReader, Examples
-from models_ml.training.judging import Economics, JudgedDate, Verdict, judge, metrics_of, open_judged_date
+from models_ml.training.judging import Economics, JudgedDate, Verdict, metrics_of
 from models_ml.training.pipeline import ChurnPipeline
 from models_ml.training.rounds import Fitted, Notify, Round, fit_candidates, round_of
 from models_ml.training.search import SearchRows, search_dates
@@ -79,44 +79,45 @@ def train(
     ordered = simplest_first(candidates, settings)
     horizon = economics.policy.horizon_days
     counts = reader.date_counts()
-    dates = [count.as_of_date for count in counts]
-    split, later = judged_split(dates, horizon), refit_split(dates, horizon)
-    check_classes(counts, split)
-    check_classes(counts, later)
-
-    found = search_all(
-        ordered, _search_rows(reader, split, horizon, settings), reader.schema, settings, notify
-    )
+    split, later = _splits(counts, horizon)
+    rows = _search_rows(reader, split, horizon, settings)
+    found = search_all(ordered, rows, reader.schema, settings, notify)
     recipes = recipes_of(found)
-    judged = _fit_round(reader, split, recipes, settings, notify)
+    fitted_round = _fit_round(reader, split, recipes, settings, notify)
     examples, share = _read_judged(reader, counts, split, settings)
     notify(f"judging on {split.judged_on}: {examples.table.num_rows:,} customers")
-    fitted = Fitted(judged.pipelines, judged.calibration_trials)
+    fitted = Fitted(fitted_round.pipelines, fitted_round.calibration_trials)
     scored = score_all(fitted, examples)
-    probabilities = {name: of.churn_probability for name, of in scored.items()}
     limits = month_limits(economics.policy, economics.offers).scaled(share)
-    judged_date = open_judged_date(probabilities, examples, economics, limits, settings)
-    verdicts = judge(probabilities, judged_date, settings)
-    chosen = choose({name: verdict.profit for name, verdict in verdicts.items()}, ordered)
-    evidence = collect_evidence(chosen, fitted, found, scored, examples, judged_date, settings)
+    judged = judge_candidates(scored, examples, economics, limits, ordered, settings)
+    chosen, terms = judged.chosen, judged.judged_date
 
     refitted = _fit_round(reader, later, {chosen: recipes[chosen]}, settings, notify)
     probability = refitted.pipelines[chosen].score(refitted.calibration.features)[0]
     return TrainingResult(
-        judged=judged,
-        verdicts=verdicts,
+        judged=fitted_round,
+        verdicts=judged.verdicts,
         judged_rows=examples.table.num_rows,
         judged_churners=int(examples.has_churned.sum()),
         judged_share=share,
         chosen=chosen,
-        reason=reason_for(chosen, verdicts),
+        reason=reason_for(chosen, judged.verdicts),
         recipes=recipes,
-        judged_date=judged_date,
-        evidence=evidence,
+        judged_date=terms,
+        evidence=collect_evidence(chosen, fitted, found, scored, examples, terms, settings),
         refitted=refitted,
         refit_metrics=metrics_of(probability, refitted.calibration, settings),
         score_edges=_edges(probability, settings.judging.score_bins),
     )
+
+
+def _splits(counts: Sequence[DateCount], horizon_days: int) -> tuple[TimeSplit, TimeSplit]:
+    """Return the dates of the judged round and of the refit; every role has churners and stayers."""
+    dates = [count.as_of_date for count in counts]
+    splits = judged_split(dates, horizon_days), refit_split(dates, horizon_days)
+    for split in splits:
+        check_classes(counts, split)
+    return splits
 
 
 def _search_rows(
