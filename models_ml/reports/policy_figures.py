@@ -26,14 +26,14 @@ def value_curve(curve: Curve, currency: str) -> Figure:
         axis.annotate(
             "at present",
             (present.monthly, present.summary.value),
-            xytext=(0, -18),
+            xytext=(0, 9),
             textcoords="offset points",
             ha="center",
         )
         is_money = curve.limit.kind == "budget"
         axis.set_xlabel(f"{label(curve.limit)} a month, {currency if is_money else 'contacts'}")
         axis.set_ylabel(f"expected value, {currency}")
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.15 * max(answer.summary.value for answer in curve.drawn) or 1.0)
         axis.legend(fontsize=9)
         return Figure(svg(figure), f"Expected value of the plan against its {label(curve.limit)}.")
 

@@ -31,12 +31,15 @@ def write_policy_report(path: Path, connection: Any, *, source: str) -> None:  #
 
 
 def _curves(inputs: Inputs, plan: LastPlan) -> list[Curve]:
-    """Curves of the budget and of the slots that are scarce."""
+    """Curves of the budget and of the slots that are scarce, or else of those that are used the most."""
     prices = limit_prices(plan.run)
-    scarce = [limit for limit in inputs.month.limits if prices.get(f"{limit.kind} {limit.name}", 0.0) > 0]
+    slots = [limit for limit in inputs.month.limits if limit.kind != "budget" and limit.monthly > 0]
+    scarce = [limit for limit in slots if prices.get(f"{limit.kind} {limit.name}", 0.0) > 0]
+    used = {(row["limit_type"], row["limit_name"]): row["planned"] for row in plan.limits}
+    busiest = sorted(slots, key=lambda limit: -used.get((limit.kind, limit.name), 0.0) / limit.monthly)[:1]
     return [
         draw_curve(inputs.candidates, inputs.terms, inputs.month, limit, [CURVE_TOP * limit.monthly])
-        for limit in (inputs.month.find("budget"), *scarce)
+        for limit in (inputs.month.find("budget"), *(scarce or busiest))
     ]
 
 

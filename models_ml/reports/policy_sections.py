@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from models_ml.decisions.whatif import Curve
+from models_ml.decisions.whatif import Curve, MonthLimit
 from models_ml.decisions.whatif_tables import label
 from models_ml.reports.page import Figure, Section, Table, Text
 from models_ml.reports.policy_figures import price_curve, value_and_spend, value_bars, value_curve
@@ -101,9 +101,9 @@ def limits_section(plan: LastPlan, curves: Sequence[Curve], currency: str) -> Se
         amounts = [f"{row[column]:,.{digits}f}" for column in ("monthly_limit", "used", "planned")]
         cells.append((name, *amounts, f"{prices.get(name, 0.0):.2f} {currency}"))
     figures = [price_curve(curves[0], currency), *(value_curve(curve, currency) for curve in curves[1:])]
-    scarce = ", ".join(label(curve.limit) for curve in curves[1:])
+    scarce = [label(curve.limit) for curve in curves[1:] if prices.get(_price_name(curve.limit), 0.0) > 0]
     text = (
-        f"Scarce slots: {scarce}."
+        f"Scarce slots: {', '.join(scarce)}."
         if scarce
         else "No slot is scarce: only money limits the plan, if anything."
     )
@@ -119,6 +119,10 @@ def limits_section(plan: LastPlan, curves: Sequence[Curve], currency: str) -> Se
             Text(text),
         ],
     )
+
+
+def _price_name(limit: MonthLimit) -> str:
+    return "budget" if limit.kind == "budget" else f"{limit.kind} {limit.name}"
 
 
 def left_alone_section(plan: LastPlan, currency: str) -> Section:
