@@ -154,8 +154,11 @@ def measured_section(plan: LastPlan) -> Section:
 
 def examples_section(plan: LastPlan) -> Section:
     """Show what an agent reads, one example of each kind."""
-    cells = [(row["risk_tier"], row["arm"].replace("_", " "), row["rationale"]) for row in plan.examples]
-    return Section("Examples", [Table(("tier", "arm", "what the agent reads"), cells)])
+    texts = [
+        Text(f"{row['arm'].replace('_', ' ').capitalize()}, {row['risk_tier']}. {row['rationale']}")
+        for row in plan.examples
+    ]
+    return Section("Examples", texts, "What an agent reads, one customer of each kind.")
 
 
 def limit_prices(run: Row) -> dict[str, float]:
