@@ -64,8 +64,9 @@ def price_closed_limits(
             if opened is None:
                 best = np.maximum(best, np.where(usable, reduced, 0.0))
             elif opened == "budget":
-                rate = (reduced - best)[usable & costs_money] / cost[usable & costs_money, at]
-                gains[opened].append(rate)
+                with np.errstate(over="ignore"):  # a cost of almost nothing
+                    rate = (reduced - best)[usable & costs_money] / cost[usable & costs_money, at]
+                gains[opened].append(np.minimum(rate, np.finfo(np.float64).max))
             elif opened in needs:
                 gains[opened].append((reduced - best)[usable])
     return {
