@@ -12,9 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from models_ml.monitoring.reading import MonitoringData, Row
 from models_ml.reports.figures import PALETTE, QUIET, axes, svg
 
-# Two stand side by side on a wide screen; one that stands alone is drawn as wide as both.
 WIDTH, HEIGHT = 5.0, 3.4
-ALONE = 6.8, 2.7
 BLUE, VERMILION = PALETTE[:2]
 YELLOW, BLACK = PALETTE[4], PALETTE[6]
 MOVED_WORDS = {"warn": "moved", "alert": "moved far", "error": "broken: unit or missing values"}
@@ -29,7 +27,7 @@ def calibration(rows: Sequence[Row]) -> str:
     observed = [row["observed_churn"] for row in rows]
     below = [row["observed_churn"] - row["observed_lower"] for row in rows]
     above = [row["observed_upper"] - row["observed_churn"] for row in rows]
-    with axes(*ALONE) as (figure, axis):
+    with axes(WIDTH, HEIGHT) as (figure, axis):
         axis.errorbar(
             places, observed, yerr=[below, above], fmt="o", color=BLUE, capsize=4, label="observed, 95 %"
         )
@@ -38,16 +36,16 @@ def calibration(rows: Sequence[Row]) -> str:
         axis.set_xlim(-0.6, len(rows) - 0.4)
         _labels(axis, months)
         _per_cent(axis)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.2 * max(row["observed_upper"] for row in rows))
         axis.set_ylabel("churn if left alone")
-        axis.legend(loc="best")
+        axis.legend(loc="upper left", ncols=2)
         return svg(figure)
 
 
-def score_bins(rows: Sequence[Row], *, stands_alone: bool) -> str:
+def score_bins(rows: Sequence[Row]) -> str:
     """Draw the share of customers per score bin, at training and in the latest run."""
     places = range(len(rows))
-    with axes(*(ALONE if stands_alone else (WIDTH, HEIGHT))) as (figure, axis):
+    with axes(WIDTH, HEIGHT) as (figure, axis):
         axis.bar(places, [row["share"] for row in rows], color=BLUE, alpha=0.75, label="this run")
         axis.step(
             [-0.5, *(place + 0.5 for place in places)],
@@ -55,7 +53,7 @@ def score_bins(rows: Sequence[Row], *, stands_alone: bool) -> str:
             color=VERMILION,
             label="at training",
         )
-        _labels(axis, [_up_to(row) for row in rows], every=1 if stands_alone else 2)
+        _labels(axis, [_up_to(row) for row in rows], every=2)
         _per_cent(axis)
         axis.set_xlabel("churn probability up to")
         axis.set_ylabel("share of customers")
@@ -94,7 +92,7 @@ def actions_over_time(data: MonitoringData) -> str:
         if row["measure"] == "planned_action" and row["item"] != NO_ACTION:
             counts[row["item"]][row["as_of_date"]] = row["row_count"]
     dates = sorted({row["as_of_date"] for row in data.volume})
-    with axes(*ALONE) as (figure, axis):
+    with axes(WIDTH, HEIGHT) as (figure, axis):
         bottom = [0] * len(dates)
         for number, offer in enumerate(sorted(counts)):
             heights = [counts[offer].get(day, 0) for day in dates]
@@ -108,7 +106,8 @@ def actions_over_time(data: MonitoringData) -> str:
         axis.yaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_ylabel("planned contacts")
         if counts:
-            axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
+            axis.set_ylim(top=1.35 * max(1, *bottom))
+            axis.legend(loc="upper left", ncols=3, fontsize=9)
         return svg(figure)
 
 
@@ -131,7 +130,7 @@ def value_by_month(rows: Sequence[Row]) -> str:
     values = [row["value"] for row in rows]
     below = [row["value"] - row["value_low"] for row in rows]
     above = [row["value_high"] - row["value"] for row in rows]
-    with axes(*ALONE) as (figure, axis):
+    with axes(WIDTH, HEIGHT) as (figure, axis):
         axis.axhline(0, color=QUIET, linewidth=1)
         axis.errorbar(range(len(rows)), values, yerr=[below, above], fmt="o", color=BLUE, capsize=4)
         axis.set_xlim(-0.6, len(rows) - 0.4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from models_ml.monitoring.reading import MonitoringData, Row
@@ -72,21 +72,25 @@ def _broken_input(data: MonitoringData) -> Iterator[Finding]:
                 f" its longest gap before was {feed['longest_gap_days']} days",
                 "repair the feed, load the missing days, then dbt build",
             )
-    for row in data.latest(data.features):
-        if row["has_changed_unit"]:
-            yield Finding(
-                ACT,
-                f"The unit of {row['feature']} seems to have changed",
-                f"median size {row['median_size_then']:,.6g} at training, {row['median_size']:,.6g} now",
-                "correct the unit in staging, then dbt build",
-            )
-        if row["has_missing_jump"]:
-            yield Finding(
-                ACT,
-                f"Values of {row['feature']} are missing",
-                f"{share(row['missing_share_then'])} at training, {share(row['missing_share'])} now",
-                "repair the feed or the join that fills it, then dbt build",
-            )
+    features = data.latest(data.features)
+    units = [
+        f"{row['feature']} ({row['median_size_then']:,.6g} at training, {row['median_size']:,.6g} now)"
+        for row in features
+        if row["has_changed_unit"]
+    ]
+    if units:
+        what = f"The unit of {_features(len(units))} seems to have changed"
+        yield Finding(ACT, what, _first(units), "correct the unit in staging, then dbt build")
+    missing = [
+        f"{row['feature']} ({share(row['missing_share_then'])} at training, {share(row['missing_share'])} now)"
+        for row in features
+        if row["has_missing_jump"]
+    ]
+    if missing:
+        what = f"Values of {_features(len(missing))} have gone missing"
+        yield Finding(
+            ACT, what, _first(missing), "repair the feed or the join that fills them, then dbt build"
+        )
 
 
 def _advice(data: MonitoringData) -> Iterator[Finding]:
@@ -122,16 +126,20 @@ def _questions(data: MonitoringData) -> Iterator[Finding]:
 
 
 def _moved(data: MonitoringData) -> Iterator[Finding]:
-    alerting = [row for row in data.latest(data.features) if row["status"] == "alert"]
+    alerting = [
+        row["feature"] if row["slice"] == "all" else f"{row['feature']} where {row['slice']}"
+        for row in data.latest(data.features)
+        if row["status"] == "alert"
+    ]
     if alerting:
-        named = ", ".join(
-            row["feature"] if row["slice"] == "all" else f"{row['feature']} where {row['slice']}"
-            for row in alerting[:LISTED_FEATURES]
-        )
-        more = len(alerting) - LISTED_FEATURES
-        yield Finding(
-            LOOK,
-            "The population has moved far",
-            named + (f" and {more} more" if more > 0 else ""),
-            "see which change of the business explains it",
-        )
+        next_step = "see which change of the business explains it"
+        yield Finding(LOOK, "The population has moved far", _first(alerting), next_step)
+
+
+def _features(count: int) -> str:
+    return "a feature" if count == 1 else f"{count} features"
+
+
+def _first(named: Sequence[str]) -> str:
+    more = len(named) - LISTED_FEATURES
+    return ", ".join(named[:LISTED_FEATURES]) + (f" and {more} more" if more > 0 else "")

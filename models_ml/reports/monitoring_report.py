@@ -128,12 +128,9 @@ def _population(data: MonitoringData) -> Section:
         return Section(
             title, [Text("The deployed pipeline has no frozen bins; the next training freezes them.")]
         )
-    has_past = _run_count(data) > 1
     caption = "Churn probabilities of this run in the bins frozen at training."
-    blocks: list[Text | Table | Figure] = [
-        Figure(figures.score_bins(scores, stands_alone=not has_past), caption)
-    ]
-    if has_past:
+    blocks: list[Text | Table | Figure] = [Figure(figures.score_bins(scores), caption)]
+    if _run_count(data) > 1:
         blocks.append(
             Figure(figures.moved_over_time(data), "Features that have moved since training, run by run.")
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from models_ml.monitoring.reading import MonitoringData, Row
+from models_ml.monitoring.reference import EVERYBODY
 from models_ml.reports.figures import money, share
 from models_ml.reports.monitoring_findings import findings
 from models_ml.reports.page import Table
@@ -56,7 +57,7 @@ def moved_features(data: MonitoringData) -> Table:
     cells = [
         (
             row["feature"],
-            "everybody" if row["slice"] == "all" else row["slice"],
+            "everybody" if row["slice"] == EVERYBODY else row["slice"],
             f"{row['psi']:.3f}",
             f"{row['psi_by_chance']:.3f}",
             f"{share(row['missing_share_then'])} → {share(row['missing_share'])}",
@@ -151,6 +152,6 @@ def _money(amount: float | None, currency: str | None) -> str:
 
 
 def _sizes(row: Row) -> str:
-    if row["median_size_then"] is None or row["median_size"] is None:
+    if row["slice"] != EVERYBODY or row["median_size_then"] is None or row["median_size"] is None:
         return NONE
-    return f"{row['median_size_then']:,.4g} → {row['median_size']:,.4g}"
+    return f"{row['median_size_then']:,.6g} → {row['median_size']:,.6g}"
