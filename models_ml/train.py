@@ -22,7 +22,7 @@ from models_ml.training.run import BASELINE, train_and_deploy, train_baseline
 from models_ml.training.settings import load_settings
 from models_ml.training.terminal import print_versions, progress
 
-BUILD_FIRST = "dbt build --vars '{{source: {source}}}' -s +training_examples +offer_effects"
+BUILD_FIRST = "dbt build --vars '{{source: {source}}}' -s +training_examples +int_earlier_effects"
 OTHERWISE = " stays; --promote {} deploys the other"
 
 Result = TypeVar("Result")

@@ -27,6 +27,7 @@ from models_ml.training.challenge import (
 )
 from models_ml.training.examples import ExampleReader
 from models_ml.training.guardrails import ContactValues, Judged, measure_guardrails
+from models_ml.training.judging import reference_probability
 from models_ml.training.pipeline import ChurnPipeline, fit_pipeline
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import TrainingResult
@@ -132,7 +133,7 @@ def _opposed(
     challenger: Challenger, record: DeploymentRecord, probability: np.ndarray, judged_as: str
 ) -> Selection:
     bounds = challenger.settings.promotion
-    contacts = contact_values_of(challenger.result, probability)
+    contacts = contact_values_of(challenger.result, probability, challenger.settings)
 
     def better(one: np.ndarray, other: np.ndarray) -> float:
         settings = challenger.settings
@@ -151,16 +152,18 @@ def _opposed(
     return select_against(challenger.version, contest, rails, bounds)
 
 
-def contact_values_of(result: TrainingResult, champion_probability: np.ndarray) -> ContactValues:
+def contact_values_of(
+    result: TrainingResult, champion_probability: np.ndarray, settings: TrainingSettings
+) -> ContactValues:
     """Return what the contacts of both plans were worth, on terms to which both contribute.
 
-    The reference churn probability is the mean of this training's candidates and the champion: with the
+    The reference churn probability is that of this training's candidates and the champion together: with the
     candidates alone, a training of one candidate would grade itself.
     """
     terms = result.judged_date
     probabilities = {name: of.churn_probability for name, of in result.evidence.candidates.items()}
     together = [*probabilities.values(), champion_probability]
-    reference = terms.economics.value(np.mean(np.column_stack(together), axis=1), terms.examples)
+    reference = terms.economics.value(reference_probability(together, terms.examples, settings), terms.examples)
     terms = replace(terms, reference=reference)
     plans = terms.plan(probabilities[result.chosen]), terms.plan(champion_probability)
     return ContactValues(

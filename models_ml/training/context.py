@@ -29,7 +29,7 @@ class TrainingTables(PurposeTables):
 
     training_examples: str
     int_offers: str
-    offer_effects: str
+    int_earlier_effects: str
 
 
 def warehouse_tables() -> TrainingTables:
@@ -74,5 +74,5 @@ def read_economics(cursor: Cursor, tables: TrainingTables) -> Economics:
     """Return policy, offers and their effects."""
     policy = read_policy(cursor.sql(tables.int_policy_parameters).to_arrow_table())
     offers = read_offers(cursor.sql(tables.int_offers).to_arrow_table())
-    effects = read_offer_effects(cursor.sql(tables.offer_effects).to_arrow_table(), offers)
+    effects = read_offer_effects(cursor.sql(tables.int_earlier_effects).to_arrow_table(), offers)
     return Economics(policy, offers, effects)

@@ -85,6 +85,7 @@ def _deploy(pipeline: ChurnPipeline, purpose: Purpose) -> None:
         format=FORMAT,
         pipeline_version=f"{pipeline.candidate}-benchmark",
         candidate=pipeline.candidate,
+        recipe={},
         selection_reason="benchmark",
         source=purpose.source,
         churn_definition=purpose.churn_definition,
@@ -98,7 +99,9 @@ def _deploy(pipeline: ChurnPipeline, purpose: Purpose) -> None:
         refitted={},
         score_bin_edges=[],
         settings_fingerprint=load_settings().fingerprint(),
+        data_fingerprint="",
         trained_at="",
         mlflow_run_id="",
+        feature_bins=[],
     )
     write_deployment(artifacts_folder(purpose.source), content, record)

@@ -14,6 +14,6 @@ def model(dbt, session) -> pa.Table:
         int_feature_schema=dbt.ref("int_feature_schema").sql_query(),
         training_examples=dbt.ref("training_examples").sql_query(),
         int_offers=dbt.ref("int_offers").sql_query(),
-        offer_effects=dbt.ref("int_earlier_effects").sql_query(),
+        int_earlier_effects=dbt.ref("int_earlier_effects").sql_query(),
     )
     return deployed_table(session.cursor(), tables)
