@@ -529,11 +529,11 @@ def test_planted_drift_fails_the_right_tests_of_a_build(fresh_copy: Project, tmp
     replant(raw)
     changed = Project(fresh_copy.folder, raw)
     before = changed.query("select count(*) from rpt_feature_drift where slice = 'all'")
+    actions = changed.query("select * from retention_actions order by customer_id")
     output = changed.dbt(
-        "build", "-s", "+customer_features", "int_monitoring_limits", "int_measured_bins", "int_feature_shifts",
-        "rpt_feature_drift", "+rpt_feed_freshness", "--exclude-resource-types", "unit_test",
-        "--exclude", "test_type:generic", succeeds=False,
-    )  # fmt: skip
+        "build", "--exclude-resource-types", "unit_test", "--exclude", "test_type:generic", succeeds=False
+    )
+    assert changed.query("select * from retention_actions order by customer_id") == actions
     failed = set(re.findall(r"FAIL \d+ (rpt_\w+)", output))
     assert failed == {"rpt_feature_drift__no_changed_unit", "rpt_feed_freshness__no_stopped_feed"}
     warned = set(re.findall(r"WARN \d+ (rpt_\w+)", output))

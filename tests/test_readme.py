@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "DECISIONS.md", "seeds/README.md", "CHANGELOG.md"]
-COMMAND_MODULES = ["models_ml.train"]
+COMMAND_MODULES = ["models_ml.train", "models_ml.decisions", "models_ml.monitoring"]
 SCRIPTS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "scripts").glob("*.py"))
 
 
