@@ -162,7 +162,7 @@ class TestBinders:
         assert scores["customer_id"].to_pylist() == [f"c{i:06d}" for i in range(400)]
         assert set(scores["as_of_date"].to_pylist()) == {data.RUN_DATE}
         assert set(scores["pipeline_version"].to_pylist()) == {record["pipeline_version"]}
-        reasons = self.run("scoring/int_churn_reasons.py", connection)
+        reasons = self.run("decisions/int_churn_reasons.py", connection)
         explained = reasons["customer_id"].to_pylist()
         assert explained == sorted(explained)
         assert max(explained) < "c000100"
@@ -175,7 +175,7 @@ class TestBinders:
             "training/deployed_pipeline.py",
             "training/pipeline_candidates.py",
             "scoring/int_churn_predictions.py",
-            "scoring/int_churn_reasons.py",
+            "decisions/int_churn_reasons.py",
         ],
     )
     def test_an_empty_build_is_typed_and_touches_no_file(
