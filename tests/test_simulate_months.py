@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from models_ml.decisions.references import POLICIES, Situation
 from models_ml.errors import BayesPilotError
 from models_ml.reports.page import render
 
+QUICK = ("--exclude-resource-types", "unit_test", "test")  # the data tests of a build have tests of their own
 SETTING = Setting(customers=400, months=2, seed=3, priors="none", trial_share=0.05, past_trial=True)
 
 
@@ -225,7 +225,7 @@ def played(
     """Two months of a small business on the pipeline that another test has trained."""
     deployed = built_project.folder / "models_ml" / "artifacts" / "demo"
     business, world = found(SETTING, tmp_path_factory.mktemp("loop") / "business", deployed)
-    business = dataclasses.replace(business, left_out=("unit_test", "test"))
+    business = replace(business, options=QUICK)
     months, worlds = zip(*play(SETTING, business, world), strict=True)
     return business, list(months), list(worlds)
 

@@ -39,12 +39,12 @@ class BuildTime:
 class Business:
     """The folder of one copy, and a name for its warehouse: several may stand beside each other.
 
-    ``left_out`` are the types of dbt resources that its builds leave out.
+    ``options`` are passed to every build; unit tests are about the project's code, not about its data.
     """
 
     folder: Path
     warehouse_name: str = SOURCE
-    left_out: tuple[str, ...] = ("unit_test",)
+    options: tuple[str, ...] = ("--exclude-resource-types", "unit_test")
 
     @property
     def raw(self) -> Path:
@@ -79,7 +79,7 @@ class Business:
         """
         command = [
             str(Path(sysconfig.get_path("scripts")) / "dbt"),
-            *("--no-use-colors", "build", "--exclude-resource-types", *self.left_out, *arguments),
+            *("--no-use-colors", "build", *self.options, *arguments),
         ]
         started, computed = time.perf_counter(), _children_seconds()
         finished = subprocess.run(
