@@ -163,7 +163,9 @@ def contact_values_of(
     terms = result.judged_date
     probabilities = {name: of.churn_probability for name, of in result.evidence.candidates.items()}
     together = [*probabilities.values(), champion_probability]
-    reference = terms.economics.value(reference_probability(together, terms.examples, settings), terms.examples)
+    reference = terms.economics.value(
+        reference_probability(together, terms.examples, settings), terms.examples
+    )
     terms = replace(terms, reference=reference)
     plans = terms.plan(probabilities[result.chosen]), terms.plan(champion_probability)
     return ContactValues(
