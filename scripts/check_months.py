@@ -4,7 +4,8 @@
 
 Every decision must be in history once; building the latest month again must change nothing; deciding every month
 again in an empty warehouse, with the same deployed pipeline and with raw data that know what came later, must
-give the same decisions. Seconds per build show how they grow.
+give the same decisions. Seconds per build show how they grow. Two builds a month: about 12 minutes for 24 months
+on two idle cores, whatever the size up to some thousand customers.
 """
 
 from __future__ import annotations
