@@ -12,7 +12,7 @@ from conftest import Project
 from decision_data import policy
 from demo_world import economy
 from demo_world.truth import truth
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation import seeds
 from simulation.appraisal import BEST, OWN, best_plan
@@ -85,6 +85,7 @@ def test_truth_is_read_in_the_order_asked_for() -> None:
         read_truth(table, [*asked, "999"], ["pause"])
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, 40),
