@@ -39,9 +39,6 @@ def value_by_month(months: Sequence[Month], currency: str) -> str:
         expected = [fmean(m.appraisal.expected for m in months if m.number == n) for n in numbers]
         axis.plot(numbers, expected, ":", color=PALETTE[0], label=EXPECTED)
         axis.axhline(0, color=QUIET, linewidth=1)
-        axis.annotate(
-            NOBODY, (numbers[-1], 0), xytext=(0, 4), textcoords="offset points", ha="right", color=QUIET
-        )
         _months(axis, numbers)
         axis.set_ylabel(f"true value a month, {currency}")
         figure.legend(loc="outside lower center", ncols=3, fontsize=9)

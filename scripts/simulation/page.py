@@ -56,7 +56,7 @@ def loop_page(settings: Sequence[Setting], months: Sequence[Month]) -> Page:
                         value_by_month(months, CURRENCY),
                         "True value a month"
                         + (", mean of the worlds." if len(seeds) > 1 else ".")
-                        + " Dotted: what BayesPilot expected of its own contacts.",
+                        + " Contacting nobody is worth 0. Dotted: what BayesPilot expected of its own contacts.",
                     ),
                     Figure(
                         totals(months, CURRENCY), "All months. Bars: mean of the worlds; dots: each world."
