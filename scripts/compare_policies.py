@@ -7,10 +7,10 @@ every policy decides for the same customers with the same beliefs and limits, an
 its contacts are really worth. Exit code 1 where the plan does not hold what it promises.
 
 The plan is the best that the beliefs allow, and its gap proves it; what it is really worth depends on how right the
-beliefs are. The demo's beliefs are wrong on purpose, and most of all about dear offers: one acceptance rate and one
-incentive stand for everybody, while those to whom a dear offer pays accept more often and pay higher fees. Greedy buys
-cheap offers first, so such errors cost it less. Small worlds say little: one contact is worth a euro or two, give or
-take ten.
+beliefs are. The demo's business has made its offers for years: what it believes of them is right on average, though
+one acceptance rate and one incentive stand for everybody, while those to whom a dear offer pays accept more often and
+pay higher fees. Greedy buys cheap offers first, so such errors cost it less. Small worlds say little: one contact is
+worth a euro or two, give or take ten. What wrong beliefs cost, and how they are unlearned: simulate_months.py.
 """
 
 from __future__ import annotations
