@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models_ml.evaluation.judged_profit import probability_better
-from models_ml.training.challenge import (
+from models_ml.deployment.challenge import (
     Contest,
     Guardrail,
     select_against,
     select_same,
     select_unopposed,
 )
-from models_ml.training.deployment_log import DeploymentEvent, Event, deployed_before
-from models_ml.training.guardrails import ContactValues, Judged, measure_guardrails, perfect_range
+from models_ml.deployment.deployment_log import DeploymentEvent, Event, deployed_before
+from models_ml.deployment.guardrails import ContactValues, Judged, measure_guardrails, perfect_range
+from models_ml.evaluation.judged_profit import probability_better
 from models_ml.training.settings import Promotion, load_settings
 
 BOUNDS = load_settings().promotion

@@ -14,9 +14,8 @@ import training_data as data
 from scipy.special import expit, logit
 from test_training import quick_settings
 
-from models_ml.deployment import DeploymentRecord, Purpose, library_versions, serialise, write_deployment
-from models_ml.training.challenge import Selection
-from models_ml.training.champion import (
+from models_ml.deployment.challenge import Selection
+from models_ml.deployment.champion import (
     Challenger,
     Champion,
     NoChampion,
@@ -25,10 +24,12 @@ from models_ml.training.champion import (
     how_judged,
     stand_in_for,
 )
+from models_ml.deployment.deployed import DeploymentRecord, library_versions, serialise, write_deployment
+from models_ml.deployment.records import deployment_record
 from models_ml.training.context import read_economics, read_purpose, warehouse_tables
 from models_ml.training.examples import ExampleReader
 from models_ml.training.pipeline import ChurnPipeline
-from models_ml.training.records import deployment_record
+from models_ml.training.purpose import Purpose
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import train
 
@@ -237,7 +238,7 @@ class TestFindChampion:
         self, folder: Path, purpose: Purpose, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(
-            "models_ml.deployment.library_versions", lambda: library_versions() | {"numpy": "9"}
+            "models_ml.deployment.deployed.library_versions", lambda: library_versions() | {"numpy": "9"}
         )
         found = find_champion(folder, purpose)
         assert isinstance(found, NoChampion)

@@ -14,15 +14,16 @@ import training_data as data
 from test_training import quick_settings
 from typer.testing import CliRunner
 
-from models_ml import deployment
-from models_ml.deployment import DEPLOYED, Purpose, load_deployed, misfits, read_record, write_deployment
+from models_ml.deployment import deployed
+from models_ml.deployment.candidate_log import CANDIDATES_SCHEMA, LOG_FILE, candidates_table
+from models_ml.deployment.challenge import Selection
+from models_ml.deployment.deployed import DEPLOYED, load_deployed, misfits, read_record, write_deployment
+from models_ml.deployment.deployed_table import DEPLOYED_SCHEMA, deployed_table, deployment_row
+from models_ml.deployment.run import Deployment, ensure_deployed
 from models_ml.errors import BayesPilotError
 from models_ml.train import app
-from models_ml.training.candidate_log import CANDIDATES_SCHEMA, LOG_FILE, candidates_table
-from models_ml.training.challenge import Selection
 from models_ml.training.context import read_purpose, warehouse_tables
-from models_ml.training.deployed_table import DEPLOYED_SCHEMA, deployed_table, deployment_row
-from models_ml.training.run import Deployment, ensure_deployed
+from models_ml.training.purpose import Purpose
 from models_ml.training.settings import TrainingSettings
 
 TABLES = warehouse_tables()
@@ -70,7 +71,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("nothing may be trained here")
 
-    monkeypatch.setattr("models_ml.training.run.train", refuse)
+    monkeypatch.setattr("models_ml.deployment.run.train", refuse)
 
 
 class Trained(Exception):  # noqa: N818 - a signal, not an error
@@ -82,7 +83,7 @@ def training_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     def see(*_: object, **__: object) -> None:
         raise Trained
 
-    monkeypatch.setattr("models_ml.training.run.train", see)
+    monkeypatch.setattr("models_ml.deployment.run.train", see)
 
 
 def edit_record(folder: Path, **changes: object) -> None:
@@ -165,7 +166,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "checksum": (break_pickle, "checksum"),
     "no pipeline": (lambda folder: (folder / f"{DEPLOYED}.pkl").unlink(), "without its pipeline"),
     "libraries": (
-        lambda folder: edit_record(folder, libraries=deployment.library_versions() | {"scikit-learn": "0.1"}),
+        lambda folder: edit_record(folder, libraries=deployed.library_versions() | {"scikit-learn": "0.1"}),
         "scikit-learn 0.1 then",
     ),
     "source": (lambda folder: edit_record(folder, source="other"), "other, not demo"),
@@ -192,7 +193,7 @@ class TestVerification:
         def unpickled(*_: object) -> None:
             raise AssertionError("unpickled before it was verified")
 
-        monkeypatch.setattr(deployment.joblib, "load", unpickled)
+        monkeypatch.setattr(deployed.joblib, "load", unpickled)
         for attempt in (lambda: load_deployed(folder, purpose), lambda: ensure(folder, settings)):
             with pytest.raises(BayesPilotError, match=says) as refused:
                 attempt()

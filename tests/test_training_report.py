@@ -17,7 +17,9 @@ import training_data as data
 from sklearn.metrics import average_precision_score, roc_auc_score
 from test_training import quick_settings
 
-from models_ml.deployment import DeploymentRecord
+from models_ml.deployment.challenge import Guardrail, Selection
+from models_ml.deployment.deployed import DeploymentRecord
+from models_ml.deployment.records import deployment_record, pipeline_version
 from models_ml.reports import training_tables as tables
 from models_ml.reports.page import render
 from models_ml.reports.training_calibration_figures import reliability_bins
@@ -34,10 +36,8 @@ from models_ml.reports.training_files import write_training_files
 from models_ml.reports.training_plots import captions, training_plots
 from models_ml.reports.training_report import training_page
 from models_ml.training.candidates import CANDIDATES
-from models_ml.training.challenge import Guardrail, Selection
 from models_ml.training.context import read_economics, read_purpose, warehouse_tables
 from models_ml.training.examples import ExampleReader
-from models_ml.training.records import deployment_record, pipeline_version
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import TrainingResult, train
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from models_ml.deployment import load_deployed
+from models_ml.deployment.deployed import load_deployed
 from models_ml.paths import artifacts_folder
 from models_ml.scoring.probabilities import BATCH_ROWS, PROBABILITIES_SCHEMA, score_batches
 from models_ml.training.context import PurposeTables, read_purpose, run_is_empty

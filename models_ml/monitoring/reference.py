@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 from scipy.stats import chi2, norm
 
-from models_ml.deployment import DeploymentRecord, read_record
+from models_ml.deployment.deployed import DeploymentRecord, read_record
 from models_ml.errors import BayesPilotError
 from models_ml.monitoring.feature_bins import FeatureBins, read_bins
 from models_ml.monitoring.settings import MonitoringLimits, load_monitoring_settings

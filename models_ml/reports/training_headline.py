@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from models_ml.deployment import DeploymentRecord
+from models_ml.deployment.challenge import Selection
+from models_ml.deployment.deployed import DeploymentRecord
+from models_ml.deployment.guardrails import perfect_range
 from models_ml.reports.figures import money, share
 from models_ml.reports.page import Fact
 from models_ml.reports.training_figures import plain
 from models_ml.reports.training_tables import number
-from models_ml.training.challenge import Selection
-from models_ml.training.guardrails import perfect_range
 from models_ml.training.stage import TrainingResult
 
 NORMAL_95 = 1.96  # standard errors on either side of a 95 % interval

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from models_ml.deployment import DeploymentRecord
+from models_ml.deployment.challenge import Selection
+from models_ml.deployment.deployed import DeploymentRecord
 from models_ml.reports import training_headline as headline
 from models_ml.reports import training_run_tables as run_tables
 from models_ml.reports import training_tables as tables
@@ -12,7 +13,6 @@ from models_ml.reports.figures import share
 from models_ml.reports.page import Figure, Page, Section, Table, Text
 from models_ml.reports.training_figures import plain
 from models_ml.reports.training_plots import captions
-from models_ml.training.challenge import Selection
 from models_ml.training.stage import TrainingResult
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
+from models_ml.deployment.challenge import Selection
 from models_ml.reports.page import Table, Text
 from models_ml.reports.training_figures import plain
 from models_ml.reports.training_tables import METRICS, number, one_line
-from models_ml.training.challenge import Selection
 from models_ml.training.stage import TrainingResult
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from models_ml.deployment.guardrails import perfect_range
 from models_ml.evaluation.metrics import calibration_ratio
 from models_ml.reports.figures import money, share
 from models_ml.reports.page import Table
 from models_ml.reports.training_figures import plain
-from models_ml.training.guardrails import perfect_range
 from models_ml.training.stage import TrainingResult
 
 THRESHOLDS_SHOWN = 11

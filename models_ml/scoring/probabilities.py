@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models_ml.deployment import load_deployed
+from models_ml.deployment.deployed import load_deployed
 from models_ml.paths import artifacts_folder
 from models_ml.training.context import PurposeTables, read_purpose, read_run, run_is_empty
 from models_ml.training.pipeline import ChurnPipeline

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models_ml.deployment import load_deployed
+from models_ml.deployment.deployed import load_deployed
 from models_ml.paths import artifacts_folder
 from models_ml.scoring.contributions import Explainer, make_explainer
 from models_ml.scoring.probabilities import DIGITS, features_query

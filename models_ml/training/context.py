@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from models_ml.decisions.parameters import read_offer_effects, read_offers, read_policy
-from models_ml.deployment import Purpose
 from models_ml.errors import BayesPilotError
 from models_ml.training.judging import Economics
+from models_ml.training.purpose import Purpose
 from models_ml.training.schema import read_schema
 
 Cursor = Any  # a DuckDB connection or cursor

@@ -8,10 +8,9 @@ from typing import Any
 from benchmarks.dbt_runs import Workplace
 from benchmarks.measuring import quiet_connection
 from benchmarks.world import ENDS_ON
-from models_ml.deployment import (
+from models_ml.deployment.deployed import (
     FORMAT,
     DeploymentRecord,
-    Purpose,
     library_versions,
     serialise,
     write_deployment,
@@ -20,6 +19,7 @@ from models_ml.paths import artifacts_folder
 from models_ml.training.context import PurposeTables, read_purpose
 from models_ml.training.examples import Examples
 from models_ml.training.pipeline import ChurnPipeline, fit_pipeline
+from models_ml.training.purpose import Purpose
 from models_ml.training.settings import load_settings
 
 TABLES = PurposeTables(**{name: f"select * from {name}" for name in PurposeTables.__dataclass_fields__})

@@ -13,7 +13,7 @@ from benchmarks.dbt_runs import Workplace
 from benchmarks.lesson import TABLES, prepare
 from benchmarks.measuring import Measure, best, clocked, in_fresh_process, quiet_connection
 from benchmarks.world import ENDS_ON, WorldSize, write_world
-from models_ml.deployment import load_deployed
+from models_ml.deployment.deployed import load_deployed
 from models_ml.errors import BayesPilotError
 from models_ml.paths import artifacts_folder
 from models_ml.scoring.probabilities import BATCH_ROWS, features_query, probabilities_reader

@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 
+from models_ml.deployment.deployed_table import deployed_table
 from models_ml.training.context import TrainingTables
-from models_ml.training.deployed_table import deployed_table
 
 
 def model(dbt, session) -> pa.Table:

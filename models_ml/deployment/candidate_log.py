@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from models_ml.deployment.challenge import Selection
+from models_ml.deployment.json_lines import append_lines, read_lines
 from models_ml.paths import artifacts_folder
-from models_ml.training.challenge import Selection
 from models_ml.training.context import read_run, run_is_empty
-from models_ml.training.json_lines import append_lines, read_lines
 from models_ml.training.stage import TrainingResult
 
 LOG_FILE = "pipeline_candidates.jsonl"

@@ -17,13 +17,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models_ml.deployment import DEPLOYED, DeploymentRecord
+from models_ml.deployment.challenge import Selection
+from models_ml.deployment.code_version import code_version
+from models_ml.deployment.deployed import DEPLOYED, DeploymentRecord
+from models_ml.deployment.versions import VERSIONS
 from models_ml.errors import BayesPilotError
-from models_ml.training.challenge import Selection
-from models_ml.training.code_version import code_version
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import Round, TrainingResult
-from models_ml.training.versions import VERSIONS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -63,7 +63,7 @@ class Tracker:
 
     def register(self, record: DeploymentRecord, files: Sequence[Path], plots: Mapping[str, str]) -> None:
         """Keep the pipeline, the reports and the plots (name to SVG) in the run, and register the version."""
-        from models_ml.training.mlflow_pipeline import write_description
+        from models_ml.deployment.mlflow_pipeline import write_description
 
         run_id, kept = record.mlflow_run_id, self._folder / VERSIONS / record.pipeline_version
         with self._client() as client, tempfile.TemporaryDirectory() as aside:

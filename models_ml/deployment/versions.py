@@ -10,16 +10,16 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from models_ml.deployment import (
+from models_ml.deployment.deployed import (
     DEPLOYED,
     DeploymentRecord,
-    Purpose,
     misfits,
     read_record,
     verify,
     write_deployment,
 )
 from models_ml.errors import BayesPilotError
+from models_ml.training.purpose import Purpose
 
 VERSIONS = "versions"
 CANDIDATES_FOLDER = "candidates"

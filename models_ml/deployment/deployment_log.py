@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from models_ml.deployment.challenge import Outcome, Selection
+from models_ml.deployment.json_lines import append_lines, read_lines
 from models_ml.paths import artifacts_folder
-from models_ml.training.challenge import Outcome, Selection
 from models_ml.training.context import read_run, run_is_empty
-from models_ml.training.json_lines import append_lines, read_lines
 
 LOG_FILE = "deployments.jsonl"
 DIGITS = 9

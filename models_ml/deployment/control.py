@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from models_ml.deployment import DeploymentRecord, Purpose, read_record, write_deployment
-from models_ml.errors import BayesPilotError
-from models_ml.training.deployment_log import (
+from models_ml.deployment.deployed import DeploymentRecord, read_record, write_deployment
+from models_ml.deployment.deployment_log import (
     LOG_FILE,
     Event,
     append_event,
@@ -15,8 +14,10 @@ from models_ml.training.deployment_log import (
     event_by_hand,
     read_events,
 )
-from models_ml.training.tracking import Tracker
-from models_ml.training.versions import fitting_version, is_deployed, known_versions, read_version
+from models_ml.deployment.tracking import Tracker
+from models_ml.deployment.versions import fitting_version, is_deployed, known_versions, read_version
+from models_ml.errors import BayesPilotError
+from models_ml.training.purpose import Purpose
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models_ml.deployment import DeploymentRecord, Purpose
-from models_ml.training.challenge import Selection
-from models_ml.training.champion import Challenger
+from models_ml.deployment.challenge import Selection
+from models_ml.deployment.champion import Challenger
+from models_ml.deployment.deployed import DeploymentRecord
+from models_ml.deployment.records import candidate_records, deployment_record, pipeline_version
+from models_ml.deployment.tracking import Tracker
+from models_ml.deployment.versions import keep_candidates, keep_version
 from models_ml.training.examples import ExampleReader
 from models_ml.training.judging import Economics
-from models_ml.training.records import candidate_records, deployment_record, pipeline_version
+from models_ml.training.purpose import Purpose
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import TrainingResult
-from models_ml.training.tracking import Tracker
-from models_ml.training.versions import keep_candidates, keep_version
 
 
 @dataclass(frozen=True)

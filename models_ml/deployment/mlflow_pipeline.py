@@ -16,7 +16,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-from models_ml.deployment import DEPLOYED, DeploymentRecord, read_record, unpickle, verify
+from models_ml.deployment.deployed import DEPLOYED, DeploymentRecord, read_record, unpickle, verify
 from models_ml.errors import BayesPilotError
 from models_ml.training.pipeline import ChurnPipeline
 

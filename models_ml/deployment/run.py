@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models_ml.deployment import (
+from models_ml.deployment.candidate_log import append_candidates, candidate_rows, next_training_run
+from models_ml.deployment.challenge import Selection
+from models_ml.deployment.champion import Champion, challenge, find_champion
+from models_ml.deployment.deployed import (
     DeploymentRecord,
     misfits,
     read_record,
@@ -19,17 +22,14 @@ from models_ml.deployment import (
     verify,
     write_deployment,
 )
-from models_ml.training.candidate_log import append_candidates, candidate_rows, next_training_run
+from models_ml.deployment.deployment_log import append_event, event_of_training, read_events
+from models_ml.deployment.keeping import Training, keep
+from models_ml.deployment.tracking import Tracker
 from models_ml.training.candidates import CANDIDATES
-from models_ml.training.challenge import Selection
-from models_ml.training.champion import Champion, challenge, find_champion
 from models_ml.training.context import TrainingTables, read_economics, read_purpose, read_run
-from models_ml.training.deployment_log import append_event, event_of_training, read_events
 from models_ml.training.examples import ExampleReader
-from models_ml.training.keeping import Training, keep
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import Notify, train
-from models_ml.training.tracking import Tracker
 
 BASELINE = "churn_pipeline"
 

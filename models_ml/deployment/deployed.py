@@ -16,6 +16,7 @@ import joblib
 
 from models_ml.errors import BayesPilotError
 from models_ml.training.pipeline import ChurnPipeline
+from models_ml.training.purpose import Purpose
 from models_ml.training.schema import FeatureSchema, read_schema
 
 FORMAT = 2  # raised when the pickled classes change, so that older files are refused by name
@@ -23,17 +24,6 @@ DEPLOYED = "deployed_pipeline"
 PROMOTE = "python -m models_ml.train --list, then --promote VERSION"
 RETRAIN = "dbt build --vars '{retrain: true}'"
 _LIBRARIES = ("scikit-learn", "numpy", "scipy", "joblib")
-
-
-@dataclass(frozen=True)
-class Purpose:
-    """What a pipeline is made for; one made for another purpose does not fit."""
-
-    source: str
-    churn_definition: str
-    horizon_days: int
-    activity_map_hash: str
-    schema: FeatureSchema
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models_ml.training.challenge import Guardrail
+from models_ml.deployment.challenge import Guardrail
 from models_ml.training.settings import Promotion
 
 Probability = Callable[[np.ndarray, np.ndarray], float]  # that the first values, row by row, total more

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 from dbt.adapters.events.logging import AdapterLogger
 
+from models_ml.deployment.run import Deployment, ensure_deployed
 from models_ml.paths import artifacts_folder, reports_folder
 from models_ml.training.context import TrainingTables, read_run, run_is_empty
-from models_ml.training.run import Deployment, ensure_deployed
 from models_ml.training.settings import load_settings
 
 DEPLOYED_SCHEMA = pa.schema(
