@@ -1,0 +1,79 @@
+"""The bundled demo, built as a new user builds it: its forecasts come true and its plan holds up."""
+
+from __future__ import annotations
+
+import duckdb
+import joblib
+import numpy as np
+import pytest
+from conftest import Project, copy_project
+
+from models_ml.deployment.guardrails import perfect_range
+from models_ml.evaluation import expected_calibration_error
+
+pytestmark = pytest.mark.build
+
+PERFECT_DRAWS = 400
+BINS = 20
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The demo, built from the files in the repository."""
+    project = copy_project(tmp_path_factory.mktemp("demo") / "project")
+    project.dbt("build")
+    return project
+
+
+def judged_rows(demo: Project) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Churn, churn probability and weight of the judged date, by the selected candidate as it was judged."""
+    candidate, judged_on = demo.query(
+        "select candidate, judged_on from pipeline_candidates where is_selected"
+    )[0]
+    pipeline = joblib.load(demo.folder / f"models_ml/artifacts/demo/candidates/{candidate}.pkl")
+    with duckdb.connect(str(demo.warehouse()), read_only=True) as connection:
+        rows = connection.sql(
+            f"select * from training_examples where as_of_date = date '{judged_on}' and not was_contacted"
+            " order by customer_id"
+        ).to_arrow_table()
+    probability, _ = pipeline.score(rows.select(list(pipeline.encoder.schema.names)))
+    return (
+        rows["has_churned"].to_numpy(zero_copy_only=False).astype(float),
+        probability,
+        rows["example_weight"].to_numpy(),
+    )
+
+
+def test_forecasts_lie_within_the_range_of_a_perfect_one(demo: Project) -> None:
+    churned, probability, weight = judged_rows(demo)
+    recorded_error, recorded_ratio = demo.query(
+        "select calibration_error, calibration_ratio from pipeline_candidates where is_selected"
+    )[0]
+    error = expected_calibration_error(churned, probability, bins=BINS, weight=weight)
+    assert error == pytest.approx(recorded_error, abs=1e-6), "the rows and the pipeline that were judged"
+    random = np.random.default_rng(7)
+    perfect = [
+        expected_calibration_error(
+            (random.random(len(probability)) < probability).astype(float),
+            probability,
+            bins=BINS,
+            weight=weight,
+        )
+        for _ in range(PERFECT_DRAWS)
+    ]
+    assert error <= np.quantile(perfect, 0.95)
+    low, high = perfect_range(probability, weight)
+    assert low <= recorded_ratio <= high
+
+
+def test_the_plan_spends_the_budget_on_more_than_simpler_rules_would_return(demo: Project) -> None:
+    run = demo.query(
+        "select planned_contacts, planned_spend, available_budget, planned_value, plan_gap,"
+        " greatest(reference_greedy_value, reference_break_even_value, reference_top_risk_value,"
+        " reference_fixed_thresholds_value) from policy_runs"
+    )[0]
+    contacts, spend, budget, value, gap, best_reference = run
+    assert contacts >= 500
+    assert 0.95 * budget <= spend <= budget, "the next contact costs more than what is left"
+    assert value >= best_reference
+    assert gap <= 5e-3
