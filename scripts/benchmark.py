@@ -140,10 +140,13 @@ def training(
     row_cap: Annotated[
         int, typer.Option(min=0, help="Most rows to fit on, as fit_at_most in settings.toml; 0 fits on all.")
     ] = 0,
+    candidate: Annotated[
+        Candidate | None, typer.Option(help="Only this one, without the whole stage; default: all.")
+    ] = None,
     memory_limit: MemoryLimit = "1GB",
     folder: Folder = None,
 ) -> None:
-    """Train all candidates on a large table; compare each with a plain fit of its estimator."""
+    """Train candidates on a large table; compare each with a plain fit of its estimator."""
     from benchmarks.training import measure_training  # slow to import, and only training needs it
 
     with _workplace(folder, memory_limit) as workplace, console.status("") as status:
@@ -152,20 +155,22 @@ def training(
             rows=rows,
             features=features,
             row_cap=row_cap,
+            candidate=REGISTERED[candidate] if candidate else None,
             memory_limit=memory_limit,
             say=status.update,
         )
     for one in found.candidates:
         _print(
             f"{one.candidate}: {found.fit_rows:,} rows to fit, {features} features",
-            [("estimator's own fit", one.plain), ("read, encode, fit, calibrate", one.trained)],
+            [("estimator's own fit", one.plain), ("encode, fit, calibrate", one.trained)],
             "The estimator's own fit finds its matrix ready in memory.",
         )
-    _print(
-        "The whole stage",
-        [("search, three candidates, judging, refit", found.stage)],
-        f"One process from the warehouse to the fitted winner, DuckDB limited to {memory_limit}.",
-    )
+    if found.stage:
+        _print(
+            "The whole stage",
+            [("read, search, three candidates, judging, refit", found.stage)],
+            f"One process from the warehouse to the fitted winner, DuckDB limited to {memory_limit}.",
+        )
 
 
 @app.command()

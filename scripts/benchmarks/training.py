@@ -24,7 +24,7 @@ EXAMPLES = "select * from training_examples"
 
 @dataclass(frozen=True)
 class CandidateMeasures:
-    """One candidate: read, encode, fit and calibrate; and the estimator's own fit."""
+    """One candidate: encode, fit and calibrate; and the estimator's own fit."""
 
     candidate: str
     trained: Measure
@@ -33,53 +33,57 @@ class CandidateMeasures:
 
 @dataclass(frozen=True)
 class TrainingMeasures:
-    """What training took: the whole stage, and each candidate alone; ``fit_rows`` is what was fitted on."""
+    """What training took: each candidate alone, and the whole stage where all were asked for."""
 
-    stage: Measure
     candidates: tuple[CandidateMeasures, ...]
+    stage: Measure | None
     fit_rows: int
 
 
 def measure_training(
-    folder: Path, *, rows: int, features: int, row_cap: int, memory_limit: str, say: Callable[[str], None]
+    folder: Path,
+    *,
+    rows: int,
+    features: int,
+    row_cap: int,
+    candidate: str | None,
+    memory_limit: str,
+    say: Callable[[str], None],
 ) -> TrainingMeasures:
     """Write ``rows`` examples to fit on (and one more date each to calibrate and judge), then train.
 
     ``row_cap`` replaces ``fit_at_most`` of settings.toml; 0 fits on every row. All measures are of processes
-    of their own.
+    of their own. The stage reads its rows once for all candidates: reading counts there only.
     """
     say(f"writing {rows:,} examples with {features} features")
     warehouse = folder / "training.duckdb"
     in_fresh_process(write_examples, warehouse, rows, features, memory_limit)
     measured = []
-    for candidate in CANDIDATES:
-        say(f"{candidate}: the estimator's own fit")
-        plain = in_fresh_process(fit_plainly, warehouse, features, row_cap, candidate)
-        say(f"{candidate}: read, encode, fit, calibrate")
-        trained, fit_rows = in_fresh_process(fit_as_the_stage_does, warehouse, features, row_cap, candidate)
-        measured.append(CandidateMeasures(candidate, trained, plain))
-    say("the whole stage: search, three candidates, judging, refit")
+    for name in [candidate] if candidate else CANDIDATES:
+        say(f"{name}: the estimator's own fit")
+        plain = in_fresh_process(fit_plainly, warehouse, features, row_cap, name)
+        say(f"{name}: encode, fit, calibrate")
+        trained, fit_rows = in_fresh_process(fit_as_the_stage_does, warehouse, features, row_cap, name)
+        measured.append(CandidateMeasures(name, trained, plain))
+    if candidate:
+        return TrainingMeasures(tuple(measured), None, fit_rows)
+    say("the whole stage: read, search, three candidates, judging, refit")
     stage = in_fresh_process(run_stage, warehouse, features, row_cap)
-    return TrainingMeasures(stage, tuple(measured), fit_rows)
+    return TrainingMeasures(tuple(measured), stage, fit_rows)
 
 
 def fit_as_the_stage_does(
     warehouse: Path, features: int, row_cap: int, candidate: str
 ) -> tuple[Measure, int]:
-    """Read, encode, fit and calibrate one candidate."""
+    """Encode, fit and calibrate one candidate on rows already read."""
     settings = _settings(row_cap)
     with quiet_connection(warehouse) as connection:
         reader = _reader(connection, features)
         split = judged_split([count.as_of_date for count in reader.date_counts()], HORIZON_DAYS)
-
-        def work() -> int:
-            fit = reader.read(split.fit_on, settings.rows.fit_at_most)
-            calibrate = reader.read([split.calibrated_on], settings.rows.calibration_at_most)
-            fit_pipeline(candidate, fit, calibrate, reader.schema, settings)
-            return int(fit.table.num_rows)
-
-        fit_rows, measure = clocked(work)
-    return measure, fit_rows
+        fit = reader.read(split.fit_on, settings.rows.fit_at_most)
+        calibrate = reader.read([split.calibrated_on], settings.rows.calibration_at_most)
+    _, measure = clocked(lambda: fit_pipeline(candidate, fit, calibrate, reader.schema, settings))
+    return measure, int(fit.table.num_rows)
 
 
 def fit_plainly(warehouse: Path, features: int, row_cap: int, candidate: str) -> Measure:
