@@ -72,3 +72,12 @@ def test_the_statement_notices_a_wrong_feature(folder: Path) -> None:
         )
     _, different, _ = run_statement(warehouse, ENDS_ON, "1GB")
     assert different == 2, "the wrong row and the right one"
+
+
+def test_training_and_reasons_are_measured_by_candidate() -> None:
+    trained = benchmark("training", "--rows", "2000", "--features", "20", "--candidate", "logistic")
+    for expected in ("logistic_regression", "estimator's own fit", "encode, fit, calibrate"):
+        assert expected in trained
+    explained = benchmark("reasons", "--rows", "200", "--features", "20")
+    for candidate in ("logistic_regression", "random_forest", "gradient_boosting"):
+        assert candidate in explained
