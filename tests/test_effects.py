@@ -340,10 +340,11 @@ def test_a_confounded_campaign_teaches_nothing(built_project: Project, tmp_path:
 
 
 def _effects(models: CompiledModels) -> dict[str, dict[str, float]]:
-    """Return the intercepts that the warehouse's evidence gives now, by offer."""
-    table = measured_effects(
-        models.connection.cursor(), "select * from int_effect_evidence", "select * from offer_effect_priors"
+    """Return the intercepts that the warehouse's evidence gives now, by offer, to a team that could be convinced."""
+    open_minded = (
+        "select * replace (cast(-0.3 as double) as mean, cast(0.2 as double) as sd) from offer_effect_priors"
     )
+    table = measured_effects(models.connection.cursor(), "select * from int_effect_evidence", open_minded)
     return {row["offer"]: row for row in table.to_pylist() if row["signal"] == "intercept"}
 
 

@@ -31,7 +31,7 @@ from models_ml.errors import BayesPilotError
 from models_ml.reports.page import render
 
 QUICK = ("--exclude-resource-types", "unit_test", "test")  # the data tests of a build have tests of their own
-SETTING = Setting(customers=400, months=2, seed=3, priors="none", trial_share=0.05, past_trial=True)
+SETTING = Setting(customers=600, months=2, seed=3, priors="wrong", trial_share=0.05, past_trial=True)
 
 
 # ---------------------------------------------------------------- what contacts are truly worth

@@ -39,7 +39,7 @@ def inputs(here: Project) -> Iterator[Inputs]:
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    finished = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200", **os.environ})
+    finished = CliRunner().invoke(app, list(arguments), env={**os.environ, "COLUMNS": "200"})
     return finished.exit_code, finished.output
 
 
