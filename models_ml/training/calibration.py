@@ -10,6 +10,8 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from models_ml.training.threads import one_thread
+
 METHODS = ("none", "sigmoid", "isotonic")
 
 # Nearly unpenalised: the two numbers of a sigmoid need no shrinkage, yet stay finite on separable data.
@@ -105,5 +107,6 @@ def fit_calibrator(
         curve = IsotonicRegression(out_of_bounds="clip").fit(log_odds, has_churned, sample_weight=weight)
         return IsotonicCalibrator(curve.X_thresholds_, curve.y_thresholds_, floor)
     line = LogisticRegression(C=SIGMOID_INVERSE_REGULARISATION, max_iter=1000)
-    line.fit(log_odds[:, None], has_churned, sample_weight=weight)
+    with one_thread():
+        line.fit(log_odds[:, None], has_churned, sample_weight=weight)
     return SigmoidCalibrator(float(line.coef_[0, 0]), float(line.intercept_[0]), floor)

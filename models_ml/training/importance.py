@@ -12,8 +12,9 @@ from sklearn.pipeline import Pipeline
 
 from models_ml.training.evidence import FeatureImportance
 from models_ml.training.examples import Examples
-from models_ml.training.pipeline import SMALLEST_SHARE, ChurnPipeline, one_thread, raw_score
+from models_ml.training.pipeline import SMALLEST_SHARE, ChurnPipeline, raw_score
 from models_ml.training.settings import TrainingSettings
+from models_ml.training.threads import one_thread
 
 
 def feature_importance(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import logit
 from sklearn.pipeline import Pipeline
-from threadpoolctl import ThreadpoolController
 
 from models_ml.training.calibration import Calibrator
 from models_ml.training.calibration_choice import choose_calibration
@@ -20,6 +17,7 @@ from models_ml.training.encoding import FeatureEncoder, fit_encoder
 from models_ml.training.examples import Examples
 from models_ml.training.schema import FeatureSchema
 from models_ml.training.settings import TrainingSettings
+from models_ml.training.threads import one_blas_thread, one_thread
 
 SMALLEST_SHARE = 1e-6
 
@@ -39,20 +37,6 @@ class ChurnPipeline:
         with one_thread():
             raw = raw_score(self.estimator, matrix)
         return self.calibrator.apply(to_log_odds(self.estimator, raw)), raw
-
-
-@functools.cache
-def _threads() -> ThreadpoolController:
-    """Return the control over BLAS and OpenMP threads; finding the libraries takes a while."""
-    return ThreadpoolController()
-
-
-def one_thread() -> AbstractContextManager[object]:
-    """Limit BLAS and OpenMP to one thread, as scoring does.
-
-    On batches, more threads wait for each other, beside a busy neighbour many times longer than the work takes.
-    """
-    return _threads().limit(limits=1)
 
 
 def raw_score(estimator: Pipeline, matrix: np.ndarray) -> np.ndarray:
@@ -119,8 +103,7 @@ def fit_estimator(
     """Fit encoder and estimator; the estimator is set to score with one thread."""
     encoder = fit_encoder(fit.features, schema, settings.encoding.categories_at_most)
     estimator = CANDIDATES[candidate].build(encoder, recipe, settings.seed)
-    threads = None if fit.table.num_rows >= settings.rows.parallel_from else 1
-    with _threads().limit(limits=threads):
+    with one_blas_thread() if fit.table.num_rows >= settings.rows.parallel_from else one_thread():
         estimator.fit(
             encoder.encode(fit.features), fit.has_churned, estimator__sample_weight=fit.example_weight
         )
