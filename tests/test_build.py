@@ -167,6 +167,20 @@ def test_every_model_and_column_is_described(built_project: Project) -> None:
     assert undescribed == []
 
 
+def test_the_signs_that_the_business_knows_reach_the_deployed_pipeline(built_project: Project) -> None:
+    declared = dict(
+        built_project.query(
+            "select feature, expected_effect from int_feature_schema where expected_effect <> 0"
+        )
+    )
+    assert {"overdue_invoices": 1, "engagement_active_days_last_30_days": -1}.items() <= declared.items()
+    record = json.loads(
+        (built_project.folder / "models_ml/artifacts/demo/deployed_pipeline.json").read_text()
+    )
+    known = {each["feature"]: each["expected_effect"] for each in record["features"]}
+    assert {name: sign for name, sign in known.items() if sign} == declared
+
+
 def test_sources_are_kept_apart(fresh_copy: Project, retail_folder: Path) -> None:
     before = fresh_copy.query(ALL_ACTIONS)
     artifacts = {
@@ -175,11 +189,14 @@ def test_sources_are_kept_apart(fresh_copy: Project, retail_folder: Path) -> Non
     }
     shop = Project(fresh_copy.folder, retail_folder)
     shop.dbt("build", "--vars", "{source: online_retail}")
-    judged_auc, ratio = shop.query(
-        "select judged_auc, judged_calibration_ratio from deployed_pipeline", "online_retail"
+    judged_auc, ratio, refitted_auc, refit_is_later = shop.query(
+        "select judged_auc, judged_calibration_ratio, refitted_auc, calibrated_on >= judged_on from deployed_pipeline",
+        "online_retail",
     )[0]
     assert judged_auc >= 0.76
     assert 0.85 <= ratio <= 1.15
+    assert refitted_auc >= 0.76
+    assert refit_is_later
     at_risk, decided = shop.query(
         "select (select count(*) from customer_features where as_of_date = date '2011-05-31'),"
         " (select count(distinct customer_id) from retention_actions)",

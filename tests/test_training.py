@@ -211,7 +211,8 @@ class TestQuality:
             assert verdict.planned_contacts > 0
             assert verdict.planned_cost <= 900.0 * trained.judged_share
 
-    def test_expected_effects_are_monotone_in_boosting(self, trained: TrainingResult) -> None:
+    @pytest.mark.parametrize("candidate", ["random_forest", "gradient_boosting"])
+    def test_trees_keep_to_expected_effects(self, candidate: str, trained: TrainingResult) -> None:
         features = run_features(50)
         column = features.schema.get_field_index("days_since_last_activity")
         risk = []
@@ -219,7 +220,7 @@ class TestQuality:
             silent = features.set_column(
                 column, "days_since_last_activity", pa.array([days] * 50, pa.int32())
             )
-            risk.append(trained.judged.pipelines["gradient_boosting"].score(silent)[0])
+            risk.append(trained.judged.pipelines[candidate].score(silent)[0])
         assert np.all(np.diff(risk, axis=0) >= 0)
 
     def test_without_money_nobody_is_contacted_and_the_simplest_wins(self, examples: pa.Table) -> None:

@@ -83,11 +83,12 @@ def logistic_regression(encoder: FeatureEncoder, chosen: Hyperparameters, seed: 
 
 
 def random_forest(encoder: FeatureEncoder, chosen: Hyperparameters, seed: int) -> Pipeline:
-    """Random forest; it scores with one thread, whatever it was fitted with."""
+    """Random forest, monotone where the schema expects a direction; it scores with one thread."""
     estimator = RandomForestClassifier(
         n_estimators=int(chosen["trees"]),
         max_depth=int(chosen["depth"]),
         min_samples_leaf=int(chosen["rows_per_leaf"]),
+        monotonic_cst=list(encoder.schema.expected_effects),
         n_jobs=int(chosen["fit_threads"]),
         random_state=seed,
     )
