@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import candidate_scenes as scenes
 import numpy as np
 import pytest
@@ -102,3 +104,32 @@ class TestWholeStage:
         result = self.trained(("none",))
         assert result.chosen == "logistic_regression"
         assert result.judged.pipelines["boastful"].calibrator.method == "none"
+
+
+def test_holdouts_stand_in_for_all_who_were_chosen() -> None:
+    """A month after a policy began, who was chosen is judged by one holdout in ten; plan and profit stay as they were."""
+    examples = scenes.judged_examples(20_000)
+    truth = examples.table["truth"].to_numpy()
+    limits = Limits(6000.0, np.array([600.0, 900.0]), {"phone": 600.0, "email": 900.0}, ("phone", "email"))
+    everybody = judge({"one": truth}, scenes.judged_date({"one": truth}, examples, limits), SETTINGS)["one"]
+
+    was_chosen = truth > np.quantile(truth, 0.9)
+    kept = ~was_chosen | (np.random.default_rng(2).random(20_000) < 0.1)
+    thinned = scenes.judged_examples(20_000, {"example_weight": np.where(was_chosen, 10.0, 1.0)})
+    thinned = replace(thinned, table=thinned.table.filter(kept))
+    date = scenes.judged_date({"one": truth[kept]}, thinned, limits)
+    left = judge({"one": truth[kept]}, date, SETTINGS)["one"]
+    assert left.planned_contacts == pytest.approx(everybody.planned_contacts, rel=0.01)
+    assert left.planned_cost == pytest.approx(everybody.planned_cost, rel=0.03)
+    assert left.planned_cost <= limits.budget
+    assert left.profit.profit == pytest.approx(everybody.profit.profit, abs=3 * left.profit.standard_error)
+    assert left.profit.standard_error > everybody.profit.standard_error
+
+
+def test_a_weight_counts_in_profit_whatever_the_copies() -> None:
+    examples = scenes.judged_examples(500, {"example_weight": np.full(500, 1.25)})
+    truth = examples.table["truth"].to_numpy()
+    date = scenes.judged_date({"one": truth}, examples)
+    worth = date.contact_value(date.plan(truth))
+    single = scenes.judged_date({"one": truth}, scenes.judged_examples(500))
+    np.testing.assert_allclose(worth, 1.25 * single.contact_value(single.plan(truth)), rtol=1e-4)

@@ -206,7 +206,7 @@ class TestQuality:
             assert 0.8 < verdict.metrics["calibration_ratio"] < 1.25, name
 
     def test_the_plan_keeps_the_scaled_limits(self, trained: TrainingResult) -> None:
-        assert 0.85 < trained.judged_share < 0.95
+        assert 0.9 < trained.judged_share < 1.0  # nine in ten, by weights of 1.05 on average
         for verdict in trained.verdicts.values():
             assert verdict.planned_contacts > 0
             assert verdict.planned_cost <= 900.0 * trained.judged_share

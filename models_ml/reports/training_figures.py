@@ -80,7 +80,8 @@ def profit_curve(result: TrainingResult, currency: str) -> str:
             axis.plot(curve.x, curve.y, label=plain(name), **look._asdict())
             verdict = result.verdicts[name]
             axis.errorbar(
-                verdict.planned_contacts / result.judged_rows + _APART * (i - (len(result.verdicts) - 1) / 2),
+                verdict.planned_contacts / result.evidence.weight.sum()
+                + _APART * (i - (len(result.verdicts) - 1) / 2),
                 verdict.profit.profit,
                 yerr=verdict.profit.standard_error,
                 fmt="o",

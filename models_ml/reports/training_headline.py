@@ -49,7 +49,7 @@ def _interval(amount: float, standard_error: float) -> tuple[float, float]:
 def facts(result: TrainingResult, currency: str) -> list[Fact]:
     """Return the headline numbers of the chosen candidate."""
     found = result.verdicts[result.chosen]
-    metrics, planned = found.metrics, share(found.planned_contacts / result.judged_rows)
+    metrics, planned = found.metrics, share(found.planned_contacts / result.evidence.weight.sum())
     low, high = _interval(found.profit.profit, found.profit.standard_error)
     back = "nobody is contacted"
     if found.planned_cost:

@@ -72,7 +72,7 @@ def _selection(result: TrainingResult, currency: str, drawn: Mapping[str, Figure
         ],
         "Judged profit is what the contacts of a candidate's plan were worth on a date that taught it nothing:"
         " churn prevented less the cost, planned by the rules that decide in production, with limits scaled to"
-        f" the {share(result.judged_share)} of customers judged.",
+        f" the {share(result.judged_share)} of customers for whom the judged rows stand.",
     )
 
 

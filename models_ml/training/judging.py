@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import logit
@@ -42,7 +43,7 @@ class Economics:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one candidate did on the judged date."""
+    """How one candidate did on the judged date; contacts and cost are those of everybody the rows stand for."""
 
     profit: JudgedProfit
     planned_contacts: int
@@ -55,7 +56,8 @@ class JudgedDate:
     """Customers of the judged date, and the money terms that every candidate is judged with.
 
     ``reference`` values offers at one churn probability for all, so that no candidate grades itself; ``limits``
-    are scaled to these customers. Any further pipeline can be judged beside the candidates on the same terms.
+    are those of everybody whom these customers stand for. Any further pipeline can be judged beside the
+    candidates on the same terms.
     """
 
     examples: Examples
@@ -64,49 +66,86 @@ class JudgedDate:
     reference: Valuation
 
     def plan(self, churn_probability: np.ndarray) -> np.ndarray:
-        """Return the offer that a pipeline would choose for each customer, -1 for none, shape (n,)."""
+        """Return the offer that a pipeline would choose for each of ``copies``, -1 for none, shape (m,).
+
+        Slots and money are counted over the copies: a holdout that stands for ten customers uses ten slots,
+        or else a plan could reach down to customers whom the limits never let it reach.
+        """
         valuation = self.economics.value(churn_probability, self.examples)
         plan = choose_actions(
-            valuation.expected_value,
-            valuation.expected_cost,
-            self._allowed,
+            valuation.expected_value[self.copies],
+            valuation.expected_cost[self.copies],
+            self._allowed[self.copies],
             limits=self.limits,
             touch_price=self.economics.policy.touch_price,
-            tie_order=np.arange(len(churn_probability)),  # rows of one date stand in order of customer_id
+            tie_order=np.arange(len(self.copies)),  # copies keep the order of the rows
         )
         return np.asarray(plan.choice)
 
     def contact_value(self, choice: np.ndarray) -> np.ndarray:
-        """Return what the contacts of a plan were worth, money, shape (n,); 0 where it leaves alone."""
-        return self._worth(choice, self.examples.example_weight)
+        """Return what the contacts of a plan were worth for each row, money, shape (n,); 0 where none is made.
+
+        A row's weight is shared among its copies, so that rounding to whole copies changes who is planned,
+        never what a contact counts.
+        """
+        weight = self.examples.example_weight
+        share = np.where(
+            weight >= 1, weight / np.maximum(np.bincount(self.copies, minlength=len(weight)), 1), 1.0
+        )
+        worth = contact_values(
+            choice,
+            self.examples.has_churned[self.copies],
+            share[self.copies],
+            relative_risk=self.reference.relative_risk[self.copies],
+            customer_value=self.reference.customer_value[self.copies],
+            expected_cost=self.reference.expected_cost[self.copies],
+        )
+        return np.bincount(self.copies, worth, len(weight))
 
     def value_if_contacted(self) -> np.ndarray:
         """Return what contacting each customer was worth, unweighted, with the offer worth most to expect.
 
-        0 where no offer is allowed: nobody can contact them.
+        Shape (n,); 0 where no offer is allowed: nobody can contact them.
         """
         expected = np.where(self._allowed, self.reference.expected_value, -np.inf)
         best = np.where(self._allowed.any(axis=1), expected.argmax(axis=1), -1)
-        return self._worth(best, np.ones(len(best)))
+        return contact_values(
+            best,
+            self.examples.has_churned,
+            np.ones(len(best)),
+            relative_risk=self.reference.relative_risk,
+            customer_value=self.reference.customer_value,
+            expected_cost=self.reference.expected_cost,
+        )
 
     def planned_cost(self, choice: np.ndarray) -> float:
         """Return the expected cost of a plan, money."""
-        rows = np.flatnonzero(choice >= 0)
-        return float(self.reference.expected_cost[rows, choice[rows]].sum())
+        planned = np.flatnonzero(choice >= 0)
+        return float(self.reference.expected_cost[self.copies[planned], choice[planned]].sum())
+
+    @cached_property
+    def copies(self) -> np.ndarray:
+        """Row of each customer in the population that the rows stand for, in order, shape (m,)."""
+        return whole_copies(self.examples.example_weight)
 
     @property
     def _allowed(self) -> np.ndarray:
         return self.examples.offers_allowed(len(self.economics.offers))
 
-    def _worth(self, choice: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        return contact_values(
-            choice,
-            self.examples.has_churned,
-            weight,
-            relative_risk=self.reference.relative_risk,
-            customer_value=self.reference.customer_value,
-            expected_cost=self.reference.expected_cost,
-        )
+
+def whole_copies(weight: np.ndarray) -> np.ndarray:
+    """Return each row's position as often as its weight says, shape (m,): m is Σ weight, rounded.
+
+    Fractions are carried from row to row (systematic sampling; Cochran 1977, *Sampling Techniques*, chapter 8),
+    so that the copies of any stretch of rows number its weight to within one.
+
+    Examples
+    --------
+    >>> whole_copies(np.array([1.0, 1.5, 1.5, 3.0])).tolist()
+    [0, 1, 2, 2, 3, 3, 3]
+    """
+    ends = np.floor(np.cumsum(weight) + 1e-9).astype(np.int64)  # sums of decimals may end just below a whole
+    return np.repeat(np.arange(len(weight)), np.diff(ends, prepend=0))
 
 
 def open_judged_date(
@@ -118,7 +157,7 @@ def open_judged_date(
 ) -> JudgedDate:
     """Set the terms: one reference churn probability for all candidates; see `reference_probability`.
 
-    Each of ``probabilities`` is (n,), 0 to 1; ``limits`` are already scaled to the rows judged.
+    Each of ``probabilities`` is (n,), 0 to 1; ``limits`` are those of everybody whom the rows stand for.
     """
     reference = reference_probability(list(probabilities.values()), examples, settings)
     return JudgedDate(examples, economics, limits, economics.value(reference, examples))

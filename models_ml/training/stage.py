@@ -150,10 +150,10 @@ def _fit_round(
 def _read_judged(
     reader: ExampleReader, counts: Sequence[DateCount], split: TimeSplit, settings: TrainingSettings
 ) -> tuple[Examples, float]:
-    """Return the judged rows and which share they are of everybody at risk on that date."""
+    """Return the judged rows and for which share they stand, by weight, of everybody at risk on that date."""
     count = next(count for count in counts if count.as_of_date == split.judged_on)
     examples = reader.read([count.as_of_date], settings.rows.judged_at_most)
-    return examples, examples.table.num_rows / count.all_rows
+    return examples, float(examples.example_weight.sum()) / count.all_rows
 
 
 def _edges(churn_probability: np.ndarray, bins: int) -> tuple[float, ...]:
