@@ -129,7 +129,7 @@ class TestContest:
         recipe = dict(challenger.result.recipes[ONLY])
         refreshed = against(challenger, record, itself, recipe=recipe)
         assert (refreshed.outcome, refreshed.probability_better) == ("promoted", 0.0), refreshed.reason
-        assert "on newer data" in refreshed.reason
+        assert "trained again" in refreshed.reason
         other_recipe = against(challenger, record, itself)
         assert other_recipe.outcome == "kept"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from models_ml.deployment.challenge import Selection
 from models_ml.deployment.deployed import DEPLOYED, load_deployed, misfits, read_record, write_deployment
 from models_ml.deployment.deployed_table import DEPLOYED_SCHEMA, deployed_table, deployment_row
 from models_ml.deployment.run import Deployment, ensure_deployed
+from models_ml.deployment.tracking import Tracker
 from models_ml.errors import BayesPilotError
 from models_ml.train import app
 from models_ml.training.context import read_purpose, warehouse_tables
@@ -142,6 +144,20 @@ class TestWhenItTrains:
         candidates = {n: dict(p) for n, p in settings.candidates.items()}
         candidates["gradient_boosting"]["l2"] = 2.0
         changed = ensure(tmp_path, replace(settings, candidates=candidates)).record
+        assert changed.pipeline_version != record.pipeline_version
+
+    def test_other_code_on_the_same_data_gives_another_version(
+        self,
+        trained_folder: Path,
+        settings: TrainingSettings,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        record = read_record(trained_folder)
+        assert record is not None
+        monkeypatch.setattr("models_ml.training.calibration.SIGMOID_INVERSE_REGULARISATION", 0.01)
+        changed = ensure(tmp_path, settings).record
+        assert changed.data_fingerprint == record.data_fingerprint
         assert changed.pipeline_version != record.pipeline_version
 
     def test_a_failed_training_leaves_what_is_deployed(
@@ -307,6 +323,28 @@ class TestTracking:
             record.judged["metrics"]["profit"], abs=0.01
         )
         assert run.data.params["fit_to"] == record.refitted["fit_to"]
+        assert run.data.params["calibration_method"] == record.calibration_method
+        assert run.data.metrics["judged_auc"] == pytest.approx(record.judged["metrics"]["auc"])
+
+    @pytest.mark.parametrize("is_empty", [False, True])
+    def test_another_registry_learns_the_champion_and_can_load_it(
+        self, trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_empty: bool
+    ) -> None:
+        """A server named by the environment, or the local file gone: the kept version is registered there."""
+        import mlflow
+        from mlflow import MlflowClient
+
+        folder = tmp_path / "artifacts"
+        shutil.copytree(trained_folder, folder, ignore=shutil.ignore_patterns("mlflow.db", "mlruns"))
+        server = f"sqlite:///{folder if is_empty else tmp_path}/mlflow.db"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "" if is_empty else server)
+        record = read_record(folder)
+        assert record is not None
+        Tracker(folder, "demo").point_champion_at(record)
+        client = MlflowClient(server, server)
+        place = client.get_model_version_by_alias("bayespilot-demo", "champion").source
+        loaded = mlflow.pyfunc.load_model(str(place))
+        assert loaded.metadata.signature.outputs.input_names() == ["churn_probability"]
 
     def test_mlflow_scores_as_dbt_does(self, trained_folder: Path, purpose: Purpose) -> None:
         import mlflow

@@ -119,7 +119,7 @@ class TestTrainings:
         first, second, third = events
         assert second.previous_version == first.pipeline_version == first.deployed_version
         assert third.pipeline_version == third.deployed_version == second.pipeline_version
-        assert "newer data" in second.reason
+        assert "trained again" in second.reason
         assert champion_alias(folder) == deployed(folder).pipeline_version == second.pipeline_version
         champion = mlflow_client(folder).get_model_version_by_alias("bayespilot-demo", "champion")
         assert champion.run_id == deployed(folder).mlflow_run_id  # not the run that made it once more

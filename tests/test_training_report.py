@@ -58,7 +58,7 @@ def trained_with(candidates: list[str]) -> tuple[TrainingResult, DeploymentRecor
     economics, purpose = read_economics(connection, names), read_purpose(connection, names)
     reader = ExampleReader(connection, names.training_examples, purpose.schema, economics.effects.signals)
     result = train(reader, economics, settings, candidates=candidates, notify=lambda message: None)
-    version = pipeline_version(result, purpose, settings)
+    version = pipeline_version(result, purpose, settings, b"pipeline")
     return result, deployment_record(result, purpose, settings, b"pipeline", version, "run-1")
 
 

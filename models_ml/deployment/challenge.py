@@ -125,7 +125,7 @@ def select_against(
     )
     failed = _names([rail for rail in guardrails if not rail.passes])
     if contest.is_refresh or contest.is_stale:
-        kind = "the champion's recipe on newer data" if contest.is_refresh else "the champion is stale"
+        kind = "the champion's recipe, trained again" if contest.is_refresh else "the champion is stale"
         wins = contest.probability_worse < needed
         why = f"{kind}: {earns}, worse with probability {contest.probability_worse:.2f}"
         bar = f"below {needed:.2f} is enough"

@@ -34,7 +34,7 @@ class Training:
     @property
     def version(self) -> str:
         """The winner's version."""
-        return pipeline_version(self.result, self.purpose, self.settings)
+        return pipeline_version(self.result, self.purpose, self.settings, self.content)
 
     @property
     def challenger(self) -> Challenger:

@@ -17,9 +17,15 @@ from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import Round, TrainingResult
 
 
-def pipeline_version(result: TrainingResult, purpose: Purpose, settings: TrainingSettings) -> str:
-    """Return the version: two trainings on the same data, settings and libraries have the same one."""
-    return _version(result.refitted, result.chosen, result.recipes[result.chosen], purpose, settings)
+def pipeline_version(
+    result: TrainingResult, purpose: Purpose, settings: TrainingSettings, content: bytes
+) -> str:
+    """Return the version: trainings on the same data, settings, libraries and code have the same one.
+
+    Code counts through the pickled ``content`` that it made, so that one version never names two pipelines.
+    """
+    recipe = result.recipes[result.chosen]
+    return _version(result.refitted, result.chosen, recipe, purpose, settings, content)
 
 
 def deployment_record(
@@ -73,7 +79,7 @@ def candidate_records(
         judged = _summary(result.judged, _judged_metrics(result, name))
         record = replace(
             winner,
-            pipeline_version=_version(result.judged, name, result.recipes[name], purpose, settings),
+            pipeline_version=_version(result.judged, name, result.recipes[name], purpose, settings, content),
             candidate=name,
             recipe=dict(result.recipes[name]),
             selection_reason=result.reason if name == result.chosen else f"{result.chosen} was selected",
@@ -90,9 +96,15 @@ def candidate_records(
 
 
 def _version(
-    fitted: Round, candidate: str, recipe: Mapping[str, float], purpose: Purpose, settings: TrainingSettings
+    fitted: Round,
+    candidate: str,
+    recipe: Mapping[str, float],
+    purpose: Purpose,
+    settings: TrainingSettings,
+    content: bytes,
 ) -> str:
     parts = {
+        "pipeline": hashlib.sha256(content).hexdigest(),
         "data": fitted.data_fingerprint,
         "recipe": dict(recipe),
         "settings": settings.fingerprint(),

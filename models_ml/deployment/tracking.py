@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models_ml.deployment.challenge import Selection
-from models_ml.deployment.code_version import code_version
 from models_ml.deployment.deployed import DEPLOYED, DeploymentRecord
+from models_ml.deployment.tracked_values import candidate_metrics, round_parameters, run_metrics, run_tags
 from models_ml.deployment.versions import VERSIONS
 from models_ml.errors import BayesPilotError
 from models_ml.training.settings import TrainingSettings
-from models_ml.training.stage import Round, TrainingResult
+from models_ml.training.stage import TrainingResult
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,7 +38,8 @@ class Tracker:
     def __init__(self, folder: Path, source: str) -> None:
         self._folder, self._name = folder, f"bayespilot-{source}"
         folder.mkdir(parents=True, exist_ok=True)
-        self._uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve()}/mlflow.db"
+        self._server = os.environ.get("MLFLOW_TRACKING_URI")  # set but empty is as good as unset
+        self._uri = self._server or f"sqlite:///{folder.resolve()}/mlflow.db"
 
     def record(
         self, result: TrainingResult, settings: TrainingSettings, version: str, selection: Selection
@@ -46,17 +47,26 @@ class Tracker:
         """Write parameters, metrics and data of a training; return the run's id."""
         with self._client() as client:
             experiment = self._experiment(client)
-            parent = client.create_run(experiment, run_name=version, tags=_tags(result, version, selection))
+            parent = client.create_run(
+                experiment, run_name=version, tags=run_tags(result, version, selection)
+            )
             run_id = str(parent.info.run_id)
             for name, verdict in result.verdicts.items():
                 tags = {"mlflow.parentRunId": run_id, "is_selected": str(name == result.chosen)}
                 child = client.create_run(experiment, run_name=name, tags=tags).info.run_id
-                metrics = dict(verdict.metrics) | {"judged_profit": verdict.profit.profit}
-                _log(client, child, dict(result.recipes[name]) | _dates(result.judged), metrics)
+                shared = {"seed": settings.seed} | dict(result.recipes[name])
+                _log(
+                    client, child, shared | round_parameters(result.judged, name), candidate_metrics(verdict)
+                )
                 client.set_terminated(child)
             chosen = {"candidate": result.chosen, "reason": result.reason, "seed": settings.seed}
             chosen |= {"settings_fingerprint": settings.fingerprint()} | dict(result.recipes[result.chosen])
-            _log(client, run_id, chosen | _dates(result.refitted), _metrics(result, selection))
+            _log(
+                client,
+                run_id,
+                chosen | round_parameters(result.refitted, result.chosen),
+                run_metrics(result, selection),
+            )
             _log_data(client, run_id, self._name, result)
             client.set_terminated(run_id)
             return run_id
@@ -82,6 +92,8 @@ class Tracker:
 
         A version trained several times is registered several times: the one of the record's run, else the last.
         """
+        from models_ml.deployment.mlflow_pipeline import write_description
+
         with self._client() as client:
             known = [
                 (one.run_id == record.mlflow_run_id, int(one.version))
@@ -91,8 +103,9 @@ class Tracker:
             if known:
                 number = max(known)[1]
             else:
-                kept = (self._folder / VERSIONS / record.pipeline_version).resolve().as_uri()
-                number = self._create_version(client, record.pipeline_version, kept, None)
+                kept = (self._folder / VERSIONS / record.pipeline_version).resolve()
+                write_description(kept, record)
+                number = self._create_version(client, record.pipeline_version, kept.as_uri(), None)
             client.set_registered_model_alias(self._name, CHAMPION, str(number))
 
     def _create_version(self, client: MlflowClient, version: str, place: str, run_id: str | None) -> int:
@@ -107,8 +120,7 @@ class Tracker:
         known = client.get_experiment_by_name(self._name)
         if known is not None:
             return str(known.experiment_id)
-        local = "MLFLOW_TRACKING_URI" not in os.environ
-        place = (self._folder / "mlruns").resolve().as_uri() if local else None
+        place = None if self._server else (self._folder / "mlruns").resolve().as_uri()
         return str(client.create_experiment(self._name, artifact_location=place))
 
     @contextlib.contextmanager
@@ -127,26 +139,6 @@ class Tracker:
                 where=self._uri,
                 next_step="check MLFLOW_TRACKING_URI, or unset it to use the file beside the artifacts",
             ) from error
-
-
-def _tags(result: TrainingResult, version: str, selection: Selection) -> dict[str, str]:
-    return {
-        "pipeline_version": version,
-        "outcome": selection.outcome,
-        "outcome_reason": selection.reason,
-        "champion_version": selection.champion_version or "",
-        "failed_guardrails": ", ".join(guardrail.name for guardrail in selection.failed),
-        "data_fingerprint": result.refitted.data_fingerprint,
-        "code_version": code_version(),
-    }
-
-
-def _metrics(result: TrainingResult, selection: Selection) -> dict[str, float]:
-    metrics = {f"refitted_{name}": value for name, value in result.refit_metrics.items()}
-    metrics |= {f"guardrail_{guardrail.name}": guardrail.value for guardrail in selection.guardrails}
-    if selection.probability_better is not None:
-        metrics["probability_better"] = selection.probability_better
-    return metrics
 
 
 def _log(
@@ -175,9 +167,3 @@ def _log_data(client: MlflowClient, run_id: str, name: str, result: TrainingResu
         for role, round_ in rounds.items()
     ]
     client.log_inputs(run_id, inputs)
-
-
-def _dates(round_: Round) -> dict[str, str]:
-    split = round_.split
-    dates = {"fit_to": max(split.fit_on), "calibrated_on": split.calibrated_on, "judged_on": split.judged_on}
-    return {name: str(day) for name, day in dates.items() if day}
