@@ -11,10 +11,10 @@ import training_data as data
 from scipy.special import expit, logit
 
 from models_ml.decisions.limits import Limits
-from models_ml.evaluation.judged_profit import simplest_within_one_error
+from models_ml.evaluation.judged_profit import contact_values, simplest_within_one_error
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.comparison import reason_for
-from models_ml.training.judging import judge
+from models_ml.training.judging import JudgedDate, judge, metrics_of
 from models_ml.training.stage import TrainingResult
 
 SETTINGS = scenes.quick_settings()
@@ -133,3 +133,41 @@ def test_a_weight_counts_in_profit_whatever_the_copies() -> None:
     worth = date.contact_value(date.plan(truth))
     single = scenes.judged_date({"one": truth}, scenes.judged_examples(500))
     np.testing.assert_allclose(worth, 1.25 * single.contact_value(single.plan(truth)), rtol=1e-4)
+
+
+class TestTermsOfJudging:
+    """Four hundred customers, two offers (a call at 6, a discount at 0.1 + 0.3 · 10), nothing scarce."""
+
+    truth = np.full(400, 0.4)
+
+    def date(self, **changes: object) -> JudgedDate:
+        examples = scenes.judged_examples(400, {"monthly_revenue": np.full(400, 300.0), **changes})
+        return scenes.judged_date({"one": self.truth}, examples)
+
+    def test_a_touch_price_above_all_values_contacts_nobody(self) -> None:
+        date = self.date()
+        assert (date.plan(self.truth) >= 0).all()
+        dear = replace(date.economics, policy=replace(date.economics.policy, touch_price=1e6))
+        assert (replace(date, economics=dear).plan(self.truth) == -1).all()
+
+    @pytest.mark.parametrize("only", [0, 1])
+    def test_an_offer_that_is_not_allowed_is_worth_nothing(self, only: int) -> None:
+        date = self.date(offers_allowed=np.full(400, 1 << only))
+        expected = contact_values(
+            np.full(400, only),
+            date.examples.has_churned,
+            np.ones(400),
+            relative_risk=date.reference.relative_risk,
+            customer_value=date.reference.customer_value,
+            expected_cost=date.reference.expected_cost,
+        )
+        np.testing.assert_allclose(date.value_if_contacted(), expected)
+        assert (date.plan(self.truth) == only).all()
+
+    @pytest.mark.parametrize("weight", [1.0, 2.0])
+    def test_empc_stands_at_the_published_terms(self, weight: float) -> None:
+        churned = np.array([1, 0, 1, 0, 0, 1, 0, 0, 0, 1], dtype=bool)
+        probability = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1])
+        changes = {"has_churned": churned, "example_weight": np.full(10, weight)}
+        found = metrics_of(probability, scenes.judged_examples(10, changes), SETTINGS)["empc"]
+        assert found == pytest.approx(15.880102, abs=1e-6)

@@ -115,6 +115,10 @@ class TestGuardrails:
         assert rail.value == pytest.approx(factor)
         assert rail.passes == passes
 
+    def test_a_row_counts_as_often_as_its_weight_says(self) -> None:
+        rows = Judged(np.array([True, False]), np.array([1.0, 9.0]), None, np.array([0.5, 0.1]))
+        assert measured(rows)["calibration_ratio"].value == pytest.approx(0.5 + 9 * 0.1)
+
     def test_a_segment_that_is_off_shows_though_the_whole_is_not(self) -> None:
         rows = judged()
         assert rows.segment is not None

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import training_data as data
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from models_ml.errors import BayesPilotError
@@ -21,11 +23,12 @@ from models_ml.training.calibration import fit_calibrator
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.context import read_economics, read_purpose, warehouse_tables
 from models_ml.training.encoding import fit_encoder
-from models_ml.training.examples import ExampleReader
+from models_ml.training.examples import ExampleReader, Examples
+from models_ml.training.pipeline import fit_estimator, uncalibrated_log_odds
 from models_ml.training.schema import FeatureSchema, read_schema
 from models_ml.training.settings import SETTINGS_FILE, TrainingSettings, load_settings
 from models_ml.training.splits import DateCount, check_classes, judged_split, refit_split
-from models_ml.training.stage import TrainingResult, train
+from models_ml.training.stage import TrainingResult, search_rows, train
 
 ALL = tuple(CANDIDATES)
 
@@ -231,6 +234,36 @@ class TestQuality:
     def test_unknown_candidate_lists_the_choices(self, examples: pa.Table) -> None:
         with pytest.raises(BayesPilotError, match="random_forest"):
             train_on(examples, ("neural_network",))
+
+    @pytest.mark.parametrize("candidate", ALL)
+    def test_fitting_counts_weights(self, candidate: str, examples: pa.Table) -> None:
+        """Churners who stand for nine make everybody look nine times as likely to leave, before calibration."""
+        rows = examples.filter(pc.equal(examples["as_of_date"], data.MONTH_ENDS[0]))
+        churned = rows["has_churned"].to_numpy()
+        place, schema = (
+            rows.schema.get_field_index("example_weight"),
+            read_schema(data.schema_table().to_pylist()),
+        )
+        settings, mean = quick_settings(), []
+        for weight in (1.0, 9.0):
+            weighted = rows.set_column(place, "example_weight", pa.array(np.where(churned, weight, 1.0)))
+            part = Examples(weighted, schema, data.SIGNALS)
+            encoder, estimator = fit_estimator(
+                candidate, part, schema, settings, settings.candidates[candidate]
+            )
+            mean.append(float(expit(uncalibrated_log_odds(encoder, estimator, part.features)).mean()))
+        assert mean[1] > 2 * mean[0]
+
+    def test_a_search_fits_a_horizon_before_the_date_that_compares(self, examples: pa.Table) -> None:
+        connection = data.warehouse(training_examples=examples)
+        schema = read_schema(data.schema_table().to_pylist())
+        reader = ExampleReader(connection, "select * from training_examples", schema, ())
+        split = judged_split(data.MONTH_ENDS, data.HORIZON_DAYS)
+        rows = search_rows(reader, split, data.HORIZON_DAYS, quick_settings())
+        assert rows is not None
+        fitted, validated = (set(part.table["as_of_date"].to_pylist()) for part in (rows.fit, rows.validate))
+        assert validated == {max(split.fit_on)}
+        assert max(fitted) + timedelta(days=data.HORIZON_DAYS) <= max(validated)
 
 
 class TestReading:

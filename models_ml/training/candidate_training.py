@@ -37,7 +37,7 @@ class ComparedCandidates:
     """Fitted, calibrated pipelines and how they compare on the judged rows.
 
     ``profits`` and ``judged_date`` are None without economics. ``metrics`` are those of
-    `models_ml.evaluation.metrics.score_metrics`, with ``empc`` where there are economics.
+    `models_ml.evaluation.metrics.score_metrics`, and ``empc``.
     """
 
     chosen: str

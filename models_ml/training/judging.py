@@ -199,8 +199,7 @@ def judge(
             profits[name],
             int((choices[name] >= 0).sum()),
             judged_date.planned_cost(choices[name]),
-            metrics_of(probabilities[name], judged_date.examples, settings)
-            | {"empc": _empc(probabilities[name], judged_date, settings)},
+            metrics_of(probabilities[name], judged_date.examples, settings),
         )
         for name in probabilities
     }
@@ -209,29 +208,22 @@ def judge(
 def metrics_of(
     churn_probability: np.ndarray, examples: Examples, settings: TrainingSettings
 ) -> dict[str, float]:
-    """Return ranking and calibration metrics of one pipeline."""
+    """Return ranking and calibration metrics of one pipeline, and the published profit yardstick, EMPC."""
+    rules = settings.judging
+    copies = whole_copies(examples.example_weight)
+    empc = expected_maximum_profit(
+        examples.has_churned[copies],
+        churn_probability[copies],
+        clv=rules.empc_clv,
+        incentive_cost=rules.empc_incentive_cost,
+        contact_cost=rules.empc_contact_cost,
+        alpha=rules.empc_alpha,
+        beta=rules.empc_beta,
+    )
     return score_metrics(
         examples.has_churned,
         churn_probability,
         weight=examples.example_weight,
-        bins=settings.judging.calibration_bins,
-        lift_share=settings.judging.lift_share,
-    )
-
-
-def _empc(churn_probability: np.ndarray, judged_date: JudgedDate, settings: TrainingSettings) -> float:
-    """EMPC at the source's mean customer value and mean offer costs; NaN where an incentive costs more."""
-    offers = judged_date.economics.offers
-    clv = float(np.mean(judged_date.reference.customer_value))
-    incentive = float(np.mean([offer.incentive_cost for offer in offers]))
-    if clv <= incentive:
-        return float("nan")
-    return expected_maximum_profit(
-        judged_date.examples.has_churned,
-        churn_probability,
-        clv=clv,
-        incentive_cost=incentive,
-        contact_cost=float(np.mean([offer.contact_cost for offer in offers])),
-        alpha=settings.judging.empc_alpha,
-        beta=settings.judging.empc_beta,
-    )
+        bins=rules.calibration_bins,
+        lift_share=rules.lift_share,
+    ) | {"empc": empc}

@@ -53,6 +53,9 @@ class Judging:
     score_bins: int
     empc_alpha: float
     empc_beta: float
+    empc_clv: float
+    empc_incentive_cost: float
+    empc_contact_cost: float
     thresholds: tuple[float, ...]
 
 

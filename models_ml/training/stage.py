@@ -80,7 +80,7 @@ def train(
     horizon = economics.policy.horizon_days
     counts = reader.date_counts()
     split, later = _splits(counts, horizon)
-    rows = _search_rows(reader, split, horizon, settings)
+    rows = search_rows(reader, split, horizon, settings)
     found = search_all(ordered, rows, reader.schema, settings, notify)
     recipes = recipes_of(found)
     fitted_round = _fit_round(reader, split, recipes, settings, notify)
@@ -120,9 +120,10 @@ def _splits(counts: Sequence[DateCount], horizon_days: int) -> tuple[TimeSplit, 
     return splits
 
 
-def _search_rows(
+def search_rows(
     reader: ExampleReader, split: TimeSplit, horizon_days: int, settings: TrainingSettings
 ) -> SearchRows | None:
+    """Return the rows of a search, all from the fit dates; None where these are too few."""
     dates = search_dates(split.fit_on, horizon_days)
     if dates is None:
         return None
