@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import beta as beta_distribution
 
+from models_ml.errors import BayesPilotError
 from models_ml.evaluation.judged_profit import (
     JudgedProfit,
     compare_profits,
@@ -94,7 +95,7 @@ class TestMaximumProfit:
         )
 
     def test_an_incentive_above_the_customer_value_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="must exceed"):
+        with pytest.raises(BayesPilotError, match="must exceed"):
             expected_maximum_profit(Y, P, **(MONEY | {"clv": 10.0}))
 
 
@@ -210,3 +211,52 @@ class TestJudgedProfit:
             "boosting": JudgedProfit(100.0, 1.0, 0.0, 0.0),
         }
         assert simplest_within_one_error(judged, ["logistic", "forest", "boosting"]) == chosen
+
+
+class TestRefusals:
+    """A public measure says what is wrong instead of returning a number that means nothing."""
+
+    @pytest.mark.parametrize(
+        ("labels", "scores", "said"),
+        [
+            ([], [], "two columns of the same rows"),
+            ([0, 1], [0.5], "two columns of the same rows"),
+            ([0, 2], [0.5, 0.5], "neither 0 nor 1"),
+            ([0, 1], [0.5, np.nan], "not a finite number"),
+        ],
+    )
+    @pytest.mark.parametrize("measure", ["ece", "brier", "empc", "mpc"])
+    def test_rows_that_are_none(
+        self, measure: str, labels: list[int], scores: list[float], said: str
+    ) -> None:
+        measures = {
+            "ece": lambda y, p: expected_calibration_error(y, p, bins=2),
+            "brier": lambda y, p: brier_decomposition(y, p, bins=2),
+            "empc": lambda y, p: expected_maximum_profit(y, p, **MONEY),
+            "mpc": lambda y, p: maximum_profit(y, p, **MONEY),
+        }
+        with pytest.raises(BayesPilotError, match=said):
+            measures[measure](np.array(labels), np.array(scores))
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"contact_cost": -5.0}, "contact_cost"),
+            ({"alpha": -1.0}, "alpha and beta"),
+            ({"clv": np.nan}, "must exceed"),
+        ],
+    )
+    def test_money_that_is_none(self, change: dict[str, float], said: str) -> None:
+        for measure in (maximum_profit, expected_maximum_profit):
+            with pytest.raises(BayesPilotError, match=said):
+                measure(Y, P, **(MONEY | change))
+            with pytest.raises(BayesPilotError, match="both classes"):
+                measure(np.ones(10), P, **MONEY)
+
+    def test_probabilities_weights_and_bins_that_are_none(self) -> None:
+        with pytest.raises(BayesPilotError, match="outside"):
+            expected_calibration_error(Y, 3 * P, bins=2)
+        with pytest.raises(BayesPilotError, match="above 0"):
+            brier_decomposition(Y, P, bins=2, weight=np.zeros(10))
+        with pytest.raises(BayesPilotError, match="at least one bin"):
+            expected_calibration_error(Y, P, bins=0)

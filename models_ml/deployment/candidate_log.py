@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ METRICS = (
     "brier",
     "brier_reliability",
     "brier_resolution",
+    "brier_uncertainty",
+    "brier_within_bins",
+    "mean_predicted",
+    "mean_observed",
     "log_loss",
     "calibration_error",
     "calibration_ratio",
@@ -60,6 +65,8 @@ CANDIDATES_SCHEMA = pa.schema(
         ("profit_shortfall", pa.float64()),
         ("profit_shortfall_standard_error", pa.float64()),
         *((name, pa.float64()) for name in METRICS),
+        ("calibration_tried", pa.string()),
+        ("threshold_sweep", pa.string()),
     ]
 )
 
@@ -97,8 +104,19 @@ def candidate_rows(
             }
             | (_became(selection) if is_selected and selection else {})
             | {metric: finite(verdict.metrics[metric]) for metric in METRICS}
+            | {
+                "calibration_tried": json.dumps(_rounded(result.evidence.candidates[name].calibration)),
+                "threshold_sweep": json.dumps(_rounded(result.evidence.candidates[name].thresholds)),
+            }
         )
     return rows
+
+
+def _rounded(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {name: finite(value) if isinstance(value, float) else value for name, value in row.items()}
+        for row in rows
+    ]
 
 
 def _judged_rows(result: TrainingResult) -> dict[str, Any]:

@@ -4,10 +4,6 @@ Source: Verbraken, Verbeke and Baesens (2013), "A novel profit maximizing metric
 performance of customer churn prediction models", IEEE TKDE 25(5), equations 5 and 9. A share γ of the
 contacted would-be churners accepts and stays; γ ~ Beta(alpha, beta). Stayers who are contacted take the
 incentive as well. These yardsticks compare rankings across studies; candidates are selected by judged profit.
-
-Arguments: ``y_true`` ndarray of shape (n,), 1 = churned, both values present; ``churn_probability`` ndarray
-of shape (n,), any score whose order ranks; ``clv`` > ``incentive_cost`` >= 0, ``contact_cost`` >= 0, one
-currency; ``alpha``, ``beta`` > 0. Results are money per customer, those not contacted included.
 """
 
 from __future__ import annotations
@@ -17,6 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import betainc
 from sklearn.metrics import roc_curve
+
+from models_ml.errors import BayesPilotError
+from models_ml.evaluation.checking import checked_labels
 
 
 class _Curve(NamedTuple):
@@ -38,10 +37,30 @@ def maximum_profit(
 ) -> float:
     """Return the profit per customer of the best cut-off (MPC), γ at its mean alpha / (alpha + beta).
 
+    Verbraken, Verbeke and Baesens (2013), equation 5.
+
+    Parameters
+    ----------
+    y_true : ndarray of shape (n,), bool or 0/1
+        1 = churned; both values present.
+    churn_probability : ndarray of shape (n,)
+        Any finite score whose order ranks; equal scores are contacted together.
+    clv : float
+        Money kept with a customer who stays; above ``incentive_cost``.
+    incentive_cost, contact_cost : float
+        Money, at least 0: the incentive of whoever takes it, and each contact.
+    alpha, beta : float
+        Above 0; the share of contacted churners who stay is γ ~ Beta(alpha, beta).
+
+    Returns
+    -------
+    float
+        Money per customer, those not contacted included.
+
     Raises
     ------
-    ValueError
-        If clv does not exceed incentive_cost.
+    BayesPilotError
+        If an argument is not as described.
 
     Examples
     --------
@@ -51,8 +70,8 @@ def maximum_profit(
     >>> round(maximum_profit(y, p, **money), 6)
     15.8
     """
-    _check(clv, incentive_cost)
-    hull = _hull(y_true, churn_probability)
+    _check(clv, incentive_cost, contact_cost, alpha, beta)
+    hull = _hull(*checked_labels(y_true, churn_probability, both_classes=True))
     accepted = alpha / (alpha + beta)
     gain = (accepted * (clv - incentive_cost) - contact_cost) * hull.churners
     return float(np.max(gain - (incentive_cost + contact_cost) * hull.stayers))
@@ -71,12 +90,30 @@ def expected_maximum_profit(
     """Return the profit per customer of the best cut-off (EMPC), averaged over γ.
 
     Each point of the ROC hull is best for an interval of γ; on it profit is linear in γ, so the average needs
-    only the incomplete beta function.
+    only the incomplete beta function. Verbraken, Verbeke and Baesens (2013), equation 9.
+
+    Parameters
+    ----------
+    y_true : ndarray of shape (n,), bool or 0/1
+        1 = churned; both values present.
+    churn_probability : ndarray of shape (n,)
+        Any finite score whose order ranks; equal scores are contacted together.
+    clv : float
+        Money kept with a customer who stays; above ``incentive_cost``.
+    incentive_cost, contact_cost : float
+        Money, at least 0: the incentive of whoever takes it, and each contact.
+    alpha, beta : float
+        Above 0; the share of contacted churners who stay is γ ~ Beta(alpha, beta).
+
+    Returns
+    -------
+    float
+        Money per customer, those not contacted included.
 
     Raises
     ------
-    ValueError
-        If clv does not exceed incentive_cost.
+    BayesPilotError
+        If an argument is not as described.
 
     Examples
     --------
@@ -86,8 +123,8 @@ def expected_maximum_profit(
     >>> round(expected_maximum_profit(y, p, **money), 6)
     15.880102
     """
-    _check(clv, incentive_cost)
-    hull = _hull(y_true, churn_probability)
+    _check(clv, incentive_cost, contact_cost, alpha, beta)
+    hull = _hull(*checked_labels(y_true, churn_probability, both_classes=True))
     more_churners, more_stayers = np.diff(hull.churners), np.diff(hull.stayers)
     with np.errstate(divide="ignore"):
         odds = np.where(more_churners > 0, more_stayers / more_churners, np.inf)
@@ -118,6 +155,12 @@ def _turns_left(first: tuple[float, float], middle: tuple[float, float], last: t
     return ahead >= (middle[1] - first[1]) * (last[0] - first[0])
 
 
-def _check(clv: float, incentive_cost: float) -> None:
-    if clv <= incentive_cost:
-        raise ValueError(f"clv ({clv}) must exceed incentive_cost ({incentive_cost})")
+def _check(clv: float, incentive_cost: float, contact_cost: float, alpha: float, beta: float) -> None:
+    if not 0 <= incentive_cost < clv < np.inf:
+        raise BayesPilotError(
+            "clv must exceed incentive_cost, and that must be at least 0", values=[clv, incentive_cost]
+        )
+    if not 0 <= contact_cost < np.inf:
+        raise BayesPilotError("contact_cost must be at least 0", values=[contact_cost])
+    if not (0 < alpha < np.inf and 0 < beta < np.inf):
+        raise BayesPilotError("alpha and beta must be above 0", values=[alpha, beta])

@@ -11,6 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
+from models_ml.errors import BayesPilotError
+from models_ml.evaluation.checking import checked_probabilities
+
 Weight = np.ndarray | None
 
 
@@ -23,7 +26,12 @@ class Bins(NamedTuple):
 
 
 class BrierParts(NamedTuple):
-    """Brier score = reliability - resolution + uncertainty + within_bins (Murphy 1973; Stephenson 2008)."""
+    """Brier score = reliability - resolution + uncertainty + within_bins.
+
+    Murphy (1973), "A new vector partition of the probability score", Journal of Applied Meteorology 12;
+    ``within_bins`` is what is left because a bin holds several probabilities (Stephenson, Coelho and Jolliffe
+    2008, "Two extra components in the Brier score decomposition", Weather and Forecasting 23).
+    """
 
     reliability: float
     resolution: float
@@ -34,14 +42,21 @@ class BrierParts(NamedTuple):
 def calibration_bins(
     has_churned: np.ndarray, churn_probability: np.ndarray, bins: int, weight: Weight = None
 ) -> Bins:
-    """Group rows by quantiles of churn probability; equal probabilities share a bin.
+    """Group rows by quantiles of churn probability; equal probabilities share a bin, empty bins are left out.
+
+    Raises
+    ------
+    BayesPilotError
+        If rows, labels, probabilities or weights are not as the module says, or there is no bin.
 
     Examples
     --------
     >>> calibration_bins(np.array([0, 1, 1, 1]), np.array([0.1, 0.3, 0.6, 0.8]), bins=2).churn_rate
     array([0.5, 1. ])
     """
-    weight = np.ones(len(churn_probability)) if weight is None else weight
+    if bins < 1:
+        raise BayesPilotError("there must be at least one bin", values=[bins])
+    has_churned, churn_probability, weight = checked_probabilities(has_churned, churn_probability, weight)
     edges = np.quantile(churn_probability, np.linspace(0, 1, bins + 1)[1:-1])
     position = np.searchsorted(edges, churn_probability, side="left")
     total = np.bincount(position, weight, bins)
@@ -54,7 +69,29 @@ def calibration_bins(
 def expected_calibration_error(
     has_churned: np.ndarray, churn_probability: np.ndarray, *, bins: int, weight: Weight = None
 ) -> float:
-    """Mean gap between probability and churn rate over quantile bins (0 is perfect).
+    """Return the mean gap between probability and churn rate over quantile bins.
+
+    Σ_b share_b · |mean probability_b − churn rate_b|: Naeini, Cooper and Hauskrecht (2015), "Obtaining well
+    calibrated probabilities using Bayesian binning", AAAI, with bins of equal counts.
+
+    Parameters
+    ----------
+    has_churned : ndarray of shape (n,), bool or 0/1
+    churn_probability : ndarray of shape (n,), 0 to 1
+    bins : int, at least 1
+        Quantile bins; 20 in the training stage.
+    weight : ndarray of shape (n,), > 0, optional
+        How many each row stands for; 1 by default.
+
+    Returns
+    -------
+    float
+        0 (perfect) to 1.
+
+    Raises
+    ------
+    BayesPilotError
+        If an argument is not as described.
 
     Examples
     --------
@@ -68,7 +105,26 @@ def expected_calibration_error(
 def brier_decomposition(
     has_churned: np.ndarray, churn_probability: np.ndarray, *, bins: int, weight: Weight = None
 ) -> BrierParts:
-    """Split the Brier score; the four parts add up to it exactly.
+    """Split the Brier score into `BrierParts`, which add up to it.
+
+    Parameters
+    ----------
+    has_churned : ndarray of shape (n,), bool or 0/1
+    churn_probability : ndarray of shape (n,), 0 to 1
+    bins : int, at least 1
+        Quantile bins of equal counts.
+    weight : ndarray of shape (n,), > 0, optional
+        How many each row stands for; 1 by default.
+
+    Returns
+    -------
+    BrierParts
+        reliability − resolution + uncertainty + within_bins is the mean of (p − y)².
+
+    Raises
+    ------
+    BayesPilotError
+        If an argument is not as described.
 
     Examples
     --------
@@ -137,6 +193,7 @@ def score_metrics(
 ) -> dict[str, float]:
     """Return every ranking and calibration metric by name; both classes must be present."""
     parts = brier_decomposition(has_churned, churn_probability, bins=bins, weight=weight)
+    observed = has_churned.astype(float)
     given = {"sample_weight": weight}
     return {
         "auc": float(roc_auc_score(has_churned, churn_probability, **given)),
@@ -144,6 +201,10 @@ def score_metrics(
         "brier": float(brier_score_loss(has_churned, churn_probability, **given)),
         "brier_reliability": parts.reliability,
         "brier_resolution": parts.resolution,
+        "brier_uncertainty": parts.uncertainty,
+        "brier_within_bins": parts.within_bins,
+        "mean_predicted": float(np.average(churn_probability, weights=weight)),
+        "mean_observed": float(np.average(observed, weights=weight)),
         "log_loss": float(log_loss(has_churned, churn_probability, **given)),
         "calibration_error": expected_calibration_error(
             has_churned, churn_probability, bins=bins, weight=weight

@@ -104,6 +104,12 @@ def thresholds(result: TrainingResult, currency: str) -> Table | None:
     return Table(columns, cells, highlight=kept.index(best))
 
 
+_CALIBRATION_PARTS = (
+    "brier", "brier_reliability", "brier_resolution", "log_loss", "calibration_error", "mean_predicted",
+    "mean_observed",
+)  # fmt: skip
+
+
 def calibration_methods(result: TrainingResult) -> Table | None:
     """Return every calibration tried per candidate, the one in use of the chosen candidate marked."""
     rows: list[list[str]] = []
@@ -113,7 +119,10 @@ def calibration_methods(result: TrainingResult) -> Table | None:
             if tried["is_chosen"] and name == result.chosen:
                 marked = len(rows)
             rows.append(_method(name, tried))
-    columns = ("candidate", "method", "", "Brier", "log-loss", "ECE", "ratio")
+    columns = (
+        "candidate", "method", "", "Brier", "reliability", "resolution", "log-loss", "ECE",
+        "predicted", "observed", "ratio",
+    )  # fmt: skip
     return Table(columns, rows, highlight=marked) if rows else None
 
 
@@ -122,7 +131,7 @@ def _method(name: str, tried: dict[str, Any]) -> list[str]:
         one_line(name),
         "none\u00a0(before)" if tried["method"] == "none" else tried["method"],
         "in\u00a0use" if tried["is_chosen"] else "",
-        *(number(tried[part], 4) for part in ("brier", "log_loss", "calibration_error")),
+        *(number(tried[part], 4) for part in _CALIBRATION_PARTS),
         number(tried["calibration_ratio"]),
     ]
 
