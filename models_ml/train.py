@@ -50,8 +50,10 @@ def main(
     """Fit, calibrate and judge the candidates on the warehouse, and let the winner challenge the champion.
 
     The winner is deployed if it earns more than the deployed pipeline with the probability that
-    models_ml/training/settings.toml asks for and no guardrail fails; else it is kept beside it. Every version
-    can be deployed by hand with --promote. The next dbt build scores with what is deployed.
+    models_ml/training/settings.toml asks for and no guardrail fails; else it is kept beside it. The deployed
+    recipe trained again, or the successor of a stale pipeline, needs only not to earn less; the first winner is
+    deployed in any case. Every version can be deployed by hand with --promote. The next dbt build scores with
+    what is deployed.
 
     Exit codes: 0 done, 1 could not, 2 wrong usage.
     """

@@ -32,6 +32,7 @@ from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import Notify, train
 
 BASELINE = "churn_pipeline"
+BASELINE_CANDIDATE = "logistic_regression"
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,8 @@ def train_baseline(
     *,
     notify: Notify,
 ) -> DeploymentRecord:
-    """Train the simplest candidate alone and keep it beside what is deployed, as ``churn_pipeline.pkl``."""
-    simplest = min(CANDIDATES.values(), key=lambda candidate: candidate.complexity).name
-    training = _train(cursor, tables, settings, [simplest], notify)
+    """Train logistic regression alone and keep it beside what is deployed, as ``churn_pipeline.pkl``."""
+    training = _train(cursor, tables, settings, [BASELINE_CANDIDATE], notify)
     record = training.record(run_id="")
     write_deployment(folder, training.content, record, BASELINE)
     return record
