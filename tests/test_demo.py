@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import duckdb
 import joblib
 import numpy as np
 import pytest
-from conftest import Project, copy_project
+from conftest import Project, copy_project, generate_world
 
 from models_ml.deployment.guardrails import perfect_range
 from models_ml.evaluation import expected_calibration_error
@@ -77,3 +80,26 @@ def test_the_plan_spends_the_budget_on_more_than_simpler_rules_would_return(demo
     assert 0.95 * budget <= spend <= budget, "the next contact costs more than what is left"
     assert value >= best_reference
     assert gap <= 5e-3
+
+
+def test_fifty_thousand_customers_are_forecast_as_they_turn_out(
+    new_project: Callable[..., Project], tmp_path: Path
+) -> None:
+    raw = generate_world(tmp_path / "raw", customers=50_000, seed=11)
+    project = new_project(raw)
+    project.dbt(
+        "build",
+        "--exclude-resource-types",
+        "test",
+        "unit_test",
+        "--select",
+        "+deployed_pipeline",
+        "pipeline_candidates",
+    )
+    error, ratio, rows = project.query(
+        "select judged_calibration_error, judged_calibration_ratio, judged_rows"
+        " from deployed_pipeline inner join pipeline_candidates using (pipeline_version) where is_selected"
+    )[0]
+    assert rows > 20_000
+    assert error <= 0.02
+    assert 0.9 <= ratio <= 1.1
