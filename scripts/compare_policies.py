@@ -92,7 +92,7 @@ def judge(connection: Any, truth: Path, *, limits_times: float) -> list[Judged]:
     inputs = read_inputs(connection)
     limits = inputs.month.left(inputs.terms).scaled(limits_times)
     worth = true_values(connection, truth, inputs.terms)
-    _, _, situation = set_apart(inputs.candidates, inputs.terms, limits)
+    situation = set_apart(inputs.candidates, inputs.terms, limits).situation
     plan = decide(inputs.candidates, inputs.terms, limits).choice
     plan = np.where(situation.allowed.any(axis=1), plan, -1)  # the trial is no choice of the plan
     choices: dict[str, NDArray[np.int64]] = {PLAN: plan.astype(np.int64)}

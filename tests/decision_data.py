@@ -50,6 +50,7 @@ OFFERS: list[dict[str, Any]] = [
         "acceptance_rate": 0.3,
         "monthly_capacity": 10,
         "lock_out_days": 90,
+        "eligible_when": "true",
     },
     {
         "offer": "nudge",
@@ -61,6 +62,7 @@ OFFERS: list[dict[str, Any]] = [
         "acceptance_rate": 0.25,
         "monthly_capacity": 40,
         "lock_out_days": 30,
+        "eligible_when": "true",
     },
 ]
 

@@ -132,6 +132,22 @@ def test_offers_that_could_never_pay_are_not_tried() -> None:
     assert (rows[0]["action"], rows[0]["propensity"]) == ("nudge", 0.5)
 
 
+@pytest.mark.parametrize("closed", ["offer", "channel", "money"])
+def test_an_offer_that_is_switched_off_or_used_up_stops_no_trial(closed: str) -> None:
+    batch = candidates(9, trial_draw=[0.0] * 9, trial_offer_draw=[0.1, 0.6, 0.3] * 3)
+    bounds = month_of(100.0, 40, calls=9)
+    if closed == "offer":
+        bounds = replace(bounds, offer_capacity=np.array([0.0, 40.0]))
+    elif closed == "channel":
+        bounds = replace(bounds, channel_capacity=dict(bounds.channel_capacity) | {"phone": 0.0})
+    else:
+        bounds = replace(bounds, budget=11.0)
+    rows = planned(batch, terms=policy(trial_share=1.0), bounds=bounds)
+    assert [row["arm"] for row in rows] == ["trial"] * 9
+    assert [row["action"] for row in rows] == ["nudge", "no_action", "nudge"] * 3
+    assert {(row["propensity"], row["propensity_no_action"]) for row in rows} == {(0.5, 0.5)}
+
+
 def test_withheld_slots_are_not_refilled() -> None:
     rows = planned(
         candidates(3, pick_draw=[0.0, 0.9, 0.9]),
@@ -246,9 +262,10 @@ def test_policy_version_follows_everything_that_decides() -> None:
         policy_version(terms),
         policy_version(replace(terms, policy=policy(touch_price=0.5))),
         policy_version(replace(terms, offers=(replace(offers()[0], contact_cost=8.0), offers()[1]))),
+        policy_version(replace(terms, offers=(offers()[0], replace(offers()[1], eligible_when="false")))),
         policy_version(replace(terms, effects=effects(np.log(0.5), np.log(0.8)))),
     }
-    assert len(versions) == 4
+    assert len(versions) == 5
     assert policy_version(Terms(policy(), offers(), effects(np.log(0.5), np.log(0.9)))) in versions
 
 

@@ -26,7 +26,8 @@ class Offer:
     """One offer of ``offers.csv``: what is given, how, at what cost.
 
     ``contact_cost`` and ``incentive_cost`` are money per contact and per acceptance; ``acceptance_rate`` is
-    the share of all contacted who accept, those who would have stayed anyway included.
+    the share of all contacted who accept, those who would have stayed anyway included. ``eligible_when`` is the
+    SQL condition that dbt has applied before anybody is decided on; here it is part of the policy's version.
     """
 
     offer: str
@@ -37,6 +38,7 @@ class Offer:
     acceptance_rate: float
     monthly_capacity: int
     lock_out_days: int
+    eligible_when: str
 
     @property
     def expected_cost(self) -> float:

@@ -16,8 +16,9 @@ from models_ml.decisions.cents import CENTS, limits_in_cents, money, nearest_cen
 from models_ml.decisions.limits import Limits
 from models_ml.decisions.policy import Plan, choose_actions
 from models_ml.decisions.references import POLICIES, Situation
+from models_ml.decisions.serving import open_offers
 
-DECISION_RULES = 1  # part of policy_version: raised when the same inputs would be decided differently
+DECISION_RULES = 2  # part of policy_version: raised when the same inputs would be decided differently
 DIGITS = 9
 REFERENCE_COLUMNS = {
     "reference_fixed_thresholds_value": "fixed thresholds",
@@ -51,13 +52,13 @@ class Summary:
 class Decided:
     """Decisions of n customers: ``choice`` (n,) is what is planned (−1 for nothing), ``arms`` (n,) why.
 
-    ``value_cents`` (n,) belongs to the choice, ``plausible_offers`` (n,) is the k of a trial.
+    ``value_cents`` (n,) belongs to the choice, ``trial_offers`` (n,) is the k of a trial.
     """
 
     choice: NDArray[np.int8]
     arms: NDArray[np.int8]
     value_cents: NDArray[np.float64]
-    plausible_offers: NDArray[np.int8]
+    trial_offers: NDArray[np.int8]
     summary: Summary
     policy_version: str
 
@@ -75,6 +76,21 @@ class Decided:
         }
 
 
+@dataclass(frozen=True)
+class SetApart:
+    """n customers before the policy chooses: first ``arms`` (n,), the trial's ``choice`` (n,) and its offers.
+
+    ``trial_offers`` (n, k) are the plausible offers that the month can still carry: an offer that is switched off or
+    used up is on trial for nobody. ``situation`` is what the policy faces, money in whole cents, limits as the trial
+    leaves them.
+    """
+
+    arms: NDArray[np.int8]
+    choice: NDArray[np.int8]
+    trial_offers: NDArray[np.bool_]
+    situation: Situation
+
+
 def decide(candidates: Candidates, terms: Terms, limits: Limits) -> Decided:
     """Decide for all customers at risk, in order of customer_id.
 
@@ -87,7 +103,8 @@ def decide(candidates: Candidates, terms: Terms, limits: Limits) -> Decided:
     limits : Limits
         What the month has left, money in the policy's currency.
     """
-    arms, choice, situation = set_apart(candidates, terms, limits)
+    apart = set_apart(candidates, terms, limits)
+    situation = apart.situation
     plan = choose_actions(
         situation.expected_value,
         situation.expected_cost,
@@ -96,61 +113,48 @@ def decide(candidates: Candidates, terms: Terms, limits: Limits) -> Decided:
         touch_price=float(nearest_cents(terms.policy.touch_price)),
         tie_order=np.arange(candidates.customers),
     )
-    arms = arms_of.withhold(arms, plan.choice, candidates.draws["pick_draw"], terms.policy.pick_holdout_share)
-    choice = np.where(plan.choice >= 0, plan.choice, choice).astype(np.int8)
+    pick_draw, share = candidates.draws["pick_draw"], terms.policy.pick_holdout_share
+    arms = arms_of.withhold(apart.arms, plan.choice, pick_draw, share)
+    choice = np.where(plan.choice >= 0, plan.choice, apart.choice).astype(np.int8)
     chosen = candidates.value_cents[np.arange(len(choice)), choice]
     return Decided(
         choice,
         arms,
         np.where(choice >= 0, chosen, 0.0),
-        candidates.plausible.sum(axis=1).astype(np.int8),
+        apart.trial_offers.sum(axis=1).astype(np.int8),
         _summary(plan, situation),
         policy_version(terms),
     )
 
 
-def set_apart(
-    candidates: Candidates, terms: Terms, limits: Limits
-) -> tuple[NDArray[np.int8], NDArray[np.int8], Situation]:
-    """Set holdouts, suppressed and trial apart: first arms, the trial's choice, and what the policy faces.
-
-    The situation's money is in whole cents, its limits are what the trial has left.
-    """
-    arms, choice, left = _try_out(candidates, terms, limits_in_cents(limits))
+def set_apart(candidates: Candidates, terms: Terms, limits: Limits) -> SetApart:
+    """Set holdouts, suppressed and trial apart, before the policy chooses for the rest."""
+    limits, draws = limits_in_cents(limits), candidates.draws
+    # What the month has left before anybody is drawn decides, never a draw: propensities stay exact.
+    trial_offers = candidates.plausible & open_offers(limits) & (terms.cost_cents <= limits.budget)
+    arms = arms_of.first_arms(
+        draws["universal_draw"], draws["trial_draw"], candidates.suppressed, trial_offers, terms.policy
+    )
+    choice = np.full(candidates.customers, -1, dtype=np.int8)
+    rows = np.flatnonzero(arms == arms_of.TRIAL)
+    if len(rows):
+        assigned = arms_of.assign_trial(draws["trial_offer_draw"][rows], trial_offers[rows])
+        admitted = arms_of.admit_trial(
+            draws["trial_draw"][rows], trial_offers[rows], assigned, terms.cost_cents, limits
+        )
+        arms[rows[~admitted]] = arms_of.NOT_CHOSEN
+        choice[rows[admitted]] = assigned[admitted]
+        contacts = np.bincount(assigned[admitted & (assigned >= 0)], minlength=len(terms.offers))
+        limits = limits.after(float(terms.cost_cents @ contacts), contacts)
     situation = Situation(
         candidates.value_cents,
         np.broadcast_to(terms.cost_cents, candidates.value_cents.shape),
         candidates.allowed & (arms == arms_of.NOT_CHOSEN)[:, None],
         candidates.churn_probability,
         candidates.customer_value_cents,
-        left,
+        limits,
     )
-    return arms, choice, situation
-
-
-def _try_out(
-    candidates: Candidates, terms: Terms, limits: Limits
-) -> tuple[NDArray[np.int8], NDArray[np.int8], Limits]:
-    """Split the customers and assign the trial: first arms, the trial's choice, and what it leaves."""
-    draws = candidates.draws
-    arms = arms_of.first_arms(
-        draws["universal_draw"],
-        draws["trial_draw"],
-        candidates.suppressed,
-        candidates.plausible,
-        terms.policy,
-    )
-    choice = np.full(candidates.customers, -1, dtype=np.int8)
-    rows = np.flatnonzero(arms == arms_of.TRIAL)
-    if not len(rows):
-        return arms, choice, limits
-    plausible = candidates.plausible[rows]
-    assigned = arms_of.assign_trial(draws["trial_offer_draw"][rows], plausible)
-    admitted = arms_of.admit_trial(draws["trial_draw"][rows], plausible, assigned, terms.cost_cents, limits)
-    arms[rows[~admitted]] = arms_of.NOT_CHOSEN
-    choice[rows[admitted]] = assigned[admitted]
-    contacts = np.bincount(assigned[admitted & (assigned >= 0)], minlength=len(terms.offers))
-    return arms, choice, limits.after(float(terms.cost_cents @ contacts), contacts)
+    return SetApart(arms, choice, trial_offers, situation)
 
 
 def _summary(plan: Plan, situation: Situation) -> Summary:

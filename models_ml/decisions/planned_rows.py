@@ -78,7 +78,7 @@ def planned_batch(batch: pa.RecordBatch, terms: Terms, decided: Decided, rows: s
     acts = np.where(np.isin(arms, (POLICY, TRIAL)), choice, -1)
     planned = choice >= 0
     done, nothing = propensities(
-        arms, decided.plausible_offers[rows].astype(np.int64), terms.policy.pick_holdout_share
+        arms, decided.trial_offers[rows].astype(np.int64), terms.policy.pick_holdout_share
     )
     risk = np.where(planned, valued.relative_risk[np.arange(len(choice)), choice], 1.0)
     cost = np.where(planned, terms.cost_cents[choice], 0.0)
