@@ -202,7 +202,8 @@ def assert_deliverable_is_allowed(month: Month, day: date, rows: list[dict[str, 
         if as_of_date == day:
             assert row["arm"] in ("policy", "trial"), action_id
         else:
-            assert row["suppression_reason"] in (None, "open_action") or row["arm"] == "universal_holdout"
+            assert row["suppression_reason"] in (None, "open_action")
+            assert row["arm"] != "universal_holdout"
 
 
 @pytest.mark.build

@@ -27,12 +27,13 @@ planned as (
 
     select
         history.planned_action,
-        offers.channel,
+        coalesce(history.channel, offers.channel) as channel,
         cast(round(history.expected_cost * 100) as bigint) as cost_cents
     from history
     inner join run
         on date_trunc('month', history.as_of_date) = date_trunc('month', run.as_of_date)
-    inner join offers on history.planned_action = offers.offer
+    left join offers on history.planned_action = offers.offer
+    where history.planned_action <> 'no_action'
 
 ),
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from fractions import Fraction
 
 import numpy as np
 
@@ -29,20 +30,22 @@ class MonthLimit:
     monthly: float
     used: float
 
-    def available(self, share: float) -> float:
+    def available(self, share: Fraction) -> float:
         """Return what a run may still use when ``share`` (0 to 1) of the month's limit is open.
 
         Money is rounded to cents and slots are whole, as in int_month_limits.
 
         Examples
         --------
-        >>> MonthLimit("budget", "EUR", 100.0, 20.5).available(0.5)
+        >>> MonthLimit("budget", "EUR", 100.0, 20.5).available(Fraction(1, 2))
         29.5
-        >>> MonthLimit("offer", "call", 9.0, 1.0).available(0.5), MonthLimit("offer", "call", 1.0, 2.0).available(1.0)
-        (3.0, 0.0)
+        >>> MonthLimit("offer", "call", 84.0, 1.0).available(Fraction(17, 28))  # 51 slots, to the last one
+        50.0
+        >>> MonthLimit("offer", "call", 1.0, 2.0).available(Fraction(1))
+        0.0
         """
-        opened = self.monthly * share
-        opened = round(opened, 2) if self.kind == "budget" else float(math.floor(opened))
+        exact = Fraction(self.monthly) * share
+        opened = round(float(exact), 2) if self.kind == "budget" else float(math.floor(exact))
         return max(opened - self.used, 0.0)
 
 
@@ -51,7 +54,7 @@ class Month:
     """All limits of the month, and the share of them that pacing opens on the run's date."""
 
     limits: tuple[MonthLimit, ...]
-    share: float
+    share: Fraction
 
     def find(self, name: str) -> MonthLimit:
         """Return the limit of that name: ``budget``, an offer or a channel (an offer where both exist).
@@ -109,18 +112,18 @@ class Curve:
     drawn: tuple[Answer, ...]
 
 
-def open_share(as_of_date: date, policy: Policy) -> float:
+def open_share(as_of_date: date, policy: Policy) -> Fraction:
     """Return the share of the month's limits that pacing opens: 1, or the days gone by over the days.
 
     Examples
     --------
     >>> from types import SimpleNamespace
     >>> open_share(date(2026, 11, 15), SimpleNamespace(pacing="linear"))
-    0.5
+    Fraction(1, 2)
     """
     if policy.pacing == "none":
-        return 1.0
-    return as_of_date.day / calendar.monthrange(as_of_date.year, as_of_date.month)[1]
+        return Fraction(1)
+    return Fraction(as_of_date.day, calendar.monthrange(as_of_date.year, as_of_date.month)[1])
 
 
 def ask(candidates: Candidates, terms: Terms, month: Month, limit: MonthLimit, monthly: float) -> Answer:

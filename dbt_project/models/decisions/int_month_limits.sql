@@ -29,7 +29,8 @@ planned_this_month as (
 
     select
         previous_actions.planned_action,
-        offers.channel as planned_channel,
+        -- an offer that is renamed or dropped during the month still used its channel; a withheld row has none logged
+        coalesce(previous_actions.channel, offers.channel) as planned_channel,
         cast(round(previous_actions.expected_cost * 100) as bigint) as cost_cents
     from previous_actions
     inner join run
@@ -95,11 +96,14 @@ paced as (
         monthly_limits.*,
         coalesce(used.used, 0) as used,
         case
-            when parameters.pacing = 'linear'
-                then cast(extract(day from run.as_of_date) as double)
-                    / cast(extract(day from {{ dbt.last_day('run.as_of_date', 'month') }}) as double)
+            when parameters.pacing = 'linear' then cast(extract(day from run.as_of_date) as double)
             else 1.0
-        end as share_of_month
+        end as days_open,
+        case
+            when parameters.pacing = 'linear'
+                then cast(extract(day from {{ dbt.last_day('run.as_of_date', 'month') }}) as double)
+            else 1.0
+        end as days_of_month
     from monthly_limits
     cross join run
     cross join parameters
@@ -118,8 +122,8 @@ limits as (
         cast(used as double) as used,
         cast(greatest(
             case
-                when limit_type = 'budget' then round(monthly_limit * share_of_month, 2)
-                else floor(monthly_limit * share_of_month)
+                when limit_type = 'budget' then round(monthly_limit * days_open / days_of_month, 2)
+                else floor(monthly_limit * days_open / days_of_month) -- the product first: whole slots stay whole
             end - used, 0
         ) as double) as available
     from paced

@@ -38,14 +38,32 @@ executed as (
 
 ),
 
-contacted_lately as (
+-- Contacted since, or since made a control of a trial.
+not_to_be_touched as (
 
     select distinct contacts.customer_id
     from contacts
     cross join delivery_day
     cross join parameters
-    where contacts.offer <> 'no_action'
+    where (
+        contacts.offer <> 'no_action'
         and contacts.contacted_on >= {{ add_days('delivery_day.delivered_on', '-parameters.cool_down_days') }}
+    )
+    or (
+        contacts.offer = 'no_action'
+        and contacts.is_randomized
+        and contacts.contacted_on >= {{ add_days('delivery_day.delivered_on', '-parameters.horizon_days') }}
+    )
+
+),
+
+-- Who has left since has no decision at the latest date.
+still_addressable as (
+
+    select history.customer_id
+    from history
+    inner join delivery_day on delivery_day.delivered_on = {{ add_days('history.as_of_date', 1) }}
+    where history.arm <> 'universal_holdout'
 
 ),
 
@@ -85,9 +103,10 @@ deliverable as (
         cast(consenting.valid_from as date) as valid_from,
         cast(consenting.valid_to as date) as valid_to
     from consenting
+    inner join still_addressable on consenting.customer_id = still_addressable.customer_id
     left join executed on consenting.action_id = executed.action_id
-    left join contacted_lately on consenting.customer_id = contacted_lately.customer_id
-    where executed.action_id is null and contacted_lately.customer_id is null
+    left join not_to_be_touched on consenting.customer_id = not_to_be_touched.customer_id
+    where executed.action_id is null and not_to_be_touched.customer_id is null
 
 )
 
