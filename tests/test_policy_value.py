@@ -213,6 +213,26 @@ def test_pick_holdout_contrast_weighs_by_propensity() -> None:
     assert contrast.value == pytest.approx(22 / 3.25 - 58 / 7)
 
 
+def test_a_holdout_of_whom_nobody_left_shows_no_loss() -> None:
+    """Of 34 customers left alone, by luck, none left: their own variance is 0, and says nothing."""
+    reward = np.concatenate([np.zeros(34), np.where(np.arange(716) < 30, -300.0, 0.0)])
+    found = universal_holdout_contrast(reward, np.arange(750) < 34, customer=np.arange(750))
+    assert found.value < 0
+    assert not found.is_distinguishable
+
+
+@pytest.mark.parametrize(("customers", "held"), [(750, 37), (2663, 133)])
+def test_universal_contrast_covers_where_contacts_do_nothing(customers: int, held: int) -> None:
+    random, covered, loses = np.random.default_rng(customers), 0, 0
+    for _ in range(400):
+        lost = np.where(random.random(customers) < 0.04, -random.lognormal(5.0, 0.7, customers), 0.0)
+        found = universal_holdout_contrast(lost, np.arange(customers) < held, customer=np.arange(customers))
+        covered += found.low <= 0 <= found.high
+        loses += found.high < 0
+    assert covered / 400 >= 0.92
+    assert loses / 400 <= 0.06
+
+
 def test_universal_contrast_adds_up_months_of_a_customer_first() -> None:
     reward, held, customer = [-10.0, -2, -2, -2, -6, -8], [False] * 4 + [True] * 2, list("abbcde")
     contrast = universal_holdout_contrast(reward, held, customer=customer)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from models_ml.errors import BayesPilotError
-from models_ml.evaluation.intervals import Estimate, student_interval
+from models_ml.evaluation.intervals import STEADYING_ROWS, Estimate, student_interval
 from models_ml.evaluation.policy_value import PolicyValue, policy_value
 
 LONGEST_WAIT_MONTHS = 120  # beyond ten years nobody waits, and the rate will not last
@@ -63,6 +63,9 @@ def universal_holdout_contrast(
 def contrast_of_totals(total: np.ndarray, is_holdout: np.ndarray, customers: np.ndarray) -> Estimate:
     """Return the contrast from totals per customer, equal ones counted together.
 
+    Of a few dozen customers left alone perhaps none leaves, and their own variance is then 0. Each group's is drawn
+    towards the pooled one by the weight of ``STEADYING_ROWS`` customers, as `policy_value` does.
+
     Parameters
     ----------
     total : ndarray of shape (m,), money
@@ -75,15 +78,25 @@ def contrast_of_totals(total: np.ndarray, is_holdout: np.ndarray, customers: np.
     BayesPilotError
         If a group holds fewer than two customers.
     """
-    value, influence = 0.0, np.zeros(len(total))
-    for sign, members in ((1.0, ~is_holdout), (-1.0, is_holdout)):
-        size = float(customers[members].sum())
+    groups = {1.0: ~is_holdout, -1.0: is_holdout}
+    sizes = {sign: float(customers[members].sum()) for sign, members in groups.items()}
+    for sign, size in sizes.items():
         if size < 2:
             group = "universal holdout" if sign < 0 else "programme"
             raise BayesPilotError(f"the {group} holds fewer than two customers", values=[int(size)])
-        mean = float((customers[members] * total[members]).sum()) / size
+    value, away = 0.0, np.zeros(len(total))
+    for sign, members in groups.items():
+        mean = float((customers[members] * total[members]).sum()) / sizes[sign]
         value += sign * mean
-        influence[members] = sign * (total[members] - mean) / math.sqrt(size * (size - 1.0))
+        away[members] = sign * (total[members] - mean)
+    square = {sign: float((customers[of] * away[of] ** 2).sum()) for sign, of in groups.items()}
+    pooled = sum(square.values()) / (sum(sizes.values()) - 2.0)
+    influence = np.zeros(len(total))
+    for sign, members in groups.items():
+        size, own = sizes[sign], square[sign] / (sizes[sign] - 1.0)
+        steadied = (size * own + STEADYING_ROWS * pooled) / (size + STEADYING_ROWS)
+        shape = away[members] / math.sqrt(own) if own > 0 else np.ones(int(members.sum()))
+        influence[members] = shape * math.sqrt(steadied / (size * (size - 1.0 if own > 0 else size)))
     return student_interval(value, influence, customers)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 LEVEL = 0.95
+STEADYING_ROWS = 30.0  # enough to bring intervals with 30 customers left alone to their 95 %
 
 
 @dataclass(frozen=True)

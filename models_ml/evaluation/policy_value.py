@@ -20,11 +20,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from models_ml.errors import BayesPilotError
-from models_ml.evaluation.intervals import Estimate, student_interval
+from models_ml.evaluation.intervals import STEADYING_ROWS, Estimate, student_interval
 from models_ml.evaluation.logged_actions import LoggedActions, read_logged, require_support
 
 Method = Literal["dr", "snips", "ips"]
-STEADYING_ROWS = 30.0  # enough to bring intervals with 30 customers left alone to their 95 %
 
 
 @dataclass(frozen=True)

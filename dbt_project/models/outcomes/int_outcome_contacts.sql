@@ -1,5 +1,6 @@
--- What was really done about a decision: the contacts that execute it, and contacts without a decision that fell into
--- its horizon.
+-- What was really done about a decision: the contacts that execute it (1), contacts without a decision that fell into
+-- its horizon (2), contacts that execute another decision of the same month, for which this one stands (3), and those
+-- that execute a decision of another month and fell into its horizon (4).
 with decisions as (
 
     select * from {{ ref('int_outcome_decisions') }}
@@ -25,13 +26,20 @@ matched as (
     select
         decisions.action_id as decision_id,
         decisions.horizon_ends_on,
-        case when known_contacts.executed_action_id is null then 2 else 3 end as match_rank,
+        case
+            when known_contacts.executed_action_id is null then 2
+            when date_trunc('month', decisions.as_of_date) = date_trunc('month', known_contacts.decided_for) then 3
+            else 4
+        end as match_rank,
         known_contacts.*
     from decisions
     inner join known_contacts
         on decisions.customer_id = known_contacts.customer_id
             and decisions.as_of_date < known_contacts.contacted_on
-            and decisions.horizon_ends_on >= known_contacts.contacted_on
+            and (
+                decisions.horizon_ends_on >= known_contacts.contacted_on
+                or date_trunc('month', decisions.as_of_date) = date_trunc('month', known_contacts.decided_for)
+            )
     where known_contacts.executed_action_id is null or known_contacts.executed_action_id <> decisions.action_id
 
 ),
@@ -50,13 +58,14 @@ totals as (
     select
         decision_id,
         max(case when contacted_on <= horizon_ends_on then 1 else 0 end) as contacts_within_horizon,
-        sum(case when match_rank < 3 then cast(cost * 100 as bigint) else 0 end) as cost_cents
+        sum(case when match_rank < 4 then cast(cost * 100 as bigint) else 0 end) as cost_cents
     from matched
     group by decision_id
 
 ),
 
--- Contacts that execute another decision (rank 3) count as contacts, but their cost and answer belong to that one.
+-- Contacts that execute another decision count as contacts. Their answer belongs to that one, and their cost to the
+-- decision that stands for its month: every cost is counted once.
 contacts as (
 
     select
