@@ -334,7 +334,10 @@ def test_planted_drift_is_named(
 # ---------------------------------------------------------------- feeds
 
 
-def feed(reports: Reports, days_ago: list[int], as_of_date: date = DAY) -> tuple[Any, ...]:
+def feed(
+    reports: Reports, days_ago: list[int], as_of_date: date = DAY, known_until: int | None = None
+) -> tuple[Any, ...]:
+    """Return a feed's row; ``known_until`` says how many days ago earlier runs last saw it deliver."""
     tables = {
         "stg_customers": "signed_up_on date",
         "stg_subscriptions": "started_on date",
@@ -348,6 +351,10 @@ def feed(reports: Reports, days_ago: list[int], as_of_date: date = DAY) -> tuple
     times = [as_of_date - timedelta(days=ago) for ago in days_ago]
     reports.connection.executemany("insert into stg_activity values (?, 'login')", [[day] for day in times])
     reports.put("int_run", pa.table({"as_of_date": [as_of_date]}))
+    latest = [] if known_until is None else [as_of_date - timedelta(days=known_until)]
+    known = {"as_of_date": [as_of_date] * len(latest), "feed": ["activity: login"] * len(latest)}
+    schema = pa.schema({"as_of_date": pa.date32(), "feed": pa.string(), "latest_event_on": pa.date32()})
+    reports.put("int_known_feeds", pa.table(known | {"latest_event_on": latest}, schema=schema))
     reports.build("int_feed_days", "rpt_feed_freshness")
     return reports.rows("select feed, silent_days, longest_gap_days, status from rpt_feed_freshness")[0]
 
@@ -362,6 +369,12 @@ def test_a_feed_is_judged_by_its_own_gaps(reports: Reports) -> None:
     assert feed(reports, weekly[3:]) == ("activity: login", 21, 7, "ok")
     assert feed(reports, weekly[4:]) == ("activity: login", 28, 7, "stopped")
     assert feed(reports, daily[8:24])[-1] == "too_new"
+
+
+def test_a_feed_that_was_known_does_not_become_new(reports: Reports) -> None:
+    assert feed(reports, list(range(8, 24)), known_until=1) == ("activity: login", 8, 1, "stopped")
+    assert feed(reports, [400], known_until=40) == ("activity: login", 40, None, "stopped")
+    assert feed(reports, list(range(60)), known_until=1) == ("activity: login", 0, 1, "ok")
 
 
 def test_events_after_the_run_do_not_make_a_feed_fresh(reports: Reports) -> None:
@@ -561,6 +574,26 @@ def test_planted_drift_fails_the_right_tests_of_a_build(fresh_copy: Project, tmp
     )
     assert findings(data)[0].urgency == "act"
     assert "support tickets has stopped" in render(monitoring_page(data))
+
+
+@pytest.mark.build
+def test_a_feed_that_vanishes_altogether_has_stopped(fresh_copy: Project, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    shutil.copytree(fresh_copy.raw_data or "", raw)
+    activity = raw / "activity.parquet"
+    (gone,) = duckdb.sql(
+        f"select activity_type from '{activity}' group by 1 order by count(*) desc, 1 limit 1"
+    ).fetchall()[0]
+    rows = duckdb.sql(f"select * from '{activity}' where activity_type <> '{gone}'").to_arrow_table()
+    pq.write_table(rows, activity)
+    changed = Project(fresh_copy.folder, raw)
+    selected = ("stg_activity", "int_run", "int_feed_days", "int_known_feeds", "rpt_feed_freshness")
+    for _ in range(2):  # running again does not make it forgotten
+        output = changed.dbt("build", "--select", *selected, succeeds=False)
+        assert re.findall(r"FAIL \d+ (rpt_\w+)", output) == ["rpt_feed_freshness__no_stopped_feed"]
+    assert changed.query("select feed, event_days from rpt_feed_freshness where status = 'stopped'") == [
+        (f"activity: {gone}", 0)
+    ]
 
 
 def test_a_build_without_drift_is_silent_and_logged(built_project: Project) -> None:

@@ -6,6 +6,12 @@ with feed_days as (
 
 ),
 
+known_feeds as (
+
+    select * from {{ ref('int_known_feeds') }}
+
+),
+
 limits as (
 
     select * from {{ ref('int_monitoring_limits') }}
@@ -40,6 +46,27 @@ feeds as (
 
 ),
 
+-- A feed that was known and has no event left, or too few to be known by, has stopped.
+with_vanished as (
+
+    select
+        coalesce(feeds.as_of_date, known_feeds.as_of_date) as as_of_date,
+        coalesce(feeds.feed, known_feeds.feed) as feed,
+        coalesce(feeds.event_days, 0) as event_days,
+        coalesce(feeds.latest_event_on, known_feeds.latest_event_on) as latest_event_on,
+        coalesce(
+            feeds.silent_days, {{ days_between('known_feeds.latest_event_on', 'known_feeds.as_of_date') }}
+        ) as silent_days,
+        feeds.longest_gap_days,
+        coalesce(feeds.events_last_28_days, 0) as events_last_28_days,
+        coalesce(feeds.earlier_events, 0) as earlier_events,
+        coalesce(feeds.earlier_days, 0) as earlier_days,
+        known_feeds.feed is not null as was_known
+    from feeds
+    full outer join known_feeds on feeds.feed = known_feeds.feed and feeds.as_of_date = known_feeds.as_of_date
+
+),
+
 compared as (
 
     select
@@ -48,7 +75,7 @@ compared as (
         feeds.silent_days > greatest(limits.silent_days, limits.silent_gaps * feeds.longest_gap_days) as is_silent,
         feeds.event_days >= limits.feed_days as is_known,
         limits.feed_volume_share
-    from feeds
+    from with_vanished as feeds
     cross join limits
 
 ),
@@ -67,6 +94,8 @@ freshness as (
         cast(round(usual_events, 1) as double) as usual_events_per_28_days,
         cast(
             case
+                when not is_known and was_known and feed = 'retention contacts' then 'quiet'
+                when not is_known and was_known then 'stopped'
                 when not is_known then 'too_new'
                 when is_silent and feed = 'retention contacts' then 'quiet'
                 when is_silent then 'stopped'
