@@ -429,13 +429,11 @@ def calibrated(reports: Reports, churners: int, customers: int, probability: flo
         "risk_tier": ["monitor"] * customers,
         "churn_probability": [probability] * customers,
         "has_churned": [i < churners for i in count],
-        "is_contacted": [False] * customers,
-        "action": ["no_action"] * customers,
-        "outcome_weight": [1.0] * customers,
+        "left_alone_weight": [1.0] * customers,
     }
-    contacted = {name: values[:1] for name, values in outcomes.items()} | {"is_contacted": [True]}
+    contacted = {name: values[:1] for name, values in outcomes.items()} | {"left_alone_weight": [0.0]}
     table = pa.concat_tables([pa.table(outcomes), pa.table(contacted)])
-    reports.put("action_outcomes", table)
+    reports.put("int_customer_months", table)
     reports.put("int_valid_customers", pa.table({"customer_id": ["0"], "segment": ["small"]}))
     reports.build("int_calibration_rows", "rpt_calibration")
 

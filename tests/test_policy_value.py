@@ -29,7 +29,7 @@ from models_ml.evaluation import (
     verdict,
 )
 from models_ml.evaluation.intervals import student_interval
-from models_ml.evaluation.policy_value_table import POLICY_VALUE_SCHEMA, policy_value_table
+from models_ml.evaluation.policy_value_table import POLICY_VALUE_SCHEMA, Chosen, policy_value_table
 
 PROMOTION_VARIABLE = "RETENTION_TEST_PROMOTION"
 MONITORING = Path(__file__).parents[1] / "dbt_project" / "models" / "monitoring"
@@ -335,6 +335,10 @@ def report(table: pa.Table) -> list[dict[str, Any]]:
     connection = duckdb.connect()
     connection.register("made", table)
     connection.execute("create table action_outcomes as select * from made")
+    connection.execute(
+        "create table int_customer_months as select *, horizon_ends_on as month_horizon_ends_on,"
+        " has_churned as has_churned_by_month_horizon from made"
+    )
     for name in ("int_policy_value_rewards", "int_policy_value_totals"):
         sql = jinja2.Template((MONITORING / f"{name}.sql").read_text()).render(ref=lambda table: table)
         connection.execute(f"create table {name} as {sql}")
@@ -431,6 +435,28 @@ def test_a_loss_counts_once_where_horizons_overlap() -> None:
     assert (
         found["all"]["value_per_customer"] == 100.0
     )  # January's loss still covers February's, June's is another
+
+
+def test_a_customer_chosen_again_within_the_horizon_is_one_customer() -> None:
+    """Chosen on days 0, 30, 60 and 90 with 90 days of horizon: two rows stand, the first pays for the next two."""
+    days = np.array([0, 30, 60, 90, 30])
+    chosen = Chosen(
+        month=np.arange(5),
+        customer_id=np.array(["a", "a", "a", "a", "b"]),
+        is_contacted=np.ones(5, bool),
+        propensity=np.full(5, 0.9),
+        decided_on=days,
+        ends_on=days + 90,
+        reward=np.array([-100.0, -100.0, -101.0, -2.0, -3.0]),
+        realised_cost=np.array([0.0, 0.0, 1.0, 2.0, 3.0]),
+        predicted_nothing=np.zeros(5),
+        predicted_planned=np.zeros(5),
+    )
+    whole = chosen.without_overlaps()
+    assert whole.decided_on.tolist() == [0, 90, 30]
+    assert whole.reward.tolist() == [-101.0, -2.0, -3.0]
+    shuffled = chosen.where(np.array([4, 2, 0, 3, 1])).without_overlaps()
+    assert sorted(shuffled.reward.tolist()) == sorted(whole.reward.tolist())
 
 
 def test_report_says_why_nothing_can_be_measured() -> None:

@@ -8,7 +8,7 @@ customer who left, minus what was spent.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,10 @@ POLICY_VALUE_SCHEMA = pa.schema(
 CHOSEN = """
     select
         outcome_month, customer_id, action <> 'no_action' as is_contacted, propensity,
+        date_diff('day', date '1970-01-01', as_of_date) as decided_on,
+        date_diff('day', date '1970-01-01', horizon_ends_on) as ends_on,
         -(case when has_churned then customer_value else 0.0 end) - realised_cost as reward,
+        realised_cost,
         -churn_probability * customer_value as predicted_nothing,
         -churn_probability * relative_risk * customer_value - expected_cost as predicted_planned
     from ({action_outcomes})
@@ -56,19 +59,44 @@ TOTALS = "select * from ({totals}) order by (period = 'all'), period, is_holdout
 
 @dataclass(frozen=True)
 class Chosen:
-    """Customer-months that the policy chose: every array has shape (n,), money in one currency."""
+    """Customer-months that the policy chose: every array has shape (n,), money in one currency.
+
+    Decided and ending on day numbers; ``reward`` is minus what was lost and ``realised_cost``.
+    """
 
     month: np.ndarray
     customer_id: np.ndarray
     is_contacted: np.ndarray
     propensity: np.ndarray
+    decided_on: np.ndarray
+    ends_on: np.ndarray
     reward: np.ndarray
+    realised_cost: np.ndarray
     predicted_nothing: np.ndarray
     predicted_planned: np.ndarray
 
     def where(self, rows: np.ndarray) -> Chosen:
         """Return the rows of a mask."""
         return Chosen(**{name: values[rows] for name, values in vars(self).items()})
+
+    def without_overlaps(self) -> Chosen:
+        """Return the rows of each customer whose horizon no earlier returned row of the customer covers.
+
+        Whoever is chosen again within a horizon is the same customer, lost or kept once; who was withheld is not
+        chosen again for as long, so both groups are thinned alike. What the contacts left out have cost is added to
+        the row that covers them.
+        """
+        order = np.lexsort((self.decided_on, self.customer_id))
+        covering = np.empty(len(order), dtype=np.int64)
+        last = -1
+        for row in order.tolist():
+            is_new = last < 0 or self.customer_id[row] != self.customer_id[last]
+            if is_new or self.decided_on[row] >= self.ends_on[last]:
+                last = row
+            covering[row] = last
+        kept = covering == np.arange(len(order))
+        added = np.bincount(covering[~kept], self.realised_cost[~kept], len(order))
+        return replace(self, reward=self.reward - added).where(kept)
 
     @property
     def months(self) -> int:
@@ -106,6 +134,8 @@ def policy_value_table(cursor: Any, *, action_outcomes: str, totals: str) -> pa.
         first, last = (members.column(name)[0].as_py() for name in ("first_month", "last_month"))
         within = (months >= np.datetime64(first)) & (months <= np.datetime64(last))
         planned = chosen.where((chosen.month >= np.datetime64(first)) & (chosen.month <= np.datetime64(last)))
+        if period == "all":
+            planned = planned.without_overlaps()
         about = {"period": period, "first_month": first, "last_month": last}
         rows.append(about | _row("universal_holdout", universal(members, int(within.sum()))))
         rows.append(about | _row("pick_holdout", measure_chosen(planned, pick_holdout)))

@@ -1,6 +1,6 @@
-with outcomes as (
+with customer_months as (
 
-    select * from {{ ref('action_outcomes') }}
+    select * from {{ ref('int_customer_months') }}
 
 ),
 
@@ -15,7 +15,7 @@ latest as (
     select
         pipeline_version,
         max(outcome_month) as latest_month
-    from outcomes
+    from customer_months
     group by pipeline_version
 
 ),
@@ -24,16 +24,16 @@ latest as (
 untouched as (
 
     select
-        outcomes.outcome_month,
-        outcomes.pipeline_version,
-        outcomes.risk_tier,
+        customer_months.outcome_month,
+        customer_months.pipeline_version,
+        customer_months.risk_tier,
         coalesce(customers.segment, 'unknown') as segment,
-        cast(round(1000000 * outcomes.outcome_weight) as bigint) as weight_millionths,
-        outcomes.churn_probability,
-        outcomes.has_churned
-    from outcomes
-    left join customers on outcomes.customer_id = customers.customer_id
-    where not outcomes.is_contacted and outcomes.action = 'no_action' and outcomes.outcome_weight > 0
+        cast(round(1000000 * customer_months.left_alone_weight) as bigint) as weight_millionths,
+        customer_months.churn_probability,
+        customer_months.has_churned
+    from customer_months
+    left join customers on customer_months.customer_id = customers.customer_id
+    where customer_months.left_alone_weight > 0
 
 ),
 

@@ -1,17 +1,23 @@
-with outcomes as (
+with customer_months as (
+
+    select * from {{ ref('int_customer_months') }}
+
+),
+
+outcomes as (
 
     select * from {{ ref('action_outcomes') }}
 
 ),
 
--- Horizons of neighbouring months may overlap; a customer who has left is lost once.
+-- Windows of neighbouring months may overlap; a customer who has left is lost once.
 ordered as (
 
     select
-        outcomes.*,
-        lag(case when has_churned then horizon_ends_on end)
+        customer_months.*,
+        lag(case when has_churned_by_month_horizon then month_horizon_ends_on end)
             over (partition by customer_id order by as_of_date) as lost_until
-    from outcomes
+    from customer_months
 
 ),
 
@@ -19,16 +25,25 @@ ordered as (
 rewards as (
 
     select
-        customer_id,
-        outcome_month,
-        arm = 'universal_holdout' as is_holdout,
-        case when arm = 'pick_holdout' then 0.0 when arm = 'policy' then 1.0 / propensity else 1.0 end as weight,
-        case when has_churned then customer_value else 0.0 end as lost_this_month,
+        ordered.customer_id,
+        ordered.outcome_month,
+        ordered.arm = 'universal_holdout' as is_holdout,
         case
-            when has_churned and (lost_until is null or lost_until < as_of_date) then customer_value else 0.0
+            when outcomes.arm = 'pick_holdout' then 0.0
+            when outcomes.arm = 'policy' then 1.0 / outcomes.propensity
+            else 1.0
+        end as weight,
+        case when ordered.has_churned_by_month_horizon then ordered.customer_value else 0.0 end as lost_this_month,
+        case
+            when ordered.has_churned_by_month_horizon
+                and (ordered.lost_until is null or ordered.lost_until < ordered.as_of_date)
+                then ordered.customer_value
+            else 0.0
         end as lost,
-        realised_cost
+        outcomes.realised_cost
     from ordered
+    inner join outcomes
+        on ordered.customer_id = outcomes.customer_id and ordered.outcome_month = outcomes.outcome_month
 
 ),
 

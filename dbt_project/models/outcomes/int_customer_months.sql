@@ -1,0 +1,97 @@
+{{ config(materialized='table') }}
+
+-- What became of each customer-month, over windows that do not depend on what was decided: within the horizon of the
+-- month's first decision, and by a horizon after the month's end.
+with first_decisions as (
+
+    select * from {{ ref('int_first_decisions') }}
+
+),
+
+previous_actions as (
+
+    select * from {{ ref('int_previous_actions') }}
+
+),
+
+known_contacts as (
+
+    select * from {{ ref('int_known_contacts') }}
+
+),
+
+month_windows as (
+
+    select
+        customer_id,
+        as_of_date,
+        month_horizon_ends_on as horizon_ends_on
+    from first_decisions
+
+),
+
+stayed as (
+
+    {{ stayed_through_horizon('first_decisions') }}
+
+),
+
+stayed_to_the_last as (
+
+    {{ stayed_through_horizon('month_windows') }}
+
+),
+
+-- Nothing was done with certainty everywhere else: the factor is 1.
+left_alone as (
+
+    select
+        first_decisions.action_id,
+        max(case when previous_actions.action <> 'no_action' then 1 else 0 end) as acted,
+        sum(case when previous_actions.action = 'no_action' then ln(previous_actions.propensity_no_action) else 0 end)
+            as log_propensity
+    from first_decisions
+    inner join previous_actions
+        on first_decisions.customer_id = previous_actions.customer_id
+            and first_decisions.as_of_date <= previous_actions.as_of_date
+            and first_decisions.horizon_ends_on > previous_actions.as_of_date
+    where previous_actions.action <> 'no_action' or previous_actions.propensity_no_action < 1
+    group by first_decisions.action_id
+
+),
+
+contacted as (
+
+    select distinct first_decisions.action_id
+    from first_decisions
+    inner join known_contacts
+        on first_decisions.customer_id = known_contacts.customer_id
+            and first_decisions.as_of_date < known_contacts.contacted_on
+            and first_decisions.horizon_ends_on >= known_contacts.contacted_on
+
+),
+
+customer_months as (
+
+    select
+        first_decisions.*,
+        cast(stayed.customer_id is null as boolean) as has_churned,
+        cast(stayed_to_the_last.customer_id is null as boolean) as has_churned_by_month_horizon,
+        cast(
+            case
+                when left_alone.acted = 1 or contacted.action_id is not null then 0
+                else round(exp(-coalesce(left_alone.log_propensity, 0)), 9)
+            end as double
+        ) as left_alone_weight
+    from first_decisions
+    left join stayed
+        on first_decisions.customer_id = stayed.customer_id and first_decisions.as_of_date = stayed.as_of_date
+    left join stayed_to_the_last
+        on first_decisions.customer_id = stayed_to_the_last.customer_id
+            and first_decisions.as_of_date = stayed_to_the_last.as_of_date
+    left join left_alone on first_decisions.action_id = left_alone.action_id
+    left join contacted on first_decisions.action_id = contacted.action_id
+
+)
+
+select * from customer_months
