@@ -134,10 +134,13 @@ def _actions_table(actions: list[dict[str, Any]], currency: str) -> Table:
 def _money_table(run: Mapping[str, Any]) -> Table:
     table = Table("Policy", title="What it is worth, by the same effects and limits", title_justify="left")
     table.add_column(f"Expected net value {run['currency']}", justify="right")
-    table.add_row("this plan (pick-holdouts included)", f"{run['planned_value']:,.2f}")
+    trial = run["trial_value"] or 0.0
+    table.add_row("this plan (pick-holdouts included)", f"{run['planned_value'] - trial:,.2f}")
     for name, column in REFERENCES.items():
         table.add_row(name, f"{run[column]:,.2f}")
     table.add_row("contact nobody", "0.00")
+    if run["trial_contacts"]:
+        table.add_row(f"beside the plan: {run['trial_contacts']:,} trial contacts", f"{trial:,.2f}")
     table.caption = (
         f"{run['planned_contacts']:,} contacts planned for {run['planned_spend']:,.2f} of "
         f"{run['available_budget']:,.2f} {run['currency']}; at most {100 * run['plan_gap']:.2g} % below the best"

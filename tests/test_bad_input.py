@@ -149,6 +149,16 @@ SEED_FAULTS: dict[str, tuple[str, Callable[[list[dict[str, str]]], None], str]] 
         lambda rows: rows[0].update(monthly_capacity=""),
         "monthly_capacity is missing",
     ),
+    "unknown feature": (
+        "offers",
+        lambda rows: rows[0].update(eligible_when="plann <> 'basic' and tenure_days > 30"),
+        "eligible_when names no feature: plann",
+    ),
+    "brackets that escape": (
+        "offers",
+        lambda rows: rows[0].update(eligible_when="tenure_days > 30) or (tenure_days > 0"),
+        "eligible_when does not close its brackets",
+    ),
     "parameter missing": ("policy", lambda rows: rows.pop(0), "the parameter is missing"),
     "holdout out of bounds": (
         "policy",

@@ -256,6 +256,15 @@ def test_harm_is_not_planned() -> None:
     assert {row["planned_action"] for row in rows} == {"no_action"}
 
 
+def test_who_is_outbid_is_told_from_whom_nothing_helps() -> None:
+    batch = candidates(3, churn_probability=[0.5, 0.5, 0.0])
+    rows = planned(batch, bounds=month_of(0.25, 40))
+    assert [row["planned_action"] for row in rows] == ["nudge", "no_action", "no_action"]
+    assert [row["has_worthwhile_offer"] for row in rows] == [True, True, False]
+    closed = planned(candidates(1, offers_allowed=np.array([0])))
+    assert [row["has_worthwhile_offer"] for row in closed] == [False]
+
+
 def test_policy_version_follows_everything_that_decides() -> None:
     terms = Terms(policy(), offers(), HALVING)
     versions = {

@@ -122,6 +122,23 @@ def test_the_policy_report_says_what_the_plan_does(here: Project) -> None:
     assert not customers & words, "no customer is named"
 
 
+def test_a_trial_stands_beside_the_plan_that_is_compared(
+    fresh_copy: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(fresh_copy.folder))
+    fresh_copy.dbt("build", "--selector", "decide", "--vars", "{trial_share: 0.3}")
+    code, output = run("report")
+    assert code == 0, output
+    value, trial, contacts, greedy = fresh_copy.query(
+        "select planned_value, trial_value, trial_contacts, reference_greedy_value from policy_runs"
+    )[0]
+    assert contacts > 10
+    assert value - trial >= greedy > value, "the plan keeps up with greedy, the trial costs"
+    page = (fresh_copy.folder / "reports" / "demo" / "policy.html").read_text(encoding="utf-8")
+    assert f"expected to return {money(value - trial, 'EUR')} net" in page.replace("\n", " ")
+    assert "trial, beside the plan" in page
+
+
 def test_two_reports_of_one_plan_are_the_same(here: Project) -> None:
     path = here.folder / "reports" / "demo" / "policy.html"
     run("report")

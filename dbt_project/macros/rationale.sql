@@ -19,7 +19,7 @@
 {%- endmacro %}
 
 {#- Why a customer is left alone, in words. -#}
-{% macro left_alone_words(arm, suppression_reason) -%}
+{% macro left_alone_words(arm, suppression_reason, has_worthwhile_offer) -%}
     case
         when {{ arm }} = 'universal_holdout' then 'Never contacted: one of the customers who show what happens without us'
         when {{ arm }} in ('pick_holdout', 'trial') or {{ suppression_reason }} = 'held_out'
@@ -30,6 +30,8 @@
         when {{ suppression_reason }} = 'no_eligible_offer' then 'Not contacted: no offer is open to this customer now'
         when {{ suppression_reason }} = 'below_minimum_value'
             then 'Not contacted: worth less than a contact needs to be worthwhile'
-        else 'Not contacted: no offer is expected to bring more than it takes from the limits of the month'
+        when {{ has_worthwhile_offer }}
+            then 'Not contacted: the budget and slots of this month go to customers who gain more'
+        else 'Not contacted: no offer is expected to bring more than it costs'
     end
 {%- endmacro %}

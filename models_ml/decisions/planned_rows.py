@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from models_ml.decisions.candidates import Terms, value_batch
-from models_ml.decisions.cents import money
+from models_ml.decisions.cents import money, nearest_cents
 from models_ml.decisions.plan import DIGITS, REFERENCE_COLUMNS, Decided
 from models_ml.decisions.randomisation import ARMS, POLICY, SUPPRESSED, TRIAL, propensities
 from models_ml.errors import BayesPilotError
@@ -32,6 +32,7 @@ PLANNED_ACTIONS_SCHEMA = pa.schema(
         ("expected_cost", pa.float64()),
         ("incremental_expected_value", pa.float64()),
         ("suppression_reason", pa.string()),
+        ("has_worthwhile_offer", pa.bool_()),
         ("plan_value_bound", pa.float64()),
         ("plan_gap", pa.float64()),
         ("budget_price", pa.float64()),
@@ -71,7 +72,8 @@ def planned_batch(batch: pa.RecordBatch, terms: Terms, decided: Decided, rows: s
     """Return the rows of one batch; ``rows`` is where its customers stand among all.
 
     Money is in whole cents and probabilities have 9 digits. The relative risk is that of the planned offer,
-    1 where there is none; ``effect_source`` is then 'assumed'.
+    1 where there is none; ``effect_source`` is then 'assumed'. ``has_worthwhile_offer`` says whether some offer that
+    may be made is worth more than the touch price, limits aside.
     """
     valued = value_batch(batch, terms)
     choice, arms = decided.choice[rows], decided.arms[rows]
@@ -82,6 +84,7 @@ def planned_batch(batch: pa.RecordBatch, terms: Terms, decided: Decided, rows: s
     )
     risk = np.where(planned, valued.relative_risk[np.arange(len(choice)), choice], 1.0)
     cost = np.where(planned, terms.cost_cents[choice], 0.0)
+    worthwhile = valued.allowed & (valued.value_cents > nearest_cents(terms.policy.touch_price))
     reasons = batch.column("suppression_reason").cast(pa.string()).fill_null("below_minimum_value")
     suppressed = pa.array(arms == SUPPRESSED)
     sources = ["assumed", *np.where(terms.effects.measured, "measured", "assumed").tolist()]
@@ -101,6 +104,7 @@ def planned_batch(batch: pa.RecordBatch, terms: Terms, decided: Decided, rows: s
         "effect_source": _words(sources, choice + 1),
         "expected_cost": pa.array(money(cost)),
         "incremental_expected_value": pa.array(money(decided.value_cents[rows])),
+        "has_worthwhile_offer": pa.array(worthwhile.any(axis=1)),
         "suppression_reason": pc.if_else(suppressed, reasons, pa.scalar(None, pa.string())),
     }
     for name, value in decided.constants.items():

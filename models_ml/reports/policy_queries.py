@@ -10,7 +10,16 @@ from models_ml.errors import BayesPilotError
 
 Row = Mapping[str, Any]
 
-RUN = "from policy_runs where as_of_date = (select max(as_of_date) from retention_actions)"
+# A run that was logged before trials were told apart had no column for them.
+RUN = """
+    select * replace (
+        coalesce(trial_contacts, 0) as trial_contacts,
+        coalesce(trial_spend, 0) as trial_spend,
+        coalesce(trial_value, 0) as trial_value
+    )
+    from policy_runs
+    where as_of_date = (select max(as_of_date) from retention_actions)
+"""
 OFFERS = """
     select
         int_offers.action_label,
@@ -38,11 +47,15 @@ TIERS = """
 """
 LEFT_ALONE = """
     select
-        coalesce(suppression_reason, arm) as why,
+        case
+            when actions.arm = 'not_chosen' and planned.has_worthwhile_offer then 'outbid'
+            else coalesce(actions.suppression_reason, actions.arm)
+        end as why,
         count(*) as customers,
-        sum((churn_probability * customer_value)::decimal(18, 2)) as at_stake
-    from retention_actions
-    where action = 'no_action'
+        sum((actions.churn_probability * actions.customer_value)::decimal(18, 2)) as at_stake
+    from retention_actions as actions
+    left join int_planned_actions as planned on actions.customer_id = planned.customer_id
+    where actions.action = 'no_action'
     group by why
     order by customers desc, why
 """

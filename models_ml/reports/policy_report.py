@@ -22,6 +22,7 @@ from models_ml.reports.policy_sections import (
 )
 
 CURVE_TOP = 2.0  # times the present limit
+PLAN = "this plan"
 
 
 def write_policy_report(path: Path, connection: Any, *, source: str) -> None:  # noqa: ANN401 - a DuckDB connection
@@ -47,25 +48,30 @@ def policy_page(plan: LastPlan, curves: Sequence[Curve], *, source: str) -> Page
     """Build the page; the first curve is that of the budget."""
     run, currency = plan.run, plan.run["currency"]
     values = _values(run)
+    contacts, spend = (
+        run["planned_contacts"] - run["trial_contacts"],
+        run["planned_spend"] - run["trial_spend"],
+    )
     rival, rival_value = max(list(values.items())[1:], key=lambda item: item[1])
     return Page(
         title="Whom to contact, and why",
         subtitle=f"source {source}, decisions of {run['as_of_date']}, {run['customers_at_risk']:,} customers at risk",
         verdict=(
-            f"{run['planned_contacts']:,} planned contacts at {money(run['planned_spend'], currency)} are expected"
-            f" to return {money(run['planned_value'], currency)} net; the best of the simpler policies"
+            f"{contacts:,} planned contacts at {money(spend, currency)} are expected"
+            f" to return {money(values[PLAN], currency)} net; the best of the simpler policies"
             f" ({rival}) would return {money(rival_value, currency)}."
         ),
         facts=[
-            Fact("expected value", money(run["planned_value"], currency), "net of its cost"),
+            Fact("expected value", money(values[PLAN], currency), "net of its cost"),
             Fact(
                 "expected cost",
-                money(run["planned_spend"], currency),
+                money(spend, currency),
                 f"of {money(run['available_budget'], currency)} that the month has left",
             ),
             Fact(
                 "contacts", f"{run['contacts']:,}", f"and {run['pick_holdouts']:,} held out to measure them"
             ),
+            *_trial(run, currency),
             Fact(f"one more {currency} returns", f"{run['budget_price']:.2f} {currency}", "net of itself"),
             Fact("proven gap", share(run["plan_gap"], 3), "at most this far from the best possible plan"),
         ],
@@ -86,12 +92,24 @@ def policy_page(plan: LastPlan, curves: Sequence[Curve], *, source: str) -> Page
 
 
 def _values(run: Row) -> dict[str, float]:
-    """Return the expected value of the plan, first, and of every reference policy."""
+    """Return the expected value of the plan, first, and of every reference policy, all of them without the trial."""
     return {
-        "this plan": run["planned_value"],
+        PLAN: run["planned_value"] - run["trial_value"],
         "greedy": run["reference_greedy_value"],
         "break-even": run["reference_break_even_value"],
         "top risk": run["reference_top_risk_value"],
         "fixed thresholds": run["reference_fixed_thresholds_value"],
         "contact nobody": 0.0,
     }
+
+
+def _trial(run: Row, currency: str) -> list[Fact]:
+    """Return what the trial does, where there is one."""
+    if not run["trial_contacts"]:
+        return []
+    bring = (
+        f"{money(run['trial_spend'], currency)}, expected to return {money(run['trial_value'], currency)} now"
+    )
+    return [
+        Fact("trial, beside the plan", f"{run['trial_contacts']:,}", f"contacts to learn from, at {bring}")
+    ]

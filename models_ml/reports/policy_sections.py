@@ -12,7 +12,8 @@ from models_ml.reports.policy_figures import price_curve, value_and_spend, value
 from models_ml.reports.policy_queries import LastPlan, Row
 
 WHY = {
-    "not_chosen": "no offer returns more than it uses of the limits",
+    "not_chosen": "no offer is expected to bring more than it costs",
+    "outbid": "worth contacting, but budget and slots go to customers who gain more",
     "universal_holdout": "universal holdout: never contacted, shows what happens without the programme",
     "pick_holdout": "pick-holdout: chosen, but left alone this month to measure the contacts",
     "trial": "trial: drawn to get nothing",

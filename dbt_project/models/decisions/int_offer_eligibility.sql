@@ -35,8 +35,8 @@ eligibility as (
             0
             {% for offer in offers -%}
                 + case
-                    when consents_to_{{ offer.channel }} and ({{ offer.eligible_when }})
-                        then {{ 2 ** offer.offer_position }}
+                    when not consents_to_{{ offer.channel }} then 0
+                    when {{ offer.eligible_when }} then {{ 2 ** offer.offer_position }}
                     else 0
                 end
             {% endfor %}

@@ -83,9 +83,9 @@ worded as (
                                 then
                                     ' and to bring ' || {{ money_text('incremental_expected_value') }} || ' '
                                     || currency || ' more than that'
-                            else ' and to bring less than that'
+                            else '; made to learn what this offer does, though it may not pay'
                         end
-                else {{ left_alone_words('arm', 'suppression_reason') }} || '; ' || stake
+                else {{ left_alone_words('arm', 'suppression_reason', 'has_worthwhile_offer') }} || '; ' || stake
             end || '.' as varchar
         ) as rationale
     from combined

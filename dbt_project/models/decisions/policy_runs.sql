@@ -55,6 +55,11 @@ totals as (
         count(case when planned_action <> 'no_action' then 1 end) as planned_contacts,
         count(case when action <> 'no_action' then 1 end) as contacts,
         count(case when arm = 'pick_holdout' then 1 end) as pick_holdouts,
+        count(case when arm = 'trial' and action <> 'no_action' then 1 end) as trial_contacts,
+        sum(case when arm = 'trial' then cast(round(expected_cost * 100) as bigint) else 0 end)
+        / 100.0 as trial_spend,
+        sum(case when arm = 'trial' then cast(round(incremental_expected_value * 100) as bigint) else 0 end)
+        / 100.0 as trial_value,
         count(case when arm = 'universal_holdout' then 1 end) as universal_holdouts,
         count(case when arm = 'suppressed' then 1 end) as suppressed_customers,
         sum(cast(round(expected_cost * 100) as bigint)) / 100.0 as planned_spend,
@@ -106,6 +111,9 @@ runs as (
         cast(totals.suppressed_customers as bigint) as suppressed_customers,
         cast(totals.planned_spend as double) as planned_spend,
         cast(totals.planned_value as double) as planned_value,
+        cast(totals.trial_contacts as bigint) as trial_contacts,
+        cast(totals.trial_spend as double) as trial_spend,
+        cast(totals.trial_value as double) as trial_value,
         cast(totals.steered_value as double) as steered_value,
         cast(totals.plan_value_bound as double) as plan_value_bound,
         cast(totals.plan_gap as double) as plan_gap,

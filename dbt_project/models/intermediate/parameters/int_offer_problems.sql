@@ -28,6 +28,12 @@ checks as (
         where {{ condition }}
         union all
     {% endfor %}
+    {% for fault in eligibility_faults() -%}
+        select
+            '{{ fault.offer }}' as seed_row,
+            '{{ fault.problem }}' as problem
+        union all
+    {% endfor %}
     select
         offer as seed_row,
         'the offer stands in more than one row' as problem
