@@ -324,14 +324,18 @@ def test_nobody_is_contacted_at_a_loss(seed: int, touch_price: float) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=SMALL, more=st.floats(1.0, 3.0), limit=st.integers(0, 5))
+@given(seed=SMALL, more=st.floats(1.0, 3.0), limit=st.integers(-4, 5))
 def test_larger_limits_never_lower_the_bound(seed: int, more: float, limit: int) -> None:
     value, cost, allowed, bounds = random_instance(seed, largest=60)
     capacity = bounds.offer_capacity.copy()
     if limit > 0:
         capacity[(limit - 1) % len(capacity)] *= more
+    channels = dict(bounds.channel_capacity)
+    if limit < 0:
+        widened = sorted(channels)[-limit % len(channels)]
+        channels[widened] *= more
     budget = bounds.budget * (more if limit == 0 else 1.0)
-    larger = Limits(budget, capacity, bounds.channel_capacity, bounds.offer_channel)
+    larger = Limits(budget, capacity, channels, bounds.offer_channel)
     before = choose(value, cost, bounds, allowed=allowed).bound
     assert choose(value, cost, larger, allowed=allowed).bound >= before * (1 - 1e-9)
 

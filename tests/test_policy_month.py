@@ -28,7 +28,7 @@ POLICY: dict[str, Any] = {
     "horizon_days": 10,
     "action_valid_days": 4,
     "monthly_budget": 300.0,
-    "monthly_capacity_email": 120,
+    "monthly_capacity_email": 25,  # scarcer than the nudge itself, its only offer
     "touch_price": 0.05,
 }
 MODELS = ("int_month_limits", "int_suppressions", "retention_actions_deliverable")
@@ -146,7 +146,7 @@ def assert_month_keeps_its_limits(month: Month, day: date) -> None:
     contacts = {name: count for name, count, _ in used}
     assert float(sum(cost for *_, cost in used)) <= 300.0 * share + 0.005
     assert contacts.get("call", 0) <= int(10 * share)
-    assert contacts.get("nudge", 0) <= int(40 * share)
+    assert contacts.get("nudge", 0) <= int(25 * share), "the channel's slots"
 
 
 @pytest.mark.build
@@ -174,7 +174,7 @@ def test_a_month_of_nights(month: Month) -> None:
             "select customer_id, max(contacted_on) from int_valid_retention_contacts group by 1"
         )}  # fmt: skip
         withheld_yesterday = {row["customer_id"] for row in rows if row["arm"] == "pick_holdout"}
-    assert planned > 50
+    assert planned > 30
     assert len(contacted) > 10
     by_arm = dict(month.rows("select arm, count(*) from retention_actions_history group by 1"))
     assert {"policy", "pick_holdout", "trial", "universal_holdout", "suppressed"} <= set(by_arm)
