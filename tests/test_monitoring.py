@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from models_ml.monitoring.reference import REFERENCE_SCHEMA, limits_table, refer
 from models_ml.monitoring.settings import SETTINGS_FILE, load_monitoring_settings
 from models_ml.reports.monitoring_findings import findings, scores_answer
 from models_ml.reports.monitoring_report import monitoring_page
+from models_ml.reports.monitoring_tables import contacts
 from models_ml.reports.page import render
 from models_ml.training.schema import read_schema
 
@@ -610,6 +612,24 @@ def test_a_build_without_drift_is_silent_and_logged(built_project: Project) -> N
     assert total == (pytest.approx(1), pytest.approx(1), customers)
     volume = built_project.query("select sum(row_count) from rpt_run_volume where measure = 'arm'")
     assert volume == [(customers,)]
+
+
+@pytest.mark.build
+def test_actions_that_nobody_executes_are_shown_and_asked_about(built_project: Project) -> None:
+    data = read_monitoring(
+        built_project.warehouse(), "demo", built_project.folder / "target/run_results.json"
+    )
+    month, statuses = date(2026, 9, 1), ("before_first_run", "executed", "executed_late", "not_executed")
+    for missed, is_asked in ((6, True), (5, False)):
+        counts = zip(statuses, (40, 9, 1, missed), strict=True)
+        rows = [
+            {"month": month, "contact_status": status, "contacts": count, "realised_cost": 2.0}
+            for status, count in counts
+        ]
+        told = replace(data, contacts=rows)
+        asked = [one for one in findings(told) if one.what == "Many actions are never executed"]
+        assert [one.evidence.split(";")[0] for one in asked] == ["6 of 16 in 2026-09"] * is_asked
+        assert contacts(told).rows == [("2026-09", "9", "1", "0", f"{missed}", "6.00")]
 
 
 def test_the_report_is_written_from_the_shell(

@@ -23,6 +23,7 @@ _ORDERED = {
     "rpt_feed_freshness": "as_of_date, feed",
     "rpt_run_volume": "as_of_date, measure, item, detail",
     "rpt_calibration": "outcome_month, breakdown, group_name",
+    "rpt_contacts": "month, contact_status",
     "rpt_retraining_advice": "reason",
     "deployed_pipeline": "pipeline_version",
     "int_monitoring_limits": "psi_warn",
@@ -45,6 +46,7 @@ class MonitoringData:
     feeds: Sequence[Row]
     volume: Sequence[Row]
     calibration: Sequence[Row]
+    contacts: Sequence[Row]
     advice: Sequence[Row]
     deployed: Row
     limits: Row
@@ -100,6 +102,7 @@ def read_monitoring(warehouse: Path, source: str, run_results: Path) -> Monitori
         feeds=rows["rpt_feed_freshness"],
         volume=rows["rpt_run_volume"],
         calibration=rows["rpt_calibration"],
+        contacts=rows["rpt_contacts"],
         advice=rows["rpt_retraining_advice"],
         deployed=rows["deployed_pipeline"][0],
         limits=rows["int_monitoring_limits"][0],

@@ -10,6 +10,7 @@ from models_ml.reports.figures import share
 
 ACT, LOOK = "act", "look"
 LISTED_FEATURES = 3
+UNDONE_SHARE = 1 / 3  # of the actions of a month; some always come too late
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Finding:
 
 def findings(data: MonitoringData) -> list[Finding]:
     """Return what needs a person at the latest run, most urgent first."""
-    found = [*_broken_input(data), *_advice(data), *_questions(data), *_moved(data)]
+    found = [*_broken_input(data), *_advice(data), *_questions(data), *_undone(data), *_moved(data)]
     return sorted(found, key=lambda finding: finding.urgency != ACT)
 
 
@@ -68,8 +69,12 @@ def _broken_input(data: MonitoringData) -> Iterator[Finding]:
             yield Finding(
                 ACT,
                 f"The feed {feed['feed']} has stopped",
-                f"nothing since {feed['latest_event_on']}, {feed['silent_days']} days;"
-                f" its longest gap before was {feed['longest_gap_days']} days",
+                f"nothing since {feed['latest_event_on']}, {feed['silent_days']} days"
+                + (
+                    "; nothing is left of it"
+                    if feed["longest_gap_days"] is None
+                    else f"; its longest gap before was {feed['longest_gap_days']} days"
+                ),
                 "repair the feed, load the missing days, then dbt build",
             )
     features = data.latest(data.features)
@@ -123,6 +128,23 @@ def _questions(data: MonitoringData) -> Iterator[Finding]:
                 f"{row['new_values']}: {share(row['new_share'])} of customers",
                 "they count as unknown until a retraining has seen them",
             )
+
+
+def _undone(data: MonitoringData) -> Iterator[Finding]:
+    """Tell of actions that nobody took, in the latest month that has any to speak of."""
+    months = sorted({row["month"] for row in data.contacts if row["contact_status"] == "not_executed"})
+    if not months:
+        return
+    counts = {row["contact_status"]: row["contacts"] for row in data.contacts if row["month"] == months[-1]}
+    missed = counts["not_executed"]
+    decided = missed + counts.get("executed", 0) + counts.get("executed_late", 0)
+    if missed > UNDONE_SHARE * decided:
+        yield Finding(
+            LOOK,
+            "Many actions are never executed",
+            f"{missed:,} of {decided:,} in {months[-1]:%Y-%m}; they used up slots and budget, and teach little",
+            "ask who executes retention_actions_deliverable, or lower the capacities to what is done",
+        )
 
 
 def _moved(data: MonitoringData) -> Iterator[Finding]:

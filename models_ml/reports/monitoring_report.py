@@ -140,7 +140,10 @@ def _population(data: MonitoringData) -> Section:
 def _volume(data: MonitoringData) -> Section:
     caption = "Planned contacts by offer, pick-holdouts included."
     drawn = [Figure(figures.actions_over_time(data), caption)] if _run_count(data) > 1 else []
-    return Section("What ran?", [*drawn, tables.runs(data)])
+    done = tables.contacts(data)
+    return Section(
+        "What ran, and what was done?", [*drawn, tables.runs(data), *([done] if done.rows else [])]
+    )
 
 
 def _run_count(data: MonitoringData) -> int:

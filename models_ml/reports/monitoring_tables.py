@@ -15,6 +15,7 @@ SHOWN_FEATURES = 15
 SHOWN_STEADY_FEATURES = 5
 SHOWN_RUNS = 12
 SHOWN_NODES = 8
+SHOWN_MONTHS = 12
 NONE = "–"
 
 
@@ -98,6 +99,31 @@ def runs(data: MonitoringData) -> Table:
         "Expected AUC", "Score shift", *(["Pipeline"] if several else []),
     )  # fmt: skip
     return Table(columns, cells)
+
+
+CONTACT_WORDS = {
+    "executed": "Executed",
+    "executed_late": "Late",
+    "executed_unplanned": "Without a decision",
+    "not_executed": "Never executed",
+}
+
+
+def contacts(data: MonitoringData) -> Table:
+    """Hold what was done against what was decided, month by month, since the first run."""
+    counts: dict[date, dict[str, Row]] = {}
+    for row in data.contacts:
+        if row["contact_status"] in CONTACT_WORDS:
+            counts.setdefault(row["month"], {})[row["contact_status"]] = row
+    cells = [
+        (
+            f"{month:%Y-%m}",
+            *(f"{rows[status]['contacts']:,}" if status in rows else "0" for status in CONTACT_WORDS),
+            f"{sum(row['realised_cost'] for row in rows.values()):,.2f}",
+        )
+        for month, rows in sorted(counts.items())[-SHOWN_MONTHS:]
+    ]
+    return Table(("Month", *CONTACT_WORDS.values(), "Cost"), cells, "Contacts, against what was decided")
 
 
 def quarantined(data: MonitoringData) -> Table:
