@@ -4,7 +4,8 @@
 
 Each seed gets a world and a copy of the project in a temporary folder; nothing of this project's warehouse or
 deployed pipeline is touched. Each month every policy is valued on the same customers, those that BayesPilot's
-own earlier contacts left behind, and within the same limits.
+own earlier contacts left behind, and within the same limits. With --check the exit code is 1 where the policy did
+not learn, did not beat the simple rules or did not recover from wrong beliefs (simulation.targets).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from simulation.loop import Month, Setting, simulate
 from simulation.page import write_loop_page
 from simulation.printing import print_effects, print_months, print_totals
 from simulation.results import of_seed, seeds_of, write_results
+from simulation.targets import missed_targets
 
 from models_ml.errors import BayesPilotError
 
@@ -64,6 +66,9 @@ def main(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the page and the CSV files.")] = OUT,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 where a target of simulation.targets is missed.")
+    ] = False,
     keep: Annotated[
         Path | None, typer.Option(help="Keep the copies of the project here instead of a temporary folder.")
     ] = None,
@@ -84,6 +89,11 @@ def main(
     files = [*write_results(out, played), write_loop_page(out / "simulation.html", settings, played)]
     for path in files:
         console.print(str(path))
+    missed = missed_targets(played) if check else []
+    if check:
+        console.print(f"Targets missed: {'; '.join(missed) or 'none'}.")
+    if missed:
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

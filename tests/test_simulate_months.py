@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ from simulation.keeping import decisions, differences, kept, replay
 from simulation.loop import ENDS_ON, Month, Setting, found, play
 from simulation.page import loop_page
 from simulation.results import NOBODY, mean_by_month, share_of_best, total, write_results
+from simulation.targets import missed_targets
 from simulation.valuation import Truth, read_truth, true_values, value_of
 from simulation.world import World, contacts_of, found_world, next_month, raw_tables
 
@@ -214,6 +216,31 @@ def test_differences_are_counted_for_one_date_on_both_sides() -> None:
     other = pa.table({"action": ["a", "x", "y"], "as_of_date": ["2026-01-31", "2026-01-31", "2026-02-28"]})
     assert differences(first, first, "2026-01-31") == 0
     assert differences(first, other, "2026-01-31") == 2
+
+
+def earned(seed: int, *own: float, rule: float = 1.0) -> list[Month]:
+    """Months of one world in which BayesPilot earns ``own`` and the break-even rule ``rule`` a month."""
+    others = dict.fromkeys(("contact nobody", "fixed thresholds", "top risk"), 0.0)
+    return [
+        SimpleNamespace(
+            seed=seed,
+            number=number,
+            appraisal=SimpleNamespace(values={**others, OWN: value, "break-even": rule}),
+        )
+        for number, value in enumerate(own, start=1)
+    ]  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("months", "missed"),
+    [
+        ([*earned(1, 5, 9), *earned(2, 8, 6)], []),
+        ([*earned(1, 5, 4), *earned(2, 8, 6)], ["month 2 earns 5 on average, month 1 6"]),
+        (earned(3, -9, -5, -3, 40, rule=6.0), ["seed 3 earns 23, break-even 24", "seed 3 has no positive month among the first 3"]),
+    ],
+)  # fmt: skip
+def test_targets_are_named_where_they_are_missed(months: list[Month], missed: list[str]) -> None:
+    assert missed_targets(months) == missed
 
 
 # ---------------------------------------------------------------- the loop through dbt
