@@ -13,13 +13,12 @@ import duckdb
 import typer
 from rich.console import Console
 
-from models_ml.deployment.control import kept_versions, promote, roll_back
-from models_ml.deployment.run import BASELINE, train_and_deploy, train_baseline
-from models_ml.deployment.terminal import print_versions, progress
+from models_ml.deployment.versions import kept_versions, promote, roll_back
 from models_ml.errors import BayesPilotError
 from models_ml.paths import artifacts_folder, reports_folder, warehouse_path
-from models_ml.training.context import read_purpose, warehouse_tables
-from models_ml.training.purpose import Purpose
+from models_ml.terminal import print_versions, progress
+from models_ml.train_and_deploy import BASELINE, train_and_deploy, train_baseline
+from models_ml.training.context import Purpose, read_purpose, warehouse_tables
 from models_ml.training.settings import load_settings
 
 BUILD_FIRST = "dbt build --vars '{{source: {source}}}' -s +training_examples +int_earlier_effects"

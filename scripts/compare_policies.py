@@ -33,12 +33,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from models_ml.decisions.candidates import Terms
-from models_ml.decisions.cents import money
+from models_ml.decisions.decide import Terms, decide, set_apart
 from models_ml.decisions.economics import customer_value, incremental_expected_value
-from models_ml.decisions.plan import decide, set_apart
+from models_ml.decisions.limits import money
 from models_ml.decisions.references import POLICIES
-from models_ml.decisions.warehouse import read_inputs
+from models_ml.decisions.what_if import read_inputs
 from models_ml.errors import BayesPilotError
 from models_ml.paths import project_root
 

@@ -14,10 +14,9 @@ from sklearn.pipeline import Pipeline
 from models_ml.decisions.limits import Limits
 from models_ml.training.candidates import Candidate, Hyperparameters, logistic_regression
 from models_ml.training.context import read_economics, read_purpose, warehouse_tables
-from models_ml.training.encoding import FeatureEncoder
 from models_ml.training.examples import ExampleReader, Examples
 from models_ml.training.judging import Economics, JudgedDate, open_judged_date
-from models_ml.training.schema import read_schema
+from models_ml.training.schema import FeatureEncoder, read_schema
 from models_ml.training.settings import SearchSpace, TrainingSettings, load_settings
 from models_ml.training.stage import TrainingResult, train
 

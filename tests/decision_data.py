@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from models_ml.decisions.limits import Limits
-from models_ml.decisions.parameters import Offer, OfferEffects, Policy
+from models_ml.decisions.policy import Offer, OfferEffects, Policy
 
 POLICY: dict[str, Any] = {
     "churn_definition": "subscription_end",

@@ -16,7 +16,7 @@ from scipy.special import logit
 import models_ml.evaluation
 from models_ml.errors import BayesPilotError
 from models_ml.training import ComparedCandidates, feature_schema, train_candidates
-from models_ml.training.importance import log_odds_contributions
+from models_ml.training.diagnostics import log_odds_contributions
 from models_ml.training.judging import judge
 from models_ml.training.stage import TrainingResult
 

@@ -19,8 +19,7 @@ from scipy.special import expit
 
 from models_ml.errors import BayesPilotError
 from models_ml.evaluation.metrics import calibration_ratio, row_log_loss
-from models_ml.training.calibration import fit_calibrator
-from models_ml.training.calibration_choice import choose_calibration
+from models_ml.training.calibration import choose_calibration, fit_calibrator
 from models_ml.training.search import search_dates, settings_to_try
 from models_ml.training.settings import SETTINGS_FILE, SearchSpace, load_settings
 from models_ml.training.stage import TrainingResult

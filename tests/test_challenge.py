@@ -10,14 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models_ml.deployment.challenge import (
+    ContactValues,
     Contest,
     Guardrail,
+    Judged,
+    measure_guardrails,
+    perfect_range,
     select_against,
     select_same,
     select_unopposed,
 )
-from models_ml.deployment.deployment_log import DeploymentEvent, Event, deployed_before
-from models_ml.deployment.guardrails import ContactValues, Judged, measure_guardrails, perfect_range
+from models_ml.deployment.logs import DeploymentEvent, Event, deployed_before
 from models_ml.evaluation.judged_profit import probability_better
 from models_ml.training.settings import Promotion, load_settings
 

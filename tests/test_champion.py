@@ -26,10 +26,9 @@ from models_ml.deployment.champion import (
 )
 from models_ml.deployment.deployed import DeploymentRecord, library_versions, serialise, write_deployment
 from models_ml.deployment.records import deployment_record
-from models_ml.training.context import read_economics, read_purpose, warehouse_tables
+from models_ml.training.context import Purpose, read_economics, read_purpose, warehouse_tables
 from models_ml.training.examples import ExampleReader
 from models_ml.training.pipeline import ChurnPipeline
-from models_ml.training.purpose import Purpose
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import train
 

@@ -14,10 +14,9 @@ from scipy import sparse
 from scipy.optimize import linprog
 
 from models_ml.decisions import dual, references
+from models_ml.decisions.choose import Plan, choose_actions
 from models_ml.decisions.limits import Limits
-from models_ml.decisions.policy import Plan, choose_actions
-from models_ml.decisions.references import Situation
-from models_ml.decisions.serving import first_come
+from models_ml.decisions.references import Situation, first_come
 from models_ml.errors import BayesPilotError
 
 Instance = tuple[np.ndarray, np.ndarray, np.ndarray, Limits]

@@ -11,7 +11,7 @@ from compare_policies import DEMO_CUSTOMERS, Judged, broken_promises, judge, tru
 from conftest import Project
 
 from models_ml.decisions.economics import customer_value
-from models_ml.decisions.warehouse import read_inputs
+from models_ml.decisions.what_if import read_inputs
 from models_ml.errors import BayesPilotError
 
 pytestmark = pytest.mark.build

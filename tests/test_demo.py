@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import Project, copy_project, generate_world
 
-from models_ml.deployment.guardrails import perfect_range
+from models_ml.deployment.challenge import perfect_range
 from models_ml.evaluation import expected_calibration_error
 
 pytestmark = pytest.mark.build

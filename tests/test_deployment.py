@@ -16,16 +16,20 @@ from test_training import quick_settings
 from typer.testing import CliRunner
 
 from models_ml.deployment import deployed
-from models_ml.deployment.candidate_log import CANDIDATES_SCHEMA, LOG_FILE, candidates_table
 from models_ml.deployment.challenge import Selection
 from models_ml.deployment.deployed import DEPLOYED, load_deployed, misfits, read_record, write_deployment
-from models_ml.deployment.deployed_table import DEPLOYED_SCHEMA, deployed_table, deployment_row
-from models_ml.deployment.run import Deployment, ensure_deployed
+from models_ml.deployment.logs import CANDIDATE_LOG, CANDIDATES_SCHEMA, candidates_table
 from models_ml.deployment.tracking import Tracker
 from models_ml.errors import BayesPilotError
 from models_ml.train import app
-from models_ml.training.context import read_purpose, warehouse_tables
-from models_ml.training.purpose import Purpose
+from models_ml.train_and_deploy import (
+    DEPLOYED_SCHEMA,
+    Deployment,
+    deployed_table,
+    deployment_row,
+    ensure_deployed,
+)
+from models_ml.training.context import Purpose, read_purpose, warehouse_tables
 from models_ml.training.settings import TrainingSettings
 
 TABLES = warehouse_tables()
@@ -58,7 +62,7 @@ def folder(trained_folder: Path, tmp_path: Path) -> Path:
     """Copy the files that a training leaves, without MLflow's."""
     copy = tmp_path / "artifacts"
     copy.mkdir()
-    for name in (f"{DEPLOYED}.pkl", f"{DEPLOYED}.json", LOG_FILE):
+    for name in (f"{DEPLOYED}.pkl", f"{DEPLOYED}.json", CANDIDATE_LOG):
         (copy / name).write_bytes((trained_folder / name).read_bytes())
     return copy
 
@@ -73,7 +77,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("nothing may be trained here")
 
-    monkeypatch.setattr("models_ml.deployment.run.train", refuse)
+    monkeypatch.setattr("models_ml.train_and_deploy.train", refuse)
 
 
 class Trained(Exception):  # noqa: N818 - a signal, not an error
@@ -85,7 +89,7 @@ def training_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     def see(*_: object, **__: object) -> None:
         raise Trained
 
-    monkeypatch.setattr("models_ml.deployment.run.train", see)
+    monkeypatch.setattr("models_ml.train_and_deploy.train", see)
 
 
 def edit_record(folder: Path, **changes: object) -> None:

@@ -19,16 +19,20 @@ from test_champion import ONLY, wide
 from test_training import quick_settings
 from typer.testing import CliRunner
 
-from models_ml.deployment.candidate_log import candidates_table
-from models_ml.deployment.control import kept_versions, promote, roll_back
 from models_ml.deployment.deployed import DEPLOYED, DeploymentRecord, load_deployed, read_record
-from models_ml.deployment.deployment_log import DEPLOYMENTS_SCHEMA, LOG_FILE, deployments_table, read_events
-from models_ml.deployment.run import Deployment, ensure_deployed
+from models_ml.deployment.logs import (
+    DEPLOYMENT_LOG,
+    DEPLOYMENTS_SCHEMA,
+    candidates_table,
+    deployments_table,
+    read_events,
+)
+from models_ml.deployment.versions import kept_versions, promote, roll_back
 from models_ml.errors import BayesPilotError
 from models_ml.train import app
+from models_ml.train_and_deploy import Deployment, ensure_deployed
 from models_ml.training.candidates import CANDIDATES
-from models_ml.training.context import read_purpose, warehouse_tables
-from models_ml.training.purpose import Purpose
+from models_ml.training.context import Purpose, read_purpose, warehouse_tables
 
 TABLES = warehouse_tables()
 EXAMPLES = data.examples_table(600)
@@ -48,7 +52,7 @@ def project_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = project / "models_ml" / "artifacts" / "demo"
     asked = data.run_table(retrain=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models_ml.deployment.run.CANDIDATES", {ONLY: CANDIDATES[ONLY]})
+        patch.setattr("models_ml.train_and_deploy.CANDIDATES", {ONLY: CANDIDATES[ONLY]})
         ensure(folder, training_examples=OLDER)
         ensure(folder, training_examples=EXAMPLES, int_run=asked, reports=project / "reports")
         ensure(folder, training_examples=EXAMPLES, int_run=asked)
@@ -168,7 +172,7 @@ class TestTrainings:
         before = (folder / f"{DEPLOYED}.pkl").read_bytes(), (folder / f"{DEPLOYED}.json").read_bytes()
         impossible = replace(wide(quick_settings()).promotion, calibration_ratio_to=0.1)
         settings = replace(wide(quick_settings()), promotion=impossible)
-        monkeypatch.setattr("models_ml.deployment.run.CANDIDATES", {ONLY: CANDIDATES[ONLY]})
+        monkeypatch.setattr("models_ml.train_and_deploy.CANDIDATES", {ONLY: CANDIDATES[ONLY]})
         connection = data.warehouse(
             customers=10, training_examples=EXAMPLES, int_run=data.run_table(retrain=True)
         )
@@ -199,7 +203,7 @@ class TestByHand:
         def refuse(*_: object, **__: object) -> None:
             raise AssertionError("nothing may be trained here")
 
-        monkeypatch.setattr("models_ml.deployment.run.train", refuse)
+        monkeypatch.setattr("models_ml.train_and_deploy.train", refuse)
         assert ensure(folder, training_examples=EXAMPLES).record.pipeline_version == newer
 
     def test_a_damaged_deployment_is_mended_by_promoting_what_it_was(
@@ -245,7 +249,7 @@ class TestByHand:
                 "another version",
             ),
             (
-                lambda folder, version: (folder / LOG_FILE).write_text("{}\n"),
+                lambda folder, version: (folder / DEPLOYMENT_LOG).write_text("{}\n"),
                 "log of deployments lacks entries",
             ),
         ],
@@ -272,7 +276,7 @@ class TestByHand:
         older, newer = versions(folder)
         with monkeypatch.context() as patch:
             patch.setattr(
-                "models_ml.deployment.control.append_event",
+                "models_ml.deployment.versions.append_event",
                 lambda *_: (_ for _ in ()).throw(KeyboardInterrupt),
             )
             with pytest.raises(KeyboardInterrupt):

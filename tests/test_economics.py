@@ -16,7 +16,7 @@ from models_ml.decisions.economics import (
     value_offers,
 )
 from models_ml.decisions.limits import month_limits, read_limits
-from models_ml.decisions.parameters import OfferEffects, read_offer_effects, read_offers, read_policy
+from models_ml.decisions.policy import OfferEffects, read_offer_effects, read_offers, read_policy
 from models_ml.errors import BayesPilotError
 
 probabilities = st.floats(0.0, 1.0)

@@ -13,18 +13,23 @@ from conftest import Project
 from scipy.integrate import quad
 from scipy.special import expit, logit
 
-from models_ml.effects.acceptance import acceptance_posterior
-from models_ml.effects.counts import counts_of_contacted, counts_of_controls
-from models_ml.effects.evidence import (
+from models_ml.effects.measured_effects import (
+    EFFECTS_SCHEMA,
+    acceptance_posterior,
+    effects_table,
+    measured_effects,
+)
+from models_ml.effects.posterior import effect_posterior
+from models_ml.effects.randomised_outcomes import (
     Evidence,
     Floats,
     Priors,
+    counts_of_contacted,
+    counts_of_controls,
     read_evidence,
     read_priors,
     scaled_to_effective_size,
 )
-from models_ml.effects.measured_effects import EFFECTS_SCHEMA, effects_table, measured_effects
-from models_ml.effects.posterior import effect_posterior
 from models_ml.effects.settings import load_settings
 from models_ml.errors import BayesPilotError
 

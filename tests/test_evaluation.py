@@ -25,8 +25,8 @@ from models_ml.evaluation.metrics import (
     expected_calibration_error,
     lift,
     score_metrics,
+    threshold_evaluation,
 )
-from models_ml.evaluation.thresholds import threshold_evaluation
 
 Y = np.array([1, 0, 1, 0, 0, 1, 0, 0, 0, 1])
 P = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1])

@@ -24,8 +24,8 @@ import pytest
 from decision_data import candidates, offers, policy
 
 from models_ml.decisions.limits import Limits
-from models_ml.decisions.parameters import OfferEffects
 from models_ml.decisions.planned_actions import plan_actions
+from models_ml.decisions.policy import OfferEffects
 
 FOLDER = Path(__file__).parent / "golden"
 COLUMNS = (

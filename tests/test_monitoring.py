@@ -25,16 +25,19 @@ from typer.testing import CliRunner
 
 from models_ml.errors import BayesPilotError
 from models_ml.monitoring.__main__ import app
-from models_ml.monitoring.bins import freeze_bins
-from models_ml.monitoring.feature_bins import SCORE, FeatureBins, read_bins, to_rows
-from models_ml.monitoring.measured import MEASURED_SCHEMA, measured_rows
-from models_ml.monitoring.reading import node_seconds, read_monitoring
-from models_ml.monitoring.reference import REFERENCE_SCHEMA, limits_table, reference_rows
+from models_ml.monitoring.drift import (
+    MEASURED_SCHEMA,
+    REFERENCE_SCHEMA,
+    limits_table,
+    measured_rows,
+    reference_rows,
+)
 from models_ml.monitoring.settings import SETTINGS_FILE, load_monitoring_settings
+from models_ml.reports.monitoring_data import node_seconds, read_monitoring
 from models_ml.reports.monitoring_findings import findings, scores_answer
-from models_ml.reports.monitoring_report import monitoring_page
-from models_ml.reports.monitoring_tables import contacts
+from models_ml.reports.monitoring_page import contacts, monitoring_page
 from models_ml.reports.page import render
+from models_ml.training.population import SCORE, FeatureBins, freeze_bins, read_bins, to_rows
 from models_ml.training.schema import read_schema
 
 DAY = date(2026, 3, 31)

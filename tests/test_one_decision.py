@@ -14,11 +14,11 @@ from decision_data import candidates, effects, offers, offers_table, policy, pol
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models_ml.decisions import policy as policy_module
-from models_ml.decisions.candidates import Terms, collect
+from models_ml.decisions import choose as choose_module
+from models_ml.decisions.decide import Terms, collect
 from models_ml.decisions.limits import month_limits
 from models_ml.decisions.planned_actions import plan_actions
-from models_ml.decisions.whatif import Month, MonthLimit, ask
+from models_ml.decisions.what_if import Month, MonthLimit, ask
 from models_ml.training import judging
 
 HALVING = effects(np.log(0.5), np.log(0.9))
@@ -40,7 +40,7 @@ def broken_optimiser(monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object) -> None:
         raise BrokenError
 
-    monkeypatch.setattr(policy_module, "_solve", stop)
+    monkeypatch.setattr(choose_module, "_solve", stop)
 
 
 def build_node() -> pa.Table:

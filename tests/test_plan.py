@@ -15,12 +15,15 @@ from decision_data import candidates, effects, offers, offers_table, policy, pol
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models_ml.decisions.candidates import Terms
+from models_ml.decisions.decide import Terms, policy_version
 from models_ml.decisions.limits import Limits, month_limits
-from models_ml.decisions.parameters import OfferEffects, Policy
-from models_ml.decisions.plan import policy_version
-from models_ml.decisions.planned_actions import PlanTables, plan_actions, planned_actions_reader
-from models_ml.decisions.planned_rows import PLANNED_ACTIONS_SCHEMA
+from models_ml.decisions.planned_actions import (
+    PLANNED_ACTIONS_SCHEMA,
+    PlanTables,
+    plan_actions,
+    planned_actions_reader,
+)
+from models_ml.decisions.policy import OfferEffects, Policy
 from models_ml.errors import BayesPilotError
 
 HALVING = effects(np.log(0.5), np.log(0.9))  # what the call and the nudge do to the odds of churn

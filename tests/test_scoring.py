@@ -15,12 +15,12 @@ import training_data as data
 from test_training import quick_settings, run_features, train_on
 
 from models_ml.deployment.deployed import load_deployed
-from models_ml.deployment.run import ensure_deployed
 from models_ml.errors import BayesPilotError
-from models_ml.scoring.contributions import make_explainer
 from models_ml.scoring.probabilities import PROBABILITIES_SCHEMA, score_batches
 from models_ml.scoring.reasons import REASONS_SCHEMA, explain_batches
+from models_ml.train_and_deploy import ensure_deployed
 from models_ml.training.context import read_purpose, warehouse_tables
+from models_ml.training.contributions import make_explainer
 from models_ml.training.pipeline import ChurnPipeline
 
 MODELS = Path(__file__).parents[1] / "dbt_project" / "models"
@@ -121,7 +121,7 @@ class TestBinders:
     def project(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "dbt_project.yml").touch()
         monkeypatch.setenv("DBT_PROFILES_DIR", str(tmp_path))
-        monkeypatch.setattr("models_ml.deployment.deployed_table.load_settings", quick_settings)
+        monkeypatch.setattr("models_ml.train_and_deploy.load_settings", quick_settings)
         return tmp_path
 
     @pytest.fixture

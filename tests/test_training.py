@@ -22,12 +22,17 @@ from models_ml.errors import BayesPilotError
 from models_ml.training.calibration import fit_calibrator
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.context import read_economics, read_purpose, warehouse_tables
-from models_ml.training.encoding import fit_encoder
-from models_ml.training.examples import ExampleReader, Examples
+from models_ml.training.examples import (
+    DateCount,
+    ExampleReader,
+    Examples,
+    check_classes,
+    judged_split,
+    refit_split,
+)
 from models_ml.training.pipeline import fit_estimator, uncalibrated_log_odds
-from models_ml.training.schema import FeatureSchema, read_schema
+from models_ml.training.schema import FeatureSchema, fit_encoder, read_schema
 from models_ml.training.settings import SETTINGS_FILE, TrainingSettings, load_settings
-from models_ml.training.splits import DateCount, check_classes, judged_split, refit_split
 from models_ml.training.stage import TrainingResult, search_rows, train
 
 ALL = tuple(CANDIDATES)

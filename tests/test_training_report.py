@@ -22,7 +22,6 @@ from models_ml.deployment.deployed import DeploymentRecord
 from models_ml.deployment.records import deployment_record, pipeline_version
 from models_ml.reports import training_tables as tables
 from models_ml.reports.page import render
-from models_ml.reports.training_calibration_figures import reliability_bins
 from models_ml.reports.training_curves import (
     POINTS,
     Curve,
@@ -32,9 +31,9 @@ from models_ml.reports.training_curves import (
     roc_points,
     thin,
 )
+from models_ml.reports.training_figures import reliability_bins
 from models_ml.reports.training_files import write_training_files
-from models_ml.reports.training_plots import captions, training_plots
-from models_ml.reports.training_report import training_page
+from models_ml.reports.training_page import captions, training_page, training_plots
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.context import read_economics, read_purpose, warehouse_tables
 from models_ml.training.examples import ExampleReader

@@ -14,11 +14,19 @@ from conftest import ROOT, Project
 from typer.testing import CliRunner
 
 from models_ml.decisions.__main__ import app
-from models_ml.decisions.warehouse import Inputs, open_warehouse, read_inputs
-from models_ml.decisions.whatif import MonthLimit, ask, between, draw_curve, open_share
-from models_ml.decisions.whatif_tables import slot_prices
+from models_ml.decisions.what_if import (
+    Inputs,
+    MonthLimit,
+    ask,
+    between,
+    draw_curve,
+    open_share,
+    open_warehouse,
+    read_inputs,
+)
 from models_ml.errors import BayesPilotError
 from models_ml.reports.figures import money
+from models_ml.reports.what_if_page import slot_prices
 
 pytestmark = pytest.mark.build
 

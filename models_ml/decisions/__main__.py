@@ -12,11 +12,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from models_ml.decisions.warehouse import open_warehouse, read_inputs
-from models_ml.decisions.whatif import Curve, draw_curve
-from models_ml.decisions.whatif_tables import plan_table, reference_table
+from models_ml.decisions.what_if import Curve, draw_curve, open_warehouse, read_inputs
 from models_ml.errors import BayesPilotError
 from models_ml.paths import reports_folder
+from models_ml.reports.what_if_page import plan_table, reference_table
 
 DEFAULT_SHARES = (0.5, 1.0, 1.5, 2.0)  # of the present limit, where no amount is asked for
 
@@ -60,7 +59,7 @@ def whatif(
                 for limit, amounts in [(money, asked), *limits]
             ]
         _print(curves, inputs.terms.policy.currency)
-        from models_ml.reports.whatif_report import write_whatif  # matplotlib takes half a second to load
+        from models_ml.reports.what_if_page import write_whatif  # matplotlib takes half a second to load
 
         path = reports_folder(source) / "whatif.html"
         write_whatif(path, curves, source=source, inputs=inputs)
@@ -70,7 +69,7 @@ def whatif(
 @app.command()
 def report(source: Source = "demo") -> None:
     """Write reports/<source>/policy.html: what the last plan does, why, and what it is worth."""
-    from models_ml.reports.policy_report import write_policy_report  # matplotlib takes half a second to load
+    from models_ml.reports.policy_page import write_policy_report  # matplotlib takes half a second to load
 
     with _explained() as console:
         path = reports_folder(source) / "policy.html"

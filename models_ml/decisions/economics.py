@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models_ml.decisions.parameters import Offer, OfferEffects, Policy
+from models_ml.decisions.policy import Offer, OfferEffects, Policy
 from models_ml.errors import BayesPilotError
 
 DAYS_PER_MONTH = 30.0  # monthly_revenue is money per 30 days

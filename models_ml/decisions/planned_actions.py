@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from models_ml.decisions.candidates import Terms, collect
-from models_ml.decisions.limits import Limits, read_limits
-from models_ml.decisions.parameters import (
+from models_ml.decisions.decide import DIGITS, REFERENCE_COLUMNS, Decided, Terms, collect, decide, value_batch
+from models_ml.decisions.limits import Limits, money, nearest_cents, read_limits
+from models_ml.decisions.policy import (
     Offer,
     OfferEffects,
     Policy,
@@ -18,8 +21,111 @@ from models_ml.decisions.parameters import (
     read_offers,
     read_policy,
 )
-from models_ml.decisions.plan import decide
-from models_ml.decisions.planned_rows import PLANNED_ACTIONS_SCHEMA, planned_batches
+from models_ml.decisions.randomisation import ARMS, POLICY, SUPPRESSED, TRIAL, propensities
+from models_ml.errors import BayesPilotError
+
+PLANNED_ACTIONS_SCHEMA = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        ("as_of_date", pa.date32()),
+        ("planned_action", pa.string()),
+        ("action", pa.string()),
+        ("channel", pa.string()),
+        ("arm", pa.string()),
+        ("propensity", pa.float64()),
+        ("propensity_no_action", pa.float64()),
+        ("churn_probability", pa.float64()),
+        ("customer_value", pa.float64()),
+        ("relative_risk", pa.float64()),
+        ("effect_source", pa.string()),
+        ("expected_cost", pa.float64()),
+        ("incremental_expected_value", pa.float64()),
+        ("suppression_reason", pa.string()),
+        ("has_worthwhile_offer", pa.bool_()),
+        ("plan_value_bound", pa.float64()),
+        ("plan_gap", pa.float64()),
+        ("budget_price", pa.float64()),
+        ("limit_prices", pa.string()),
+        *((column, pa.float64()) for column in REFERENCE_COLUMNS),
+        ("policy_version", pa.string()),
+    ]
+)
+
+
+def planned_batches(
+    batches: Iterable[pa.RecordBatch], terms: Terms, decided: Decided
+) -> Iterator[pa.RecordBatch]:
+    """Join the customers, read once more in the same order, with what was decided for them.
+
+    Raises
+    ------
+    BayesPilotError
+        When other customers come than were decided on.
+    """
+    start = 0
+    for batch in batches:
+        if batch.num_rows:
+            rows = slice(start, start + batch.num_rows)
+            start = rows.stop
+            if start <= len(decided.choice):
+                yield planned_batch(batch, terms, decided, rows)
+    if start != len(decided.choice):
+        raise BayesPilotError(
+            f"{len(decided.choice)} customers were decided, but {start} were read afterwards",
+            where="int_decision_candidates",
+            next_step="dbt build -s int_decision_candidates+",
+        )
+
+
+def planned_batch(batch: pa.RecordBatch, terms: Terms, decided: Decided, rows: slice) -> pa.RecordBatch:
+    """Return the rows of one batch; ``rows`` is where its customers stand among all.
+
+    Money is in whole cents and probabilities have 9 digits. The relative risk is that of the planned offer,
+    1 where there is none; ``effect_source`` is then 'assumed'. ``has_worthwhile_offer`` says whether some offer that
+    may be made is worth more than the touch price, limits aside.
+    """
+    valued = value_batch(batch, terms)
+    choice, arms = decided.choice[rows], decided.arms[rows]
+    acts = np.where(np.isin(arms, (POLICY, TRIAL)), choice, -1)
+    planned = choice >= 0
+    done, nothing = propensities(
+        arms, decided.trial_offers[rows].astype(np.int64), terms.policy.pick_holdout_share
+    )
+    risk = np.where(planned, valued.relative_risk[np.arange(len(choice)), choice], 1.0)
+    cost = np.where(planned, terms.cost_cents[choice], 0.0)
+    worthwhile = valued.allowed & (valued.value_cents > nearest_cents(terms.policy.touch_price))
+    reasons = batch.column("suppression_reason").cast(pa.string()).fill_null("below_minimum_value")
+    suppressed = pa.array(arms == SUPPRESSED)
+    sources = ["assumed", *np.where(terms.effects.measured, "measured", "assumed").tolist()]
+    names = ["no_action", *(offer.offer for offer in terms.offers)]
+    columns = {
+        "customer_id": batch.column("customer_id").cast(pa.string()),
+        "as_of_date": batch.column("as_of_date").cast(pa.date32()),
+        "planned_action": _words(names, choice + 1),
+        "action": _words(names, acts + 1),
+        "channel": _words([None, *(offer.channel for offer in terms.offers)], acts + 1),
+        "arm": _words(ARMS, arms),
+        "propensity": pa.array(np.round(done, DIGITS)),
+        "propensity_no_action": pa.array(np.round(nothing, DIGITS)),
+        "churn_probability": pa.array(np.round(valued.churn_probability, DIGITS)),
+        "customer_value": pa.array(money(valued.customer_value_cents)),
+        "relative_risk": pa.array(np.round(risk, DIGITS)),
+        "effect_source": _words(sources, choice + 1),
+        "expected_cost": pa.array(money(cost)),
+        "incremental_expected_value": pa.array(money(decided.value_cents[rows])),
+        "has_worthwhile_offer": pa.array(worthwhile.any(axis=1)),
+        "suppression_reason": pc.if_else(suppressed, reasons, pa.scalar(None, pa.string())),
+    }
+    for name, value in decided.constants.items():
+        columns[name] = pa.repeat(pa.scalar(value), batch.num_rows)
+    return pa.record_batch(
+        [columns[name] for name in PLANNED_ACTIONS_SCHEMA.names], schema=PLANNED_ACTIONS_SCHEMA
+    )
+
+
+def _words(words: Sequence[str | None], positions: NDArray[np.integer]) -> pa.Array:
+    return pa.array(list(words), pa.string()).take(pa.array(positions.astype(np.int64)))
+
 
 BATCH_ROWS = 65_536  # larger batches gain nothing, smaller ones pay per call
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models_ml.decisions.limits import Limits
-from models_ml.decisions.parameters import Policy
+from models_ml.decisions.policy import Policy
 
 ARMS = ("universal_holdout", "suppressed", "trial", "not_chosen", "policy", "pick_holdout")
 UNIVERSAL_HOLDOUT, SUPPRESSED, TRIAL, NOT_CHOSEN, POLICY, PICK_HOLDOUT = range(len(ARMS))

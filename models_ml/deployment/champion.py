@@ -14,22 +14,24 @@ from pathlib import Path
 import numpy as np
 
 from models_ml.deployment.challenge import (
+    ContactValues,
     Contest,
     Guardrail,
+    Judged,
     Selection,
+    measure_guardrails,
     select_against,
     select_same,
     select_unopposed,
 )
 from models_ml.deployment.deployed import DEPLOYED, DeploymentRecord, misfits, read_record, unpickle, verify
-from models_ml.deployment.guardrails import ContactValues, Judged, measure_guardrails
 from models_ml.errors import BayesPilotError
 from models_ml.evaluation.judged_profit import probability_better
 from models_ml.training.candidates import CANDIDATES
+from models_ml.training.context import Purpose
 from models_ml.training.examples import ExampleReader
 from models_ml.training.judging import reference_probability
 from models_ml.training.pipeline import ChurnPipeline, fit_pipeline
-from models_ml.training.purpose import Purpose
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import TrainingResult
 

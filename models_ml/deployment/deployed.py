@@ -15,11 +15,12 @@ from typing import Any
 import joblib
 
 from models_ml.errors import BayesPilotError
+from models_ml.training.context import Purpose
 from models_ml.training.pipeline import ChurnPipeline
-from models_ml.training.purpose import Purpose
 from models_ml.training.schema import FeatureSchema, read_schema
 
 FORMAT = 2  # raised when the pickled classes change, so that older files are refused by name
+VERSIONS = "versions"  # folder of the kept versions
 DEPLOYED = "deployed_pipeline"
 PROMOTE = "python -m models_ml.train --list, then --promote VERSION"
 RETRAIN = "dbt build --vars '{retrain: true}'"
@@ -31,7 +32,7 @@ class DeploymentRecord:
     """Content of ``deployed_pipeline.json``; dates are ISO text, probabilities 0 to 1.
 
     ``recipe`` holds the hyper-parameters; ``data_fingerprint`` is a hash of every row that taught or calibrated;
-    ``feature_bins`` say what the population looked like then (`models_ml.monitoring.bins`).
+    ``feature_bins`` say what the population looked like then (`models_ml.training.population`).
     """
 
     format: int

@@ -9,10 +9,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from models_ml.deployment.candidate_log import CENTS, finite
 from models_ml.deployment.deployed import FORMAT, DeploymentRecord, library_versions, serialise
-from models_ml.monitoring.bins import freeze_bins
-from models_ml.training.purpose import Purpose
+from models_ml.deployment.logs import CENTS, finite
+from models_ml.training.context import Purpose
+from models_ml.training.population import freeze_bins
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import Round, TrainingResult
 

@@ -15,7 +15,7 @@ from scipy.special import betainc
 from sklearn.metrics import roc_curve
 
 from models_ml.errors import BayesPilotError
-from models_ml.evaluation.checking import checked_labels
+from models_ml.evaluation.metrics import checked_labels
 
 
 class _Curve(NamedTuple):

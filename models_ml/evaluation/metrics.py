@@ -6,13 +6,67 @@ of shape (n,), 0 to 1; ``weight`` ndarray of shape (n,), > 0, or None for equal 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from models_ml.errors import BayesPilotError
-from models_ml.evaluation.checking import checked_probabilities
+
+
+def checked_labels(
+    labels: ArrayLike, score: ArrayLike, *, both_classes: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels as bool and scores as float64, both of shape (n,).
+
+    Raises
+    ------
+    BayesPilotError
+        If they are empty or of different shapes, a label is not 0 or 1, a score is not finite or, where both
+        classes are needed, one is missing.
+    """
+    outcome, scores = np.asarray(labels), np.asarray(score, dtype=np.float64)
+    if outcome.ndim != 1 or outcome.shape != scores.shape or not len(outcome):
+        raise BayesPilotError(
+            "labels and scores are not two columns of the same rows", values=[outcome.shape, scores.shape]
+        )
+    wrong = ~np.isin(outcome, (0, 1))
+    if wrong.any():
+        raise BayesPilotError("a label is neither 0 nor 1", values=outcome[wrong].tolist())
+    if not np.isfinite(scores).all():
+        raise BayesPilotError("a score is not a finite number", values=scores[~np.isfinite(scores)].tolist())
+    churned = outcome.astype(bool)
+    if both_classes and churned.all() == churned.any():
+        raise BayesPilotError(
+            "both classes are needed", values=[f"{len(churned)} labels, all {int(churned[0])}"]
+        )
+    return churned, scores
+
+
+def checked_probabilities(
+    labels: ArrayLike, probability: ArrayLike, weight: ArrayLike | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return labels (bool), probabilities and weights (1 where None), all of shape (n,).
+
+    Raises
+    ------
+    BayesPilotError
+        As `checked_labels`, or if a probability lies outside [0, 1] or a weight is not a finite number above 0.
+    """
+    churned, scores = checked_labels(labels, probability, both_classes=False)
+    outside = (scores < 0) | (scores > 1)
+    if outside.any():
+        raise BayesPilotError("a probability lies outside [0, 1]", values=scores[outside].tolist())
+    weights = np.ones(len(scores)) if weight is None else np.asarray(weight, dtype=np.float64)
+    if weights.shape != scores.shape:
+        raise BayesPilotError("weights are not of the same rows", values=[weights.shape, scores.shape])
+    wrong = ~((weights > 0) & (weights < np.inf))
+    if wrong.any():
+        raise BayesPilotError("a weight is not a finite number above 0", values=weights[wrong].tolist())
+    return churned, scores, weights
+
 
 Weight = np.ndarray | None
 
@@ -212,3 +266,51 @@ def score_metrics(
         "calibration_ratio": calibration_ratio(has_churned, churn_probability, weight=weight),
         "lift": lift(has_churned, churn_probability, share=lift_share, weight=weight),
     }
+
+
+def threshold_evaluation(
+    has_churned: np.ndarray,
+    churn_probability: np.ndarray,
+    thresholds: Sequence[float],
+    *,
+    weight: np.ndarray | None = None,
+    value_if_contacted: np.ndarray | None = None,
+) -> list[dict[str, float]]:
+    """Sweep cut-offs: who is at or above each, and how right that is.
+
+    Parameters
+    ----------
+    has_churned : ndarray of shape (n,), bool or 0/1
+    churn_probability : ndarray of shape (n,), 0 to 1
+    thresholds : cut-offs, 0 to 1
+    weight : ndarray of shape (n,), > 0, optional
+    value_if_contacted : ndarray of shape (n,), optional
+        Money that contacting each row returns; adds ``profit``, its weighted sum above the cut-off.
+
+    Returns
+    -------
+    list of dict
+        ``threshold``, ``contacted_share``, ``precision`` (0 where nobody is contacted), ``recall`` and, where
+        asked for, ``profit``.
+
+    Examples
+    --------
+    >>> threshold_evaluation(np.array([0, 1, 1]), np.array([0.2, 0.5, 0.9]), [0.9])
+    [{'threshold': 0.9, 'contacted_share': 0.333333333, 'precision': 1.0, 'recall': 0.5}]
+    """
+    weight = np.ones(len(churn_probability)) if weight is None else weight
+    churned = weight * has_churned
+    rows = []
+    for threshold in thresholds:
+        above = churn_probability >= threshold
+        reached, found = float(weight[above].sum()), float(churned[above].sum())
+        row = {
+            "threshold": float(threshold),
+            "contacted_share": round(reached / float(weight.sum()), 9),
+            "precision": round(found / reached, 9) if reached else 0.0,
+            "recall": round(found / float(churned.sum()), 9),
+        }
+        if value_if_contacted is not None:
+            row["profit"] = round(float((weight * value_if_contacted)[above].sum()), 2)
+        rows.append(row)
+    return rows

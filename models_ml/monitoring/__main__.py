@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 
 from models_ml.errors import BayesPilotError
-from models_ml.monitoring.reading import read_monitoring
 from models_ml.paths import project_root, reports_folder, warehouse_path
+from models_ml.reports.monitoring_data import read_monitoring
 from models_ml.reports.monitoring_findings import findings
-from models_ml.reports.monitoring_report import monitoring_page
+from models_ml.reports.monitoring_page import monitoring_page
 from models_ml.reports.page import write_page
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)

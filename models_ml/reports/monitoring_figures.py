@@ -9,8 +9,8 @@ from datetime import date
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from models_ml.monitoring.reading import MonitoringData, Row
 from models_ml.reports.figures import PALETTE, QUIET, axes, svg
+from models_ml.reports.monitoring_data import MonitoringData, Row
 
 WIDTH, HEIGHT = 5.0, 3.4
 BLUE, VERMILION = PALETTE[:2]

@@ -5,17 +5,27 @@ Every function takes the result of a training and returns an inline SVG.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from models_ml.reports.figures import PALETTE, QUIET, axes, svg
-from models_ml.reports.training_curves import Curve, precision_recall_points, profit_points, roc_points
+from models_ml.reports.training_curves import (
+    Curve,
+    Reliability,
+    precision_recall_points,
+    profit_points,
+    readable_bins,
+    reliability,
+    roc_points,
+)
+from models_ml.training.diagnostics import FeatureImportance
 from models_ml.training.stage import TrainingResult
 
 # Two stand side by side on a wide screen and below each other on a narrow one, legible on both.
@@ -130,3 +140,209 @@ def legend_above(figure: Figure, axis: Axes, columns: int = 2) -> None:
     """Put the legend above the axes, where it hides nothing."""
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=columns, fontsize=SMALL, columnspacing=1)
+
+
+_TICKS = (0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
+
+
+def reliability_bins(
+    result: TrainingResult, name: str, *, before: bool = False, coarse: int = 1
+) -> Reliability:
+    """Return the bins of a candidate on the judged rows, after or before calibration.
+
+    Parameters
+    ----------
+    coarse : int
+        By how much fewer bins than a single curve has, for several curves in one drawing.
+    """
+    evidence = result.evidence
+    candidate = evidence.candidates[name]
+    probability = candidate.uncalibrated_probability if before else candidate.churn_probability
+    bins = max(5, readable_bins(int(evidence.has_churned.sum())) // coarse)
+    return reliability(evidence.has_churned, probability, evidence.weight, bins)
+
+
+def is_recalibrated(result: TrainingResult) -> bool:
+    """Say whether a curve stands between the chosen candidate's estimator and its probabilities."""
+    return bool(result.judged.pipelines[result.chosen].calibrator.method != "none")
+
+
+def reliability_diagram(result: TrainingResult) -> str:
+    """Draw forecast against observed churn of the chosen candidate, the range of chance, and customers."""
+    found = reliability_bins(result, result.chosen)
+    top = 1.06 * max(float(part.max()) for part in (found.mean_probability, found.churn_rate, found.high))
+    with axes(WIDTH, HEIGHT) as (figure, axis):
+        axis.remove()
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
+        upper.plot([0, top], [0, top], **DIAGONAL)
+        band: dict[str, Any] = {"color": BLUE, "alpha": 0.18, "linewidth": 0}
+        upper.fill_between(
+            found.mean_probability, found.low, found.high, label="95 % of a perfect forecast", **band
+        )
+        for mark, color, rows, label in (
+            ("o", BLUE, ~found.outside, "within"),
+            ("D", VERMILION, found.outside, "outside"),
+        ):
+            if rows.any():
+                points = found.mean_probability[rows], found.churn_rate[rows]
+                upper.plot(*points, mark, color=color, label=label, clip_on=False, zorder=3)
+        upper.set(ylabel="observed churn")
+        lower.vlines(found.mean_probability, 0, found.customers, color=BLUE, linewidth=3)
+        lower.set(xlabel="forecast churn probability", ylabel="customers", ylim=(0, None))
+        lower.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+        _stretch(upper, lower, top=top)
+        legend_above(figure, upper, columns=3)
+        return svg(figure)
+
+
+def before_and_after(result: TrainingResult) -> str:
+    """Draw the reliability of every candidate, and of the chosen one before calibration, in fewer bins."""
+    found = {name: reliability_bins(result, name, coarse=2) for name in result.verdicts}
+    raw = reliability_bins(result, result.chosen, before=True, coarse=2)
+    ends = [*found.values(), raw] if is_recalibrated(result) else list(found.values())
+    top = 1.06 * max(float(max(bins.mean_probability.max(), bins.churn_rate.max())) for bins in ends)
+    with axes(WIDTH, HEIGHT) as (figure, axis):
+        axis.plot([0, top], [0, top], **DIAGONAL)
+        for name, look in looks(result).items():
+            bins = found[name]
+            axis.plot(
+                bins.mean_probability, bins.churn_rate, marker="o", markersize=4, label=plain(name),
+                clip_on=False, **look._asdict(),
+            )  # fmt: skip
+        if is_recalibrated(result):
+            axis.plot(
+                raw.mean_probability, raw.churn_rate, "s-", color="black", linewidth=1, markersize=4,
+                label="chosen, before", clip_on=False,
+            )  # fmt: skip
+        axis.set(xlabel="forecast churn probability", ylabel="observed churn")
+        _stretch(axis, top=top)
+        legend_above(figure, axis)
+        return svg(figure)
+
+
+def _stretch(main: Axes, *below: Axes, top: float) -> None:
+    """Scale both sides of the main axes, and the horizontal one of those below, from 0 to ``top``."""
+    ticks = [0.0]
+    for tick in _TICKS:
+        if tick <= top and np.sqrt(tick) - np.sqrt(ticks[-1]) > 0.13 * np.sqrt(top):
+            ticks.append(tick)
+    for axis in (main, *below):
+        axis.set_xscale("function", functions=(_root, np.square))
+        axis.set(xlim=(0, top), xticks=ticks)
+        percent(axis.xaxis)
+    main.set_yscale("function", functions=(_root, np.square))
+    main.set(ylim=(0, top), yticks=ticks)
+    percent(main.yaxis)
+
+
+def _root(values: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(values, 0))
+
+
+SHOWN = 10  # features per drawing: the rest explains little
+_ROLES = {"fit": ("o", BLUE), "calibrate": ("s", PALETTE[4]), "judge": ("D", VERMILION)}
+
+
+def time_line(result: TrainingResult) -> str:
+    """Draw which month ends taught, calibrated and judged, in the judged round and in the refit."""
+    rounds = {
+        "judged": (result.judged, {"judge": result.judged_rows}),
+        "refitted: the same recipe, later": (result.refitted, {}),
+    }
+    with axes(WIDTH, HEIGHT) as (figure, axis):
+        for lane, (title, (fitted, judged)) in zip((1, 0), rounds.items(), strict=True):
+            split = fitted.split
+            days: dict[str, Any] = {
+                "fit": split.fit_on, "calibrate": [split.calibrated_on], "judge": [split.judged_on]
+            }  # fmt: skip
+            rows = {"fit": fitted.fit_rows, "calibrate": fitted.calibration_rows, **judged}
+            for role in rows:
+                mark, color = _ROLES[role]
+                where = [lane - 0.16] * len(days[role])
+                axis.plot(
+                    list(days[role]), where, mark, color=color, markersize=10, label=role if lane else None
+                )
+            counts = ", ".join(f"{role} {count:,}" for role, count in rows.items())
+            place: dict[str, Any] = {"transform": axis.get_yaxis_transform()}
+            axis.text(0.01, lane + 0.26, title, fontweight="bold", **place)
+            axis.text(0.01, lane + 0.09, f"rows: {counts}", fontsize=SMALL, **place)
+        axis.set(ylim=(-0.4, 1.5), yticks=[], xlabel="as-of date (month end)")
+        locator = AutoDateLocator(minticks=3, maxticks=6)
+        axis.xaxis.set_major_locator(locator)
+        axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axis.margins(x=0.06)
+        figure.legend(loc="outside upper left", ncols=3, fontsize=SMALL)
+        return svg(figure)
+
+
+def search_scores(result: TrainingResult) -> str:
+    """Draw the log-loss of every setting that the search tried, the one in use filled."""
+    with axes(WIDTH, HEIGHT) as (figure, axis):
+        names = list(looks(result))[::-1]
+        for lane, name in enumerate(names):
+            tried = result.evidence.candidates[name].search
+            color = looks(result)[name].color
+            axis.plot(
+                [row["score"] for row in tried], [lane] * len(tried), "o", markerfacecolor="none",
+                markeredgecolor=color, markersize=7,
+            )  # fmt: skip
+            best = [row["score"] for row in tried if row["is_chosen"]]
+            axis.plot(best, [lane] * len(best), "D", color=color, markersize=9)
+            axis.text(
+                0, lane + 0.22, f"{plain(name)}: {len(tried)} tried",
+                transform=axis.get_yaxis_transform(), fontsize=SMALL,
+            )  # fmt: skip
+        axis.set(
+            ylim=(-0.4, len(names) - 0.4), yticks=[], xlabel="log-loss on the last fit date (lower is better)"
+        )
+        axis.margins(x=0.08)
+        return svg(figure)
+
+
+def permutation_importance(shown: Sequence[FeatureImportance]) -> str:
+    """Draw the drop of the judged AUC when a feature is shuffled, with its spread."""
+    return _bars(
+        [row.feature for row in shown],
+        [row.permutation for row in shown],
+        "drop of the judged AUC when shuffled",
+        spread=[row.permutation_sd for row in shown],
+    )
+
+
+def shap_importance(shown: Sequence[FeatureImportance]) -> str:
+    """Draw the mean absolute contribution of each feature."""
+    return _bars(
+        [row.feature for row in shown], [row.shap for row in shown], "mean |SHAP|, log-odds of churn"
+    )
+
+
+def coefficients(shown: Sequence[tuple[str, float]]) -> str:
+    """Draw coefficients of the logistic regression per standard deviation of their column."""
+    return _bars(
+        [name for name, _ in shown],
+        [value for _, value in shown],
+        "log-odds of churn per standard deviation",
+    )
+
+
+def _bars(
+    names: Sequence[str], values: Sequence[float], label: str, spread: Sequence[float] | None = None
+) -> str:
+    """Draw bars with their names above them: long names fit a narrow screen."""
+    with axes(WIDTH, 0.34 * len(names) + 0.8) as (figure, axis):
+        lanes = np.arange(len(names))[::-1]
+        colors = [BLUE if value >= 0 else VERMILION for value in values]
+        axis.barh(lanes, values, height=0.36, color=colors, xerr=spread, ecolor=QUIET, capsize=3)
+        for lane, name in zip(lanes, names, strict=True):
+            _name(axis, float(lane) + 0.26, name)
+        axis.axvline(0, color=QUIET, linewidth=1)
+        axis.grid(visible=False, axis="y")
+        axis.set(yticks=[], ylim=(-0.5, len(names) - 0.3), xlabel=label)
+        return svg(figure)
+
+
+def _name(axis: Axes, height: float, name: str) -> None:
+    axis.text(
+        0.0, height, name, transform=axis.get_yaxis_transform(), fontsize=SMALL, va="bottom",
+        bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
+    )  # fmt: skip

@@ -11,12 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from models_ml.deployment.candidate_log import DIGITS, candidate_rows, finite
 from models_ml.deployment.challenge import Selection
 from models_ml.deployment.deployed import DeploymentRecord
+from models_ml.deployment.logs import DIGITS, candidate_rows, finite
 from models_ml.reports.page import write_page
-from models_ml.reports.training_plots import training_plots
-from models_ml.reports.training_report import training_page
+from models_ml.reports.training_page import training_page, training_plots
 from models_ml.training.stage import TrainingResult
 
 PAGE, COMPARISON, SWEEP, SELECTED = (

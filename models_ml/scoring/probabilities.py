@@ -78,3 +78,34 @@ def features_query(customer_features: str, schema: FeatureSchema, as_of_date: ob
         f"select {columns} from ({customer_features})"
         f" where as_of_date = date '{as_of_date}' order by customer_id"
     )
+
+
+def trial_probabilities_reader(
+    cursor: Any,  # noqa: ANN401 - a DuckDB cursor
+    tables: PurposeTables,
+    customer_features: str,
+    int_trial_assignments: str,
+) -> pa.RecordBatchReader:
+    """Score every customer-date on which a past trial was assigned, in order of date and customer.
+
+    Empty where no trial has matured, or the run is empty; the deployed pipeline is then not even opened.
+
+    Raises
+    ------
+    BayesPilotError
+        If what is deployed is damaged or does not fit.
+    """
+    needed = f"select distinct customer_id, scored_on as as_of_date from ({int_trial_assignments})"
+    if run_is_empty(cursor, tables.int_run) or not cursor.execute(f"{needed} limit 1").fetchall():
+        return pa.RecordBatchReader.from_batches(PROBABILITIES_SCHEMA, [])
+    purpose = read_purpose(cursor, tables)
+    pipeline, record = load_deployed(artifacts_folder(purpose.source), purpose)
+    columns = ", ".join(f'"{name}"' for name in ("customer_id", "as_of_date", *purpose.schema.names))
+    ordered = (
+        f"select {columns} from ({customer_features}) semi join ({needed}) using (customer_id, as_of_date)"
+        " order by as_of_date, customer_id"
+    )
+    batches = cursor.sql(ordered).to_arrow_reader(BATCH_ROWS)
+    return pa.RecordBatchReader.from_batches(
+        PROBABILITIES_SCHEMA, score_batches(batches, pipeline, record.pipeline_version)
+    )

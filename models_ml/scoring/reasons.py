@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from models_ml.deployment.deployed import load_deployed
 from models_ml.paths import artifacts_folder
-from models_ml.scoring.contributions import Explainer, make_explainer
 from models_ml.scoring.probabilities import DIGITS, features_query
 from models_ml.training.context import PurposeTables, read_purpose, read_run, run_is_empty
+from models_ml.training.contributions import Explainer, make_explainer
 from models_ml.training.pipeline import ChurnPipeline
 
 REASONS = 3

@@ -12,8 +12,10 @@ from models_ml.evaluation.judged_profit import JudgedProfit, compare_profits, si
 from models_ml.evaluation.metrics import row_log_loss
 from models_ml.training.candidates import CANDIDATES, Hyperparameters
 from models_ml.training.comparison import (
+    Notify,
     Scored,
     collect_evidence,
+    fit_candidates,
     judge_candidates,
     reason_for,
     recipes_of,
@@ -21,13 +23,11 @@ from models_ml.training.comparison import (
     search_all,
     simplest_first,
 )
-from models_ml.training.evidence import Evidence
+from models_ml.training.diagnostics import Evidence
 from models_ml.training.examples import Examples
-from models_ml.training.frame_roles import RowsOrDates, read_roles
-from models_ml.training.frames import Columns, Frame, feature_columns
+from models_ml.training.frames import Columns, Frame, RowsOrDates, feature_columns, read_roles
 from models_ml.training.judging import Economics, JudgedDate, metrics_of
 from models_ml.training.pipeline import ChurnPipeline
-from models_ml.training.rounds import Notify, fit_candidates
 from models_ml.training.schema import FeatureSchema
 from models_ml.training.settings import TrainingSettings, load_settings
 

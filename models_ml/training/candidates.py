@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from models_ml.training.encoding import FeatureEncoder
+from models_ml.training.schema import FeatureEncoder
 
 # Below every real value, so that a tree can put the missing apart with one cut.
 MISSING = -1e9

@@ -5,11 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from models_ml.decisions.parameters import read_offer_effects, read_offers, read_policy
+from models_ml.decisions.policy import read_offer_effects, read_offers, read_policy
 from models_ml.errors import BayesPilotError
 from models_ml.training.judging import Economics
-from models_ml.training.purpose import Purpose
-from models_ml.training.schema import read_schema
+from models_ml.training.schema import FeatureSchema, read_schema
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a pipeline is made for; one made for another purpose does not fit."""
+
+    source: str
+    churn_definition: str
+    horizon_days: int
+    activity_map_hash: str
+    schema: FeatureSchema
+
 
 Cursor = Any  # a DuckDB connection or cursor
 

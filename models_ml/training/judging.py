@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 from scipy.special import logit
 
+from models_ml.decisions.choose import choose_actions
 from models_ml.decisions.economics import Valuation, value_offers
 from models_ml.decisions.limits import Limits
-from models_ml.decisions.parameters import Offer, OfferEffects, Policy
-from models_ml.decisions.policy import choose_actions
+from models_ml.decisions.policy import Offer, OfferEffects, Policy
 from models_ml.evaluation.judged_profit import JudgedProfit, compare_profits, contact_values
 from models_ml.evaluation.maximum_profit import expected_maximum_profit
 from models_ml.evaluation.metrics import score_metrics

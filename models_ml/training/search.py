@@ -16,14 +16,12 @@ from typing import Any
 import numpy as np
 
 from models_ml.evaluation.metrics import row_log_loss
-from models_ml.training.calibration import fit_calibrator
-from models_ml.training.calibration_choice import first_unless_better
+from models_ml.training.calibration import first_unless_better, fit_calibrator
 from models_ml.training.candidates import Hyperparameters
-from models_ml.training.examples import Examples
+from models_ml.training.examples import Examples, dates_before
 from models_ml.training.pipeline import fit_estimator, uncalibrated_log_odds
 from models_ml.training.schema import FeatureSchema
 from models_ml.training.settings import TrainingSettings
-from models_ml.training.splits import dates_before
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from models_ml.errors import BayesPilotError
-from models_ml.training.calibration import METHODS
 
+CALIBRATION_METHODS = ("none", "sigmoid", "isotonic")
 SETTINGS_FILE = Path(__file__).with_name("settings.toml")
 
 
@@ -175,13 +175,13 @@ def _space(candidate: str, declared: Mapping[str, Any], path: Path) -> SearchSpa
 
 
 def _check_methods(methods: tuple[str, ...], path: Path) -> None:
-    unknown = [method for method in methods if method not in METHODS]
+    unknown = [method for method in methods if method not in CALIBRATION_METHODS]
     if unknown or not methods:
         raise BayesPilotError(
             "unknown calibration method",
             where=f"{path.name} [calibration]",
             values=unknown,
-            next_step=f"choose among {', '.join(METHODS)}",
+            next_step=f"choose among {', '.join(CALIBRATION_METHODS)}",
         )
 
 

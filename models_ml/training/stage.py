@@ -13,22 +13,33 @@ import numpy as np
 from models_ml.decisions.limits import month_limits
 from models_ml.training.candidates import Hyperparameters
 from models_ml.training.comparison import (
+    Fitted,
+    Notify,
+    Round,
     collect_evidence,
+    fit_candidates,
     judge_candidates,
     reason_for,
     recipes_of,
+    round_of,
     score_all,
     search_all,
     simplest_first,
 )
-from models_ml.training.evidence import Evidence
-from models_ml.training.examples import ExampleReader, Examples
+from models_ml.training.diagnostics import Evidence
+from models_ml.training.examples import (
+    DateCount,
+    ExampleReader,
+    Examples,
+    TimeSplit,
+    check_classes,
+    judged_split,
+    refit_split,
+)
 from models_ml.training.judging import Economics, JudgedDate, Verdict, metrics_of
 from models_ml.training.pipeline import ChurnPipeline
-from models_ml.training.rounds import Fitted, Notify, Round, fit_candidates, round_of
 from models_ml.training.search import SearchRows, search_dates
 from models_ml.training.settings import TrainingSettings
-from models_ml.training.splits import DateCount, TimeSplit, check_classes, judged_split, refit_split
 
 __all__ = ["Notify", "Round", "TrainingResult", "train"]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measuring import Measure, best, clocked, in_fresh_process
+from models_ml.decisions.choose import choose_actions
 from models_ml.decisions.limits import Limits
-from models_ml.decisions.policy import choose_actions
 from models_ml.decisions.references import POLICIES, Situation
 
 COST_CENTS = np.array([25.0, 485.0, 985.0, 1200.0])

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmarks.measuring import quiet_connection
-from models_ml.decisions.parameters import Policy, read_offer_effects, read_offers, read_policy
+from models_ml.decisions.policy import Policy, read_offer_effects, read_offers, read_policy
 from models_ml.paths import project_root
 from models_ml.training.judging import Economics
 from models_ml.training.schema import Feature, FeatureSchema

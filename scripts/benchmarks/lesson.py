@@ -16,10 +16,9 @@ from models_ml.deployment.deployed import (
     write_deployment,
 )
 from models_ml.paths import artifacts_folder
-from models_ml.training.context import PurposeTables, read_purpose
+from models_ml.training.context import Purpose, PurposeTables, read_purpose
 from models_ml.training.examples import Examples
 from models_ml.training.pipeline import ChurnPipeline, fit_pipeline
-from models_ml.training.purpose import Purpose
 from models_ml.training.settings import load_settings
 
 TABLES = PurposeTables(**{name: f"select * from {name}" for name in PurposeTables.__dataclass_fields__})

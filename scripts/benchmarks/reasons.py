@@ -10,10 +10,9 @@ from benchmarks.measuring import Measure, clocked, in_fresh_process, quiet_conne
 from models_ml.errors import BayesPilotError
 from models_ml.scoring.reasons import BATCH_ROWS, explain_batches
 from models_ml.training.candidates import CANDIDATES
-from models_ml.training.examples import ExampleReader
+from models_ml.training.examples import ExampleReader, judged_split
 from models_ml.training.pipeline import fit_pipeline
 from models_ml.training.settings import load_settings
-from models_ml.training.splits import judged_split
 
 
 def measure_reasons(

@@ -12,11 +12,10 @@ import numpy as np
 from benchmarks.examples import HORIZON_DAYS, demo_economics, schema_of, write_examples
 from benchmarks.measuring import Measure, clocked, in_fresh_process, quiet_connection
 from models_ml.training.candidates import CANDIDATES
-from models_ml.training.encoding import fit_encoder
-from models_ml.training.examples import ExampleReader
+from models_ml.training.examples import ExampleReader, judged_split
 from models_ml.training.pipeline import fit_pipeline
+from models_ml.training.schema import fit_encoder
 from models_ml.training.settings import TrainingSettings, load_settings
-from models_ml.training.splits import judged_split
 from models_ml.training.stage import train
 
 EXAMPLES = "select * from training_examples"

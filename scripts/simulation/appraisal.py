@@ -9,11 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from models_ml.decisions.candidates import Candidates, Terms, collect
-from models_ml.decisions.cents import limits_in_cents, nearest_cents
-from models_ml.decisions.limits import Limits, read_limits
-from models_ml.decisions.parameters import read_offer_effects, read_offers, read_policy
-from models_ml.decisions.policy import Plan, choose_actions
+from models_ml.decisions.choose import Plan, choose_actions
+from models_ml.decisions.decide import Candidates, Terms, collect
+from models_ml.decisions.limits import Limits, limits_in_cents, nearest_cents, read_limits
+from models_ml.decisions.policy import read_offer_effects, read_offers, read_policy
 from models_ml.decisions.references import POLICIES, Situation
 from simulation.business import Business
 from simulation.valuation import Floats, Truth, read_truth, true_values, value_of

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from models_ml.decisions.economics import relative_risk
-from models_ml.decisions.parameters import OfferEffects
+from models_ml.decisions.policy import OfferEffects
 from simulation.appraisal import MonthInputs
 from simulation.valuation import Floats, Truth
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from models_ml.decisions.economics import customer_value
-from models_ml.decisions.parameters import Policy
+from models_ml.decisions.policy import Policy
 from models_ml.errors import BayesPilotError
 
 Floats = NDArray[np.float64]

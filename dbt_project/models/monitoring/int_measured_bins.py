@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from models_ml.monitoring.measured import MeasuredTables, measured_table
+from models_ml.monitoring.drift import MeasuredTables, measured_table
 
 
 def model(dbt, session) -> pa.Table:

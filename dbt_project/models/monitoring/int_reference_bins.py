@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from models_ml.monitoring.reference import reference_table
+from models_ml.monitoring.drift import reference_table
 
 
 def model(dbt, session) -> pa.Table:

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from models_ml.effects.trial_probabilities import trial_probabilities_reader
+from models_ml.scoring.probabilities import trial_probabilities_reader
 from models_ml.training.context import PurposeTables
 
 

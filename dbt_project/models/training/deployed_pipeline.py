@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from models_ml.deployment.deployed_table import deployed_table
+from models_ml.train_and_deploy import deployed_table
 from models_ml.training.context import TrainingTables
 
 

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from models_ml.deployment.candidate_log import logged_candidates
+from models_ml.deployment.logs import logged_candidates
 
 
 def model(dbt, session) -> pa.Table:

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from models_ml.deployment.deployment_log import logged_deployments
+from models_ml.deployment.logs import logged_deployments
 
 
 def model(dbt, session) -> pa.Table:

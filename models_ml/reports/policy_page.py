@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models_ml.decisions.warehouse import Inputs, read_inputs
-from models_ml.decisions.whatif import Curve, draw_curve
+from models_ml.decisions.what_if import Curve, Inputs, draw_curve, read_inputs
 from models_ml.reports.figures import money, share
 from models_ml.reports.page import Fact, Page, write_page
-from models_ml.reports.policy_queries import LastPlan, Row, read_last_plan
+from models_ml.reports.policy_data import LastPlan, Row, read_last_plan
 from models_ml.reports.policy_sections import (
     beside_references_section,
     examples_section,

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from models_ml.deployment.control import KeptVersion
+from models_ml.deployment.versions import KeptVersion
 from models_ml.training.stage import Notify
 
 LIST_WIDTH = 140

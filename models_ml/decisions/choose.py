@@ -1,0 +1,264 @@
+"""Whom to contact with which offer: the one function that decides, in training, dbt and what-if runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from models_ml.decisions.dual import minimise_dual
+from models_ml.decisions.knapsack import Floats, Knapsack, Relaxed, Scaled, in_own_money_unit, scale
+from models_ml.decisions.limits import Limits
+from models_ml.decisions.rounding import exact_usage, fractional_usage, round_plan
+from models_ml.errors import BayesPilotError
+
+
+def price_closed_limits(
+    value: Floats, cost: Floats, allowed: NDArray[np.bool_], limits: Limits, prices: Mapping[str, float]
+) -> dict[str, float]:
+    """Return the prices of the limits that are 0, each opened on its own; nothing where none is 0.
+
+    A closed limit leaves no candidate behind, so that the dual says nothing about it (its price could be
+    anything from here on without changing the bound). Its first unit returns what the customer who gains
+    most by it would gain after paying the other prices.
+
+    Parameters
+    ----------
+    value : ndarray of shape (n, k)
+        Expected value less the touch price.
+    cost : ndarray of shape (n, k)
+    allowed : ndarray of bool of shape (n, k)
+    limits : Limits
+    prices : Mapping[str, float]
+        As in ``Plan.prices``.
+
+    Examples
+    --------
+    Two customers, one offer that costs 2 and is worth 6 and 3; without budget the first unit returns 3.
+
+    >>> limits = Limits(0.0, np.array([9.0]), {"email": 9.0}, ("email",), ("nudge",))
+    >>> prices = {"budget": 0.0, "offer nudge": 0.0, "channel email": 0.0}
+    >>> price_closed_limits(np.array([[6.0], [3.0]]), np.full((2, 1), 2.0), np.full((2, 1), True), limits, prices)
+    {'budget': 3.0}
+    """
+    offers = range(value.shape[1])
+    names = [
+        ("budget", f"offer {limits.offer_names[at]}", f"channel {limits.offer_channel[at]}") for at in offers
+    ]
+    amounts = {"budget": limits.budget}
+    amounts |= {names[at][1]: float(limits.offer_capacity[at]) for at in offers}
+    amounts |= {f"channel {name}": float(limits.channel_capacity[name]) for name in limits.channels}
+    closed = {name for name, amount in amounts.items() if amount == 0}
+    if not closed or not len(value):
+        return {}
+    best = np.zeros(len(value))
+    gains: dict[str, list[Floats]] = {name: [] for name in closed}
+    for opened in (None, *sorted(closed)):
+        for at in offers:
+            costs_money = cost[:, at] > 0
+            needs = closed & set(names[at][1:])
+            usable = allowed[:, at] & (not needs - {opened})
+            if "budget" in closed and opened != "budget":
+                usable = usable & ~costs_money
+            slot_price = sum(prices[name] for name in names[at][1:] if name not in closed)
+            money_price = 0.0 if "budget" in closed else prices["budget"]
+            reduced = value[:, at] - money_price * cost[:, at] - slot_price
+            if opened is None:
+                best = np.maximum(best, np.where(usable, reduced, 0.0))
+            elif opened == "budget":
+                with np.errstate(over="ignore"):  # a cost of almost nothing
+                    rate = (reduced - best)[usable & costs_money] / cost[usable & costs_money, at]
+                gains[opened].append(np.minimum(rate, np.finfo(np.float64).max))
+            elif opened in needs:
+                gains[opened].append((reduced - best)[usable])
+    return {
+        name: float(max((part.max(initial=0.0) for part in parts), default=0.0))
+        for name, parts in gains.items()
+    }
+
+
+__all__ = ["Limits", "Plan", "choose_actions"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One offer or nothing for each customer, with a certificate of how good the choice is.
+
+    Attributes
+    ----------
+    choice : ndarray of shape (n,)
+        Position of the offer, −1 for no action.
+    value : float
+        Σ expected value of the chosen, touch prices not subtracted.
+    steered_value : float
+        Σ (expected value − touch price) of the chosen: what the choice maximises.
+    spend : float
+        Σ expected cost of the chosen.
+    contacts : ndarray of shape (k,)
+        How many customers get each offer.
+    bound : float
+        Dual value of the steered objective: no plan within the limits has a higher ``steered_value``.
+    gap : float
+        (bound − steered_value) / bound, at least 0; 0 where the bound is 0.
+    budget_price : float
+        λ: steered value that one more unit of budget would return.
+    prices : Mapping[str, float]
+        Price of one more contact per limit ("offer <name>", "channel <name>"), and "budget".
+    """
+
+    choice: NDArray[np.int64]
+    value: float
+    steered_value: float
+    spend: float
+    contacts: NDArray[np.int64]
+    bound: float
+    gap: float
+    budget_price: float
+    prices: Mapping[str, float]
+
+
+def choose_actions(
+    expected_value: ArrayLike,
+    expected_cost: ArrayLike,
+    allowed: ArrayLike,
+    *,
+    limits: Limits,
+    touch_price: float,
+    tie_order: ArrayLike,
+) -> Plan:
+    """Choose at most one offer a customer so that the total value within all limits is as high as possible.
+
+    Maximises Σ (v − touch_price) x subject to Σ cost x ≤ budget, Σ x ≤ capacity per offer and per channel: a
+    multiple-choice knapsack, solved by the prices of its limits (Lagrangian dual) and then rounded. Only
+    offers with v − touch_price > 0 are chosen. Equal customers are served in ``tie_order``.
+
+    Parameters
+    ----------
+    expected_value, expected_cost : array-like of shape (n, k)
+        Money per contact; cost ≥ 0. Spend is exact where costs are whole numbers (cents).
+    allowed : array-like of bool of shape (n, k)
+        Whether the offer may be made.
+    limits : Limits
+        Budget and capacities for the k offers.
+    touch_price : float
+        Money ≥ 0 per contact that steers the choice and is not part of the reported value.
+    tie_order : array-like of int of shape (n,)
+        Distinct ranks, by customer_id.
+
+    Raises
+    ------
+    BayesPilotError
+        When shapes differ, a value is not finite, a cost is negative or two customers share a rank.
+
+    Examples
+    --------
+    Ten of budget: the call is worth most, but two e-mails at 4 each return more than it.
+
+    >>> limits = Limits(10.0, np.array([5, 5]), {"email": 5, "phone": 5}, ("email", "phone"))
+    >>> plan = choose_actions([[6, 9], [5, 8]], [[4, 9], [4, 9]], np.full((2, 2), True),
+    ...                       limits=limits, touch_price=0.0, tie_order=[0, 1])
+    >>> plan.choice.tolist(), plan.value, plan.spend
+    ([0, 0], 11.0, 8.0)
+    """
+    value, cost, may = _checked(expected_value, expected_cost, allowed, limits, touch_price)
+    order = _order(np.asarray(tie_order), len(value))
+    scaled = scale(value, cost, may, limits, touch_price, order)
+    choice = np.full(len(value), -1, dtype=np.int64)
+    chosen, relaxed = _solve(scaled.problem)
+    choice[scaled.rows] = chosen
+    rows = order[choice[order] >= 0]
+    plan = _plan(
+        value[rows, choice[rows]], cost[rows, choice[rows]], choice, limits, touch_price, scaled, relaxed
+    )
+    first = price_closed_limits(value - touch_price, cost, may, limits, plan.prices)
+    return replace(plan, prices={**plan.prices, **first}, budget_price=first.get("budget", plan.budget_price))
+
+
+def _checked(
+    expected_value: ArrayLike,
+    expected_cost: ArrayLike,
+    allowed: ArrayLike,
+    limits: Limits,
+    touch_price: float,
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    value = np.asarray(expected_value, dtype=np.float64)
+    cost = np.asarray(expected_cost, dtype=np.float64)
+    may = np.asarray(allowed, dtype=bool)
+    offers = len(limits.offer_capacity)
+    if value.ndim != 2 or value.shape != cost.shape or value.shape != may.shape or value.shape[1] != offers:
+        shapes = [value.shape, cost.shape, may.shape, f"{offers} offers in the limits"]
+        raise BayesPilotError("values, costs, permissions and limits differ in shape", values=shapes)
+    for name, wrong in (
+        ("expected value", ~np.isfinite(value)),
+        ("expected cost", ~((cost >= 0) & (cost < np.inf))),
+    ):
+        if wrong.any():
+            raise BayesPilotError(
+                f"{name} is not a finite number, or negative", values=np.argwhere(wrong)[:6]
+            )
+    if not 0 <= touch_price < math.inf:
+        raise BayesPilotError(f"touch_price {touch_price} must be at least 0", where="choose_actions")
+    return value, cost, may
+
+
+def _order(tie_order: NDArray[np.int64], customers: int) -> NDArray[np.int64]:
+    if tie_order.shape != (customers,):
+        raise BayesPilotError(f"tie_order has shape {tie_order.shape} for {customers} customers")
+    order = np.argsort(tie_order, kind="stable")
+    ranks = tie_order[order]
+    repeated = np.flatnonzero(ranks[1:] == ranks[:-1])
+    if len(repeated):
+        raise BayesPilotError("two customers share a rank in tie_order", values=ranks[repeated].tolist())
+    return order
+
+
+def _solve(problem: Knapsack) -> tuple[NDArray[np.int8], Relaxed]:
+    """Add limits only as they bind: none, then money alone, then all of them.
+
+    So an offer that is dominated changes nothing while no capacity binds, and unbinding limits cost no time.
+    """
+    simple = problem.without_dominated()
+    relaxed = simple.relax(np.zeros(len(problem.limits)))
+    if (exact_usage(simple, relaxed.choice) <= problem.limits).all():
+        return relaxed.choice, relaxed
+    money = replace(simple, active=problem.active & (np.arange(len(problem.limits)) == 0))
+    if money.active.any():
+        money, unit = in_own_money_unit(money)
+        dual = minimise_dual(money)
+        if (fractional_usage(money, dual) <= money.limits * (1 + 1e-9)).all():
+            prices = dual.relaxed.prices.copy()
+            prices[0] /= unit
+            return round_plan(money, dual), replace(dual.relaxed, prices=prices)
+    dual = minimise_dual(problem)
+    return round_plan(problem, dual), dual.relaxed
+
+
+def _plan(
+    value: Floats,
+    cost: Floats,
+    choice: NDArray[np.int64],
+    limits: Limits,
+    touch_price: float,
+    scaled: Scaled,
+    relaxed: Relaxed,
+) -> Plan:
+    """Sum up the chosen, whose ``value`` and ``cost`` come in tie order, without rounding error."""
+    steered = math.fsum((value - touch_price).tolist())
+    bound = max(relaxed.bound * scaled.value_unit, steered)
+    prices = relaxed.prices * scaled.value_unit
+    names = [f"offer {name}" for name in limits.offer_names] + [f"channel {name}" for name in limits.channels]
+    budget_price = float(prices[0]) / scaled.money_unit
+    return Plan(
+        choice=choice,
+        value=math.fsum(value.tolist()),
+        steered_value=steered,
+        spend=math.fsum(cost.tolist()),
+        contacts=np.bincount(choice[choice >= 0], minlength=len(limits.offer_capacity)),
+        bound=bound,
+        gap=(bound - steered) / bound if bound > 0 else 0.0,
+        budget_price=budget_price,
+        prices={"budget": budget_price, **dict(zip(names, prices[1:].tolist(), strict=True))},
+    )

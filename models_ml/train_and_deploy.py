@@ -1,0 +1,304 @@
+"""The table ``deployed_pipeline``: the training stage as one node of the DAG."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from dbt.adapters.events.logging import AdapterLogger
+
+from models_ml.deployment.challenge import Selection
+from models_ml.deployment.champion import Challenger, Champion, challenge, find_champion
+from models_ml.deployment.deployed import (
+    DeploymentRecord,
+    misfits,
+    read_record,
+    serialise,
+    verify,
+    write_deployment,
+)
+from models_ml.deployment.logs import (
+    append_candidates,
+    append_event,
+    candidate_rows,
+    event_of_training,
+    next_training_run,
+    read_events,
+)
+from models_ml.deployment.records import candidate_records, deployment_record, pipeline_version
+from models_ml.deployment.tracking import Tracker
+from models_ml.deployment.versions import keep_candidates, keep_version
+from models_ml.paths import artifacts_folder, reports_folder
+from models_ml.training.candidates import CANDIDATES
+from models_ml.training.context import (
+    Purpose,
+    TrainingTables,
+    read_economics,
+    read_purpose,
+    read_run,
+    run_is_empty,
+)
+from models_ml.training.examples import ExampleReader
+from models_ml.training.judging import Economics
+from models_ml.training.settings import TrainingSettings, load_settings
+from models_ml.training.stage import Notify, TrainingResult, train
+
+
+@dataclass(frozen=True)
+class Training:
+    """A finished training: what it was for, what it was made with, what it found, and the winner's pickle."""
+
+    purpose: Purpose
+    economics: Economics
+    settings: TrainingSettings
+    reader: ExampleReader
+    result: TrainingResult
+    content: bytes
+
+    @property
+    def version(self) -> str:
+        """The winner's version."""
+        return pipeline_version(self.result, self.purpose, self.settings, self.content)
+
+    @property
+    def challenger(self) -> Challenger:
+        """The winner as it challenges the champion."""
+        checksum = hashlib.sha256(self.content).hexdigest()
+        return Challenger(self.version, checksum, self.result, self.reader, self.settings)
+
+    def record(self, run_id: str) -> DeploymentRecord:
+        """Return the winner's record, with the MLflow run that it names."""
+        return deployment_record(self.result, self.purpose, self.settings, self.content, self.version, run_id)
+
+
+def keep(training: Training, selection: Selection, folder: Path, reports: Path | None) -> DeploymentRecord:
+    """Keep the winner, the candidates, the report and MLflow's run; nothing is deployed by it."""
+    result, settings = training.result, training.settings
+    tracker = Tracker(folder, training.purpose.source)
+    winner = training.record(tracker.record(result, settings, training.version, selection))
+    keep_version(folder, training.content, winner)
+    keep_candidates(folder, candidate_records(result, training.purpose, settings, winner))
+    files, plots = _report(reports, result, selection, winner, training.economics)
+    tracker.register(winner, files, plots)
+    return winner
+
+
+def _report(
+    folder: Path | None,
+    result: TrainingResult,
+    selection: Selection,
+    winner: DeploymentRecord,
+    economics: Economics,
+) -> tuple[Sequence[Path], dict[str, str]]:
+    if folder is None:
+        return [], {}
+    from models_ml.reports.training_files import write_training_files  # matplotlib is slow to import
+    from models_ml.reports.training_page import training_plots
+
+    currency = economics.policy.currency
+    files = write_training_files(folder, result, selection, winner, currency=currency)
+    return files, training_plots(result, currency)
+
+
+BASELINE = "churn_pipeline"
+BASELINE_CANDIDATE = "logistic_regression"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What is deployed, why a training ran now (empty: none did), and what became of its winner."""
+
+    record: DeploymentRecord
+    trained_because: tuple[str, ...]
+    selection: Selection | None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training's winner, what became of it, and the record of what is deployed after it."""
+
+    winner: DeploymentRecord
+    selection: Selection
+    deployed: DeploymentRecord
+
+
+def ensure_deployed(
+    cursor: Any,  # noqa: ANN401 - a DuckDB connection or cursor
+    tables: TrainingTables,
+    folder: Path,
+    settings: TrainingSettings,
+    *,
+    notify: Notify,
+    reports: Path | None = None,
+) -> Deployment:
+    """Return what is deployed; train first where nothing fits or retraining is asked for.
+
+    Raises
+    ------
+    BayesPilotError
+        If the deployed files are damaged, of another source or made with other libraries (and retraining
+        was not asked for), or if training is not possible.
+    """
+    run = read_run(cursor, tables.int_run)
+    if run["retrain"]:
+        reasons = ["retraining was asked for"]
+    else:
+        purpose = read_purpose(cursor, tables)
+        record = read_record(folder)
+        if record is not None:
+            verify(folder, record, purpose.source)
+        reasons = ["nothing is deployed yet"] if record is None else misfits(record, purpose)
+        if record is not None and not reasons:
+            return Deployment(record, (), None)
+    for reason in reasons:
+        notify(f"training, because {reason}")
+    trained = train_and_deploy(cursor, tables, folder, settings, notify=notify, reports=reports)
+    return Deployment(trained.deployed, tuple(reasons), trained.selection)
+
+
+def train_and_deploy(
+    cursor: Any,  # noqa: ANN401 - a DuckDB connection or cursor
+    tables: TrainingTables,
+    folder: Path,
+    settings: TrainingSettings,
+    *,
+    notify: Notify,
+    reports: Path | None = None,
+) -> Trained:
+    """Run the stage on all candidates, keep the winner, and deploy it unless the champion stays.
+
+    Parameters
+    ----------
+    reports : Path, optional
+        Folder of the training report; without one, none is written.
+    """
+    training_run = next_training_run(folder)
+    read_events(folder)  # a damaged log is found before hours of fitting, not after
+    training = _train(cursor, tables, settings, list(CANDIDATES), notify)
+    champion = find_champion(folder, training.purpose)
+    selection = challenge(training.challenger, champion)
+    notify("recording the training")
+    winner = keep(training, selection, folder, reports)
+    if selection.deploys:
+        write_deployment(folder, training.content, winner)
+    append_event(folder, event_of_training(selection, training_run))
+    append_candidates(
+        folder, candidate_rows(training.result, winner.pipeline_version, selection), training_run
+    )
+    deployed = champion.record if isinstance(champion, Champion) and not selection.deploys else winner
+    Tracker(folder, winner.source).point_champion_at(deployed)
+    became = "deployed" if selection.deploys else "registered, the champion stays:"
+    notify(f"{became} {winner.pipeline_version}: {selection.reason}")
+    return Trained(winner, selection, deployed)
+
+
+def train_baseline(
+    cursor: Any,  # noqa: ANN401 - a DuckDB connection or cursor
+    tables: TrainingTables,
+    folder: Path,
+    settings: TrainingSettings,
+    *,
+    notify: Notify,
+) -> DeploymentRecord:
+    """Train logistic regression alone and keep it beside what is deployed, as ``churn_pipeline.pkl``."""
+    training = _train(cursor, tables, settings, [BASELINE_CANDIDATE], notify)
+    record = training.record(run_id="")
+    write_deployment(folder, training.content, record, BASELINE)
+    return record
+
+
+def _train(
+    cursor: Any,  # noqa: ANN401 - a DuckDB connection or cursor
+    tables: TrainingTables,
+    settings: TrainingSettings,
+    candidates: Sequence[str],
+    notify: Notify,
+) -> Training:
+    purpose, economics = read_purpose(cursor, tables), read_economics(cursor, tables)
+    reader = ExampleReader(cursor, tables.training_examples, purpose.schema, economics.effects.signals)
+    result = train(reader, economics, settings, candidates=candidates, notify=notify)
+    return Training(purpose, economics, settings, reader, result, serialise(result.pipeline))
+
+
+DEPLOYED_SCHEMA = pa.schema(
+    [
+        ("pipeline_version", pa.string()),
+        ("candidate", pa.string()),
+        ("hyper_parameters", pa.string()),
+        ("selection_reason", pa.string()),
+        ("source", pa.string()),
+        ("churn_definition", pa.string()),
+        ("horizon_days", pa.int32()),
+        ("feature_count", pa.int32()),
+        ("calibration_method", pa.string()),
+        ("fit_from", pa.date32()),
+        ("fit_to", pa.date32()),
+        ("calibrated_on", pa.date32()),
+        ("fit_rows", pa.int64()),
+        ("calibration_rows", pa.int64()),
+        ("refitted_auc", pa.float64()),
+        ("refitted_average_precision", pa.float64()),
+        ("refitted_log_loss", pa.float64()),
+        ("judged_on", pa.date32()),
+        ("judged_profit", pa.float64()),
+        ("judged_auc", pa.float64()),
+        ("judged_average_precision", pa.float64()),
+        ("judged_log_loss", pa.float64()),
+        ("judged_calibration_ratio", pa.float64()),
+        ("judged_calibration_error", pa.float64()),
+        ("sha256", pa.string()),
+        ("settings_fingerprint", pa.string()),
+        ("data_fingerprint", pa.string()),
+        ("mlflow_run_id", pa.string()),
+        ("was_trained_now", pa.bool_()),
+        ("trained_because", pa.string()),
+        ("training_outcome", pa.string()),
+        ("training_outcome_reason", pa.string()),
+    ]
+)
+
+
+def deployed_table(cursor: Any, tables: TrainingTables) -> pa.Table:  # noqa: ANN401 - a DuckDB cursor
+    """Train where nothing fits and return the record of what is deployed; empty where the run is empty."""
+    if run_is_empty(cursor, tables.int_run):
+        return DEPLOYED_SCHEMA.empty_table()
+    source = read_run(cursor, tables.int_run)["source"]
+    log = AdapterLogger("BayesPilot")
+    deployment = ensure_deployed(
+        cursor,
+        tables,
+        artifacts_folder(source),
+        load_settings(),
+        notify=log.info,
+        reports=reports_folder(source),
+    )
+    return deployment_row(deployment)
+
+
+def deployment_row(deployment: Deployment) -> pa.Table:
+    """Return one flat row of `DEPLOYED_SCHEMA`."""
+    record, selection = deployment.record, deployment.selection
+    values = vars(record) | {
+        "feature_count": len(record.features),
+        "hyper_parameters": json.dumps(record.recipe, sort_keys=True),
+        "was_trained_now": selection is not None and selection.deploys,
+        "training_outcome": selection.outcome if selection else None,
+        "training_outcome_reason": selection.reason if selection else None,
+        "trained_because": "; ".join(deployment.trained_because) or None,
+    }
+    values |= {name: value for name, value in record.refitted.items() if name in DEPLOYED_SCHEMA.names}
+    values |= {f"judged_{name}": value for name, value in record.judged["metrics"].items()}
+    values |= {f"refitted_{name}": value for name, value in record.refitted["metrics"].items()}
+    values |= {"judged_on": record.judged["judged_on"]}
+    row = {field.name: _typed(values[field.name], field.type) for field in DEPLOYED_SCHEMA}
+    return pa.Table.from_pylist([row], schema=DEPLOYED_SCHEMA)
+
+
+def _typed(value: Any, data_type: pa.DataType) -> Any:  # noqa: ANN401 - a scalar of the schema
+    return date.fromisoformat(value) if value is not None and pa.types.is_date(data_type) else value
