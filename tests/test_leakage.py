@@ -66,7 +66,7 @@ def test_a_category_of_leavers_that_nobody_has_today_is_named() -> None:
 
 
 def test_a_small_or_mixed_category_is_no_leak() -> None:
-    random, churned = world()
+    _, churned = world()
     today = pa.table({"segment": ["private"]})
     leavers = np.flatnonzero(churned)
     rare = np.full(ROWS, "private", dtype=object)

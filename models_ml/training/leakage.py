@@ -96,7 +96,7 @@ def find_suspects(
     judged, churned = features.filter(pa.array(open_rows)), has_churned[open_rows]
     if min(churned.sum(), (~churned).sum()) < limits.leavers_at_least:
         return []
-    found = []
+    found: list[Suspect] = []
     for feature in schema.features:
         column = judged[feature.feature]
         if feature.role == "categorical":
