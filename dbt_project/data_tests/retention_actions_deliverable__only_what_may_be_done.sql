@@ -13,13 +13,13 @@ history as (
 
 contacts as (
 
-    select * from {{ ref('int_valid_retention_contacts') }}
+    select * from {{ valid_rows('retention_contacts') }}
 
 ),
 
-customers as (
+consents as (
 
-    select * from {{ ref('int_valid_customers') }}
+    select * from {{ ref('int_consents') }}
 
 ),
 
@@ -37,18 +37,13 @@ checked as (
         history.arm in ('pick_holdout', 'universal_holdout', 'suppressed', 'not_chosen') as is_held_out,
         contacts.action_id is not null as is_executed,
         deliverable.valid_to <= latest.as_of_date as is_expired,
-        not coalesce(
-            case deliverable.channel
-                when 'email' then customers.consents_to_email
-                when 'phone' then customers.consents_to_phone
-                when 'push' then customers.consents_to_push
-            end, false
-        ) as is_without_consent
+        not coalesce(consents.is_granted, false) as is_without_consent
     from deliverable
     cross join latest
     inner join history on deliverable.action_id = history.action_id
     left join contacts on deliverable.action_id = contacts.action_id
-    left join customers on deliverable.customer_id = customers.customer_id
+    left join consents
+        on deliverable.customer_id = consents.customer_id and deliverable.channel = consents.channel
 
 ),
 

@@ -12,7 +12,7 @@
     from {{ matured }}
     inner join {{ ref('int_policy_parameters') }} as churn_parameters
         on churn_parameters.churn_definition = 'subscription_end'
-    inner join {{ ref('int_valid_subscriptions') }} as churn_subscriptions
+    inner join {{ valid_rows('subscriptions') }} as churn_subscriptions
         on {{ matured }}.customer_id = churn_subscriptions.customer_id
             and {{ matured }}.horizon_ends_on >= churn_subscriptions.started_on
             and (
@@ -28,7 +28,7 @@
         select distinct
             churn_activity.customer_id,
             churn_activity.occurred_on
-        from {{ ref('int_valid_activity') }} as churn_activity
+        from {{ valid_rows('activity') }} as churn_activity
         inner join (
             select distinct activity_type
             from {{ ref('activity_map') }}

@@ -1,13 +1,20 @@
-{#- The columns of a decision that its row_hash covers, in the order of retention_actions. -#}
-{% macro decision_columns() %}
-    {{ return([
-        'action_id', 'customer_id', 'as_of_date', 'action', 'planned_action', 'action_label', 'channel',
-        'priority', 'risk_tier', 'churn_probability', 'risk_percentile', 'customer_value', 'relative_risk',
-        'effect_source', 'expected_cost', 'incremental_expected_value', 'currency', 'reason_1', 'reason_2',
-        'reason_3', 'rationale', 'suppression_reason', 'arm', 'propensity', 'propensity_no_action',
-        'valid_from', 'valid_to', 'pipeline_version', 'policy_version',
-    ]) }}
+{#- The columns of a decision and their types, in the order of retention_actions. -#}
+{% macro decision_types() %}
+    {{ return({
+        'action_id': 'varchar', 'customer_id': 'varchar', 'as_of_date': 'date', 'action': 'varchar',
+        'planned_action': 'varchar', 'action_label': 'varchar', 'channel': 'varchar', 'priority': 'integer',
+        'risk_tier': 'varchar', 'churn_probability': 'double', 'risk_percentile': 'double',
+        'customer_value': 'double', 'relative_risk': 'double', 'effect_source': 'varchar',
+        'expected_cost': 'double', 'incremental_expected_value': 'double', 'currency': 'varchar',
+        'reason_1': 'varchar', 'reason_2': 'varchar', 'reason_3': 'varchar', 'rationale': 'varchar',
+        'suppression_reason': 'varchar', 'arm': 'varchar', 'propensity': 'double',
+        'propensity_no_action': 'double', 'valid_from': 'date', 'valid_to': 'date',
+        'pipeline_version': 'varchar', 'policy_version': 'varchar',
+    }) }}
 {% endmacro %}
+
+{#- Their names; the row_hash of a decision covers them. -#}
+{% macro decision_columns() %}{{ return(decision_types().keys() | list) }}{% endmacro %}
 
 {#- A hash of a row's columns: two rows with equal hashes say the same. -#}
 {% macro row_hash(columns) -%}
@@ -21,6 +28,3 @@
 
 {#- The moment at which the run started, in UTC. -#}
 {% macro run_time() %}cast('{{ run_started_at.strftime("%Y-%m-%d %H:%M:%S.%f") }}' as timestamp){% endmacro %}
-
-{#- Money as text with two decimals. -#}
-{% macro money_text(amount) %}cast(cast({{ amount }} as decimal(18, 2)) as varchar){% endmacro %}

@@ -8,10 +8,10 @@
     {%- set stored = load_relation(relation) if execute else none -%}
     {%- if stored is not none -%}
         {%- set rows = run_query(
-            "select offer, offer_position, channel, eligible_when from " ~ stored ~ " order by offer_position") -%}
+            "select offer, offer_position, eligible_when from " ~ stored ~ " order by offer_position") -%}
         {%- for row in rows.rows -%}
             {%- do offers.append({
-                'offer': row[0], 'offer_position': row[1] | int, 'channel': row[2], 'eligible_when': row[3]}) -%}
+                'offer': row[0], 'offer_position': row[1] | int, 'eligible_when': row[2]}) -%}
         {%- endfor -%}
     {%- endif -%}
     {{ return(offers) }}

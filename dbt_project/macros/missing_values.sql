@@ -1,7 +1,7 @@
 {#-
     Whether missing values jumped: their odds grew many times, by a share of customers worth naming, and by more than
     chance alone makes. Features that are null by nature ("no ticket yet") move with the business and stay below that.
-    Reads the columns of int_feature_shifts and int_monitoring_limits.
+    Reads the columns of rpt_feature_drift and int_monitoring_limits.
 -#}
 {% macro missing_jumped() -%}
     coalesce(

@@ -1,12 +1,12 @@
-{#- Whom a reason signal describes, as the end of "this offer helps customers …". -#}
+{#- The customers that a reason signal describes, as the end of "this offer helps customers …". -#}
 {% macro signal_words() %}
     {{ return({
-        'payment_failing': 'whose payments fail',
-        'support_pain': 'who are unhappy with our support',
-        'price_shock': 'whom the price bothers',
-        'slipping': 'who come less often than they used to',
-        'long_silent': 'who have been silent for long',
-        'packing_up': 'who are getting ready to leave',
+        'payment_failing': 'with failing payments',
+        'support_pain': 'with support problems',
+        'price_shock': 'concerned about the price',
+        'declining_engagement': 'whose use declines',
+        'dormant': 'without recent use',
+        'exit_intent': 'who prepare to leave',
     }) }}
 {% endmacro %}
 
@@ -18,20 +18,62 @@
     end
 {%- endmacro %}
 
-{#- Why a customer is left alone, in words. -#}
-{% macro left_alone_words(arm, suppression_reason, has_worthwhile_offer) -%}
+{#- Money as text with two decimals. -#}
+{% macro money_text(amount) %}cast(cast({{ amount }} as decimal(18, 2)) as varchar){% endmacro %}
+
+{#- Why a customer is not contacted, in words; reads the columns arm, suppression_reason and has_worthwhile_offer. -#}
+{% macro not_contacted_words() -%}
     case
-        when {{ arm }} = 'universal_holdout' then 'Never contacted: one of the customers who show what happens without us'
-        when {{ arm }} in ('pick_holdout', 'trial') or {{ suppression_reason }} = 'held_out'
-            then 'Left alone on purpose for some weeks, to measure what contacts achieve'
-        when {{ suppression_reason }} = 'open_action' then 'Not contacted again: an earlier action is still open'
-        when {{ suppression_reason }} = 'cool_down' then 'Not contacted: the last contact is too recent'
-        when {{ suppression_reason }} = 'no_consent' then 'Not contacted: agrees to no channel'
-        when {{ suppression_reason }} = 'no_eligible_offer' then 'Not contacted: no offer is open to this customer now'
-        when {{ suppression_reason }} = 'below_minimum_value'
-            then 'Not contacted: worth less than a contact needs to be worthwhile'
-        when {{ has_worthwhile_offer }}
-            then 'Not contacted: the budget and slots of this month go to customers who gain more'
+        when arm = 'universal_holdout' then 'Not contacted: member of the holdout group that measures the programme'
+        when arm in ('pick_holdout', 'trial') or suppression_reason = 'held_out'
+            then 'Not contacted for some weeks: member of a control group that measures contacts'
+        when suppression_reason = 'open_action' then 'Not contacted again: an earlier action is still open'
+        when suppression_reason = 'cool_down' then 'Not contacted: the last contact is too recent'
+        when suppression_reason = 'no_consent' then 'Not contacted: no consent to any channel'
+        when suppression_reason = 'no_eligible_offer' then 'Not contacted: no offer is available to this customer now'
+        when suppression_reason = 'below_minimum_value'
+            then 'Not contacted: the customer value is below the minimum for a contact'
+        when has_worthwhile_offer
+            then 'Not contacted: the budget and capacity of this month go to customers with a higher expected value'
         else 'Not contacted: no offer is expected to bring more than it costs'
     end
+{%- endmacro %}
+
+{#-
+    Why the planned offer suits the customer: the reason signal through which it lowers the risk the most, from columns
+    reduction_<signal> (0 or below); the first by name where two are equal.
+-#}
+{% macro offer_argument() -%}
+    {%- set signals = reason_signals() | sort -%}
+    case
+        when arm = 'trial' then 'chosen at random among the offers that could pay'
+        else
+            case least({% for signal in signals %}reduction_{{ signal }}{{ ', ' if not loop.last }}{% endfor %})
+                when 0 then 'this offer helps most customers a little'
+                {%- for signal in signals %}
+                when reduction_{{ signal }} then 'this offer helps customers {{ signal_words()[signal] }}'
+                {%- endfor %}
+            end
+    end
+{%- endmacro %}
+
+{#- The decision in one sentence, from the columns of the last step of int_decisions. -#}
+{% macro rationale() -%}
+    {%- set stake -%}
+        {{ percent_text('churn_probability') }} || ' risk of leaving within ' || cast(horizon_days as varchar)
+        || ' days, with ' || cast(cast(round(customer_value) as bigint) as varchar) || ' ' || currency
+        || ' at stake' || coalesce(' (main sign: ' || reason_1 || ')', '')
+    {%- endset -%}
+    case
+        when action = 'no_action' then {{ not_contacted_words() }} || '; ' || {{ stake }}
+        else
+            action_label || ': ' || {{ stake }} || '; ' || {{ offer_argument() }} || '; expected to cost '
+            || {{ money_text('expected_cost') }} || ' ' || currency || case
+                when incremental_expected_value >= 0
+                    then
+                        ' and to bring ' || {{ money_text('incremental_expected_value') }} || ' ' || currency
+                        || ' more than that'
+                else '; made for a trial, although its expected value is below zero'
+            end
+    end || '.'
 {%- endmacro %}

@@ -1,4 +1,4 @@
-"""The table ``int_churn_reasons``: what pushes each planned customer's risk up, strongest first."""
+"""The table ``int_churn_reasons``: the features that raise each customer's risk, strongest first."""
 
 from __future__ import annotations
 
@@ -78,9 +78,8 @@ def reasons_reader(
     cursor: Any,  # noqa: ANN401 - a DuckDB cursor
     tables: PurposeTables,
     customer_features: str,
-    int_planned_actions: str,
 ) -> pa.RecordBatchReader:
-    """Explain every customer with a planned action, in order of customer_id; empty where the run is empty.
+    """Explain every customer at the run's date, in order of customer_id; empty where the run is empty.
 
     Raises
     ------
@@ -91,13 +90,6 @@ def reasons_reader(
         return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, [])
     purpose = read_purpose(cursor, tables)
     pipeline, _ = load_deployed(artifacts_folder(purpose.source), purpose)
-    planned = f"""
-        select *
-        from ({customer_features})
-        where customer_id in (
-            select customer_id from ({int_planned_actions}) where planned_action <> 'no_action'
-        )
-    """
     as_of_date = read_run(cursor, tables.int_run)["as_of_date"]
-    batches = cursor.sql(features_query(planned, purpose.schema, as_of_date)).to_arrow_reader(BATCH_ROWS)
+    batches = cursor.sql(features_query(customer_features, purpose.schema, as_of_date)).to_arrow_reader(BATCH_ROWS)
     return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, explain_batches(batches, pipeline))

@@ -1,65 +1,142 @@
 {{ config(materialized='table') }}
 
-with worded_actions as (
+with planned_actions as (
 
-    select * from {{ ref('int_worded_actions') }}
-
-),
-
-prioritised as (
-
-    select
-        customer_id,
-        row_number() over (order by incremental_expected_value desc, customer_id asc) as priority
-    from worded_actions
-    where action <> 'no_action'
+    select * from {{ ref('int_planned_actions') }}
 
 ),
 
-decisions as (
+candidates as (
+
+    select * from {{ ref('int_decision_candidates') }}
+
+),
+
+offer_effects as (
+
+    select * from {{ ref('offer_effects') }}
+
+),
+
+offers as (
+
+    select * from {{ ref('int_offers') }}
+
+),
+
+scores as (
+
+    select * from {{ ref('churn_scores') }}
+
+),
+
+churn_reasons as (
+
+    select * from {{ ref('int_churn_reasons') }}
+
+),
+
+reason_texts as (
+
+    select * from {{ ref('reason_texts') }}
+
+),
+
+parameters as (
+
+    select * from {{ ref('int_policy_parameters') }}
+
+),
+
+-- A feature without a text is worded by its name.
+reasons as (
 
     select
-        cast(md5(worded_actions.customer_id || '/' || cast(worded_actions.as_of_date as varchar)) as varchar)
-            as action_id,
-        cast(worded_actions.customer_id as varchar) as customer_id,
-        cast(worded_actions.as_of_date as date) as as_of_date,
-        cast(worded_actions.action as varchar) as action,
-        cast(worded_actions.planned_action as varchar) as planned_action,
-        cast(worded_actions.action_label as varchar) as action_label,
-        cast(worded_actions.channel as varchar) as channel,
-        cast(prioritised.priority as integer) as priority,
-        cast(worded_actions.risk_tier as varchar) as risk_tier,
-        cast(worded_actions.churn_probability as double) as churn_probability,
-        cast(worded_actions.risk_percentile as double) as risk_percentile,
-        cast(worded_actions.customer_value as double) as customer_value,
-        cast(worded_actions.relative_risk as double) as relative_risk,
-        cast(worded_actions.effect_source as varchar) as effect_source,
-        cast(worded_actions.expected_cost as double) as expected_cost,
-        cast(worded_actions.incremental_expected_value as double) as incremental_expected_value,
-        cast(worded_actions.currency as varchar) as currency,
-        cast(worded_actions.reason_1 as varchar) as reason_1,
-        cast(worded_actions.reason_2 as varchar) as reason_2,
-        cast(worded_actions.reason_3 as varchar) as reason_3,
-        cast(worded_actions.rationale as varchar) as rationale,
-        cast(worded_actions.suppression_reason as varchar) as suppression_reason,
-        cast(worded_actions.arm as varchar) as arm,
-        cast(worded_actions.propensity as double) as propensity,
-        cast(worded_actions.propensity_no_action as double) as propensity_no_action,
-        cast({{ add_days('worded_actions.as_of_date', 1) }} as date) as valid_from,
-        cast({{ add_days('worded_actions.as_of_date', 'worded_actions.action_valid_days') }} as date) as valid_to,
-        cast(worded_actions.pipeline_version as varchar) as pipeline_version,
-        cast(worded_actions.policy_version as varchar) as policy_version
-    from worded_actions
-    left join prioritised on worded_actions.customer_id = prioritised.customer_id
+        churn_reasons.customer_id,
+        {% for rank in [1, 2, 3] -%}
+            max(
+                case
+                    when reason_rank = {{ rank }}
+                        then coalesce(reason_texts.reason_text, replace(churn_reasons.feature, '_', ' '))
+                end
+            ) as reason_{{ rank }}
+            {%- if not loop.last %},{% endif %}
+        {% endfor %}
+    from churn_reasons
+    left join reason_texts on churn_reasons.feature = reason_texts.feature
+    group by churn_reasons.customer_id
+
+),
+
+reductions as (
+
+    select
+        offer,
+        {% for signal in reason_signals() -%}
+            max(case when signal = '{{ signal }}' then least(effect_mean, 0) end) as reduction_{{ signal }}
+            {%- if not loop.last %},{% endif %}
+        {% endfor %}
+    from offer_effects
+    group by offer
+
+),
+
+combined as (
+
+    select
+        planned_actions.*,
+        coalesce(offers.action_label, 'Leave alone') as action_label,
+        scores.risk_tier,
+        scores.risk_percentile,
+        scores.pipeline_version,
+        parameters.currency,
+        parameters.horizon_days,
+        {{ add_days('planned_actions.as_of_date', 1) }} as valid_from,
+        {{ add_days('planned_actions.as_of_date', 'parameters.action_valid_days') }} as valid_to,
+        {% for rank in [1, 2, 3] -%}
+            case when planned_actions.planned_action <> 'no_action' then reasons.reason_{{ rank }} end
+                as reason_{{ rank }},
+        {% endfor -%}
+        {% for signal in reason_signals() -%}
+            coalesce(candidates.signal_{{ signal }} * reductions.reduction_{{ signal }}, 0)
+                as reduction_{{ signal }},
+        {% endfor -%}
+        case
+            when planned_actions.action <> 'no_action'
+                then row_number() over (
+                    partition by planned_actions.action <> 'no_action'
+                    order by planned_actions.incremental_expected_value desc, planned_actions.customer_id asc
+                )
+        end as priority,
+        md5(planned_actions.customer_id || '/' || cast(planned_actions.as_of_date as varchar)) as action_id
+    from planned_actions
+    inner join scores
+        on planned_actions.customer_id = scores.customer_id and planned_actions.as_of_date = scores.as_of_date
+    inner join candidates on planned_actions.customer_id = candidates.customer_id
+    cross join parameters
+    left join offers on planned_actions.action = offers.offer
+    left join reductions on planned_actions.planned_action = reductions.offer
+    left join reasons on planned_actions.customer_id = reasons.customer_id
+
+),
+
+worded as (
+
+    select
+        combined.*,
+        {{ rationale() }} as rationale
+    from combined
 
 ),
 
 hashed as (
 
     select
-        decisions.*,
+        {% for column, type in decision_types().items() -%}
+            cast({{ column }} as {{ type }}) as {{ column }},
+        {% endfor -%}
         {{ row_hash(decision_columns()) }} as row_hash
-    from decisions
+    from worded
 
 )
 

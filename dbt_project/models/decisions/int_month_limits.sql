@@ -1,6 +1,6 @@
 {{ config(materialized='table') }}
 
--- What the calendar month has left: every planned action of the month counts, whatever became of it.
+-- What the calendar month has left: every planned action of the month counts, executed or not.
 with run as (
 
     select * from {{ ref('int_run') }}
@@ -16,6 +16,12 @@ parameters as (
 offers as (
 
     select * from {{ ref('int_offers') }}
+
+),
+
+channels as (
+
+    select * from {{ ref('int_channels') }}
 
 ),
 
@@ -53,40 +59,31 @@ monthly_limits as (
         offer as limit_name,
         monthly_capacity as monthly_limit
     from offers
-    {% for channel in ['email', 'phone', 'push'] -%}
-        union all
-        select
-            'channel' as limit_type,
-            '{{ channel }}' as limit_name,
-            monthly_capacity_{{ channel }} as monthly_limit
-        from parameters
-    {% endfor %}
+    union all
+    select
+        'channel' as limit_type,
+        channel as limit_name,
+        monthly_capacity as monthly_limit
+    from channels
 
 ),
 
 used as (
 
-    select
-        'budget' as limit_type,
-        parameters.currency as limit_name,
-        sum(planned_this_month.cost_cents) / 100.0 as used
-    from planned_this_month
-    cross join parameters
-    group by parameters.currency
-    union all
-    select
-        'offer' as limit_type,
-        planned_action as limit_name,
-        count(*) as used
-    from planned_this_month
-    group by planned_action
-    union all
-    select
-        'channel' as limit_type,
-        planned_channel as limit_name,
-        count(*) as used
-    from planned_this_month
-    group by planned_channel
+    {% for limit_type, limit_name, amount in [
+        ('budget', 'parameters.currency', 'sum(planned_this_month.cost_cents) / 100.0'),
+        ('offer', 'planned_this_month.planned_action', 'count(*)'),
+        ('channel', 'planned_this_month.planned_channel', 'count(*)'),
+    ] -%}
+        select
+            '{{ limit_type }}' as limit_type,
+            {{ limit_name }} as limit_name,
+            {{ amount }} as used
+        from planned_this_month
+        cross join parameters
+        group by {{ limit_name }}
+        {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 
 ),
 
@@ -123,7 +120,7 @@ limits as (
         cast(greatest(
             case
                 when limit_type = 'budget' then round(monthly_limit * days_open / days_of_month, 2)
-                else floor(monthly_limit * days_open / days_of_month) -- the product first: whole slots stay whole
+                else floor(monthly_limit * days_open / days_of_month) -- multiplied first, so that whole contacts stay whole
             end - used, 0
         ) as double) as available
     from paced

@@ -1,4 +1,4 @@
--- Why a customer may not be contacted on the run's date, and which offers are locked for them.
+-- The reason for which a customer may not be contacted on the run's date, and the offers that are locked.
 with run as (
 
     select * from {{ ref('int_run') }}
@@ -13,7 +13,7 @@ parameters as (
 
 contacts as (
 
-    select * from {{ ref('int_valid_retention_contacts') }}
+    select * from {{ valid_rows('retention_contacts') }}
 
 ),
 
@@ -33,126 +33,94 @@ known_contacts as (
 
     select
         contacts.*,
-        run.as_of_date
+        run.as_of_date,
+        parameters.horizon_days,
+        parameters.cool_down_days
     from contacts
     inner join run on contacts.contacted_on <= run.as_of_date
+    cross join parameters
 
 ),
 
-executed as (
+-- 1: an action is still open; 2: the customer is held out; 3: the last contact is recent. The first one counts.
+suppressed as (
 
-    select distinct action_id
-    from known_contacts
-    where action_id is not null
-
-),
-
-open_actions as (
-
-    select distinct previous_actions.customer_id
+    select
+        previous_actions.customer_id,
+        1 as precedence
     from previous_actions
     inner join run
         on previous_actions.valid_from <= {{ add_days('run.as_of_date', 1) }}
             and previous_actions.valid_to > run.as_of_date
-    left join executed on previous_actions.action_id = executed.action_id
-    where previous_actions.action <> 'no_action' and executed.action_id is null
-
-),
-
-held_out as (
-
-    select distinct previous_actions.customer_id
+    left join known_contacts on previous_actions.action_id = known_contacts.action_id
+    where previous_actions.action <> 'no_action' and known_contacts.action_id is null
+    union all
+    select
+        previous_actions.customer_id,
+        2 as precedence
     from previous_actions
     cross join run
     cross join parameters
     where previous_actions.arm in ('pick_holdout', 'trial')
         and previous_actions.action = 'no_action'
         and previous_actions.as_of_date > {{ add_days('run.as_of_date', '-parameters.horizon_days') }}
-    union
-    select distinct known_contacts.customer_id
-    from known_contacts
-    cross join parameters
-    where known_contacts.offer = 'no_action'
-        and known_contacts.is_randomized
-        and known_contacts.contacted_on > {{ add_days('known_contacts.as_of_date', '-parameters.horizon_days') }}
-
-),
-
-cooling_down as (
-
-    select distinct known_contacts.customer_id
-    from known_contacts
-    cross join parameters
-    where known_contacts.offer <> 'no_action'
-        and known_contacts.contacted_on > {{ add_days('known_contacts.as_of_date', '-parameters.cool_down_days') }}
-
-),
-
-locked_out as (
-
-    select
-        locked.customer_id,
-        sum(locked.offer_bit) as locked_offers
-    from (
-        select distinct
-            known_contacts.customer_id,
-            cast({{ day_bit('offers.offer_position') }} as bigint) as offer_bit
-        from known_contacts
-        inner join offers on known_contacts.offer = offers.offer
-        where known_contacts.accepted_on <= known_contacts.as_of_date
-            and known_contacts.accepted_on > {{ add_days('known_contacts.as_of_date', '-offers.lock_out_days') }}
-    ) as locked
-    group by locked.customer_id
-
-),
-
-reasons as (
-
-    select
-        customer_id,
-        'open_action' as suppression_reason,
-        1 as precedence
-    from open_actions
     union all
     select
         customer_id,
-        'held_out' as suppression_reason,
         2 as precedence
-    from held_out
+    from known_contacts
+    where offer = 'no_action' and is_randomized and contacted_on > {{ add_days('as_of_date', '-horizon_days') }}
     union all
     select
         customer_id,
-        'cool_down' as suppression_reason,
         3 as precedence
-    from cooling_down
-    union all
-    select
-        customer_id,
-        null as suppression_reason,
-        4 as precedence
-    from locked_out
+    from known_contacts
+    where offer <> 'no_action' and contacted_on > {{ add_days('as_of_date', '-cool_down_days') }}
 
 ),
 
-first_reasons as (
+locked_offers as (
+
+    select distinct
+        known_contacts.customer_id,
+        cast({{ day_bit('offers.offer_position') }} as bigint) as offer_bit
+    from known_contacts
+    inner join offers on known_contacts.offer = offers.offer
+    where known_contacts.accepted_on <= known_contacts.as_of_date
+        and known_contacts.accepted_on > {{ add_days('known_contacts.as_of_date', '-offers.lock_out_days') }}
+
+),
+
+combined as (
 
     select
         customer_id,
-        suppression_reason,
-        row_number() over (partition by customer_id order by precedence) as reason_rank
-    from reasons
+        precedence,
+        0 as offer_bit
+    from suppressed
+    union all
+    select
+        customer_id,
+        null as precedence,
+        offer_bit
+    from locked_offers
 
 ),
 
 suppressions as (
 
     select
-        cast(first_reasons.customer_id as varchar) as customer_id,
-        cast(first_reasons.suppression_reason as varchar) as suppression_reason,
-        cast(coalesce(locked_out.locked_offers, 0) as bigint) as locked_offers
-    from first_reasons
-    left join locked_out on first_reasons.customer_id = locked_out.customer_id
-    where first_reasons.reason_rank = 1
+        cast(customer_id as varchar) as customer_id,
+        cast(
+            case min(precedence)
+                when 1 then 'open_action'
+                when 2 then 'held_out'
+                when 3 then 'cool_down'
+            end as varchar
+        ) as suppression_reason,
+        cast(sum(offer_bit) as bigint) as locked_offers
+    from combined
+    group by customer_id
 
 )
 

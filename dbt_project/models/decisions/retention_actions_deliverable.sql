@@ -1,4 +1,4 @@
--- What a CRM may execute tomorrow: open actions of any run, last night's included.
+-- The actions that may be executed on the day after the latest as_of_date: open actions of any run.
 with history as (
 
     select * from {{ ref('retention_actions_history') }}
@@ -7,13 +7,13 @@ with history as (
 
 contacts as (
 
-    select * from {{ ref('int_valid_retention_contacts') }}
+    select * from {{ valid_rows('retention_contacts') }}
 
 ),
 
-customers as (
+consents as (
 
-    select * from {{ ref('int_valid_customers') }}
+    select * from {{ ref('int_consents') }}
 
 ),
 
@@ -38,7 +38,7 @@ executed as (
 
 ),
 
--- Contacted since, or since made a control of a trial.
+-- Customers contacted since the decision, or since then a control of a trial.
 not_to_be_touched as (
 
     select distinct contacts.customer_id
@@ -57,7 +57,7 @@ not_to_be_touched as (
 
 ),
 
--- Who has left since has no decision at the latest date.
+-- A customer who has left since has no decision at the latest date.
 still_addressable as (
 
     select history.customer_id
@@ -74,13 +74,10 @@ consenting as (
         delivery_day.delivered_on
     from history
     cross join delivery_day
-    inner join customers
-        on history.customer_id = customers.customer_id
-            and (
-                (history.channel = 'email' and customers.consents_to_email)
-                or (history.channel = 'phone' and customers.consents_to_phone)
-                or (history.channel = 'push' and customers.consents_to_push)
-            )
+    inner join consents
+        on history.customer_id = consents.customer_id
+            and history.channel = consents.channel
+            and consents.is_granted
     where history.action <> 'no_action'
         and delivery_day.delivered_on between history.valid_from and history.valid_to
 

@@ -1,25 +1,25 @@
 -- Everything that happens to an account, as events on the day on which they become known.
 with subscriptions as (
 
-    select * from {{ ref('int_valid_subscriptions') }}
+    select * from {{ valid_rows('subscriptions') }}
 
 ),
 
 payments as (
 
-    select * from {{ ref('int_valid_payments') }}
+    select * from {{ valid_rows('payments') }}
 
 ),
 
 tickets as (
 
-    select * from {{ ref('int_valid_support_tickets') }}
+    select * from {{ valid_rows('support_tickets') }}
 
 ),
 
 contacts as (
 
-    select * from {{ ref('int_valid_retention_contacts') }}
+    select * from {{ valid_rows('retention_contacts') }}
 
 ),
 

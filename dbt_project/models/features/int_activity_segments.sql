@@ -2,7 +2,7 @@
 
 with activity as (
 
-    select * from {{ ref('int_valid_activity') }}
+    select * from {{ valid_rows('activity') }}
 
 ),
 

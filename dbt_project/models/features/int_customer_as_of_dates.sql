@@ -2,7 +2,7 @@
 
 with customers as (
 
-    select * from {{ ref('int_valid_customers') }}
+    select * from {{ valid_rows('customers') }}
 
 ),
 

@@ -1,6 +1,6 @@
 with subscriptions as (
 
-    select * from {{ ref('int_valid_subscriptions') }}
+    select * from {{ valid_rows('subscriptions') }}
 
 ),
 

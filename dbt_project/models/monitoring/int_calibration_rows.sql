@@ -6,7 +6,7 @@ with customer_months as (
 
 customers as (
 
-    select * from {{ ref('int_valid_customers') }}
+    select * from {{ valid_rows('customers') }}
 
 ),
 

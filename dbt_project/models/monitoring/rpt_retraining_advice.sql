@@ -18,9 +18,21 @@ deployed as (
 
 ),
 
-shift_reasons as (
+reference_bins as (
 
-    select * from {{ ref('int_shift_reasons') }}
+    select * from {{ ref('int_reference_bins') }}
+
+),
+
+feature_drift as (
+
+    select * from {{ ref('rpt_feature_drift') }}
+
+),
+
+score_drift as (
+
+    select * from {{ ref('rpt_score_drift') }}
 
 ),
 
@@ -36,12 +48,55 @@ calibration as (
 
 ),
 
+frozen as (
+
+    select count(*) as bins
+    from reference_bins
+
+),
+
+features as (
+
+    select
+        count(case when psi > greatest(psi_alert, psi_by_chance) and status <> 'exempt' then 1 end) as moved_far,
+        count(*) as features,
+        max(alerting_features) as alerting_features
+    from feature_drift
+    inner join run on feature_drift.as_of_date = run.as_of_date
+    cross join limits
+    where slice = 'all'
+
+),
+
+scores as (
+
+    select max(psi) as psi
+    from score_drift
+    inner join run on score_drift.as_of_date = run.as_of_date
+    where status = 'alert'
+
+),
+
 reasons as (
 
     select
-        reason,
-        evidence
-    from shift_reasons
+        'drift cannot be measured' as reason,
+        'the deployed pipeline was kept without frozen bins' as evidence
+    from frozen
+    where bins = 0
+    union all
+    select
+        'scores moved' as reason,
+        'index ' || cast(round(psi, 3) as varchar) || ' of the churn probability since training' as evidence
+    from scores
+    where psi is not null
+    union all
+    select
+        'many features moved' as reason,
+        cast(moved_far as varchar) || ' of ' || cast(features as varchar) || ' features moved far since training'
+            as evidence
+    from features
+    where moved_far > alerting_features * features
     union all
     select
         'ranking expected to be worse' as reason,

@@ -2,7 +2,7 @@
 -- an action of the same customer. A contact that names a held-out customer's decision executes nothing.
 with contacts as (
 
-    select * from {{ ref('int_valid_retention_contacts') }}
+    select * from {{ valid_rows('retention_contacts') }}
 
 ),
 

@@ -9,13 +9,13 @@ with decisions as (
 
 subscriptions as (
 
-    select * from {{ ref('int_valid_subscriptions') }}
+    select * from {{ valid_rows('subscriptions') }}
 
 ),
 
 activity as (
 
-    select * from {{ ref('int_valid_activity') }}
+    select * from {{ valid_rows('activity') }}
 
 ),
 

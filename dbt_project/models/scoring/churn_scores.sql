@@ -1,5 +1,9 @@
 {{ config(materialized='table') }}
 
+-- A stopped feed, a changed unit or a jump in missing values ends the build before customers are scored with it.
+-- depends_on: {{ ref('rpt_feature_drift') }}
+-- depends_on: {{ ref('rpt_feed_freshness') }}
+
 with estimates as (
 
     select * from {{ ref('int_churn_predictions') }}

@@ -8,10 +8,7 @@ from models_ml.training.context import PurposeTables
 
 def model(dbt, session) -> pa.RecordBatchReader:
     dbt.config(materialized="table")
-    dbt.ref("deployed_pipeline")  # score after a training has deployed
-    # A stopped feed, a changed unit or a jump in missing values ends the build before anybody is scored with it.
-    dbt.ref("rpt_feature_drift")
-    dbt.ref("rpt_feed_freshness")
+    dbt.ref("int_deployed_pipeline")  # score after a training has deployed
     tables = PurposeTables(
         int_run=dbt.ref("int_run").sql_query(),
         int_policy_parameters=dbt.ref("int_policy_parameters").sql_query(),

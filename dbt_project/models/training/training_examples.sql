@@ -1,6 +1,6 @@
 {{ config(materialized='table') }}
 
--- What a customer-date looked like, whether the customer left, and whether a contact came between.
+-- Features of a customer-date, whether the customer left, and whether a contact fell into the horizon.
 with features as (
 
     select * from {{ ref('customer_features') }}
@@ -15,7 +15,7 @@ labels as (
 
 contacts as (
 
-    select * from {{ ref('int_valid_retention_contacts') }}
+    select * from {{ valid_rows('retention_contacts') }}
 
 ),
 
@@ -33,16 +33,13 @@ eligibility as (
 
 earlier_actions as (
 
-    select *
-    from {{ earlier_runs('retention_actions_history', {
-        'customer_id': 'varchar', 'as_of_date': 'date', 'action': 'varchar', 'propensity_no_action': 'double',
-    }) }} as history
+    select * from {{ ref('int_previous_actions') }}
 
 ),
 
--- An action that nobody executed is no row of somebody left alone: who leaves before the call is never called, so such
--- rows hold too many who left. Holdouts stand in for all who were chosen, at 1 / propensity. Only where nobody was
--- withheld (propensity_no_action is 0) do actions that nobody executed stay in, for nothing else shows these customers.
+-- A planned action that was not executed is not an untreated observation: a customer who leaves before the contact is
+-- never contacted, so that such rows hold too many churners. Holdouts represent all chosen customers, at 1 / propensity.
+-- Without holdouts (propensity_no_action is 0) such rows are kept, for no other row represents these customers.
 contacted as (
 
     select
@@ -67,7 +64,7 @@ contacted as (
 
 ),
 
--- Where chance decided to leave a customer alone: in past trials, and in the holdouts of earlier runs.
+-- Customers left alone at random: in past trials, and in the holdouts of earlier runs.
 left_alone_by_chance as (
 
     select

@@ -16,12 +16,7 @@ renamed as (
         ---------- text
         cast(lower(region) as varchar) as region,
         cast(lower(acquisition_channel) as varchar) as acquisition_channel,
-        cast(lower(segment) as varchar) as segment,
-
-        ---------- booleans
-        cast(consents_to_email as boolean) as consents_to_email,
-        cast(consents_to_phone as boolean) as consents_to_phone,
-        cast(consents_to_push as boolean) as consents_to_push
+        cast(lower(segment) as varchar) as segment
     from customers
 
 )

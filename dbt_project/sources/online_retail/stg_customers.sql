@@ -1,5 +1,5 @@
--- A customer is a customer number on an invoice line. The shop recorded no sign-up and no consent: the first
--- invoice stands for the sign-up, and everybody counts as consenting (see README.md).
+-- A customer is a customer number on an invoice line. The shop recorded no sign-up: the first invoice
+-- stands for it (see README.md).
 
 with invoice_lines as (
 
@@ -42,12 +42,7 @@ customers as (
         ---------- text
         cast(nullif(country, 'Unspecified') as varchar) as region,
         cast(null as varchar) as acquisition_channel,
-        cast(null as varchar) as segment,
-
-        ---------- booleans
-        cast(true as boolean) as consents_to_email,
-        cast(true as boolean) as consents_to_phone,
-        cast(true as boolean) as consents_to_push
+        cast(null as varchar) as segment
     from first_lines
 
 )

@@ -1,0 +1,19 @@
+{{ config(materialized='table') }}
+
+with chosen_channels as (
+
+    {{ channel_values() }}
+
+),
+
+channels as (
+
+    select
+        cast(channel as varchar) as channel,
+        cast(monthly_capacity as integer) as monthly_capacity
+    from chosen_channels
+    where {{ seeds_are_sound() }}
+
+)
+
+select * from channels

@@ -1,0 +1,37 @@
+{{ config(materialized='table') }}
+
+-- The features as customer_features.yml declares them: the one place of their roles and types.
+{% set columns = graph.nodes['model.bayespilot.customer_features'].columns.values() | list if execute else [] -%}
+{% set features = [] -%}
+{% for column in columns if (column.config.meta or column.meta).get('role') in ('numeric', 'categorical') -%}
+    {%- do features.append(column) -%}
+{% endfor -%}
+
+with declared as (
+
+    {% for column in features -%}
+        {% set meta = column.config.meta or column.meta -%}
+        select
+            cast('{{ column.name }}' as varchar) as feature,
+            cast({{ loop.index0 }} as integer) as feature_position,
+            cast('{{ meta.role }}' as varchar) as role,
+            cast('{{ column.data_type }}' as varchar) as data_type,
+            cast({{ meta.get('expected_effect', 0) }} as integer) as expected_effect,
+            cast({{ meta.get('ages', false) }} as boolean) as ages,
+            cast('{{ column.description | replace("'", "''") }}' as varchar) as description
+        {% if not loop.last %}union all{% endif %}
+    {% else -%}
+        select
+            cast(null as varchar) as feature,
+            cast(null as integer) as feature_position,
+            cast(null as varchar) as role,
+            cast(null as varchar) as data_type,
+            cast(null as integer) as expected_effect,
+            cast(null as boolean) as ages,
+            cast(null as varchar) as description
+        where false
+    {% endfor %}
+
+)
+
+select * from declared

@@ -1,0 +1,65 @@
+-- The offers that a customer's consents and the offers' own conditions allow, as bits in the order of offer_position.
+{% set offers = eligible_offers() -%}
+
+with features as (
+
+    select * from {{ ref('customer_features') }}
+
+),
+
+consents as (
+
+    select * from {{ ref('int_consents') }}
+
+),
+
+offers as (
+
+    select * from {{ ref('int_offers') }}
+
+),
+
+-- A consent without an offer on its channel counts as consent and allows nothing.
+consented as (
+
+    select
+        consents.customer_id,
+        coalesce(sum({{ day_bit('offers.offer_position') }}), 0) as offers_with_consent
+    from consents
+    left join offers on consents.channel = offers.channel
+    where consents.is_granted
+    group by consents.customer_id
+
+),
+
+customers as (
+
+    select
+        features.*,
+        consented.customer_id is not null as has_consent,
+        cast(coalesce(consented.offers_with_consent, 0) as bigint) as offers_with_consent
+    from features
+    left join consented on features.customer_id = consented.customer_id
+
+),
+
+eligibility as (
+
+    select
+        cast(customer_id as varchar) as customer_id,
+        cast(as_of_date as date) as as_of_date,
+        cast(has_consent as boolean) as has_consent,
+        cast(
+            offers_with_consent & cast(
+                0
+                {% for offer in offers -%}
+                    + case when {{ offer.eligible_when }} then {{ 2 ** offer.offer_position }} else 0 end
+                {% endfor %}
+                as bigint
+            ) as bigint
+        ) as offers_allowed
+    from customers
+
+)
+
+select * from eligibility

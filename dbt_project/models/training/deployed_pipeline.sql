@@ -1,0 +1,48 @@
+{{ config(materialized='table') }}
+
+with record as (
+
+    select * from {{ ref('int_deployed_pipeline') }}
+
+),
+
+typed as (
+
+    select
+        cast(pipeline_version as varchar) as pipeline_version,
+        cast(candidate as varchar) as candidate,
+        cast(hyper_parameters as varchar) as hyper_parameters,
+        cast(selection_reason as varchar) as selection_reason,
+        cast(source as varchar) as source,
+        cast(churn_definition as varchar) as churn_definition,
+        cast(horizon_days as integer) as horizon_days,
+        cast(feature_count as integer) as feature_count,
+        cast(calibration_method as varchar) as calibration_method,
+        cast(fit_from as date) as fit_from,
+        cast(fit_to as date) as fit_to,
+        cast(calibrated_on as date) as calibrated_on,
+        cast(fit_rows as bigint) as fit_rows,
+        cast(calibration_rows as bigint) as calibration_rows,
+        cast(refitted_auc as double) as refitted_auc,
+        cast(refitted_average_precision as double) as refitted_average_precision,
+        cast(refitted_log_loss as double) as refitted_log_loss,
+        cast(judged_on as date) as judged_on,
+        cast(judged_profit as double) as judged_profit,
+        cast(judged_auc as double) as judged_auc,
+        cast(judged_average_precision as double) as judged_average_precision,
+        cast(judged_log_loss as double) as judged_log_loss,
+        cast(judged_calibration_ratio as double) as judged_calibration_ratio,
+        cast(judged_calibration_error as double) as judged_calibration_error,
+        cast(sha256 as varchar) as sha256,
+        cast(settings_fingerprint as varchar) as settings_fingerprint,
+        cast(data_fingerprint as varchar) as data_fingerprint,
+        cast(mlflow_run_id as varchar) as mlflow_run_id,
+        cast(was_trained_now as boolean) as was_trained_now,
+        cast(trained_because as varchar) as trained_because,
+        cast(training_outcome as varchar) as training_outcome,
+        cast(training_outcome_reason as varchar) as training_outcome_reason
+    from record
+
+)
+
+select * from typed

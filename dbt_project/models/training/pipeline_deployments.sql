@@ -1,0 +1,27 @@
+{{ config(materialized='table') }}
+
+with logged_deployments as (
+
+    select * from {{ ref('int_pipeline_deployments') }}
+
+),
+
+typed as (
+
+    select
+        cast(event_number as integer) as event_number,
+        cast(happened_at as timestamp) as happened_at,
+        cast(event as varchar) as event,
+        cast(training_run as integer) as training_run,
+        cast(pipeline_version as varchar) as pipeline_version,
+        cast(previous_version as varchar) as previous_version,
+        cast(deployed_version as varchar) as deployed_version,
+        cast(probability_better as double) as probability_better,
+        cast(failed_guardrails as varchar) as failed_guardrails,
+        cast(guardrails as varchar) as guardrails,
+        cast(reason as varchar) as reason
+    from logged_deployments
+
+)
+
+select * from typed

@@ -1,0 +1,52 @@
+with activity as (
+
+    select * from {{ ref('stg_activity') }}
+
+),
+
+customers as (
+
+    select * from {{ valid_rows('customers') }}
+
+),
+
+activity_map as (
+
+    select * from {{ ref('activity_map') }}
+
+),
+
+run as (
+
+    select * from {{ ref('int_run') }}
+
+),
+
+declared_types as (
+
+    select distinct activity_type
+    from activity_map
+
+),
+
+checked as (
+
+    select
+        activity.*,
+        cast(activity.occurred_at as date) as occurred_on,
+        case
+            when activity.customer_id is null then 'missing_customer_id'
+            when customers.customer_id is null then 'unknown_customer'
+            when activity.occurred_at is null then 'missing_occurred_at'
+            when cast(activity.occurred_at as date) > run.data_ends_on then 'after_data_end'
+            when declared_types.activity_type is null then 'undeclared_activity_type'
+            when activity.quantity is null then 'missing_quantity'
+        end as quarantine_reason
+    from activity
+    cross join run
+    left join customers on activity.customer_id = customers.customer_id
+    left join declared_types on activity.activity_type = declared_types.activity_type
+
+)
+
+select * from checked
