@@ -86,7 +86,7 @@ def month_limits(policy: Policy, offers: Sequence[Offer]) -> Limits:
     return Limits(
         budget=policy.monthly_budget,
         offer_capacity=np.array([offer.monthly_capacity for offer in offers], dtype=np.float64),
-        channel_capacity={name: float(value) for name, value in policy.channel_capacities().items()},
+        channel_capacity={offer.channel: float(offer.channel_capacity) for offer in offers},
         offer_channel=tuple(offer.channel for offer in offers),
         offer_names=tuple(offer.offer for offer in offers),
     )

@@ -11,44 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from models_ml.decisions.bounds import Bounds, policy_bounds, seed_bounds
 from models_ml.errors import BayesPilotError
 
-CHANNELS = ("email", "phone", "push")
 MAXIMUM_OFFERS = 19  # a trial assigns each of k offers or nothing, and k + 1 ≤ 20 keeps the weights bounded
 SEED_FOLDER = "seeds/<source>"
-NO_LIMIT = math.inf
-
-CHOICES = {"churn_definition": ("subscription_end", "inactivity"), "pacing": ("none", "linear")}
-POLICY_BOUNDS: Mapping[str, tuple[float, float]] = {
-    "horizon_days": (1, 730),
-    "at_risk_days": (1, 3650),
-    "training_month_ends": (1, 120),
-    "minimum_history_days": (0, 3650),
-    "payment_grace_days": (0, 365),
-    "margin_rate": (0, 1),
-    "value_horizon_days": (2, 3650),
-    "annual_discount_rate": (0, 10),
-    "monthly_budget": (0, NO_LIMIT),
-    "monthly_capacity_email": (0, NO_LIMIT),
-    "monthly_capacity_phone": (0, NO_LIMIT),
-    "monthly_capacity_push": (0, NO_LIMIT),
-    "touch_price": (0, NO_LIMIT),
-    "cool_down_days": (0, 3650),
-    "action_valid_days": (1, 365),
-    "minimum_customer_value": (0, NO_LIMIT),
-    "universal_holdout_share": (0, 0.5),
-    "pick_holdout_share": (0, 0.95),
-    "trial_share": (0, 1),
-    "review_from": (0, 1),
-    "escalate_from": (0, 1),
-}
-OFFER_BOUNDS: Mapping[str, tuple[float, float]] = {
-    "contact_cost": (0, NO_LIMIT),
-    "incentive_cost": (0, NO_LIMIT),
-    "acceptance_rate": (0, 1),
-    "monthly_capacity": (0, NO_LIMIT),
-    "lock_out_days": (0, 3650),
-}
 
 
 def refuse(file: str, row: str, what: str) -> BayesPilotError:
@@ -58,20 +25,20 @@ def refuse(file: str, row: str, what: str) -> BayesPilotError:
     )
 
 
-def seed_value(file: str, row: str, table_row: Mapping[str, Any], name: str, kind: str) -> Any:  # noqa: ANN401
+def seed_value(
+    file: str, row: str, table_row: Mapping[str, Any], name: str, kind: str, bounds: Bounds
+) -> Any:  # noqa: ANN401
     """Return one value as the dataclass declares it, or say which seed row to correct."""
     value = table_row.get(name)
     if value is None:
         raise refuse(file, row, f"{name} is missing")
     if kind == "str":
-        if not str(value).strip():
-            raise refuse(file, row, f"{name} is empty")
+        if not bounds.admits_text(str(value).strip()):
+            raise refuse(file, row, f"{name} {str(value)!r} must be {bounds.words()}")
         return str(value)
     number = float(value)
-    low, high = (POLICY_BOUNDS if file == "policy.csv" else OFFER_BOUNDS)[name]
-    if not math.isfinite(number) or not low <= number <= high:
-        limit = f"at least {low:g}" if high == NO_LIMIT else f"between {low:g} and {high:g}"
-        raise refuse(file, row, f"{name} {number:g} must be {limit}")
+    if not bounds.admits_number(number):
+        raise refuse(file, row, f"{name} {number:g} must be {bounds.words() or 'a finite number'}")
     if kind == "int" and number != int(number):
         raise refuse(file, row, f"{name} {number:g} must be a whole number")
     return int(number) if kind == "int" else number
@@ -82,8 +49,10 @@ class Offer:
     """One offer of ``offers.csv``: what is given, how, at what cost.
 
     ``contact_cost`` and ``incentive_cost`` are money per contact and per acceptance; ``acceptance_rate`` is
-    the share of all contacted who accept, those who would have stayed anyway included. ``eligible_when`` is the
-    SQL condition that dbt has applied before anybody is decided on; here it is part of the policy's version.
+    the share of all contacted who accept, those who would have stayed anyway included. ``monthly_capacity`` and
+    ``channel_capacity`` count contacts per calendar month: of the offer, and of all offers on its channel
+    together. ``eligible_when`` is the SQL condition that dbt applies before a decision; here it is part of the
+    policy's version.
     """
 
     offer: str
@@ -93,6 +62,7 @@ class Offer:
     incentive_cost: float
     acceptance_rate: float
     monthly_capacity: int
+    channel_capacity: int
     lock_out_days: int
     eligible_when: str
 
@@ -117,9 +87,6 @@ class Policy:
     value_horizon_days: int
     annual_discount_rate: float
     monthly_budget: float
-    monthly_capacity_email: int
-    monthly_capacity_phone: int
-    monthly_capacity_push: int
     pacing: str
     touch_price: float
     cool_down_days: int
@@ -131,10 +98,6 @@ class Policy:
     randomisation_salt: str
     review_from: float
     escalate_from: float
-
-    def channel_capacities(self) -> dict[str, int]:
-        """Contacts per calendar month that each channel admits."""
-        return {channel: int(getattr(self, f"monthly_capacity_{channel}")) for channel in CHANNELS}
 
 
 @dataclass(frozen=True)
@@ -165,25 +128,20 @@ def read_policy(table: pa.Table) -> Policy:
             where=f"{SEED_FOLDER}/policy.csv",
             next_step="dbt build -s int_policy_parameters",
         )
-    declared = fields(Policy)
+    bounds = policy_bounds()
     policy = Policy(
         **{
-            f.name: seed_value("policy.csv", f"parameter {f.name}", rows[0], f.name, str(f.type))
-            for f in declared
+            f.name: seed_value(
+                "policy.csv", f"parameter {f.name}", rows[0], f.name, str(f.type), bounds[f.name]
+            )
+            for f in fields(Policy)
         }
     )
-    for name, choices in CHOICES.items():
-        if (value := getattr(policy, name)) not in choices:
-            raise refuse("policy.csv", f"parameter {name}", f"{value!r} must be one of {', '.join(choices)}")
-    share = policy.pick_holdout_share
-    if share != 0 and not 0.05 <= share <= 0.95:
-        raise refuse("policy.csv", "parameter pick_holdout_share", f"{share:g} must be 0 or within 0.05–0.95")
-    if policy.review_from > policy.escalate_from:
-        what = f"{policy.review_from:g} lies above escalate_from {policy.escalate_from:g}"
-        raise refuse("policy.csv", "parameter review_from", what)
-    if policy.value_horizon_days <= policy.horizon_days:
-        what = f"{policy.value_horizon_days} must exceed horizon_days {policy.horizon_days}"
-        raise refuse("policy.csv", "parameter value_horizon_days", what)
+    for name, bound in bounds.items():
+        if bound.less_than and getattr(policy, name) >= getattr(policy, bound.less_than):
+            smaller, larger = getattr(policy, name), getattr(policy, bound.less_than)
+            what = f"{smaller:g} must be less than {bound.less_than}, {larger:g}"
+            raise refuse("policy.csv", f"parameter {name}", what)
     return policy
 
 
@@ -201,19 +159,24 @@ def read_offers(table: pa.Table) -> tuple[Offer, ...]:
         raise BayesPilotError(
             what, where=f"{SEED_FOLDER}/offers.csv", next_step="correct the seed, then run dbt build"
         )
+    bounds = {**seed_bounds("offers"), "channel_capacity": seed_bounds("channels")["monthly_capacity"]}
     offers: list[Offer] = []
+    capacities: dict[str, int] = {}
     for position, row in enumerate(rows):
         name = f"offer {row.get('offer') or f'in row {position + 1}'}"
-        values = {f.name: seed_value("offers.csv", name, row, f.name, str(f.type)) for f in fields(Offer)}
-        if values["channel"] not in CHANNELS:
-            raise refuse(
-                "offers.csv", name, f"channel {values['channel']!r} must be one of {', '.join(CHANNELS)}"
-            )
-        if values["offer"] == "no_action":
+        offer = Offer(
+            **{
+                f.name: seed_value("offers.csv", name, row, f.name, str(f.type), bounds[f.name])
+                for f in fields(Offer)
+            }
+        )
+        if offer.offer == "no_action":
             raise refuse("offers.csv", name, "the name no_action is reserved")
-        if values["offer"] in [offer.offer for offer in offers] or row["offer_position"] != position:
+        if offer.offer in [other.offer for other in offers] or row["offer_position"] != position:
             raise refuse("offers.csv", name, "the offer occurs twice")
-        offers.append(Offer(**values))
+        if capacities.setdefault(offer.channel, offer.channel_capacity) != offer.channel_capacity:
+            raise refuse("channels.csv", f"channel {offer.channel}", "the channel has two capacities")
+        offers.append(offer)
     return tuple(offers)
 
 

@@ -1,4 +1,4 @@
--- The offers as the decision takes them: what they cost by the seed, who accepts by what was seen.
+-- The offers as decisions read them: costs by the seed, acceptance rates as measured.
 with offers as (
 
     select * from {{ ref('int_offers') }}
@@ -22,6 +22,7 @@ measured as (
         offers.incentive_cost,
         cast(acceptance.acceptance_rate as double) as acceptance_rate,
         offers.monthly_capacity,
+        offers.channel_capacity,
         offers.lock_out_days,
         offers.eligible_when
     from offers

@@ -6,21 +6,29 @@ with offers as (
 
 ),
 
+channels as (
+
+    select * from {{ ref('int_channels') }}
+
+),
+
 numbered as (
 
     select
-        cast(offer as varchar) as offer,
-        cast(row_number() over (order by offer) - 1 as integer) as offer_position,
-        cast(action_label as varchar) as action_label,
-        cast(channel as varchar) as channel,
-        cast(contact_cost as double) as contact_cost,
-        cast(incentive_cost as double) as incentive_cost,
-        cast(acceptance_rate as double) as acceptance_rate,
-        cast(acceptance_sd as double) as acceptance_sd,
-        cast(monthly_capacity as integer) as monthly_capacity,
-        cast(lock_out_days as integer) as lock_out_days,
-        cast(eligible_when as varchar) as eligible_when
+        cast(offers.offer as varchar) as offer,
+        cast(row_number() over (order by offers.offer) - 1 as integer) as offer_position,
+        cast(offers.action_label as varchar) as action_label,
+        cast(offers.channel as varchar) as channel,
+        cast(offers.contact_cost as double) as contact_cost,
+        cast(offers.incentive_cost as double) as incentive_cost,
+        cast(offers.acceptance_rate as double) as acceptance_rate,
+        cast(offers.acceptance_sd as double) as acceptance_sd,
+        cast(offers.monthly_capacity as integer) as monthly_capacity,
+        cast(channels.monthly_capacity as integer) as channel_capacity,
+        cast(offers.lock_out_days as integer) as lock_out_days,
+        cast(offers.eligible_when as varchar) as eligible_when
     from offers
+    inner join channels on offers.channel = channels.channel
     where {{ seeds_are_sound() }}
 
 )
