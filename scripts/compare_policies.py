@@ -69,9 +69,9 @@ def judge(connection: duckdb.DuckDBPyConnection, truth: pa.Table, *, limits_time
     limits = inputs.limits.scaled(limits_times)
     values = true_values(inputs.truth, inputs.terms.policy)
     situation = set_apart(inputs.candidates, inputs.terms, limits).situation
-    plan = decide(inputs.candidates, inputs.terms, limits).choice
-    plan = np.where(situation.allowed.any(axis=1), plan, -1).astype(np.int64)  # without the trial's contacts
-    choices: dict[str, NDArray[np.int64]] = {PLAN: plan}
+    planned = decide(inputs.candidates, inputs.terms, limits).choice
+    plan = np.where(situation.allowed.any(axis=1), planned, -1)  # without the contacts of the trial
+    choices: dict[str, NDArray[np.int64]] = {PLAN: plan.astype(np.int64)}
     choices |= {name: follow(situation).choice for name, follow in POLICIES.items()}
     return [
         Judged(
