@@ -138,7 +138,8 @@ def main(
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from error
     console.print(
-        "\n".join(missed) or "In every world the plan earns more than the simple rules and 99 % of greedy."
+        "\n".join(missed)
+        or "In every world the plan earns more than the simple rules and at least 99 % of greedy."
     )
     if missed:
         raise typer.Exit(1)
