@@ -79,7 +79,7 @@ def main(
 
 
 def check(setting: Setting, folder: Path, replayed: int, console: Console) -> list[str]:
-    """Run and check; print the results and return what does not hold, in words."""
+    """Run and check; print the results and return the failed checks, in words."""
     project, world = set_up(setting, folder / "business")
     months: list[Month] = []
     counts: list[HistoryCounts] = []

@@ -26,9 +26,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 COPIED = ("dbt_project", "seeds", "dbt_project.yml", "profiles.yml", "selectors.yml")
 OWN_SETTINGS = ("DBT_", "RETENTION_")  # prefixes of environment variables that a copy does not inherit
 LINES_OF_ERROR = 40
-MAXRSS_UNIT = (
-    1 if sys.platform == "darwin" else 1024
-)  # ru_maxrss is in bytes on macOS, in kilobytes elsewhere
+# ru_maxrss is in bytes on macOS, in kilobytes elsewhere.
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 @dataclass(frozen=True)

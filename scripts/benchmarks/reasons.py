@@ -20,7 +20,7 @@ from models_ml.training.settings import load_settings
 def measure_reasons(
     folder: Path, *, rows: int, features: int, memory_limit: str, notify: Callable[[str], None]
 ) -> Mapping[str, Usage]:
-    """Fit each candidate on as many rows as there are to explain per date, then explain ``rows`` customers."""
+    """Fit each candidate on about ``rows`` rows per date, then explain ``rows`` customers."""
     notify("writing examples")
     warehouse = folder / "reasons.duckdb"
     in_fresh_process(write_examples, warehouse, 7 * (rows + rows // 10), features, memory_limit)
@@ -37,7 +37,7 @@ def explain(warehouse: Path, rows: int, features: int, candidate: str) -> Usage:
     Raises
     ------
     BayesPilotError
-        If fewer customers than asked for were there to explain.
+        If there are fewer customers to explain than requested.
     """
     settings, schema = load_settings(), schema_of(features)
     with quiet_connection(warehouse) as connection:

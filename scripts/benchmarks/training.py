@@ -85,7 +85,7 @@ def fit_as_the_stage_does(warehouse: Path, features: int, row_cap: int, candidat
 
 
 def fit_plainly(warehouse: Path, features: int, row_cap: int, candidate: str) -> Usage:
-    """Fit the same estimator on a matrix that is already in memory, with every thread it asks for."""
+    """Fit the same estimator on a matrix that is already in memory, with as many threads as it uses by default."""
     settings = _settings(row_cap)
     with quiet_connection(warehouse) as connection:
         reader = _reader(connection, features)

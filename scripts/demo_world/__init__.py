@@ -1,4 +1,4 @@
-"""The demo world: a subscription business whose customers leave for known probabilities.
+"""The demo world: a subscription business whose customers leave for known reasons.
 
 The first customers are drawn by :mod:`demo_world.sign_ups`. :func:`demo_world.month.step_month` simulates one
 month: a pure function of the state, the month's contacts and a random generator. It returns what the business

@@ -52,27 +52,11 @@ RENEWAL_MONTH_WEIGHT = 1.0
 # True change of these log-odds by a contact (accepted or not), per offer: intercept, then one per signal.
 OFFER_EFFECTS = np.array(
     [
-        [
-            -0.02,
-            -0.30,
-            0.15,
-            0.05,
-            -0.40,
-            0.75,
-            0.00,
-        ],  # nudge_email: brings declining users back, alerts dormant ones
+        [-0.02, -0.30, 0.15, 0.05, -0.40, 0.75, 0.00],  # nudge_email: reminds dormant customers to leave
         [-0.05, -0.10, 0.00, -0.70, -0.15, 0.50, -0.25],  # discount: helps against a price shock
         [-0.05, -0.45, -0.70, -0.10, -0.15, 0.60, -0.35],  # call: helps against support pain
         [-0.02, -0.25, 0.05, -0.55, -0.10, 0.40, -0.10],  # plan_change: a smaller, cheaper plan
-        [
-            0.00,
-            -0.45,
-            0.00,
-            -0.15,
-            -0.40,
-            0.25,
-            -0.45,
-        ],  # pause: helps against payment trouble and exit intent
+        [0.00, -0.45, 0.00, -0.15, -0.40, 0.25, -0.45],  # pause: helps against payment trouble
     ]
 )
 EFFECT_CARRIED = 0.5  # share of a contact's effect still felt a month later

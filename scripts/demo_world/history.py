@@ -15,8 +15,8 @@ from demo_world.sign_ups import FIRST_CUSTOMER_ID, IDS_PER_CHUNK, base_started_o
 from demo_world.state import State
 
 CHUNK_CUSTOMERS = 10_000
-BASE_SHARE = 0.5  # of the customers are there when history starts; the others sign up over its months
-TRIAL_MONTHS = 14  # the trial runs in these last months of history, the very last excepted
+BASE_SHARE = 0.5  # of the customers are subscribed when history starts; the others sign up over its months
+TRIAL_MONTHS = 14  # the trial runs in these last months of history, except in the very last
 
 
 @dataclass(frozen=True)

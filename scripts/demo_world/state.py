@@ -26,7 +26,7 @@ class Traits:
     consents_to_email: BoolArray
     consents_to_phone: BoolArray
     consents_to_push: BoolArray
-    usual_active_days: FloatArray  # a month, when nothing is wrong
+    usual_active_days: FloatArray  # a month, when no driver is active
     restlessness: FloatArray  # log-odds of leaving that no record explains
     receptiveness: FloatArray  # factor on the effects of offers
     payment_risk: FloatArray  # factor on how often an invoice fails
@@ -60,7 +60,7 @@ class ChurnDrivers:
     """Why a customer would leave; hidden, but every change shows in the records."""
 
     engagement: FloatArray  # log of activity relative to usual_active_days
-    accustomed_engagement: FloatArray  # its slow average: the customer's own normal
+    accustomed_engagement: FloatArray  # its slow average: the customer's usual level
     is_declining: BoolArray
     silent_months: IntArray
     price_shock: FloatArray

@@ -17,7 +17,7 @@ RESUME_AFTER_DAYS = 40  # longer than the horizon: every leaver counts as churne
 RESUME_WITHIN_DAYS = 250
 NOT_CONTACTED = 10**6
 
-FEE_STANDS_DAYS = 365  # days before a fee may be raised again
+FEE_FIXED_DAYS = 365  # days before a fee may be raised again
 RISE_PROBABILITY = 0.3  # a month, once it may be raised
 RISE_AT_RENEWAL_PROBABILITY = 0.7
 RISE_RANGE = (0.04, 0.18)  # of the fee
@@ -34,7 +34,7 @@ class Presence:
     ends: IntArray
     leaves: BoolArray
     opens: BoolArray  # joins or resumes within the month
-    contact_offer: CodeArray  # of contacts really made; −1 = none
+    contact_offer: CodeArray  # of contacts that took place; −1 = none
     is_contacted: BoolArray  # or assigned as a control
     contact_offset: IntArray
 
@@ -159,7 +159,7 @@ def _price_rise(
     draw, size = rng.random(state.customers), rng.uniform(*RISE_RANGE, state.customers)
     fee_age = (state.starts_on - account.fee_changed_on).astype(np.int64)
     is_bound = account.commitment_ends_on >= state.starts_on
-    may_rise = continues & ~account.is_annual & ~is_bound & (fee_age >= FEE_STANDS_DAYS)
+    may_rise = continues & ~account.is_annual & ~is_bound & (fee_age >= FEE_FIXED_DAYS)
     raised = (may_rise & (draw < RISE_PROBABILITY)) | (renews & (draw < RISE_AT_RENEWAL_PROBABILITY))
     return np.where(raised, size, 0.0)
 
