@@ -26,7 +26,7 @@ class Logged:
 
     ``planned`` is the action of the policy, 0 for none; ``true_value`` its expected value compared with leaving the
     customer alone; ``predicted_nothing`` and ``predicted_planned`` are the rewards that the policy expects. ``loss``
-    is minus the value of churned customers, minus cost; ``margin`` is the value of retained customers, minus cost.
+    is minus the value of churned customers, minus cost.
     """
 
     customer: np.ndarray
@@ -38,11 +38,6 @@ class Logged:
     predicted_nothing: np.ndarray
     predicted_planned: np.ndarray
     true_value: np.ndarray
-
-    @property
-    def margin(self) -> np.ndarray:
-        """Reward that counts retained value instead of lost value."""
-        return self.loss + self.customer_value
 
 
 def simulate_months(*, customers: int, months: int, holdout: float, random: np.random.Generator) -> Logged:

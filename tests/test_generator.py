@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from demo_world import economy, history, probabilities, records
-from demo_world.contacts import COOL_DOWN_DAYS, Contacts, no_contacts, past_contacts
+from demo_world.contacts import COOL_DOWN_DAYS, Contacts, past_contacts
 from demo_world.history import Chunk, simulate_history
 from demo_world.month import step_month
 from demo_world.sign_ups import FIRST_CUSTOMER_ID, initial_base, with_sign_ups
@@ -45,6 +45,11 @@ def same_contact(state: State, positions: np.ndarray, offer: int) -> Contacts:
     return Contacts(
         positions, offers, first_day, first_day.astype(bool), np.full(count, np.nan), (None,) * count
     )
+
+
+def no_contacts() -> Contacts:
+    none = np.empty(0, dtype=np.int64)
+    return Contacts(none, none.astype(np.int8), none, none.astype(bool), none.astype(float), ())
 
 
 @pytest.fixture(scope="module")

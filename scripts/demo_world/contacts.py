@@ -27,13 +27,6 @@ class Contacts:
     action_id: tuple[str | None, ...]  # of the BayesPilot decision that is executed, if any
 
 
-def no_contacts() -> Contacts:
-    """Return a month without contacts."""
-    none = np.empty(0, dtype=np.int64)
-    offer, is_randomized, propensity = (none.astype(kind) for kind in (np.int8, bool, float))
-    return Contacts(none, offer, none, is_randomized, propensity, ())
-
-
 def past_contacts(state: State, rng: np.random.Generator, *, is_last: bool, has_trial: bool) -> Contacts:
     """Plan a month of contacts as the business did before it used BayesPilot.
 
