@@ -1,4 +1,4 @@
-"""Measure what the project promises: features for many dates, scoring in flat memory, deciding.
+"""Measure time and memory of building features, scoring, deciding, training and explaining.
 
     python scripts/benchmark.py features --customers 200000 --events 20000000 --dates 12 --memory-limit 4GB
     python scripts/benchmark.py scoring --rows 2000000 --candidate boosting
@@ -6,8 +6,8 @@
     python scripts/benchmark.py training --rows 1000000 --features 40 --row-cap 0
     python scripts/benchmark.py reasons --rows 20000
 
-Everything happens in a temporary folder. CPU seconds say more than seconds on a machine that is not idle; of
-several repeats the least time and the highest peak count.
+Everything happens in a temporary folder. On a machine that is not idle CPU seconds are more reliable than seconds. Of
+several repeats the least time and the highest peak are printed.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from benchmarks.dbt_runs import Workplace
 from benchmarks.features import measure_features
-from benchmarks.measuring import Measure
-from benchmarks.world import WorldSize
+from benchmarks.measures import BenchmarkProject
+from benchmarks.raw_tables import DataSize
+from dbt_project_copy import Usage
 from rich.console import Console
 from rich.table import Table
 
 from models_ml.errors import BayesPilotError
 
 app = typer.Typer(
-    help="Measure what the project promises: features for many dates, scoring in flat memory, deciding.",
+    help="Measure time and memory of building features, scoring, deciding, training and explaining.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -53,14 +53,14 @@ REGISTERED = {
     Candidate.boosting: "gradient_boosting",
 }
 
-EVENTS_PER_LEARNER = 50
+EVENTS_PER_CUSTOMER = 50
 
-Repeats = Annotated[int, typer.Option(min=1, help="Measure this often; the least time counts.")]
+Repeats = Annotated[int, typer.Option(min=1, help="Number of measurements; the least time is printed.")]
 Folder = Annotated[
     Path | None,
     typer.Option(
-        help="Work here and leave everything behind (scoring learns from what features left); default: a"
-        " temporary folder."
+        help="Work here and keep everything (scoring trains on what features left); default: a temporary"
+        " folder."
     ),
 ]
 MemoryLimit = Annotated[str, typer.Option(help="DuckDB's memory limit; beyond it DuckDB spills to disk.")]
@@ -75,11 +75,11 @@ def features(
     repeats: Repeats = 1,
     folder: Folder = None,
 ) -> None:
-    """Build customer_features for many dates and for a new one; compare with one statement for one date."""
-    with _workplace(folder, memory_limit) as workplace:
-        size = WorldSize(customers, events, dates)
+    """Build customer_features for many dates and for a new one; compare with one SQL statement for one date."""
+    with _project(folder, memory_limit) as project:
+        size = DataSize(customers, events, dates)
         with console.status("") as status:
-            found = measure_features(workplace, size, repeats=repeats, say=status.update)
+            found = measure_features(project, size, repeats=repeats, notify=status.update)
     _print(
         f"Features: {customers:,} customers, {events:,} events, DuckDB limited to {memory_limit}",
         [
@@ -88,16 +88,16 @@ def features(
             ("dbt, one new date on top", found.new_date),
         ],
         "The statement reads 365 days of valid rows in one pass; its rows equal those of customer_features. "
-        "dbt's own start is left out.",
+        "dbt's own start is not included.",
     )
 
 
 @app.command()
 def scoring(
     rows: Annotated[int, typer.Option(min=1000, help="Customers to score.")] = 2_000_000,
-    candidate: Annotated[Candidate, typer.Option(help="What scores them.")] = Candidate.boosting,
+    candidate: Annotated[Candidate, typer.Option(help="Estimator that scores them.")] = Candidate.boosting,
     memory_limit: MemoryLimit = "4GB",
-    lesson_customers: Annotated[int, typer.Option(min=500, help="Customers to learn from.")] = 20_000,
+    training_customers: Annotated[int, typer.Option(min=500, help="Customers to train on.")] = 20_000,
     one_call: Annotated[
         bool,
         typer.Option(
@@ -110,16 +110,16 @@ def scoring(
     """Stream scores from the warehouse; compare with predict_proba alone on a matrix in memory."""
     from benchmarks.scoring import measure_scoring  # slow to import, and only scoring needs it
 
-    lesson = WorldSize(lesson_customers, lesson_customers * EVENTS_PER_LEARNER, dates=4)
-    with _workplace(folder, memory_limit) as workplace, console.status("") as status:
+    training_data = DataSize(training_customers, training_customers * EVENTS_PER_CUSTOMER, dates=4)
+    with _project(folder, memory_limit) as project, console.status("") as status:
         found = measure_scoring(
-            workplace,
+            project,
             rows=rows,
             candidate=REGISTERED[candidate],
-            lesson=lesson,
+            training_data=training_data,
             with_one_call=one_call,
             repeats=repeats,
-            say=status.update,
+            notify=status.update,
         )
     naive = [("predict_proba alone, one call", found.one_call)] if found.one_call else []
     _print(
@@ -129,7 +129,7 @@ def scoring(
             *naive,
             ("streamed: read, encode, score, write", found.streaming),
         ],
-        "predict_proba alone finds its matrix ready in memory; reading and encoding are not counted there.",
+        "predict_proba alone starts from a matrix in memory, without reading and encoding.",
     )
 
 
@@ -138,7 +138,8 @@ def training(
     rows: Annotated[int, typer.Option(min=1000, help="Examples to fit on.")] = 1_000_000,
     features: Annotated[int, typer.Option(min=10, help="Features, a tenth of them categories.")] = 40,
     row_cap: Annotated[
-        int, typer.Option(min=0, help="Most rows to fit on, as fit_at_most in settings.toml; 0 fits on all.")
+        int,
+        typer.Option(min=0, help="Most rows to fit on, as fit_at_most in settings.toml; 0: no limit."),
     ] = 0,
     candidate: Annotated[
         Candidate | None, typer.Option(help="Only this one, without the whole stage; default: all.")
@@ -149,21 +150,21 @@ def training(
     """Train candidates on a large table; compare each with a plain fit of its estimator."""
     from benchmarks.training import measure_training  # slow to import, and only training needs it
 
-    with _workplace(folder, memory_limit) as workplace, console.status("") as status:
+    with _project(folder, memory_limit) as project, console.status("") as status:
         found = measure_training(
-            workplace.folder,
+            project.folder,
             rows=rows,
             features=features,
             row_cap=row_cap,
             candidate=REGISTERED[candidate] if candidate else None,
             memory_limit=memory_limit,
-            say=status.update,
+            notify=status.update,
         )
     for one in found.candidates:
         _print(
             f"{one.candidate}: {found.fit_rows:,} rows to fit, {features} features",
             [("estimator's own fit", one.plain), ("encode, fit, calibrate", one.trained)],
-            "The estimator's own fit finds its matrix ready in memory.",
+            "The estimator's own fit starts from a matrix in memory.",
         )
     if found.stage:
         _print(
@@ -183,14 +184,14 @@ def reasons(
     """Explain customers batch by batch, by each candidate."""
     from benchmarks.reasons import measure_reasons  # slow to import, and only reasons need it
 
-    with _workplace(folder, memory_limit) as workplace, console.status("") as status:
+    with _project(folder, memory_limit) as project, console.status("") as status:
         found = measure_reasons(
-            workplace.folder, rows=rows, features=features, memory_limit=memory_limit, say=status.update
+            project.folder, rows=rows, features=features, memory_limit=memory_limit, notify=status.update
         )
     _print(
         f"Reasons: {rows:,} customers, {features} features",
         list(found.items()),
-        "Building the explainer is counted, fitting is not; ratios are to the first.",
+        "Includes building the explainer, not fitting; ratios are to the first row.",
     )
 
 
@@ -213,28 +214,28 @@ def decide(
             ("choose_actions", found.choosing),
             ("five reference policies", found.references),
         ],
-        f"{found.contacts:,} contacts worth {found.value:,.0f}, {found.scarce} scarce limits, gap {found.gap:.1e}. "
+        f"{found.contacts:,} contacts worth {found.value:,.0f}, {found.binding} binding limits, gap {found.gap:.1e}. "
         "Peaks include the values themselves.",
     )
 
 
 @contextmanager
-def _workplace(folder: Path | None, memory_limit: str) -> Iterator[Workplace]:
-    """Yield a folder to work in; say what is wrong, and leave with exit code 1, where something fails."""
+def _project(folder: Path | None, memory_limit: str) -> Iterator[BenchmarkProject]:
+    """Yield the benchmark's folder; print an error and exit with code 1 where something fails."""
     try:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            yield Workplace(folder.resolve(), memory_limit)
+            yield BenchmarkProject(folder.resolve(), memory_limit)
             return
         with tempfile.TemporaryDirectory(prefix="bayespilot-benchmark-") as temporary:
-            yield Workplace(Path(temporary), memory_limit)
+            yield BenchmarkProject(Path(temporary), memory_limit)
     except BayesPilotError as error:
         Console(stderr=True).print(str(error), style="red", markup=False)
         sys.exit(1)
 
 
-def _print(title: str, measures: list[tuple[str, Measure]], note: str) -> None:
-    """Print one row a measure; ratios are to the first."""
+def _print(title: str, measures: list[tuple[str, Usage]], note: str) -> None:
+    """Print one row per measure; ratios are to the first."""
     table = Table(title=title, caption=note)
     table.add_column("")
     for name in ("seconds", "ratio", "CPU seconds", "ratio", "peak MB"):

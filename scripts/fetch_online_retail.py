@@ -1,12 +1,10 @@
-"""Bring UCI Online Retail II into the raw-data folder, as ``invoice_lines.parquet``.
-
-Downloads the official file, or converts one that is already on disk:
+"""Download UCI Online Retail II, or convert a copy on disk, to ``invoice_lines.parquet`` in the raw-data folder.
 
     python scripts/fetch_online_retail.py
     python scripts/fetch_online_retail.py --from-file online_retail_II.xlsx --out my_folder
 
-The workbook has one sheet a year, and the second begins before the first ends: the lines that stand in both
-are taken from the second. Nothing else is changed; reading the lines is the business of the staging models.
+The workbook has one sheet a year, and the second begins before the first ends: lines in both sheets are taken from
+the second. Nothing else is changed; the staging models interpret the lines.
 """
 
 from __future__ import annotations
@@ -19,16 +17,21 @@ from typing import Annotated
 
 import duckdb
 import typer
-from online_retail_file import BY_HAND, FILE_NAME, LICENCE, SOURCE, URL
-from online_retail_file.checking import (
+from online_retail_file import (
+    BY_HAND,
+    FILE_NAME,
+    LICENCE,
+    SOURCE,
+    URL,
     Figures,
     check_period,
     count_figures,
     keep_each_sheet_once,
+    load_lines,
     type_lines,
+    unpacked,
     write_lines,
 )
-from online_retail_file.reading import load_lines, unpacked
 from rich.console import Console
 from rich.progress import Progress
 
@@ -42,7 +45,7 @@ def download(target: Path, progress: Progress) -> None:
     Raises
     ------
     BayesPilotError
-        If the archive cannot be reached or breaks off; the message says how to go on by hand.
+        If the archive cannot be reached or is incomplete; the message says how to continue by hand.
     """
     try:
         with urllib.request.urlopen(URL, timeout=60) as answer, target.open("wb") as archive:
@@ -56,7 +59,7 @@ def download(target: Path, progress: Progress) -> None:
             f"the official file could not be downloaded: {error}", where=URL, next_step=BY_HAND
         ) from error
     if size and target.stat().st_size != size:
-        raise BayesPilotError("the download broke off", where=URL, next_step=f"try again, or {BY_HAND}")
+        raise BayesPilotError("the download is incomplete", where=URL, next_step=f"try again, or {BY_HAND}")
 
 
 def convert(path: Path, target: Path, progress: Progress) -> Figures:
@@ -90,7 +93,7 @@ def report(figures: Figures, target: Path) -> None:
         f"{target}: {figures.lines:,} invoice lines, {figures.first_day} to {figures.last_day}\n"
         f"  {figures.invoices:,} invoices, {figures.customers:,} customers;"
         f" {figures.lines_without_customer:,} lines without a customer\n"
-        f"  {figures.repeated_lines:,} lines that stand in two sheets were taken once\n"
+        f"  {figures.repeated_lines:,} lines in two sheets were taken once\n"
         f"  sha256 {figures.sha256}\n"
         f"  source {SOURCE}\n"
         f"  licence {LICENCE}\n"
@@ -107,7 +110,7 @@ def main(
         typer.Option(help="Folder for the file; RETENTION_DATA or seeds/raw/online_retail if not given."),
     ] = None,
 ) -> None:
-    """Bring UCI Online Retail II into the raw-data folder, as invoice_lines.parquet."""
+    """Download UCI Online Retail II, or convert a copy, to invoice_lines.parquet in the raw-data folder."""
     try:
         target = (out or raw_data_folder()) / FILE_NAME
         with (

@@ -1,9 +1,9 @@
-"""Generate the raw tables of the demo source: a subscription business, month by month.
+"""Generate the raw tables of the demo source: an invented subscription business, simulated month by month.
 
     python scripts/generate_churn_data.py --customers 5000 --months 24 --seed 7 --out seeds/raw/demo
 
-The same arguments write the same bytes. Memory depends on the chunk of 10,000 customers that is being played,
-not on the number of customers.
+The same arguments write the same bytes. Customers are simulated in chunks of 10,000, so that memory does not grow
+with their number.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 from demo_world import records
-from demo_world.dirt import with_dirty_rows
-from demo_world.history import chunks, play_history
+from demo_world.history import chunks, simulate_history
 from demo_world.truth import SCHEMA as TRUTH_SCHEMA
 from demo_world.truth import truth
 from rich.progress import track
@@ -33,16 +32,16 @@ TABLES = {**records.SCHEMAS, "truth": TRUTH_SCHEMA}
 def raw_chunks(*, customers: int, months: int, seed: int, clean: bool) -> Iterator[records.Events]:
     """Yield the raw tables and the truth of one chunk of customers after the other."""
     for chunk in chunks(customers):
-        state, events = play_history(chunk, months=months, ends_on=ENDS_ON, seed=seed)
+        state, events = simulate_history(chunk, months=months, ends_on=ENDS_ON, seed=seed)
         raw = records.observed(events, ENDS_ON)
-        is_dirty = chunk.number == 0 and not clean
-        yield {**(with_dirty_rows(raw) if is_dirty else raw), "truth": truth(state)}
+        has_bad_rows = chunk.number == 0 and not clean
+        yield {**(records.with_bad_rows(raw) if has_bad_rows else raw), "truth": truth(state)}
 
 
 def write_parquet(tables: Iterator[records.Events], folder: Path) -> dict[str, int]:
-    """Write each table to ``<folder>/<table>.parquet``, a row group per chunk; return the rows of each.
+    """Write each table to ``<folder>/<table>.parquet``, a row group per chunk; return the number of rows of each.
 
-    All files are written aside first: a crash leaves the earlier ones whole.
+    All files are written aside first: a crash leaves the earlier files unchanged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = dict.fromkeys(TABLES, 0)
@@ -68,14 +67,14 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 def main(
     customers: Annotated[int, typer.Option(min=1, help="Customers that ever signed up.")] = 5000,
     months: Annotated[int, typer.Option(min=1, max=72, help="Months of history up to 2026-10-31.")] = 24,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, another world.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random world.")] = 7,
     out: Annotated[Path, typer.Option(help="Folder of the Parquet files.")] = Path("seeds/raw/demo"),
-    clean: Annotated[bool, typer.Option("--clean", help="Without the handful of broken rows.")] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Leave out the few bad rows.")] = False,
 ) -> None:
-    """Generate the raw tables of a subscription business whose customers leave for known causes."""
-    played = raw_chunks(customers=customers, months=months, seed=seed, clean=clean)
+    """Generate the raw tables of a subscription business whose churn drivers are known."""
+    generated = raw_chunks(customers=customers, months=months, seed=seed, clean=clean)
     total = sum(1 for _ in chunks(customers))
-    rows = write_parquet(iter(track(played, total=total, description="chunks of customers")), out)
+    rows = write_parquet(iter(track(generated, total=total, description="chunks of customers")), out)
     for name, count in rows.items():
         size = (out / f"{name}.parquet").stat().st_size / 1e6
         typer.echo(f"{name:<20}{count:>12,} rows {size:>9.2f} MB")

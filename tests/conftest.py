@@ -4,60 +4,33 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from dbt_project_copy import ProjectCopy
+from generate_churn_data import raw_chunks, write_parquet
 
 ROOT = Path(__file__).resolve().parent.parent
 RETAIL_VARIABLE = "RETENTION_TEST_RETAIL"
-PROJECT_ENTRIES = ("dbt_project", "seeds", "dbt_project.yml", "profiles.yml", "selectors.yml")
 
 
-@dataclass
-class Project:
-    """A copy of the project with its own warehouse, artifacts and raw data."""
-
-    folder: Path
-    raw_data: Path | None = None
-    environment: dict[str, str] = field(default_factory=dict)
+class Project(ProjectCopy):
+    """A copy of the project for tests to build, query and change."""
 
     @property
     def variables(self) -> dict[str, str]:
-        """Environment of every command: nothing of the caller's own settings leaks in."""
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("RETENTION_", "DBT_"))
-        }
-        kept["DBT_PROFILES_DIR"] = str(self.folder)
-        kept["OMP_NUM_THREADS"] = (
-            "1"  # two builds at a time share two cores; waiting threads would starve both
-        )
-        kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-        if self.raw_data is not None:
-            kept["RETENTION_DATA"] = str(self.raw_data)
-        return kept | self.environment
-
-    def run(self, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command in the copy and return what it printed."""
-        return subprocess.run(
-            command, cwd=cwd or self.folder, env=self.variables, capture_output=True, text=True, check=False
-        )
+        """Environment of every command, with one thread per library."""
+        # Two builds at a time share two cores; waiting threads would starve both.
+        return {**super().variables, "OMP_NUM_THREADS": "1", **self.environment}
 
     def dbt(self, *arguments: str, succeeds: bool = True) -> str:
         """Run dbt and return its output; fail the test when the exit code is not what was expected."""
         finished = self.run("dbt", "--no-use-colors", *arguments)
-        output = finished.stdout + finished.stderr
-        assert (finished.returncode == 0) == succeeds, output[-6000:]
-        return output
-
-    def warehouse(self, source: str = "demo") -> Path:
-        """Return the DuckDB file of a source."""
-        return self.folder / "warehouse" / f"{source}.duckdb"
+        assert (finished.returncode == 0) == succeeds, finished.output[-6000:]
+        return finished.output
 
     def query(self, sql: str, source: str = "demo") -> list[tuple[Any, ...]]:
         """Return the rows of a query on the warehouse, opened read-only."""
@@ -72,38 +45,12 @@ class Project:
 
 def copy_project(folder: Path, raw_data: Path | None = None) -> Project:
     """Copy what dbt needs of the project into ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for entry in PROJECT_ENTRIES:
-        original = ROOT / entry
-        if original.is_dir():
-            shutil.copytree(original, folder / entry, ignore=shutil.ignore_patterns("target", "logs"))
-        else:
-            shutil.copy2(original, folder / entry)
-    (folder / "warehouse").mkdir()
-    (folder / "models_ml").mkdir()
-    return Project(folder, raw_data)
+    return Project.create(folder, raw_data)
 
 
 def generate_world(folder: Path, *, customers: int, seed: int = 7, months: int = 24) -> Path:
     """Generate a small subscription business as raw Parquet files."""
-    subprocess.run(
-        [
-            sys.executable,
-            str(ROOT / "scripts" / "generate_churn_data.py"),
-            *(
-                "--customers",
-                str(customers),
-                "--months",
-                str(months),
-                "--seed",
-                str(seed),
-                "--out",
-                str(folder),
-            ),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    write_parquet(raw_chunks(customers=customers, months=months, seed=seed, clean=False), folder)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks run, at toy size; what they measure is for people to read, not for a test to judge."""
+"""The benchmarks run at toy size; a test does not judge the measured times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from benchmarks.features import run_statement
-from benchmarks.world import ENDS_ON
+from benchmarks.raw_tables import ENDS_ON
 from conftest import ROOT
 
 pytestmark = pytest.mark.build
@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_both_print_their_measures(folder: Path) -> None:
+def test_features_and_scoring_print_their_measures(folder: Path) -> None:
     printed = (folder / "printed.txt").read_text(encoding="utf-8")
     for expected in ("one new date on top", "streamed", "ratio", "peak MB"):
         assert expected in printed
@@ -54,7 +54,7 @@ def test_every_row_is_scored(folder: Path) -> None:
     assert counted == [(3000, 3000)]
 
 
-def test_the_statement_notices_a_wrong_feature(folder: Path) -> None:
+def test_the_comparison_finds_a_wrong_feature(folder: Path) -> None:
     warehouse = folder / "features.duckdb"
     rows, different, _ = run_statement(warehouse, ENDS_ON, "1GB")
     assert rows > 50

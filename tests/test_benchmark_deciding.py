@@ -1,22 +1,21 @@
-"""The benchmark of deciding, at toy size: the same instance, certified, and no reference above the bound."""
+"""The benchmark of deciding, at toy size: the same instance every time, binding limits, a small gap."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from benchmarks import deciding
-from benchmarks.measuring import Measure
 
 
-def test_the_instance_is_tight_and_solved() -> None:
+def test_limits_bind_and_the_gap_is_small() -> None:
     chosen = deciding._choose(20_000)
     assert chosen.gap <= 1e-3
     assert chosen.contacts >= 1_000
-    assert chosen.scarce >= 3
+    assert chosen.binding >= 3
     assert chosen.choosing.cpu_seconds < 20
 
 
-def test_the_same_customers_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_instance_is_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deciding, "CHUNK", 300)
     first, _ = deciding._values(1_000)
     again, cost = deciding._values(1_000)
@@ -26,6 +25,7 @@ def test_the_same_customers_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_sorting_and_references_are_measured() -> None:
-    for measure in (deciding._sort(2_000), deciding._follow(2_000)):
-        assert isinstance(measure, Measure)
-        assert measure.seconds > 0
+    for usage in (deciding._sort(200_000), deciding._follow(20_000)):
+        assert 0.001 < usage.seconds < 20
+        assert 0.001 < usage.cpu_seconds < 20
+        assert usage.peak_mb > 50

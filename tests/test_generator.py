@@ -1,4 +1,4 @@
-"""The demo world: the same bytes for the same arguments, sound records, a truth that offers really follow."""
+"""The demo world: the same bytes for the same arguments, consistent records, offers that act as the truth says."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from demo_world import causes, economy, history, records
-from demo_world.contacts import Contacts, no_contacts, past_contacts
-from demo_world.dirt import with_dirty_rows
-from demo_world.founding import FIRST_CUSTOMER_ID, found_base, welcome
-from demo_world.history import Chunk, play_history
+from demo_world import economy, history, probabilities, records
+from demo_world.contacts import COOL_DOWN_DAYS, Contacts, past_contacts
+from demo_world.history import Chunk, simulate_history
 from demo_world.month import step_month
-from demo_world.presence import month_presence
+from demo_world.sign_ups import FIRST_CUSTOMER_ID, initial_base, with_sign_ups
 from demo_world.state import State
+from demo_world.subscriptions import month_presence
 from demo_world.truth import truth
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,17 +47,22 @@ def same_contact(state: State, positions: np.ndarray, offer: int) -> Contacts:
     )
 
 
+def no_contacts() -> Contacts:
+    none = np.empty(0, dtype=np.int64)
+    return Contacts(none, none.astype(np.int8), none, none.astype(bool), none.astype(float), ())
+
+
 @pytest.fixture(scope="module")
-def played() -> tuple[State, records.Events]:
+def simulated() -> tuple[State, records.Events]:
     """Two years of 3,000 customers, future knowledge included."""
-    return play_history(Chunk(3, 3000), months=24, ends_on=ENDS_ON, seed=11)
+    return simulate_history(Chunk(3, 3000), months=24, ends_on=ENDS_ON, seed=11)
 
 
 @pytest.fixture(scope="module")
-def world(played: tuple[State, records.Events]) -> Iterator[duckdb.DuckDBPyConnection]:
+def world(simulated: tuple[State, records.Events]) -> Iterator[duckdb.DuckDBPyConnection]:
     """Its clean raw tables in DuckDB."""
     connection = duckdb.connect()
-    for name, table in records.observed(played[1], ENDS_ON).items():
+    for name, table in records.observed(simulated[1], ENDS_ON).items():
         connection.register(name, table)
     yield connection
     connection.close()
@@ -126,7 +130,7 @@ def test_a_crash_leaves_the_earlier_files_whole(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-# ---------------------------------------------------------------- sound records
+# ---------------------------------------------------------------- consistent records
 
 VIOLATIONS = {
     "an event outside a subscription": """
@@ -189,21 +193,21 @@ VIOLATIONS = {
         select count(*) from support_tickets where resolved_at is null and satisfaction is not null""",
     "an amount where nothing is bought, or none where something is": """
         select count(*) from activity where (activity_type = 'add_on_purchase') <> (amount is not null)""",
-    "a contact that nobody agreed to": """
+    "a contact without consent": """
         select count(*) from retention_contacts join customers using (customer_id)
         where (offer in ('nudge_email', 'discount', 'plan_change') and not consents_to_email)
             or (offer = 'call' and not consents_to_phone) or (offer = 'pause' and not consents_to_push)""",
     "a contact without its cost, a control with one": """
         select count(*) from retention_contacts where (offer = 'no_action') <> (cost = 0)
             or (offer = 'no_action' and accepted_on is not null)""",
-    "a wrong statement of chance": """
+    "a wrong propensity": """
         select count(*) from retention_contacts where is_randomized <> (propensity is not null)
             or (offer = 'no_action' and not is_randomized) or action_id is not null""",
 }
 
 
 @pytest.mark.parametrize("violation", VIOLATIONS)
-def test_clean_records_hold_no(world: duckdb.DuckDBPyConnection, violation: str) -> None:
+def test_clean_records_are_free_of(world: duckdb.DuckDBPyConnection, violation: str) -> None:
     assert one(world, VIOLATIONS[violation]) == 0
 
 
@@ -228,7 +232,7 @@ def test_about_four_percent_of_subscribers_leave_a_month(world: duckdb.DuckDBPyC
     assert max(monthly) < 0.07
 
 
-def test_some_come_back_later_than_the_horizon(world: duckdb.DuckDBPyConnection) -> None:
+def test_some_leavers_resume_after_the_horizon(world: duckdb.DuckDBPyConnection) -> None:
     gaps = world.execute("""
         select started_on - last_end as days from (
             select started_on,
@@ -240,9 +244,9 @@ def test_some_come_back_later_than_the_horizon(world: duckdb.DuckDBPyConnection)
     assert min(days for (days,) in gaps) > economy.HORIZON_DAYS
 
 
-def test_dirty_rows_are_the_documented_ones(played: tuple[State, records.Events]) -> None:
-    clean = records.observed(played[1], ENDS_ON)
-    dirty = with_dirty_rows(clean)
+def test_bad_rows_are_the_documented_ones(simulated: tuple[State, records.Events]) -> None:
+    clean = records.observed(simulated[1], ENDS_ON)
+    dirty = records.with_bad_rows(clean)
     assert {
         name: len(dirty[name]) - len(clean[name]) for name in RAW if len(dirty[name]) != len(clean[name])
     } == {
@@ -265,13 +269,13 @@ def test_dirty_rows_are_the_documented_ones(played: tuple[State, records.Events]
 def copied(state: State) -> dict[str, np.ndarray]:
     return {
         f"{part}.{field.name}": getattr(getattr(state, part), field.name).copy()
-        for part in ("traits", "account", "mood")
+        for part in ("traits", "account", "drivers")
         for field in dataclasses.fields(getattr(state, part))
     }
 
 
-def test_a_month_leaves_its_arguments_alone_and_repeats(played: tuple[State, records.Events]) -> None:
-    state = played[0]
+def test_a_month_does_not_change_its_arguments_and_repeats(simulated: tuple[State, records.Events]) -> None:
+    state = simulated[0]
     before = copied(state)
     contacts = past_contacts(state, np.random.default_rng(1), is_last=False, has_trial=True)
     first, again = (step_month(state, contacts, np.random.default_rng(2)) for _ in range(2))
@@ -283,8 +287,8 @@ def test_a_month_leaves_its_arguments_alone_and_repeats(played: tuple[State, rec
     assert first[0].month == state.month + 1
 
 
-def test_contacts_change_nothing_for_the_others(played: tuple[State, records.Events]) -> None:
-    state = played[0]
+def test_a_contact_does_not_affect_other_customers(simulated: tuple[State, records.Events]) -> None:
+    state = simulated[0]
     subscribed = np.flatnonzero(state.account.is_subscribed)
     contacted = subscribed[::3]
     others = np.setdiff1d(np.arange(state.customers), contacted)
@@ -298,8 +302,8 @@ def test_contacts_change_nothing_for_the_others(played: tuple[State, records.Eve
     assert left[0] != left[1]
 
 
-def test_newcomers_join_in_their_month(played: tuple[State, records.Events]) -> None:
-    state = welcome(played[0], 40, np.random.default_rng(4))
+def test_sign_ups_are_subscribed_in_their_month(simulated: tuple[State, records.Events]) -> None:
+    state = with_sign_ups(simulated[0], 40, np.random.default_rng(4))
     assert not state.account.is_subscribed[-40:].any()
     after, events = step_month(state, no_contacts(), np.random.default_rng(5))
     assert after.account.is_subscribed[-40:].all()
@@ -310,11 +314,13 @@ def test_newcomers_join_in_their_month(played: tuple[State, records.Events]) -> 
 
 
 @pytest.mark.parametrize("offer", [economy.NO_ACTION, *range(len(economy.OFFERS))])
-def test_who_is_contacted_leaves_as_the_truth_says(played: tuple[State, records.Events], offer: int) -> None:
-    state = played[0]
+def test_contacted_customers_leave_at_the_true_rate(
+    simulated: tuple[State, records.Events], offer: int
+) -> None:
+    state = simulated[0]
     subscribed = np.flatnonzero(state.account.is_subscribed)
     contacts = same_contact(state, subscribed, offer)
-    expected = causes.churn_probability(state, everyone(state, offer))[subscribed]
+    expected = probabilities.churn_probability(state, everyone(state, offer))[subscribed]
     months = 200
     left = np.zeros(len(subscribed))
     for seed in range(months):
@@ -325,21 +331,21 @@ def test_who_is_contacted_leaves_as_the_truth_says(played: tuple[State, records.
     assert abs(observed - expected.sum()) < 4 * error
 
 
-# ---------------------------------------------------------------- who was contacted, and what it does
+# ---------------------------------------------------------------- contacts and their effects
 
 
 @pytest.fixture(scope="module")
 def large_state() -> State:
-    state = found_base(np.datetime64("2025-01"), 20_000, FIRST_CUSTOMER_ID, np.random.default_rng(6))
+    state = initial_base(np.datetime64("2025-01"), 20_000, FIRST_CUSTOMER_ID, np.random.default_rng(6))
     for seed in range(3):
         state, _ = step_month(state, no_contacts(), np.random.default_rng(seed))
     return state
 
 
-def test_the_trial_ignores_risk_and_the_campaigns_seek_it(large_state: State) -> None:
+def test_the_trial_ignores_risk_and_campaigns_target_it(large_state: State) -> None:
     contacts = past_contacts(large_state, np.random.default_rng(7), is_last=False, has_trial=True)
-    risk = causes.churn_log_odds(large_state)
-    admitted = causes.admitted_offers(large_state)
+    risk = probabilities.churn_log_odds(large_state)
+    admitted = probabilities.admitted_offers(large_state)
     eligible = risk[admitted.any(axis=1)]
     error = eligible.std() / np.sqrt(contacts.is_randomized.sum())
     trial, campaign = contacts.position[contacts.is_randomized], contacts.position[~contacts.is_randomized]
@@ -348,25 +354,25 @@ def test_the_trial_ignores_risk_and_the_campaigns_seek_it(large_state: State) ->
     arms = contacts.offer[contacts.is_randomized]
     for arm in (economy.NO_ACTION, *range(len(economy.OFFERS))):
         members = trial[arms == arm]
-        # against those who could have got the arm: consent and plan are no chance
+        # compared with the customers who may get the arm: consent and plan are not random
         could = risk[admitted[:, arm]] if arm >= 0 else eligible
         assert abs(risk[members].mean() - could.mean()) < 4 * could.std() / np.sqrt(len(members))
 
 
 def test_the_trial_states_the_probability_of_its_arms(large_state: State) -> None:
     contacts = past_contacts(large_state, np.random.default_rng(8), is_last=False, has_trial=True)
-    admitted = causes.admitted_offers(large_state)[contacts.position]
-    chance = contacts.is_randomized
-    np.testing.assert_allclose(contacts.propensity[chance], 1 / (admitted.sum(axis=1)[chance] + 1))
-    assert np.isnan(contacts.propensity[~chance]).all()
+    admitted = probabilities.admitted_offers(large_state)[contacts.position]
+    in_trial = contacts.is_randomized
+    np.testing.assert_allclose(contacts.propensity[in_trial], 1 / (admitted.sum(axis=1)[in_trial] + 1))
+    assert np.isnan(contacts.propensity[~in_trial]).all()
     for arm in range(len(economy.OFFERS)):
-        possible = chance & admitted[:, arm]
+        possible = in_trial & admitted[:, arm]
         expected = contacts.propensity[possible].sum()
         assert abs((contacts.offer[possible] == arm).sum() - expected) < 4 * np.sqrt(expected)
     assert admitted[contacts.offer >= 0, contacts.offer[contacts.offer >= 0]].all()
 
 
-def test_no_second_contact_within_the_quiet_days(world: duckdb.DuckDBPyConnection) -> None:
+def test_no_second_contact_within_the_cool_down(world: duckdb.DuckDBPyConnection) -> None:
     shortest = one(
         world,
         """
@@ -376,10 +382,10 @@ def test_no_second_contact_within_the_quiet_days(world: duckdb.DuckDBPyConnectio
             from retention_contacts where offer <> 'no_action'
         )""",
     )
-    assert shortest >= 50
+    assert shortest == COOL_DOWN_DAYS + 1
 
 
-def test_a_few_recent_contacts_show_the_cool_down(world: duckdb.DuckDBPyConnection) -> None:
+def test_the_last_month_holds_a_few_contacts(world: duckdb.DuckDBPyConnection) -> None:
     recent = one(
         world,
         """
@@ -390,8 +396,10 @@ def test_a_few_recent_contacts_show_the_cool_down(world: duckdb.DuckDBPyConnecti
     assert 0.003 < recent / subscribers < 0.05
 
 
-def test_truth_is_consistent(played: tuple[State, records.Events], world: duckdb.DuckDBPyConnection) -> None:
-    world.register("truth", truth(played[0]))
+def test_truth_is_consistent(
+    simulated: tuple[State, records.Events], world: duckdb.DuckDBPyConnection
+) -> None:
+    world.register("truth", truth(simulated[0]))
     subscribers = one(world, "select count(*) from subscriptions where ended_on is null")
     assert one(world, "select count(*) from truth") == subscribers * (len(economy.OFFERS) + 1)
     unsound = """
@@ -418,15 +426,15 @@ def test_truth_is_consistent(played: tuple[State, records.Events], world: duckdb
         assert helped > 0.05
 
 
-def test_contact_harms_the_long_silent(large_state: State) -> None:
-    silent = large_state.account.is_subscribed & (large_state.mood.silent_months >= 4)
-    alone = causes.churn_probability(large_state, everyone(large_state, economy.NO_ACTION))
-    nudged = causes.churn_probability(large_state, everyone(large_state, economy.NUDGE_EMAIL))
+def test_a_contact_harms_dormant_customers(large_state: State) -> None:
+    silent = large_state.account.is_subscribed & (large_state.drivers.silent_months >= 4)
+    alone = probabilities.churn_probability(large_state, everyone(large_state, economy.NO_ACTION))
+    nudged = probabilities.churn_probability(large_state, everyone(large_state, economy.NUDGE_EMAIL))
     assert silent.sum() > 100
     assert np.mean(nudged[silent] > alone[silent]) > 0.9
 
 
-def test_leavers_leave_traces_before(world: duckdb.DuckDBPyConnection) -> None:
+def test_signals_of_leavers_appear_before_they_leave(world: duckdb.DuckDBPyConnection) -> None:
     rows = world.execute("""
         with running as (
             select customer_id, coalesce(ended_on <= date '2026-10-28', false) and customer_id not in (
@@ -434,27 +442,27 @@ def test_leavers_leave_traces_before(world: duckdb.DuckDBPyConnection) -> None:
             ) as leaves
             from subscriptions where started_on <= date '2026-09-30'
             and (ended_on is null or ended_on > date '2026-09-30')
-        ), traces as (
+        ), shown as (
             select running.leaves,
                 exists (select 1 from activity a where a.customer_id = running.customer_id
                     and activity_type in ('data_export', 'pricing_page_view')
-                    and occurred_at between date '2026-09-01' and date '2026-10-01') as packs_or_compares,
+                    and occurred_at between date '2026-09-01' and date '2026-10-01') as exports_or_compares,
                 exists (select 1 from payments p where p.customer_id = running.customer_id
                     and due_on between date '2026-08-15' and date '2026-09-25'
                     and (paid_on is null or paid_on - due_on > 5)) as pays_late,
                 exists (select 1 from support_tickets t where t.customer_id = running.customer_id
                     and opened_at between date '2026-08-15' and date '2026-10-01'
-                    and satisfaction <= 2) as is_upset
+                    and satisfaction <= 2) as rates_poorly
             from running
         )
-        select leaves, avg(cast(packs_or_compares as integer)), avg(cast(pays_late as integer)),
-            avg(cast(is_upset as integer)) from traces group by leaves order by leaves
+        select leaves, avg(cast(exports_or_compares as integer)), avg(cast(pays_late as integer)),
+            avg(cast(rates_poorly as integer)) from shown group by leaves order by leaves
     """).fetchall()
     stayers, leavers = rows
     assert all(leaver > 1.5 * stayer for stayer, leaver in zip(stayers[1:], leavers[1:], strict=True))
 
 
-# ---------------------------------------------------------------- what dbt and people read
+# ---------------------------------------------------------------- declarations and seeds of the demo source
 
 
 def declared() -> dict[str, dict[str, str]]:

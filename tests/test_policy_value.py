@@ -14,9 +14,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policy_study.coverage import study
-from policy_study.world import Logged, play
-from policy_value_study import app, holdout_shares, missed_targets
+from policy_value_study import app, compare_mailings, holdout_shares, missed_targets, read_promotion, study
+from policy_value_world import Logged, simulate_months
 from typer.testing import CliRunner
 
 from models_ml.errors import BayesPilotError
@@ -281,9 +280,7 @@ def test_real_promotion_agrees_with_its_plain_contrast() -> None:
     folder = os.environ.get(PROMOTION_VARIABLE)
     if not folder or not (Path(folder) / "train.parquet").is_file():
         pytest.skip(f"{PROMOTION_VARIABLE} names no folder with train.parquet of the promotion")
-    from policy_study.promotion import compare, read_promotion
-
-    rows = compare(read_promotion(Path(folder)))
+    rows = compare_mailings(read_promotion(Path(folder)))
     by_policy = {policy: {m: value for p, m, value in rows if p == policy} for policy, _, _ in rows}
     everyone, targeted = by_policy.values()
     for found in (everyone, targeted):
@@ -325,7 +322,7 @@ def outcomes(logged: Logged, months: np.ndarray, *, universal: np.ndarray, share
 
 
 def made_outcomes(share: float = 0.1, months: int = 3) -> pa.Table:
-    logged = play(customers=2000, months=months, holdout=share, random=np.random.default_rng(4))
+    logged = simulate_months(customers=2000, months=months, holdout=share, random=np.random.default_rng(4))
     month = np.cumsum(np.diff(logged.customer, prepend=0) < 0)  # customers stand in order within a month
     return outcomes(logged, month, universal=logged.customer % 20 == 0, share=share)
 

@@ -1,32 +1,45 @@
-"""Playing forward: values by hand, contacts that come back with their action_id, and decisions that repeat."""
+"""Simulated months: true values by hand, contacts that return with their action_id, decisions that repeat."""
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from check_months import decisions, differences, history_counts, replay, with_new_warehouse
 from conftest import Project
-from decision_data import policy
+from dbt_project_copy import PROJECT, ProjectCopy
+from decision_data import candidates, effects, limits, offers, policy
 from demo_world import economy
 from demo_world.truth import truth
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulation import seeds
-from simulation.appraisal import BEST, OWN, best_plan
 from simulation.beliefs import best_coefficients
-from simulation.business import PROJECT, Business, found_business
-from simulation.keeping import decisions, differences, kept, replay
-from simulation.loop import ENDS_ON, Month, Setting, found, play
-from simulation.page import loop_page
-from simulation.results import NOBODY, mean_by_month, share_of_best, total, write_results
-from simulation.targets import missed_targets
-from simulation.valuation import Truth, read_truth, true_values, value_of
-from simulation.world import World, contacts_of, found_world, next_month, raw_tables
+from simulation.business import LIMITS, prior_rows, write_raw, write_seeds
+from simulation.loop import ENDS_ON, Month, Setting, run_months, set_up
+from simulation.page import simulation_page
+from simulation.results import mean_by_month, missed_targets, share_of_best, total, write_results
+from simulation.true_value import (
+    BEST,
+    NOBODY,
+    NOTHING_WITHHELD,
+    OWN,
+    MonthInputs,
+    Truth,
+    best_plan,
+    read_truth,
+    true_values,
+    value_month,
+    value_of,
+)
+from simulation.world import World, contacts_of, next_month, raw_tables, start_world
 
+from models_ml.decisions.decide import Terms, collect
 from models_ml.decisions.limits import Limits
 from models_ml.decisions.references import POLICIES, Situation
 from models_ml.errors import BayesPilotError
@@ -36,11 +49,11 @@ QUICK = ("--exclude-resource-types", "unit_test", "test")  # the data tests of a
 SETTING = Setting(customers=600, months=2, seed=3, priors="wrong", trial_share=0.05, past_trial=True)
 
 
-# ---------------------------------------------------------------- what contacts are truly worth
+# ---------------------------------------------------------------- true values
 
 
 def hidden(**changes: object) -> Truth:
-    """Two customers and two offers, in numbers that can be worked by hand."""
+    """Two customers and two offers, in numbers for calculation by hand."""
     values: dict[str, object] = {
         "churn_alone": np.array([0.5, 0.0]),
         "churn": np.array([[0.25, 0.75], [0.0, 0.5]]),
@@ -52,7 +65,7 @@ def hidden(**changes: object) -> Truth:
     return Truth(**(values | changes))  # type: ignore[arg-type]
 
 
-def test_true_value_is_margin_kept_less_what_contact_and_accepted_incentive_cost() -> None:
+def test_true_value_is_margin_kept_less_contact_cost_and_accepted_incentive() -> None:
     # Horizon 30 of 90 days: two later periods at 20, the second reached with 1/2 → V = 30; and 10 + 10 → V = 20.
     values = true_values(hidden(), policy(horizon_days=30, value_horizon_days=90))
     expected = [
@@ -62,7 +75,7 @@ def test_true_value_is_margin_kept_less_what_contact_and_accepted_incentive_cost
     np.testing.assert_allclose(values, expected)
 
 
-def test_true_value_takes_margin_as_margin_whatever_the_policy_assumes() -> None:
+def test_true_value_does_not_depend_on_the_margin_rate_of_the_policy() -> None:
     low, high = (true_values(hidden(), policy(margin_rate=rate)) for rate in (0.1, 0.9))
     np.testing.assert_array_equal(low, high)
 
@@ -71,20 +84,74 @@ def test_contacting_nobody_is_worth_nothing() -> None:
     assert value_of(np.array([-1, -1]), true_values(hidden(), policy())) == 0
 
 
-def test_truth_is_read_in_the_order_asked_for() -> None:
-    world = found_world(customers=100, months=3, ends_on=ENDS_ON, seed=1)
-    table = truth(world.state)
+def test_a_month_is_valued_by_hand() -> None:
+    # Three of four customers may be contacted, one of them by call. V = 30 + 30 / 2 = 45, so that a call is worth
+    # 0.2 · 45 − 2 − 1 = 6 and a nudge 0.1 · 45 − 1 = 3.5, without an effect −3 and −1.
+    terms = Terms(policy(horizon_days=30, value_horizon_days=90), offers(), effects(-2.0, -0.3))
+    batch = candidates(
+        4, monthly_revenue=[100.0, 90.0, 80.0, 70.0], suppression_reason=[None, None, None, "cool_down"]
+    )
+    known = Truth(
+        churn_alone=np.full(4, 0.5),
+        churn=np.array([[0.3, 0.4], [0.3, 0.5], [0.5, 0.5], [0.3, 0.4]]),
+        acceptance=np.full((4, 2), 0.5),
+        contact_cost=np.tile([2.0, 1.0], (4, 1)),
+        incentive_cost=np.tile([2.0, 0.0], (4, 1)),
+        monthly_margin=np.full(4, 30.0),
+    )
+    names = batch["customer_id"].to_pylist()
+    inputs = MonthInputs(
+        tuple(names),
+        np.empty((4, 0)),
+        collect([batch], terms),
+        terms,
+        limits(1000.0, 1, 4, phone=10, email=10),
+        known,
+    )
+    decided = pa.table(
+        {
+            "customer_id": names,
+            "planned_action": ["call", "nudge", "call", "no_action"],
+            "action": ["call", "nudge", "no_action", "no_action"],
+            "arm": ["policy", "trial", "pick_holdout", "suppressed"],
+            "incremental_expected_value": [7.0, 1.5, None, None],
+        }
+    )
+    value = value_month(inputs, decided.slice(0, 2), decided)
+    assert value.by_policy[OWN] == pytest.approx(6 - 1)
+    assert value.by_policy[NOTHING_WITHHELD] == pytest.approx(
+        6 - 1 - 1
+    )  # call, nudge, nudge, as believed best
+    assert value.by_policy[BEST] == pytest.approx(3.5 + 6)
+    assert value.by_policy[NOBODY] == 0
+    assert (value.trial, value.withheld, value.expected) == pytest.approx((-1, -3, 8.5))
+    assert (value.contacts, value.customers) == (2, 4)
+
+
+def test_truth_is_read_in_the_order_of_customers_and_offers() -> None:
+    world = start_world(customers=100, months=3, ends_on=ENDS_ON, seed=1)
+    table, day = truth(world.state), date(2026, 10, 31)
     ids = [str(each) for each in sorted(set(table["customer_id"].to_pylist()))]
     asked = [ids[5], ids[0]]
-    read = read_truth(table, asked, ["pause", "call"])
+    read = read_truth(table, day, asked, ["pause", "call"])
     rows = {(str(row["customer_id"]), row["offer"]): row for row in table.to_pylist()}
+    for values, column in (
+        (read.churn, "churn_probability"),
+        (read.acceptance, "acceptance_probability"),
+        (read.contact_cost, "contact_cost"),
+        (read.incentive_cost, "incentive_cost"),
+    ):
+        assert values.tolist() == [
+            [float(rows[each, offer][column]) for offer in ("pause", "call")] for each in asked
+        ], column
     assert read.churn_alone.tolist() == [rows[each, "no_action"]["churn_probability"] for each in asked]
-    assert read.churn.tolist() == [
-        [rows[each, offer]["churn_probability"] for offer in ("pause", "call")] for each in asked
-    ]
-    assert read.incentive_cost[1, 1] == float(rows[ids[0], "call"]["incentive_cost"])
-    with pytest.raises(BayesPilotError, match="knows no truth for 1 customers"):
-        read_truth(table, [*asked, "999"], ["pause"])
+    assert read.monthly_margin.tolist() == [float(rows[each, "call"]["monthly_margin"]) for each in asked]
+    with pytest.raises(
+        BayesPilotError, match=r"lacks 1 of 3 customers under no_action(.|\n)*first values: 999"
+    ):
+        read_truth(table, day, [*asked, "999"], ["pause"])
+    with pytest.raises(BayesPilotError, match="lacks 2 of 2 customers"):
+        read_truth(table, date(2026, 9, 30), asked, ["pause"])
 
 
 @settings(max_examples=60, deadline=None)
@@ -94,7 +161,7 @@ def test_truth_is_read_in_the_order_asked_for() -> None:
     st.floats(0, 2_000),
     st.lists(st.integers(0, 20), min_size=3, max_size=3),
 )
-def test_no_policy_beats_the_best_possible_plan(
+def test_no_policy_is_worth_more_than_the_best_possible_plan(
     seed: int, customers: int, budget: float, capacity: list[int]
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -128,12 +195,12 @@ def test_targets_of_coefficients_are_the_change_of_log_odds_in_the_signals() -> 
     np.testing.assert_allclose(best_coefficients(known, signals), wanted, atol=1e-9)
 
 
-# ---------------------------------------------------------------- the world goes on
+# ---------------------------------------------------------------- the world after its history
 
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return found_world(customers=200, months=6, ends_on=ENDS_ON, seed=2)
+    return start_world(customers=200, months=6, ends_on=ENDS_ON, seed=2)
 
 
 def actions(*rows: tuple[str, int, str]) -> pa.Table:
@@ -143,7 +210,7 @@ def actions(*rows: tuple[str, int, str]) -> pa.Table:
     )
 
 
-def test_actions_become_contacts_of_the_right_customers(world: World) -> None:
+def test_actions_become_contacts_of_their_customers(world: World) -> None:
     ids = world.state.traits.customer_id
     contacts = contacts_of(world.state, actions(("b", ids[9], "pause"), ("a", ids[4], "call")))
     assert contacts.position.tolist() == [4, 9]
@@ -168,47 +235,69 @@ def test_a_month_repeats_and_adds_its_records(world: World) -> None:
 
 
 def test_a_world_without_a_past_trial_has_no_randomised_contact() -> None:
-    records = [
-        raw_tables(found_world(customers=300, months=6, ends_on=ENDS_ON, seed=2, trial_months=months))
+    with_trial, without = (
+        raw_tables(start_world(customers=300, months=6, ends_on=ENDS_ON, seed=2, trial_months=months))
         for months in (14, 0)
-    ]
-    randomised = [sum(table["retention_contacts"]["is_randomized"].to_pylist()) for table in records]
-    assert randomised[0] > 20
-    assert randomised[1] == 0
-    assert len(records[1]["retention_contacts"]) > 20
+    )
+    assert sum(with_trial["retention_contacts"]["is_randomized"].to_pylist()) > 20
+    assert len(without["retention_contacts"]) > 20
+    assert not any(without["retention_contacts"]["is_randomized"].to_pylist())
 
 
 # ---------------------------------------------------------------- seeds, results, comparison
 
 
-def test_seeds_of_a_simulated_business(tmp_path: Path) -> None:
-    business = found_business(tmp_path / "copy")
-    seeds.set_up(business, customers=10_000, trial_share=0.03, priors="wrong")
-    shipped, written = (
-        {
-            name: list(seeds.csv.DictReader((folder / "seeds/demo" / f"{name}.csv").open()))
-            for name in ("policy", "offers", "offer_effect_priors")
+def seed_rows(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / "seeds" / "demo" / f"{name}.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_limits_and_trial_share_are_written_to_the_seeds(tmp_path: Path) -> None:
+    copy = ProjectCopy.create(tmp_path / "copy", tmp_path / "raw")
+    write_seeds(copy, customers=10_000, trial_share=0.03, priors="demo")
+    for name in ("policy", "offers", "offer_effect_priors"):
+        shipped, written = (seed_rows(folder, name) for folder in (PROJECT, copy.folder))
+        for before, after in zip(shipped, written, strict=True):
+            expected = dict(before)
+            if before.get("parameter") in LIMITS:
+                expected["value"] = str(2 * int(before["value"]))
+            if before.get("parameter") == "trial_share":
+                expected["value"] = "0.03"
+            if "monthly_capacity" in before:
+                expected["monthly_capacity"] = str(2 * int(before["monthly_capacity"]))
+            assert after == expected
+
+
+def test_priors_are_named_or_read_from_a_file(tmp_path: Path) -> None:
+    shipped = seed_rows(PROJECT, "offer_effect_priors")
+    assert prior_rows("demo", shipped) == shipped
+    for name, intercept in (("wrong", "-0.693147"), ("none", "-0.050000")):
+        flat = prior_rows(name, shipped)
+        assert [(row["offer"], row["signal"]) for row in flat] == [
+            (row["offer"], row["signal"]) for row in shipped
+        ]
+        assert {(row["signal"] == "intercept", row["mean"]) for row in flat} == {
+            (True, intercept),
+            (False, "0.000000"),
         }
-        for folder in (PROJECT, business.folder)
-    )
-    for before, after in zip(shipped["policy"], written["policy"], strict=True):
-        if before["parameter"] in seeds.LIMITS:
-            assert float(after["value"]) == 2 * float(before["value"])
-        elif before["parameter"] == "trial_share":
-            assert after["value"] == "0.03"
-        else:
-            assert after == before
-    for before, after in zip(shipped["offers"], written["offers"], strict=True):
-        assert after == {**before, "monthly_capacity": str(2 * int(before["monthly_capacity"]))}
-    believed = {(row["offer"], row["signal"]): float(row["mean"]) for row in written["offer_effect_priors"]}
-    assert all(
-        mean == pytest.approx(np.log(0.5) if signal == "intercept" else 0, abs=1e-6)
-        for (_, signal), mean in believed.items()
-    )
-    with pytest.raises(BayesPilotError, match="not empty"):
-        found_business(tmp_path / "copy")
+    file = tmp_path / "priors.csv"
+    file.write_text("offer,signal,mean,sd\ncall,intercept,0.1,0.2\n")
+    assert prior_rows(str(file), shipped) == [
+        {"offer": "call", "signal": "intercept", "mean": "0.1", "sd": "0.2"}
+    ]
     with pytest.raises(BayesPilotError, match="no priors 'nun'"):
-        seeds.prior_rows("nun", [])
+        prior_rows("nun", [])
+
+
+def test_raw_tables_come_with_their_last_day(tmp_path: Path) -> None:
+    copy = ProjectCopy.create(tmp_path / "copy", tmp_path / "raw")
+    write_raw(copy, {"customers": pa.table({"customer_id": [1]})}, np.datetime64("2027-02-28"))
+    assert (tmp_path / "raw" / "customers.parquet").is_file()
+    declaration = copy.folder / "dbt_project" / "sources" / "demo" / "sources.yml"
+    assert "data_ends_on: \"date '2027-02-28'\"" in declaration.read_text()
+    declaration.write_text("sources: []")
+    with pytest.raises(BayesPilotError, match="0 lines declare data_ends_on"):
+        write_raw(copy, {}, np.datetime64("2027-02-28"))
 
 
 def test_differences_are_counted_for_one_date_on_both_sides() -> None:
@@ -225,7 +314,7 @@ def earned(seed: int, *own: float, rule: float = 1.0) -> list[Month]:
         SimpleNamespace(
             seed=seed,
             number=number,
-            appraisal=SimpleNamespace(values={**others, OWN: value, "break-even": rule}),
+            value=SimpleNamespace(by_policy={**others, OWN: value, "break-even": rule}),
         )
         for number, value in enumerate(own, start=1)
     ]  # type: ignore[return-value]
@@ -246,25 +335,25 @@ def test_targets_are_named_where_they_are_missed(months: list[Month], missed: li
 # ---------------------------------------------------------------- the loop through dbt
 
 
+Simulated = tuple[ProjectCopy, list[Month], list[World]]
+
+
 @pytest.fixture(scope="module")
-def played(
-    built_project: Project, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Business, list[Month], list[World]]:
-    """Two months of a small business on the pipeline that another test has trained."""
+def simulated(built_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Simulated:
+    """Two months of a small business on a pipeline that is trained already."""
     deployed = built_project.folder / "models_ml" / "artifacts" / "demo"
-    business, world = found(SETTING, tmp_path_factory.mktemp("loop") / "business", deployed)
-    business = replace(business, options=QUICK)
-    months, worlds = zip(*play(SETTING, business, world), strict=True)
-    return business, list(months), list(worlds)
+    project, world = set_up(SETTING, tmp_path_factory.mktemp("loop") / "business", deployed)
+    months, worlds = zip(*run_months(SETTING, project, world, QUICK), strict=True)
+    return project, list(months), list(worlds)
 
 
 @pytest.mark.build
-def test_actions_reach_the_world_and_come_back(played: tuple[Business, list[Month], list[World]]) -> None:
-    business, months, worlds = played
+def test_actions_are_executed_and_return_as_contacts(simulated: Simulated) -> None:
+    project, months, worlds = simulated
     first, second = months
     assert (first.as_of_date, second.as_of_date) == ("2026-10-31", "2026-11-30")
-    assert first.executed == first.appraisal.contacts > 10
-    back = business.read("""
+    assert first.executed == first.value.contacts > 10
+    back = project.read("""
         select history.as_of_date, contacts.contacted_on, contacts.offer = history.action as is_what_was_decided
         from stg_retention_contacts as contacts
         inner join retention_actions_history as history
@@ -272,7 +361,7 @@ def test_actions_reach_the_world_and_come_back(played: tuple[Business, list[Mont
     assert len(back) == first.executed
     assert set(map(str, back["contacted_on"].to_pylist())) == {"2026-11-01"}
     assert all(back["is_what_was_decided"].to_pylist())
-    assert second.executed == second.appraisal.contacts
+    assert second.executed == second.value.contacts
     spent = [
         contact for contact in worlds[-1].events["retention_contacts"].to_pylist() if contact["action_id"]
     ]
@@ -281,40 +370,38 @@ def test_actions_reach_the_world_and_come_back(played: tuple[Business, list[Mont
 
 
 @pytest.mark.build
-def test_every_policy_is_judged_by_the_truth(played: tuple[Business, list[Month], list[World]]) -> None:
-    months = played[1]
+def test_every_policy_is_valued_by_the_truth(simulated: Simulated) -> None:
+    months = simulated[1]
     for month in months:
-        values = month.appraisal.values
+        values = month.value.by_policy
         assert values[NOBODY] == 0
         assert values[BEST] == max(values.values()) > 0
         assert values[OWN] < values[BEST]
         assert {risk.offer for risk in month.risks} == set(economy.OFFERS)
         assert all(risk.low <= risk.believed <= risk.high and 0.3 < risk.true < 1.2 for risk in month.risks)
-    assert mean_by_month(months, OWN) == [month.appraisal.values[OWN] for month in months]
+    assert mean_by_month(months, OWN) == [month.value.by_policy[OWN] for month in months]
     assert share_of_best(months) == pytest.approx(total(months, OWN) / total(months, BEST))
 
 
 @pytest.mark.build
-def test_results_and_page_hold_every_month(
-    played: tuple[Business, list[Month], list[World]], tmp_path: Path
-) -> None:
-    months = played[1]
+def test_results_and_page_hold_every_month(simulated: Simulated, tmp_path: Path) -> None:
+    months = simulated[1]
     lengths = [len(path.read_text().splitlines()) for path in write_results(tmp_path, months)]
     assert lengths == [1 + 2, 1 + 2 * 5, 1 + 2 * 35]
-    page = render(loop_page([SETTING], months))
+    page = render(simulation_page([SETTING], months))
     assert "2026-11-30" in page
     assert page.count("<svg") == 2 + 5 + 1
 
 
 @pytest.mark.build
 def test_history_keeps_each_decision_once_and_a_replay_repeats_it(
-    played: tuple[Business, list[Month], list[World]],
+    simulated: Simulated,
 ) -> None:
-    business, months, _ = played
-    held = kept(business)
+    project, months, _ = simulated
+    held = history_counts(project)
     assert held.holds_each_once
-    assert held.decisions == sum(month.appraisal.customers for month in months)
-    assert list(replay(business, [month.as_of_date for month in months])) == [
+    assert held.decisions == sum(month.value.customers for month in months)
+    assert list(replay(project, [month.as_of_date for month in months], QUICK)) == [
         (month.as_of_date, 0) for month in months
     ]
-    assert len(decisions(replace(business, warehouse_name="replay"))) == held.decisions
+    assert len(decisions(with_new_warehouse(project))) == held.decisions

@@ -1,1 +1,1 @@
-"""Parts of scripts/benchmark.py: a raw world of any size, measured runs, the statement to compare with."""
+"""Parts of scripts/benchmark.py: raw tables of any size, measured runs, and what they are compared with."""

@@ -1,35 +1,36 @@
-"""Deciding for millions of customers at once, against sorting the same rows once."""
+"""Deciding for millions of customers at once, compared with sorting the same rows once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from dbt_project_copy import Usage
 from numpy.typing import NDArray
 
-from benchmarks.measuring import Measure, best, clocked, in_fresh_process
+from benchmarks.measures import best, clocked, in_fresh_process
 from models_ml.decisions.choose import choose_actions
 from models_ml.decisions.limits import Limits
 from models_ml.decisions.references import POLICIES, Situation
 
 COST_CENTS = np.array([25.0, 485.0, 985.0, 1200.0])
 CHANNELS = ("email", "push", "email", "phone")
-CONTACTED = np.array([0.04, 0.01, 0.005, 0.003])  # share of customers whom each offer's slots admit
-BUDGET_CENTS = 14.0  # a customer: a little less than all slots would cost
+CONTACTED = np.array([0.04, 0.01, 0.005, 0.003])  # capacity of each offer, as a share of customers
+BUDGET_CENTS = 14.0  # per customer: a little less than the cost of all capacities
 CHUNK = 1_000_000
 
 
 @dataclass(frozen=True)
 class DecidingMeasures:
-    """What sorting, choosing and the five reference policies took, and the plan's certificate."""
+    """Usage of sorting, choosing and the five reference policies, and the plan's certificate."""
 
-    sorting: Measure
-    choosing: Measure
-    references: Measure
+    sorting: Usage
+    choosing: Usage
+    references: Usage
     contacts: int
     value: float
     gap: float
-    scarce: int
+    binding: int
 
 
 def measure_deciding(customers: int, *, repeats: int) -> DecidingMeasures:
@@ -42,17 +43,17 @@ def measure_deciding(customers: int, *, repeats: int) -> DecidingMeasures:
         contacts=runs[0].contacts,
         value=runs[0].value,
         gap=runs[0].gap,
-        scarce=runs[0].scarce,
+        binding=runs[0].binding,
     )
 
 
 @dataclass(frozen=True)
 class _Chosen:
-    choosing: Measure
+    choosing: Usage
     contacts: int
     value: float
     gap: float
-    scarce: int
+    binding: int
 
 
 def _choose(customers: int) -> _Chosen:
@@ -67,16 +68,16 @@ def _choose(customers: int) -> _Chosen:
             tie_order=np.arange(customers),
         )
     )
-    scarce = sum(price > 0 for price in plan.prices.values())
-    return _Chosen(measure, int(plan.contacts.sum()), plan.value / 100, plan.gap, scarce)
+    binding = sum(price > 0 for price in plan.prices.values())
+    return _Chosen(measure, int(plan.contacts.sum()), plan.value / 100, plan.gap, binding)
 
 
-def _sort(customers: int) -> Measure:
+def _sort(customers: int) -> Usage:
     value, cost = _values(customers)
     return clocked(lambda: np.argsort((value / cost).max(axis=1), kind="stable"))[1]
 
 
-def _follow(customers: int) -> Measure:
+def _follow(customers: int) -> Usage:
     value, cost = _values(customers)
     rng = np.random.default_rng(2)
     situation = Situation(

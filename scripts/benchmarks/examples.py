@@ -1,7 +1,7 @@
 """Training examples in any number, written by DuckDB itself; the same size, the same rows.
 
-Nine in ten features are numbers, a tenth of their values missing; the others are categories. A few of them say
-who leaves. Policy, offers and effects are those of the demo's seeds.
+Nine in ten features are numbers, a tenth of their values missing; the others are categories. Churn depends on four
+of them. Policy, offers and effects are those of the demo's seeds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from benchmarks.measuring import quiet_connection
+from benchmarks.measures import quiet_connection
 from models_ml.decisions.policy import Policy, read_offer_effects, read_offers, read_policy
 from models_ml.paths import project_root
 from models_ml.training.judging import Economics

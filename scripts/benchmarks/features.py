@@ -1,4 +1,4 @@
-"""customer_features for many dates, for one new date, and one statement that makes a single date."""
+"""customer_features for many dates, for one new date, and one SQL statement for a single date to compare with."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from benchmarks.dbt_runs import Workplace
-from benchmarks.measuring import Measure, best, clocked, in_fresh_process, quiet_connection
-from benchmarks.world import ENDS_ON, WorldSize, write_world
+from dbt_project_copy import Usage
+
+from benchmarks.measures import (
+    BenchmarkProject,
+    best,
+    clocked,
+    in_fresh_process,
+    less_cpu,
+    quiet_connection,
+)
+from benchmarks.raw_tables import ENDS_ON, DataSize, write_raw_tables
 from models_ml.errors import BayesPilotError
 
 ONE_DATE = Path(__file__).with_name("one_date.sql")
@@ -17,15 +25,15 @@ ONE_DATE = Path(__file__).with_name("one_date.sql")
 
 @dataclass(frozen=True)
 class FeatureMeasures:
-    """What each way of making features took; dbt's start is left out."""
+    """Usage of each way of building features, without dbt's start."""
 
-    statement: Measure
-    all_dates: Measure
-    new_date: Measure
+    statement: Usage
+    all_dates: Usage
+    new_date: Usage
 
 
 def measure_features(
-    workplace: Workplace, size: WorldSize, *, repeats: int, say: Callable[[str], None]
+    project: BenchmarkProject, size: DataSize, *, repeats: int, notify: Callable[[str], None]
 ) -> FeatureMeasures:
     """Build ``size.dates`` dates, then one more on top, and compare with one statement for that one.
 
@@ -34,31 +42,32 @@ def measure_features(
     BayesPilotError
         If dbt fails, or the statement's rows differ from those of customer_features.
     """
-    say(f"writing {size.events:,} events of {size.customers:,} customers")
-    write_world(workplace.raw, size)
+    notify(f"writing {size.events:,} events of {size.customers:,} customers")
+    write_raw_tables(project.raw, size)
     month_ends = {"training_month_ends": size.dates - 1}
-    say("starting dbt without rows, to know what a start costs")
-    start = workplace.build("empty", {**month_ends, "as_of_date": f"{ENDS_ON}"}, empty=True)
+    notify("starting dbt without rows, to measure its start")
+    project.copy_project()
+    start = project.build_features("empty", {**month_ends, "as_of_date": f"{ENDS_ON}"}, empty=True)
     all_dates, new_date, statement = [], [], []
     for turn in range(1, repeats + 1):
         of = f" ({turn} of {repeats})" if repeats > 1 else ""
-        say(f"building {size.dates} dates{of}")
-        workplace.forget("features")
+        notify(f"building {size.dates} dates{of}")
+        project.remove("features")
         day_before = {**month_ends, "as_of_date": f"{ENDS_ON - timedelta(days=1)}"}
-        all_dates.append(workplace.build("features", day_before).less_start(start))
-        say(f"building one new date on top{of}")
+        all_dates.append(less_cpu(project.build_features("features", day_before), start))
+        notify(f"building one new date on top{of}")
         last_day = {**month_ends, "as_of_date": f"{ENDS_ON}"}
-        new_date.append(workplace.build("features", last_day).less_start(start))
-        say(f"running one statement for one date, and comparing{of}")
-        statement.append(_statement(workplace, ENDS_ON))
-    say("comparing another date")
-    _statement(workplace, ENDS_ON.replace(day=1) - timedelta(days=1))
+        new_date.append(less_cpu(project.build_features("features", last_day), start))
+        notify(f"running one statement for one date, and comparing{of}")
+        statement.append(_statement(project, ENDS_ON))
+    notify("comparing another date")
+    _statement(project, ENDS_ON.replace(day=1) - timedelta(days=1))
     return FeatureMeasures(best(statement), best(all_dates), best(new_date))
 
 
-def _statement(workplace: Workplace, as_of_date: date) -> Measure:
+def _statement(project: BenchmarkProject, as_of_date: date) -> Usage:
     rows, different, measure = in_fresh_process(
-        run_statement, workplace.warehouse("features"), as_of_date, workplace.memory_limit
+        run_statement, project.warehouse("features"), as_of_date, project.memory_limit
     )
     if different or not rows:
         raise BayesPilotError(
@@ -69,8 +78,8 @@ def _statement(workplace: Workplace, as_of_date: date) -> Measure:
     return measure
 
 
-def run_statement(warehouse: Path, as_of_date: date, memory_limit: str) -> tuple[int, int, Measure]:
-    """Make one date's features in one statement; return their rows, how many differ, and the measure."""
+def run_statement(warehouse: Path, as_of_date: date, memory_limit: str) -> tuple[int, int, Usage]:
+    """Build one date's features in one statement; return their rows, how many differ, and the usage."""
     with quiet_connection(warehouse, memory_limit) as connection:
         connection.execute("set TimeZone = 'UTC'")
         query = ONE_DATE.read_text(encoding="utf-8").format(as_of_date=as_of_date)

@@ -1,4 +1,4 @@
--- customer_features of one date ({as_of_date}) in one statement, as somebody would write it who needs that date only:
+-- customer_features of one date ({as_of_date}) in one statement, as a query for that date alone would be written:
 -- one pass over the events of the last 365 days (by customer and day first, which spares the count of distinct
 -- active days), and one pass over each account table, both with FILTERed aggregates. It reads the same valid rows.
 with parameters as (

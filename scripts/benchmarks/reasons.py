@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from dbt_project_copy import Usage
+
 from benchmarks.examples import HORIZON_DAYS, demo_economics, schema_of, write_examples
-from benchmarks.measuring import Measure, clocked, in_fresh_process, quiet_connection
+from benchmarks.measures import clocked, in_fresh_process, quiet_connection
 from models_ml.errors import BayesPilotError
 from models_ml.scoring.reasons import BATCH_ROWS, explain_batches
 from models_ml.training.candidates import CANDIDATES
@@ -16,26 +18,26 @@ from models_ml.training.settings import load_settings
 
 
 def measure_reasons(
-    folder: Path, *, rows: int, features: int, memory_limit: str, say: Callable[[str], None]
-) -> Mapping[str, Measure]:
-    """Fit each candidate on as many rows as there are to explain per date, then explain ``rows`` customers."""
-    say("writing examples")
+    folder: Path, *, rows: int, features: int, memory_limit: str, notify: Callable[[str], None]
+) -> Mapping[str, Usage]:
+    """Fit each candidate on about ``rows`` rows per date, then explain ``rows`` customers."""
+    notify("writing examples")
     warehouse = folder / "reasons.duckdb"
     in_fresh_process(write_examples, warehouse, 7 * (rows + rows // 10), features, memory_limit)
     measured = {}
     for candidate in CANDIDATES:
-        say(f"{candidate}: fitting, then explaining {rows:,} customers")
+        notify(f"{candidate}: fitting, then explaining {rows:,} customers")
         measured[candidate] = in_fresh_process(explain, warehouse, rows, features, candidate)
     return measured
 
 
-def explain(warehouse: Path, rows: int, features: int, candidate: str) -> Measure:
+def explain(warehouse: Path, rows: int, features: int, candidate: str) -> Usage:
     """Explain ``rows`` customers of the last date; fitting is not measured, building the explainer is.
 
     Raises
     ------
     BayesPilotError
-        If fewer customers than asked for were there to explain.
+        If there are fewer customers to explain than requested.
     """
     settings, schema = load_settings(), schema_of(features)
     with quiet_connection(warehouse) as connection:

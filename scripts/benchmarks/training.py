@@ -1,4 +1,4 @@
-"""Training on a large table of examples, against a plain fit of the same estimators on a matrix in memory."""
+"""Training on a large table of examples, compared with a plain fit of the same estimators in memory."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dbt_project_copy import Usage
 
 from benchmarks.examples import HORIZON_DAYS, demo_economics, schema_of, write_examples
-from benchmarks.measuring import Measure, clocked, in_fresh_process, quiet_connection
+from benchmarks.measures import clocked, in_fresh_process, quiet_connection
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.examples import ExampleReader, judged_split
 from models_ml.training.pipeline import fit_pipeline
@@ -26,16 +27,16 @@ class CandidateMeasures:
     """One candidate: encode, fit and calibrate; and the estimator's own fit."""
 
     candidate: str
-    trained: Measure
-    plain: Measure
+    trained: Usage
+    plain: Usage
 
 
 @dataclass(frozen=True)
 class TrainingMeasures:
-    """What training took: each candidate alone, and the whole stage where all were asked for."""
+    """Usage of training: of each candidate alone, and of the whole stage where all candidates are measured."""
 
     candidates: tuple[CandidateMeasures, ...]
-    stage: Measure | None
+    stage: Usage | None
     fit_rows: int
 
 
@@ -47,33 +48,31 @@ def measure_training(
     row_cap: int,
     candidate: str | None,
     memory_limit: str,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> TrainingMeasures:
     """Write ``rows`` examples to fit on (and one more date each to calibrate and judge), then train.
 
-    ``row_cap`` replaces ``fit_at_most`` of settings.toml; 0 fits on every row. All measures are of processes
-    of their own. The stage reads its rows once for all candidates: reading counts there only.
+    ``row_cap`` replaces ``fit_at_most`` of settings.toml; 0 fits on every row. Each measure is of a process of its
+    own. The stage reads its rows once for all candidates; only its measure includes reading.
     """
-    say(f"writing {rows:,} examples with {features} features")
+    notify(f"writing {rows:,} examples with {features} features")
     warehouse = folder / "training.duckdb"
     in_fresh_process(write_examples, warehouse, rows, features, memory_limit)
     measured = []
     for name in [candidate] if candidate else CANDIDATES:
-        say(f"{name}: the estimator's own fit")
+        notify(f"{name}: the estimator's own fit")
         plain = in_fresh_process(fit_plainly, warehouse, features, row_cap, name)
-        say(f"{name}: encode, fit, calibrate")
+        notify(f"{name}: encode, fit, calibrate")
         trained, fit_rows = in_fresh_process(fit_as_the_stage_does, warehouse, features, row_cap, name)
         measured.append(CandidateMeasures(name, trained, plain))
     if candidate:
         return TrainingMeasures(tuple(measured), None, fit_rows)
-    say("the whole stage: read, search, three candidates, judging, refit")
+    notify("the whole stage: read, search, three candidates, judging, refit")
     stage = in_fresh_process(run_stage, warehouse, features, row_cap)
     return TrainingMeasures(tuple(measured), stage, fit_rows)
 
 
-def fit_as_the_stage_does(
-    warehouse: Path, features: int, row_cap: int, candidate: str
-) -> tuple[Measure, int]:
+def fit_as_the_stage_does(warehouse: Path, features: int, row_cap: int, candidate: str) -> tuple[Usage, int]:
     """Encode, fit and calibrate one candidate on rows already read."""
     settings = _settings(row_cap)
     with quiet_connection(warehouse) as connection:
@@ -85,8 +84,8 @@ def fit_as_the_stage_does(
     return measure, int(fit.table.num_rows)
 
 
-def fit_plainly(warehouse: Path, features: int, row_cap: int, candidate: str) -> Measure:
-    """Fit the same estimator on a matrix that is already in memory, with every thread it asks for."""
+def fit_plainly(warehouse: Path, features: int, row_cap: int, candidate: str) -> Usage:
+    """Fit the same estimator on a matrix that is already in memory, with as many threads as it uses by default."""
     settings = _settings(row_cap)
     with quiet_connection(warehouse) as connection:
         reader = _reader(connection, features)
@@ -99,7 +98,7 @@ def fit_plainly(warehouse: Path, features: int, row_cap: int, candidate: str) ->
     return clocked(lambda: estimator.fit(matrix, churned, **weight))[1]
 
 
-def run_stage(warehouse: Path, features: int, row_cap: int) -> Measure:
+def run_stage(warehouse: Path, features: int, row_cap: int) -> Usage:
     """Run the whole training stage on all candidates."""
     with quiet_connection(warehouse) as connection:
         reader = _reader(connection, features)

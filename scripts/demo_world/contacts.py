@@ -1,4 +1,4 @@
-"""Whom the business contacts: campaigns aimed at risky customers, and a small randomised trial."""
+"""The contacts of a month: campaigns aimed at customers at risk, and a small randomised trial."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from demo_world import causes, economy
+from demo_world import economy, probabilities
 from demo_world.economy import BoolArray, CodeArray, FloatArray, IntArray
 from demo_world.state import State
 
 CAMPAIGN_SHARE = 0.05  # of the subscribers, a month
 TRIAL_SHARE = 0.06
-QUIET_DAYS = 60  # nobody is contacted twice within them
+COOL_DOWN_DAYS = 60  # at least so many days between two contacts of a customer
 
 
 @dataclass(frozen=True)
@@ -20,22 +20,15 @@ class Contacts:
     """The contacts planned for one month: one row per customer, in ascending order of position."""
 
     position: IntArray  # of the customer in the state
-    offer: CodeArray  # −1 = untouched control of the trial
+    offer: CodeArray  # −1 = control of the trial, not contacted
     day_offset: IntArray  # days after the month's first
     is_randomized: BoolArray
     propensity: FloatArray  # probability of the arm received; NaN = unknown
-    action_id: tuple[str | None, ...]  # of the BayesPilot decision it executes, if any
-
-
-def no_contacts() -> Contacts:
-    """Return a month without contacts."""
-    nothing = np.empty(0, dtype=np.int64)
-    offer, is_randomized, propensity = (nothing.astype(kind) for kind in (np.int8, bool, float))
-    return Contacts(nothing, offer, nothing, is_randomized, propensity, ())
+    action_id: tuple[str | None, ...]  # of the BayesPilot decision that is executed, if any
 
 
 def past_contacts(state: State, rng: np.random.Generator, *, is_last: bool, has_trial: bool) -> Contacts:
-    """Plan a month of contacts as the business did before it knew BayesPilot.
+    """Plan a month of contacts as the business did before it used BayesPilot.
 
     Parameters
     ----------
@@ -48,9 +41,9 @@ def past_contacts(state: State, rng: np.random.Generator, *, is_last: bool, has_
     has_trial : bool
         Whether the randomised trial runs in this month.
     """
-    quiet_since = state.starts_on - np.timedelta64(QUIET_DAYS, "D")
-    admitted = causes.admitted_offers(state)
-    is_free = admitted.any(axis=1) & ~(state.account.last_contacted_on > quiet_since)
+    cool_since = state.starts_on - np.timedelta64(COOL_DOWN_DAYS, "D")
+    admitted = probabilities.admitted_offers(state)
+    is_free = admitted.any(axis=1) & ~(state.account.last_contacted_on > cool_since)
     in_trial = is_free & (rng.random(state.customers) < (TRIAL_SHARE if has_trial else 0.0))
     trial_offer, propensity = _trial_arms(admitted, rng)
     share = CAMPAIGN_SHARE * (0.3 if is_last else 1.0)
@@ -77,18 +70,18 @@ def _trial_arms(admitted: BoolArray, rng: np.random.Generator) -> tuple[IntArray
 
 
 def _campaign(state: State, is_free: BoolArray, share: float, rng: np.random.Generator) -> BoolArray:
-    """Return who is picked: the riskier in the eyes of the team (its list plus a hunch), the likelier."""
-    hunch = 0.3 * state.traits.restlessness + rng.normal(0.0, 0.5, state.customers)
-    weight = np.exp(0.7 * (causes.signals(state) @ economy.CHURN_WEIGHTS + hunch)) * is_free
+    """Draw the customers of the campaign: the higher the risk as the team judges it, the more probable."""
+    impression = 0.3 * state.traits.restlessness + rng.normal(0.0, 0.5, state.customers)
+    weight = np.exp(0.7 * (probabilities.signals(state) @ economy.CHURN_WEIGHTS + impression)) * is_free
     wanted = share * state.account.is_subscribed.sum()
     picked = rng.random(state.customers) < np.minimum(wanted * weight / max(weight.sum(), 1e-9), 0.5)
     return np.asarray(picked)
 
 
 def _campaign_offers(state: State, admitted: BoolArray, rng: np.random.Generator) -> IntArray:
-    """Return the offer the team believes in: mostly what the visible trouble suggests, sometimes a habit."""
+    """Return the offer that the team picks: one that suits the strongest signal, with some randomness."""
     appeal = np.zeros((state.customers, len(economy.OFFERS)))
-    strength = causes.signals(state)
+    strength = probabilities.signals(state)
     appeal[:, economy.NUDGE_EMAIL] = 0.6 + strength[:, 3] + 0.5 * strength[:, 4]
     appeal[:, economy.DISCOUNT] = 0.6 + strength[:, 2] + 0.5 * strength[:, 5]
     appeal[:, economy.CALL] = 0.3 + 1.2 * strength[:, 1] + 0.5 * strength[:, 0]

@@ -1,7 +1,7 @@
-"""The rules of the demo world: plans, causes of leaving, and what each offer truly does.
+"""The rules of the demo world: plans, drivers of churn, and the true effect of each offer.
 
-These are facts of an invented world, not settings of BayesPilot, which never reads them. The beliefs a
-business would hold about them stand in ``seeds/demo/`` and differ on purpose.
+These are facts of an invented world, not settings of BayesPilot, which never reads them. What the business
+believes about them stands in ``seeds/demo/`` and differs on purpose.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ DISCOUNT_INVOICES = 3
 
 SIGNALS = ("payment_failing", "support_pain", "price_shock", "slipping", "long_silent", "packing_up")
 
-# Log-odds of leaving within 28 days. The long silent have forgotten the subscription: left alone they stay.
+# Log-odds of leaving within 28 days. Dormant customers have forgotten the subscription: left alone they stay.
 CHURN_INTERCEPT = -4.1
 CHURN_WEIGHTS = np.array([1.25, 1.15, 1.2, 1.3, 0.2, 1.7])
 NEWCOMER_WEIGHT = 0.7  # fades with a time constant of four months
-PRICE_AND_SLIPPING_WEIGHT = 0.4  # dearer and less used at once is worse than both apart
+PRICE_AND_DECLINE_WEIGHT = 0.4  # interaction: a higher price for less use
 COMMITTED_WEIGHT = -1.6
 YEARLY_COMMITTED_WEIGHT = -2.0
 RENEWAL_MONTH_WEIGHT = 1.0
@@ -52,11 +52,11 @@ RENEWAL_MONTH_WEIGHT = 1.0
 # True change of these log-odds by a contact (accepted or not), per offer: intercept, then one per signal.
 OFFER_EFFECTS = np.array(
     [
-        [-0.02, -0.30, 0.15, 0.05, -0.40, 0.75, 0.00],  # nudge_email: revives some, wakes the forgetful
-        [-0.05, -0.10, 0.00, -0.70, -0.15, 0.50, -0.25],  # discount: answers a price
-        [-0.05, -0.45, -0.70, -0.10, -0.15, 0.60, -0.35],  # call: heals support pain
-        [-0.02, -0.25, 0.05, -0.55, -0.10, 0.40, -0.10],  # plan_change: a smaller plan for a dear one
-        [0.00, -0.45, 0.00, -0.15, -0.40, 0.25, -0.45],  # pause: time to sort things out
+        [-0.02, -0.30, 0.15, 0.05, -0.40, 0.75, 0.00],  # nudge_email: reminds dormant customers to leave
+        [-0.05, -0.10, 0.00, -0.70, -0.15, 0.50, -0.25],  # discount: helps against a price shock
+        [-0.05, -0.45, -0.70, -0.10, -0.15, 0.60, -0.35],  # call: helps against support pain
+        [-0.02, -0.25, 0.05, -0.55, -0.10, 0.40, -0.10],  # plan_change: a smaller, cheaper plan
+        [0.00, -0.45, 0.00, -0.15, -0.40, 0.25, -0.45],  # pause: helps against payment trouble
     ]
 )
 EFFECT_CARRIED = 0.5  # share of a contact's effect still felt a month later

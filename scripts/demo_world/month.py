@@ -6,27 +6,25 @@ import dataclasses
 
 import numpy as np
 
-from demo_world import economy, moods, records, traces
-from demo_world.accounts import billing_day
-from demo_world.activity import month_activity
+from demo_world import churn_drivers, economy, event_records, records
 from demo_world.contacts import Contacts
 from demo_world.economy import BoolArray, IntArray
-from demo_world.presence import Presence, month_presence
-from demo_world.state import Account, Mood, State
+from demo_world.state import Account, ChurnDrivers, State
+from demo_world.subscriptions import Presence, billing_day, month_presence
 
 
 def step_month(state: State, contacts: Contacts, rng: np.random.Generator) -> tuple[State, records.Events]:
-    """Play one month.
+    """Simulate one month.
 
     Parameters
     ----------
     state : State
         The world at the start of the month; not changed. Customers who signed up within the month join.
     contacts : Contacts
-        What the business plans to do; who leaves before the planned day is not contacted.
+        What the business plans; a customer who leaves before the planned day is not contacted.
     rng : numpy.random.Generator
-        Each part of the month draws from its own child of it and for every customer, so that two months that
-        differ in their contacts only differ by the effects of these contacts.
+        Each part of the month draws from its own child generator and for every customer, so that two months
+        which differ in their contacts only differ by the effects of these contacts.
 
     Returns
     -------
@@ -34,27 +32,29 @@ def step_month(state: State, contacts: Contacts, rng: np.random.Generator) -> tu
         The world a month later, and the month's records, also of what becomes known later (a ticket resolved,
         an invoice paid next month): :func:`demo_world.records.observed` hides that.
     """
-    leave, bill, drift, pay, support, act, accept, answer, pack = rng.spawn(9)
+    leave, bill, drift, pay, support, act, accept, answer, export = rng.spawn(9)
     presence = month_presence(state, contacts, leave)
     account, billing = billing_day(state, presence, bill)
-    mood = moods.drifted(state, presence, billing, drift)
-    invoices, is_billed, is_late, is_unpaid = traces.invoices(state, account, presence, billing, pay)
-    mood = moods.after_payments(mood, billing, is_late, is_unpaid)
-    tickets, opened, pain = traces.tickets(state, presence, support)
-    mood = dataclasses.replace(mood, support_pain=mood.support_pain + pain)
-    accepts = moods.accepts_offer(state, presence.contact_offer, accept) & presence.is_contacted
-    contact_table = traces.contact_records(state, presence, contacts, accepts, answer)
-    mood = moods.after_contacts(mood, state, presence, accepts)
-    ahead = State(state.month + 1, state.traits, account, mood)
-    mood = dataclasses.replace(mood, packing_up=moods.packing(ahead, pack) * account.is_subscribed)
-    activity, was_active = month_activity(state, mood, presence, act)
+    drivers = churn_drivers.drifted(state, presence, billing, drift)
+    invoices, is_billed, is_late, is_unpaid = event_records.invoices(state, account, presence, billing, pay)
+    drivers = churn_drivers.after_payments(drivers, billing, is_late, is_unpaid)
+    tickets, opened, pain = event_records.tickets(state, presence, support)
+    drivers = dataclasses.replace(drivers, support_pain=drivers.support_pain + pain)
+    accepts = churn_drivers.accepts_offer(state, presence.contact_offer, accept) & presence.is_contacted
+    contact_table = event_records.contact_records(state, presence, contacts, accepts, answer)
+    drivers = churn_drivers.after_contacts(drivers, state, presence, accepts)
+    next_state = State(state.month + 1, state.traits, account, drivers)
+    drivers = dataclasses.replace(
+        drivers, exit_intent=churn_drivers.exit_intent(next_state, export) * account.is_subscribed
+    )
+    activity, was_active = event_records.month_activity(state, drivers, presence, act)
     periods = np.flatnonzero(billing.opens_period)
     joined = np.flatnonzero(state.traits.signed_up_on >= state.starts_on)
     started_on = state.starts_on + billing.offset.astype("m8[D]")
     events = {
-        "customers": traces.customer_records(state, joined),
-        "subscriptions": traces.opened_periods(state, account, periods, started_on),
-        "subscription_endings": traces.ended_periods(state, state.account, presence, billing),
+        "customers": event_records.customer_records(state, joined),
+        "subscriptions": event_records.opened_periods(state, account, periods, started_on),
+        "subscription_endings": event_records.ended_periods(state, state.account, presence, billing),
         "activity": activity,
         "payments": invoices,
         "support_tickets": tickets,
@@ -62,7 +62,9 @@ def step_month(state: State, contacts: Contacts, rng: np.random.Generator) -> tu
     }
     account = _counted(state, account, presence, is_billed, opened)
     account = _granted(account, presence, accepts, is_billed)
-    return State(state.month + 1, state.traits, account, _quiet(mood, presence, was_active)), events
+    return State(
+        state.month + 1, state.traits, account, _silence_counted(drivers, presence, was_active)
+    ), events
 
 
 def _counted(
@@ -81,7 +83,7 @@ def _counted(
 
 
 def _granted(account: Account, presence: Presence, accepts: BoolArray, is_billed: BoolArray) -> Account:
-    """Return the accounts with this month's discounts used up and accepted offers in force from the next."""
+    """Return the accounts with this month's discounts used and accepted offers in force from the next month."""
     offer = presence.contact_offer
     used = np.where(account.is_annual, economy.DISCOUNT_INVOICES, 1) * is_billed
     left = np.maximum(account.discounted_invoices - used, 0)
@@ -94,7 +96,7 @@ def _granted(account: Account, presence: Presence, accepts: BoolArray, is_billed
     )
 
 
-def _quiet(mood: Mood, presence: Presence, was_active: BoolArray) -> Mood:
-    """Return the mood with the months of silence counted."""
-    silent_months = np.where(was_active | ~presence.is_present, 0, mood.silent_months + 1)
-    return dataclasses.replace(mood, silent_months=silent_months)
+def _silence_counted(drivers: ChurnDrivers, presence: Presence, was_active: BoolArray) -> ChurnDrivers:
+    """Return the drivers with the months without activity counted."""
+    silent_months = np.where(was_active | ~presence.is_present, 0, drivers.silent_months + 1)
+    return dataclasses.replace(drivers, silent_months=silent_months)

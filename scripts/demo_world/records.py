@@ -1,4 +1,4 @@
-"""The records a business keeps: their columns, and how arrays become Arrow columns."""
+"""The records that a business keeps: columns, conversion from arrays, and a few rows that are broken on purpose."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from demo_world.economy import BoolArray, CodeArray, DayArray, IntArray
+from demo_world.economy import CodeArray, DayArray, IntArray
 
 MONEY = pa.decimal128(10, 2)
 DAY, TIME = pa.date32(), pa.timestamp("us")
@@ -82,10 +82,14 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         }
     ),
 }
-# Which subscription periods end when: kept apart until written, because the end comes months after the start.
+# Ends of subscription periods: kept apart until written, because an end comes months after its start.
 ENDINGS = pa.schema({"subscription_id": pa.int64(), "ended_on": DAY})
 
 Events = Mapping[str, pa.Table]
+
+UNKNOWN_CUSTOMER_ID = 999_000_001
+UNKNOWN_EVENTS = 5
+MISSING_QUANTITIES = 3
 
 
 def subscription_ids(customer_id: IntArray, number: IntArray) -> IntArray:
@@ -98,9 +102,9 @@ def numbered_ids(customer_id: IntArray, number: IntArray) -> IntArray:
     return customer_id * 1000 + number
 
 
-def money(cents: IntArray, is_missing: BoolArray | None = None) -> pa.Array:
-    """Return cents as decimals with two places, null where missing."""
-    whole = pa.array(cents, mask=is_missing).cast(pa.decimal128(19, 0))
+def money(cents: IntArray) -> pa.Array:
+    """Return cents as decimals with two places."""
+    whole = pa.array(cents).cast(pa.decimal128(19, 0))
     return pc.multiply(whole, pa.scalar(Decimal("0.01"), pa.decimal128(3, 2))).cast(MONEY)
 
 
@@ -132,7 +136,7 @@ def concatenated(months: list[Events]) -> Events:
 
 
 def observed(events: Events, ends_on: np.datetime64) -> Events:
-    """Return the raw tables as known at the end of a day: what happens later is not there yet.
+    """Return the raw tables as known at the end of a day: later facts are left out.
 
     Rows come in the order of their ids (activity: customer, time, type). An open ticket has no satisfaction.
     """
@@ -161,8 +165,43 @@ def observed(events: Events, ends_on: np.datetime64) -> Events:
 
 
 def _with_endings(events: Events) -> pa.Table:
-    """Return the subscription periods with the ends that came since."""
+    """Return the subscription periods with their ends filled in."""
     periods, endings = events["subscriptions"], events["subscription_endings"]
     found = pc.index_in(periods["subscription_id"], value_set=endings["subscription_id"].combine_chunks())
     position = periods.schema.get_field_index("ended_on")
     return periods.set_column(position, "ended_on", endings["ended_on"].combine_chunks().take(found))
+
+
+def with_bad_rows(raw: Events) -> Events:
+    """Return the raw tables with a few bad rows, as real feeds have them, to be caught by the quarantine.
+
+    One customer appears twice; five events belong to an unknown customer; three events have no quantity;
+    one ticket is resolved before it was opened. They are always the same rows.
+    """
+    return {
+        **raw,
+        "customers": pa.concat_tables([raw["customers"], raw["customers"].slice(0, 1)]),
+        "activity": _bad_activity(raw["activity"]),
+        "support_tickets": _bad_tickets(raw["support_tickets"]),
+    }
+
+
+def _bad_activity(activity: pa.Table) -> pa.Table:
+    quantity = activity["quantity"].to_numpy().astype(np.int64)
+    without = np.linspace(0, len(quantity) - 1, MISSING_QUANTITIES + 2).astype(int)[1:-1]
+    is_missing = np.isin(np.arange(len(quantity)), without)
+    position = activity.schema.get_field_index("quantity")
+    column = pa.array(quantity, pa.int32(), mask=is_missing)
+    with_nulls = activity.set_column(position, activity.schema.field(position), column)
+    unknown = activity.slice(0, UNKNOWN_EVENTS)
+    unknown_id = pa.array([UNKNOWN_CUSTOMER_ID] * len(unknown), pa.int64())
+    return pa.concat_tables([with_nulls, unknown.set_column(0, unknown.schema.field(0), unknown_id)])
+
+
+def _bad_tickets(tickets: pa.Table) -> pa.Table:
+    resolved = tickets["resolved_at"].to_numpy(zero_copy_only=False).copy()
+    if not len(resolved):
+        return tickets
+    resolved[0] = tickets["opened_at"].to_numpy()[0] - np.timedelta64(1, "D")
+    position = tickets.schema.get_field_index("resolved_at")
+    return tickets.set_column(position, tickets.schema.field(position), times(resolved))

@@ -1,4 +1,4 @@
-"""What the world knows of its customers at the start of a month: arrays with one element per customer."""
+"""The state of the world at the start of a month: arrays with one element per customer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEVER = np.datetime64("NaT", "D")
 
 @dataclass(frozen=True)
 class Traits:
-    """What never changes; the last five are hidden from the business."""
+    """Attributes that never change; the last five are hidden from the business."""
 
     customer_id: IntArray
     signed_up_on: DayArray
@@ -26,9 +26,9 @@ class Traits:
     consents_to_email: BoolArray
     consents_to_phone: BoolArray
     consents_to_push: BoolArray
-    usual_active_days: FloatArray  # a month, when nothing is wrong
-    restlessness: FloatArray  # log-odds of leaving that nothing recorded explains
-    receptiveness: FloatArray  # factor on what offers do
+    usual_active_days: FloatArray  # a month, when no driver is active
+    restlessness: FloatArray  # log-odds of leaving that no record explains
+    receptiveness: FloatArray  # factor on the effects of offers
     payment_risk: FloatArray  # factor on how often an invoice fails
     support_need: FloatArray  # tickets a month
 
@@ -56,17 +56,17 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Mood:
-    """Why a customer would leave; hidden, but every change leaves traces in the records."""
+class ChurnDrivers:
+    """Why a customer would leave; hidden, but every change shows in the records."""
 
     engagement: FloatArray  # log of activity relative to usual_active_days
-    accustomed_engagement: FloatArray  # its slow average: the customer's own normal
+    accustomed_engagement: FloatArray  # its slow average: the customer's usual level
     is_declining: BoolArray
     silent_months: IntArray
     price_shock: FloatArray
     support_pain: FloatArray
     payment_failing: FloatArray
-    packing_up: FloatArray
+    exit_intent: FloatArray
     contact_effect: FloatArray  # log-odds left over from earlier contacts
 
 
@@ -77,7 +77,7 @@ class State:
     month: np.datetime64  # unit M
     traits: Traits
     account: Account
-    mood: Mood
+    drivers: ChurnDrivers
 
     @property
     def starts_on(self) -> np.datetime64:
@@ -95,7 +95,7 @@ class State:
         return len(self.traits.customer_id)
 
 
-Part = TypeVar("Part", Traits, Account, Mood)
+Part = TypeVar("Part", Traits, Account, ChurnDrivers)
 
 
 def joined(first: Part, second: Part) -> Part:
@@ -107,21 +107,21 @@ def joined(first: Part, second: Part) -> Part:
     return type(first)(**columns)
 
 
-def fresh_mood(engagement: FloatArray) -> Mood:
-    """Return the mood of customers whom nothing troubles yet, at a given engagement (n,)."""
+def untroubled_drivers(engagement: FloatArray) -> ChurnDrivers:
+    """Return churn drivers that are all 0, at a given engagement (n,)."""
     count = len(engagement)
 
-    def nothing() -> FloatArray:
+    def zeros() -> FloatArray:
         return np.zeros(count)
 
-    return Mood(
+    return ChurnDrivers(
         engagement=engagement,
         accustomed_engagement=engagement.copy(),
         is_declining=np.zeros(count, dtype=bool),
         silent_months=np.zeros(count, dtype=np.int64),
-        price_shock=nothing(),
-        support_pain=nothing(),
-        payment_failing=nothing(),
-        packing_up=nothing(),
-        contact_effect=nothing(),
+        price_shock=zeros(),
+        support_pain=zeros(),
+        payment_failing=zeros(),
+        exit_intent=zeros(),
+        contact_effect=zeros(),
     )

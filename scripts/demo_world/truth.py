@@ -1,11 +1,11 @@
-"""The hidden truth: what each offer would do to each customer, which no business ever sees."""
+"""The hidden truth: the effect of each offer on each customer, which no business ever sees."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
 
-from demo_world import causes, economy, records
+from demo_world import economy, probabilities, records
 from demo_world.state import State
 
 SCHEMA = pa.schema(
@@ -25,13 +25,13 @@ DIGITS = 6
 
 
 def truth(state: State) -> pa.Table:
-    """Return one row per subscriber and offer (``no_action`` included) for a decision on the month's eve.
+    """Return one row per subscriber and offer (``no_action`` included) for a decision on the last day of the month.
 
     ``churn_probability`` is that of leaving within 28 days when the customer is contacted the next day;
     ``incentive_cost`` falls due on acceptance only; money per month is margin, not revenue.
     """
     at = np.flatnonzero(state.account.is_subscribed)
-    admitted = causes.admitted_offers(state)
+    admitted = probabilities.admitted_offers(state)
     names = (*economy.OFFERS, "no_action")
     tables = []
     for code, name in [*enumerate(economy.OFFERS), (economy.NO_ACTION, "no_action")]:
@@ -43,8 +43,10 @@ def truth(state: State) -> pa.Table:
             "as_of_date": records.days(np.full(len(at), state.starts_on - 1)),
             "offer": records.text(np.full(len(at), names.index(name), dtype=np.int8), names),
             "is_admitted": pa.array(admitted[at, code] if code >= 0 else np.ones(len(at), dtype=bool)),
-            "churn_probability": pa.array(causes.churn_probability(state, offer)[at].round(DIGITS)),
-            "acceptance_probability": pa.array(causes.acceptance_probability(state, offer)[at].round(DIGITS)),
+            "churn_probability": pa.array(probabilities.churn_probability(state, offer)[at].round(DIGITS)),
+            "acceptance_probability": pa.array(
+                probabilities.acceptance_probability(state, offer)[at].round(DIGITS)
+            ),
             "contact_cost": records.money(np.full(len(at), contact_cost, dtype=np.int64)),
             "incentive_cost": records.money(incentive[at]),
             "monthly_margin": records.money(

@@ -1,7 +1,7 @@
-"""Playing BayesPilot forward: the demo world lives month by month with the actions that dbt decided.
+"""Simulation of months with BayesPilot: the demo world reacts to the actions that dbt decided.
 
-The world (:mod:`demo_world`) writes its records as raw tables, ``dbt build`` runs in a copy of the project
-(:mod:`simulation.business`), the deliverable actions become contacts (:mod:`simulation.world`), and the hidden
-truth says what they were worth beside other policies (:mod:`simulation.valuation`,
-:mod:`simulation.appraisal`) and how far beliefs are from it (:mod:`simulation.beliefs`).
+Each month (:mod:`simulation.loop`) the world's records are written as raw tables, ``dbt build`` runs in a copy of
+the project (:mod:`simulation.business`), and the deliverable actions become contacts in the world
+(:mod:`simulation.world`). The hidden truth gives their value beside that of other policies
+(:mod:`simulation.true_value`) and the distance of the beliefs from it (:mod:`simulation.beliefs`).
 """

@@ -1,4 +1,4 @@
-"""How far the believed effects of the offers are from the truth, month by month."""
+"""Believed effects of the offers, compared with the truth."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import pyarrow as pa
 
 from models_ml.decisions.economics import relative_risk
 from models_ml.decisions.policy import OfferEffects
-from simulation.appraisal import MonthInputs
-from simulation.valuation import Floats, Truth
+from simulation.true_value import Floats, MonthInputs, Truth
 
 DRAWS = 200
 INTERVAL = (0.05, 0.95)
-SAMPLE = 500  # customers for the interval; its width hardly depends on who they are
+SAMPLE = 500  # customers for the interval; its width hardly depends on the sample
 INTERCEPT = "intercept"
 
 
@@ -31,7 +30,7 @@ class RiskBelief:
 
 @dataclass(frozen=True)
 class Coefficient:
-    """One coefficient of offer_effects, and what a learner with endless data would find for it."""
+    """One coefficient of offer_effects, and the estimate that unlimited randomised data would give."""
 
     offer: str
     signal: str
@@ -45,7 +44,7 @@ def risk_beliefs(inputs: MonthInputs, effects: pa.Table) -> list[RiskBelief]:
     """Compare the average relative risk of each offer, believed and true.
 
     Averages are over the customers who may get the offer, weighted by their true churn probability if left
-    alone: Σ p_a / Σ p_0. Beliefs are applied to the same true p_0, so that only beliefs about effects differ.
+    alone: Σ p_a / Σ p_0. Both use the true p_0, so that only beliefs about effects differ.
     The interval draws coefficients from their marginal posteriors, as offer_effects holds no correlations.
     """
     rows = effects.to_pylist()
@@ -85,7 +84,7 @@ def _interval(inputs: MonthInputs, position: int, spread: Floats, at: np.ndarray
 
 
 def coefficients(inputs: MonthInputs, effects: pa.Table) -> list[Coefficient]:
-    """Compare each coefficient with what endless randomised data would say about the same signals."""
+    """Compare each coefficient with the estimate that unlimited randomised data would give."""
     target = best_coefficients(inputs.truth, inputs.signals)
     offers = [offer.offer for offer in inputs.terms.offers]
     names = (INTERCEPT, *inputs.terms.effects.signals)
@@ -103,11 +102,11 @@ def coefficients(inputs: MonthInputs, effects: pa.Table) -> list[Coefficient]:
 
 
 def best_coefficients(truth: Truth, signals: Floats) -> Floats:
-    """Return the truth in the business's own signals: coefficients of shape (k, 1 + n_signals).
+    """Return the true effects in terms of the business's own signals: coefficients of shape (k, 1 + n_signals).
 
-    The world's causes are hidden and the signals only resemble them, so the true coefficients of the world
-    are nobody's target. These are: the change of log-odds under an offer, logit p_a − logit p_0, regressed on
-    [1, signals] by least squares with weights p_0 (1 − p_0), the information that a customer carries.
+    The world's churn drivers are hidden and the signals only resemble them, so its own coefficients cannot be
+    estimated. The target is the change of log-odds under an offer, logit p_a − logit p_0, regressed on [1, signals]
+    by least squares with weights p_0 (1 − p_0), the Fisher information of a customer.
     """
     alone = truth.churn_alone
     change = _log_odds(truth.churn) - _log_odds(alone)[:, None]

@@ -1,147 +1,125 @@
-"""A copy of the project with raw data, warehouse and artifacts of its own, in which dbt runs as a user runs it."""
+"""The simulated business: a copy of the project with seeds for its size, and the raw tables of its world."""
 
 from __future__ import annotations
 
 import csv
-import os
+import math
 import re
-import resource
-import shutil
-import subprocess
-import sysconfig
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from dbt_project_copy import ProjectCopy
 
 from models_ml.errors import BayesPilotError
 
-PROJECT = Path(__file__).resolve().parents[2]
-PROJECT_ENTRIES = ("dbt_project", "seeds", "dbt_project.yml", "profiles.yml", "selectors.yml")
 SOURCE = "demo"
-LINES_OF_ERROR = 40
-
-
-@dataclass(frozen=True)
-class BuildTime:
-    """Seconds of one dbt build: by the clock, and of computing (which says more beside busy neighbours)."""
-
-    seconds: float
-    cpu_seconds: float
-
-
-@dataclass(frozen=True)
-class Business:
-    """The folder of one copy, and a name for its warehouse: several may stand beside each other.
-
-    ``options`` are passed to every build; unit tests are about the project's code, not about its data.
-    """
-
-    folder: Path
-    warehouse_name: str = SOURCE
-    options: tuple[str, ...] = ("--exclude-resource-types", "unit_test")
-
-    @property
-    def raw(self) -> Path:
-        """Folder of the raw Parquet files."""
-        return self.folder / "raw"
-
-    @property
-    def warehouse(self) -> Path:
-        """The DuckDB file."""
-        return self.folder / "warehouse" / f"{self.warehouse_name}.duckdb"
-
-    def write_raw(self, tables: Mapping[str, pa.Table], ends_on: np.datetime64) -> None:
-        """Write the raw tables and declare the last day of the data, which is the default as_of_date."""
-        self.raw.mkdir(exist_ok=True)
-        for name, table in tables.items():
-            pq.write_table(table, self.raw / f"{name}.parquet", compression="zstd")
-        declaration = self.folder / "dbt_project" / "sources" / SOURCE / "sources.yml"
-        text, found = re.subn(
-            r'data_ends_on: "[^"]*"', f"data_ends_on: \"date '{ends_on}'\"", declaration.read_text()
-        )
-        if found != 1:
-            raise BayesPilotError(f"{found} lines declare data_ends_on", where=str(declaration))
-        declaration.write_text(text)
-
-    def build(self, *arguments: str) -> BuildTime:
-        """Run ``dbt build`` and return the time it took.
-
-        Raises
-        ------
-        BayesPilotError
-            When it fails; the last lines of its output are part of the message.
-        """
-        command = [
-            str(Path(sysconfig.get_path("scripts")) / "dbt"),
-            *("--no-use-colors", "build", *self.options, *arguments),
-        ]
-        started, computed = time.perf_counter(), _children_seconds()
-        finished = subprocess.run(
-            command, cwd=self.folder, env=self._environment(), capture_output=True, text=True, check=False
-        )
-        if finished.returncode:
-            lines = (finished.stdout + finished.stderr).splitlines()
-            raise BayesPilotError(
-                "dbt build failed:\n" + "\n".join(lines[-LINES_OF_ERROR:]), where=str(self.folder)
-            )
-        return BuildTime(time.perf_counter() - started, _children_seconds() - computed)
-
-    def read(self, query: str) -> pa.Table:
-        """Return the rows of a query on the warehouse, opened read-only."""
-        with duckdb.connect(str(self.warehouse), read_only=True) as connection:
-            return connection.sql(query).to_arrow_table()
-
-    def _environment(self) -> dict[str, str]:
-        """Nothing of the caller's own warehouse leaks in."""
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("DBT_", "RETENTION_"))
-        }
-        return kept | {
-            "DBT_PROFILES_DIR": str(self.folder),
-            "RETENTION_DATA": str(self.raw),
-            "RETENTION_DB": str(self.warehouse),
-        }
-
-
-def _children_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def found_business(folder: Path) -> Business:
-    """Copy what dbt needs of the project into ``folder``; what lies there already is an error."""
-    if folder.exists() and any(folder.iterdir()):
-        raise BayesPilotError(
-            "the folder is not empty", where=str(folder), next_step="name a new folder, or remove this one"
-        )
-    for entry in PROJECT_ENTRIES:
-        original = PROJECT / entry
-        if original.is_dir():
-            left_out = shutil.ignore_patterns("target", "logs", "raw", "__pycache__")
-            shutil.copytree(original, folder / entry, ignore=left_out)
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(original, folder / entry)
-    for needed in ("warehouse", "models_ml", "reports"):
-        (folder / needed).mkdir()
-    return Business(folder)
-
+SEEDED_CUSTOMERS = 5_000  # the limits in seeds/demo are those of a business of this size
+LIMITS = ("monthly_budget", "monthly_capacity_email", "monthly_capacity_phone", "monthly_capacity_push")
+SHIPPED_PRIORS = "demo"
 
 Row = dict[str, str]
 
 
-def rewrite_seed(business: Business, name: str, change: Callable[[list[Row]], list[Row]]) -> None:
-    """Replace the rows of one of the copy's seeds by what ``change`` makes of them."""
-    path = business.folder / "seeds" / SOURCE / f"{name}.csv"
+@dataclass(frozen=True)
+class FlatPrior:
+    """The same belief about every offer: log-odds of churn without signals, and per unit of any signal."""
+
+    intercept_mean: float
+    intercept_sd: float
+    signal_mean: float
+    signal_sd: float
+    source: str
+
+
+FLAT_PRIORS: Mapping[str, FlatPrior] = {
+    "none": FlatPrior(-0.05, 0.3, 0.0, 0.4, "weak prior: contacts help a little, or not at all"),
+    "wrong": FlatPrior(
+        math.log(0.5), 0.3, 0.0, 0.3, "wrong on purpose: every offer halves the odds of leaving"
+    ),
+}
+
+
+def write_raw(project: ProjectCopy, tables: Mapping[str, pa.Table], ends_on: np.datetime64) -> None:
+    """Write the raw tables and declare the last day of the data, which is the default as_of_date.
+
+    Raises
+    ------
+    BayesPilotError
+        When the source does not declare ``data_ends_on`` once.
+    """
+    if project.raw_data is None:
+        raise BayesPilotError("the business has no folder of raw data", where=str(project.folder))
+    project.raw_data.mkdir(exist_ok=True)
+    for name, table in tables.items():
+        pq.write_table(table, project.raw_data / f"{name}.parquet", compression="zstd")
+    declaration = project.folder / "dbt_project" / "sources" / SOURCE / "sources.yml"
+    text, replaced = re.subn(
+        r'data_ends_on: "[^"]*"', f"data_ends_on: \"date '{ends_on}'\"", declaration.read_text()
+    )
+    if replaced != 1:
+        raise BayesPilotError(f"{replaced} lines declare data_ends_on", where=str(declaration))
+    declaration.write_text(text)
+
+
+def write_seeds(project: ProjectCopy, *, customers: int, trial_share: float, priors: str) -> None:
+    """Change the copy's seeds: limits in proportion to the number of customers, the trial's share, the priors.
+
+    ``priors`` is ``demo`` (as shipped), a name of ``FLAT_PRIORS``, or the path of a CSV file with the columns
+    of ``offer_effect_priors.csv``.
+    """
+    scale = customers / SEEDED_CUSTOMERS
+
+    def scaled(row: Row, column: str) -> Row:
+        return {**row, column: str(round(float(row[column]) * scale))}
+
+    def policy(row: Row) -> Row:
+        if row["parameter"] == "trial_share":
+            return {**row, "value": f"{trial_share:g}"}
+        return scaled(row, "value") if row["parameter"] in LIMITS else row
+
+    rewrite_seed(project, "policy", lambda rows: [policy(row) for row in rows])
+    rewrite_seed(project, "offers", lambda rows: [scaled(row, "monthly_capacity") for row in rows])
+    rewrite_seed(project, "offer_effect_priors", lambda rows: prior_rows(priors, rows))
+
+
+def rewrite_seed(project: ProjectCopy, name: str, change: Callable[[list[Row]], list[Row]]) -> None:
+    """Replace the rows of one of the copy's seeds by ``change`` of them."""
+    path = project.folder / "seeds" / SOURCE / f"{name}.csv"
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(change(rows))
+
+
+def prior_rows(priors: str, shipped: list[Row]) -> list[Row]:
+    """Return the rows of offer_effect_priors.csv for a named set of priors or a file.
+
+    Raises
+    ------
+    BayesPilotError
+        When ``priors`` is neither a name nor a file.
+    """
+    if priors == SHIPPED_PRIORS:
+        return shipped
+    if priors in FLAT_PRIORS:
+        return [_flat(row, FLAT_PRIORS[priors]) for row in shipped]
+    if not Path(priors).is_file():
+        raise BayesPilotError(
+            f"there are no priors {priors!r}",
+            next_step=f"name one of {', '.join([SHIPPED_PRIORS, *FLAT_PRIORS])}, or a CSV file",
+        )
+    with Path(priors).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _flat(row: Row, prior: FlatPrior) -> Row:
+    is_intercept = row["signal"] == "intercept"
+    mean = prior.intercept_mean if is_intercept else prior.signal_mean
+    sd = prior.intercept_sd if is_intercept else prior.signal_sd
+    return {**row, "mean": f"{mean:.6f}", "sd": f"{sd:.6f}", "source": prior.source}

@@ -1,4 +1,4 @@
-"""The loop itself: write what the business knows, build, deliver, let the world react, again."""
+"""The loop: write what the business knows, build, execute the actions in the world, and again."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from dbt_project_copy import ProjectCopy, Usage
 from demo_world.truth import truth
 
-from simulation.appraisal import DECIDED, DELIVERABLE, Appraisal, appraise, read_inputs
 from simulation.beliefs import Coefficient, RiskBelief, coefficients, risk_beliefs
-from simulation.business import SOURCE, BuildTime, Business, found_business
-from simulation.seeds import set_up
-from simulation.world import World, contacts_of, found_world, next_month, raw_tables
+from simulation.business import SOURCE, write_raw, write_seeds
+from simulation.true_value import DECIDED, DELIVERABLE, MonthValue, read_month, value_month
+from simulation.world import World, contacts_of, next_month, raw_tables, start_world
 
 HISTORY_MONTHS = 24
 ENDS_ON = np.datetime64("2026-10-31")
+WITHOUT_UNIT_TESTS = ("--exclude-resource-types", "unit_test")  # they test code, not data
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What one simulation is about; ``past_trial`` says whether the history holds a randomised trial."""
+    """The settings of one simulation; ``past_trial`` says whether the history holds a randomised trial."""
 
     customers: int
     months: int
@@ -41,8 +43,8 @@ class Month:
     seed: int
     number: int
     as_of_date: str
-    build: BuildTime
-    appraisal: Appraisal
+    build: Usage
+    value: MonthValue
     risks: tuple[RiskBelief, ...]
     coefficients: tuple[Coefficient, ...]
     executed: int
@@ -50,30 +52,33 @@ class Month:
     cost: float
 
 
-def found(setting: Setting, folder: Path, deployed: Path | None = None) -> tuple[Business, World]:
-    """Set up a copy of the project in ``folder``, and the world that it serves.
+def set_up(setting: Setting, folder: Path, deployed: Path | None = None) -> tuple[ProjectCopy, World]:
+    """Return a copy of the project in ``folder``, and the world of its business at the end of history.
 
     Where ``deployed`` names an artifacts folder, its pipeline is deployed from the start; otherwise the first
     build trains one.
     """
-    business = found_business(folder)
+    project = ProjectCopy.create(folder, folder / "raw")
     if deployed is not None:
         shutil.copytree(deployed, folder / "models_ml" / "artifacts" / SOURCE)
-    set_up(business, customers=setting.customers, trial_share=setting.trial_share, priors=setting.priors)
+    write_seeds(project, customers=setting.customers, trial_share=setting.trial_share, priors=setting.priors)
     history = {} if setting.past_trial else {"trial_months": 0}
-    world = found_world(
+    world = start_world(
         customers=setting.customers, months=HISTORY_MONTHS, ends_on=ENDS_ON, seed=setting.seed, **history
     )
-    return business, world
+    return project, world
 
 
-def play(setting: Setting, business: Business, world: World) -> Iterator[tuple[Month, World]]:
-    """Play month after month; yield each with the world after it."""
+def run_months(
+    setting: Setting, project: ProjectCopy, world: World, build_options: tuple[str, ...] = WITHOUT_UNIT_TESTS
+) -> Iterator[tuple[Month, World]]:
+    """Run month after month; yield each with the world after it."""
     for number in range(1, setting.months + 1):
-        business.write_raw(raw_tables(world), world.as_of_date)
-        build = business.build()
-        delivered, effects = business.read(DELIVERABLE), business.read("from offer_effects order by all")
-        inputs = read_inputs(business, truth(world.state))
+        write_raw(project, raw_tables(world), world.as_of_date)
+        build = project.build(*build_options)
+        delivered, effects = project.read(DELIVERABLE), project.read("from offer_effects order by all")
+        with duckdb.connect(str(project.warehouse()), read_only=True) as connection:
+            inputs = read_month(connection, truth(world.state))
         after = next_month(world, contacts_of(world.state, delivered))
         contacts = contacts_since(after, len(world.events["retention_contacts"]))
         month = Month(
@@ -81,7 +86,7 @@ def play(setting: Setting, business: Business, world: World) -> Iterator[tuple[M
             number=number,
             as_of_date=str(world.as_of_date),
             build=build,
-            appraisal=appraise(inputs, delivered, business.read(DECIDED)),
+            value=value_month(inputs, delivered, project.read(DECIDED)),
             risks=tuple(risk_beliefs(inputs, effects)),
             coefficients=tuple(coefficients(inputs, effects)),
             executed=len(contacts),
@@ -98,11 +103,11 @@ def contacts_since(world: World, earlier: int) -> pa.Table:
 
 
 def simulate(
-    setting: Setting, folder: Path, report: Callable[[Month], None], deployed: Path | None = None
+    setting: Setting, folder: Path, notify: Callable[[Month], None], deployed: Path | None = None
 ) -> list[Month]:
-    """Play one simulation in ``folder`` and return its months; ``report`` hears of each as it ends."""
+    """Run one simulation in ``folder`` and return its months; ``notify`` is called after each."""
     months = []
-    for month, _ in play(setting, *found(setting, folder, deployed)):
-        report(month)
+    for month, _ in run_months(setting, *set_up(setting, folder, deployed)):
+        notify(month)
         months.append(month)
     return months

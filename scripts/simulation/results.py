@@ -1,4 +1,4 @@
-"""What months add up to: per policy and seed, shares of the best plan's gain, and the files that keep them."""
+"""Totals over months: per policy and seed, as shares of the best plan's gain, as CSV files, and the targets."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from statistics import fmean
 from typing import Any
 
 from models_ml.decisions.references import POLICIES
-from simulation.appraisal import BEST, OWN, UNMEASURED
 from simulation.loop import Month
+from simulation.true_value import BEST, NOBODY, NOTHING_WITHHELD, OWN, SIMPLE_RULES
 
-NOBODY = "contact nobody"
-POLICY_ORDER = (OWN, UNMEASURED, *POLICIES, BEST)
+CURRENCY = "EUR"
+POLICY_ORDER = (OWN, NOTHING_WITHHELD, *POLICIES, BEST)
+RECOVERED_BY = 3  # months
 MONTHS_FILE, BELIEFS_FILE, EFFECTS_FILE = "months.csv", "relative_risks.csv", "effects.csv"
 
 
@@ -31,14 +32,14 @@ def of_seed(months: Iterable[Month], seed: int) -> list[Month]:
 
 def total(months: Iterable[Month], policy: str) -> float:
     """Return what a policy would have earned over some months."""
-    return math.fsum(month.appraisal.values[policy] for month in months)
+    return math.fsum(month.value.by_policy[policy] for month in months)
 
 
 def mean_by_month(months: Sequence[Month], policy: str) -> list[float]:
     """Return what a policy earns in each month, averaged over seeds."""
     numbers = sorted({month.number for month in months})
     return [
-        fmean(month.appraisal.values[policy] for month in months if month.number == number)
+        fmean(month.value.by_policy[policy] for month in months if month.number == number)
         for number in numbers
     ]
 
@@ -73,17 +74,42 @@ def write_results(folder: Path, months: Sequence[Month]) -> list[Path]:
 
 
 def _figures(month: Month) -> dict[str, Any]:
-    judged = month.appraisal
+    value = month.value
     return {
-        **{f"value {name}": round(judged.values[name], 2) for name in POLICY_ORDER},
-        "expected value": round(judged.expected, 2),
-        "value of the trial": round(judged.trial, 2),
-        "value withheld": round(judged.withheld, 2),
-        "customers": judged.customers,
-        "contacts": judged.contacts,
+        **{f"value {name}": round(value.by_policy[name], 2) for name in POLICY_ORDER},
+        "expected value": round(value.expected, 2),
+        "value of the trial": round(value.trial, 2),
+        "value withheld": round(value.withheld, 2),
+        "customers": value.customers,
+        "contacts": value.contacts,
         "executed": month.executed,
         "accepted": month.accepted,
         "cost": round(month.cost, 2),
         "build seconds": round(month.build.seconds, 1),
         "build CPU seconds": round(month.build.cpu_seconds, 1),
     }
+
+
+def missed_targets(months: Sequence[Month]) -> list[str]:
+    """Name the targets that are missed, in words: the policy learns, beats simple rules, recovers from wrong beliefs.
+
+    On average over seeds the last month earns more than the first. In every world the total exceeds that of contacting
+    nobody and of the three simple rules, and at least one of the first three months is positive, whatever the priors.
+    """
+    by_month = mean_by_month(months, OWN)
+    missed = []
+    if len(by_month) > 1 and by_month[-1] <= by_month[0]:
+        missed.append(
+            f"month {len(by_month)} earns {by_month[-1]:,.0f} on average, month 1 {by_month[0]:,.0f}"
+        )
+    for seed in seeds_of(months):
+        world = of_seed(months, seed)
+        own = total(world, OWN)
+        missed += [
+            f"seed {seed} earns {own:,.0f}, {rule} {total(world, rule):,.0f}"
+            for rule in (NOBODY, *SIMPLE_RULES)
+            if own <= total(world, rule)
+        ]
+        if not any(month.value.by_policy[OWN] > 0 for month in world if month.number <= RECOVERED_BY):
+            missed.append(f"seed {seed} has no positive month among the first {RECOVERED_BY}")
+    return missed

@@ -1,4 +1,4 @@
-"""The demo world after its history: it goes on month by month, with the contacts that somebody decided."""
+"""The demo world after its history, month by month, with contacts decided outside the world."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 from demo_world import economy, records
 from demo_world.contacts import Contacts
-from demo_world.founding import welcome
-from demo_world.history import BASE_SHARE, TRIAL_MONTHS, chunks, play_history
+from demo_world.history import BASE_SHARE, TRIAL_MONTHS, chunks, simulate_history
 from demo_world.month import step_month
+from demo_world.sign_ups import with_sign_ups
 from demo_world.state import State, joined
 
 from models_ml.errors import BayesPilotError
@@ -20,10 +20,10 @@ AFTER_HISTORY = 1_000_000  # part of the seeds of later months: no chunk has thi
 
 @dataclass(frozen=True)
 class World:
-    """The state at the start of a month, all records so far (future knowledge included), and what drives it.
+    """The state at the start of a month and all records so far, facts that become known later included.
 
-    ``joining`` customers sign up in each month to come; ``seed`` and the month draw all that happens in it,
-    so that two worlds which differ in their contacts differ by the effects of these contacts only.
+    ``joining`` customers sign up in each month to come. All draws of a month depend on ``seed`` and the month:
+    two worlds that differ in their contacts differ by the effects of these contacts only.
     """
 
     state: State
@@ -37,35 +37,35 @@ class World:
         return self.state.starts_on - 1
 
 
-def found_world(
+def start_world(
     *, customers: int, months: int, ends_on: np.datetime64, seed: int, trial_months: int = TRIAL_MONTHS
 ) -> World:
-    """Play the history of a world and return where it stands on the evening of ``ends_on``."""
-    played = [
-        play_history(chunk, months=months, ends_on=ends_on, seed=seed, trial_months=trial_months)
+    """Simulate the history of a world; return the world at the end of ``ends_on``."""
+    histories = [
+        simulate_history(chunk, months=months, ends_on=ends_on, seed=seed, trial_months=trial_months)
         for chunk in chunks(customers)
     ]
-    state = played[0][0]
-    for other, _ in played[1:]:
+    state = histories[0][0]
+    for other, _ in histories[1:]:
         state = State(
             state.month,
             joined(state.traits, other.traits),
             joined(state.account, other.account),
-            joined(state.mood, other.mood),
+            joined(state.drivers, other.drivers),
         )
     joining = round(customers * (1 - BASE_SHARE) / months)
-    return World(state, records.concatenated([events for _, events in played]), joining, seed)
+    return World(state, records.concatenated([events for _, events in histories]), joining, seed)
 
 
 def raw_tables(world: World) -> records.Events:
-    """Return the raw tables as the business knows them on the evening of ``as_of_date``."""
+    """Return the raw tables as the business knows them at the end of ``as_of_date``."""
     return records.observed(world.events, world.as_of_date)
 
 
 def next_month(world: World, contacts: Contacts) -> World:
-    """Return the world a month later, after contacts that somebody decided; the argument is not changed."""
+    """Return the world a month later, after the contacts; the argument is not changed."""
     rng = np.random.default_rng([world.seed, AFTER_HISTORY, int(world.state.month.astype(int))])
-    state, events = step_month(welcome(world.state, world.joining, rng), contacts, rng)
+    state, events = step_month(with_sign_ups(world.state, world.joining, rng), contacts, rng)
     return World(state, records.concatenated([world.events, events]), world.joining, world.seed)
 
 

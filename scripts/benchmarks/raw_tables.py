@@ -1,9 +1,8 @@
 """Raw tables of the demo source's shape in any size, written by DuckDB itself; the same size, the same rows.
 
-It is a world to measure on, not to learn from: half of the customers are subscribed at any time, a fifth of
-them make three fifths of the events, and nobody leaves for a reason. Proportions follow
-generate_churn_data.py. Activity comes in the order of time, as a feed delivers it: a customer's events are
-spread over the file.
+They are for measuring, not for training: half of the customers are subscribed at any time, a fifth of them make
+three fifths of the events, and churn depends on nothing. Proportions follow generate_churn_data.py. Activity is in
+the order of time, as a feed delivers it: a customer's events are spread over the file.
 """
 
 from __future__ import annotations
@@ -12,18 +11,18 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from benchmarks.measuring import quiet_connection
+from benchmarks.measures import quiet_connection
 
 ENDS_ON = date(2026, 10, 31)
 FIRST_CUSTOMER_ID = 100_000_001
-# Coprime to every usual size: neighbours in time of joining are no neighbours in customer_id.
+# Coprime to every usual size: customers who join one after the other are not adjacent in customer_id.
 SCATTER = 1_000_003
 WINDOW_MONTHS = 12
 
 
 @dataclass(frozen=True)
-class WorldSize:
-    """How much there is of everything."""
+class DataSize:
+    """Numbers of customers, events and as_of_dates."""
 
     customers: int
     events: int
@@ -35,7 +34,7 @@ class WorldSize:
         return self.dates + WINDOW_MONTHS
 
 
-def write_world(folder: Path, size: WorldSize) -> None:
+def write_raw_tables(folder: Path, size: DataSize) -> None:
     """Write the six raw tables as ``<folder>/<table>.parquet``."""
     folder.mkdir(parents=True, exist_ok=True)
     with quiet_connection() as connection:
@@ -49,14 +48,14 @@ def write_world(folder: Path, size: WorldSize) -> None:
             )
 
 
-def _macros(size: WorldSize) -> list[str]:
+def _macros(size: DataSize) -> list[str]:
     last_day = f"date '{ENDS_ON}'"
     first_day = f"({last_day} + 1 - interval {size.months} month)::date"
     return [
         f"create macro last_day() as {last_day}",
         f"create macro first_day() as {first_day}",
-        # A number in [0, 1) from a key and from what it is drawn for; hashed twice, because one hash of a
-        # pair leaves draws for different purposes correlated.
+        # A number in [0, 1) from a key and a purpose; hashed twice, because one hash of a pair leaves draws for
+        # different purposes correlated.
         "create macro draw(key, purpose) as (hash(hash(key, purpose)) >> 11)::double / 9007199254740992.0",
         "create macro money(whole) as whole::decimal(10, 2)",
         f"create macro customer(number) as {FIRST_CUSTOMER_ID} + (number * {SCATTER}) % {size.customers}",
@@ -67,7 +66,7 @@ def _macros(size: WorldSize) -> list[str]:
     ]
 
 
-def _tables(size: WorldSize) -> dict[str, str]:
+def _tables(size: DataSize) -> dict[str, str]:
     life = f"""
         select number, customer(number) as customer_id,
             2 * number / {size.customers} - 1 as joins, 2 * number / {size.customers} as leaves
@@ -122,7 +121,7 @@ def _tables(size: WorldSize) -> dict[str, str]:
 
 
 def _subscriptions(life: str) -> str:
-    """Return everybody's first period and, for seven in ten, a second one: a higher fee, or another plan."""
+    """Return the first period of each customer and, for seven in ten, a second one: a higher fee, or another plan."""
     return f"""
         select customer_id * 100 + period as subscription_id, customer_id,
             one_of(
@@ -146,7 +145,7 @@ def _subscriptions(life: str) -> str:
         order by subscription_id"""
 
 
-def _activity(size: WorldSize) -> str:
+def _activity(size: DataSize) -> str:
     """Return the events, by time; half of them go to every fifth customer."""
     return f"""
         select

@@ -1,7 +1,7 @@
-"""A business whose policy has a known value: customers, a fallible policy, BayesPilot's holdouts, outcomes.
+"""A simulated business in which the value of the policy is known: customers, policy, holdouts, outcomes.
 
-Churn, its estimate and the effect of every offer are drawn, so that the expected worth of each planned contact
-is known exactly: p0 (1 − ρ) V − cost. The policy believes in other effects than the true ones.
+Churn, its estimate and the effect of every offer are drawn, so that the expected value of each planned contact
+is known exactly: p0 (1 − ρ) V − cost. The policy assumes other effects than the true ones.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ CONTACT_COST = np.array([0.30, 11.0])  # an e-mail; a call with its share of acc
 TRUE_RISK = np.array([0.93, 0.72])  # mean relative risk of both
 BELIEVED_RISK = np.array([0.88, 0.80])
 VALUE_SPREAD = 1.0  # standard deviation of log value, between a subscription (0.6) and a shop (1.2)
-SLOT_PRICE = np.array([1.5, 4.0])  # what a contact has to earn beyond its cost; stands for capacities
+CAPACITY_PRICE = np.array([1.5, 4.0])  # a contact must earn so much beyond its cost, as under a capacity
 
 
 @dataclass(frozen=True)
 class Logged:
     """Customer-months, one row each: all arrays have shape (n,); money in one currency.
 
-    ``planned`` is the action of the policy, 0 for none; ``true_value`` the expected worth of doing it against
-    leaving the customer alone; ``predicted_nothing`` and ``predicted_planned`` the rewards expected by the
-    policy. ``loss`` is minus the value of customers who left, minus cost; ``margin`` is the value of those who
-    stayed, minus cost.
+    ``planned`` is the action of the policy, 0 for none; ``true_value`` its expected value compared with leaving the
+    customer alone; ``predicted_nothing`` and ``predicted_planned`` are the rewards that the policy expects. ``loss``
+    is minus the value of churned customers, minus cost.
     """
 
     customer: np.ndarray
@@ -40,32 +39,27 @@ class Logged:
     predicted_planned: np.ndarray
     true_value: np.ndarray
 
-    @property
-    def margin(self) -> np.ndarray:
-        """Reward that counts what stays instead of what is lost."""
-        return self.loss + self.customer_value
 
-
-def play(*, customers: int, months: int, holdout: float, random: np.random.Generator) -> Logged:
-    """Let a new population live through some months under the policy.
+def simulate_months(*, customers: int, months: int, holdout: float, random: np.random.Generator) -> Logged:
+    """Simulate some months of a new population under the policy.
 
     Parameters
     ----------
     customers, months : int, >= 1
     holdout : float, 0.05 to 0.95
-        Share of the chosen that is left alone.
+        Share of the chosen customers that is not contacted.
     random : numpy.random.Generator
     """
     risk = random.normal(-3.7, 1.0, customers)  # log-odds of leaving within a month
     value = np.round(np.exp(random.normal(5.0, VALUE_SPREAD, customers)), 2)
     customer, resting = np.arange(customers), np.zeros(customers, dtype=bool)
-    played = []
+    months_simulated = []
     for _ in range(months):
         logged, left = _month(customer, risk[customer], value[customer], resting, holdout, random)
-        played.append(logged)
-        resting = (logged.planned > 0)[~left]  # cool-down, and held out within the horizon
+        months_simulated.append(logged)
+        resting = (logged.planned > 0)[~left]  # cool-down; held out customers rest for the horizon too
         customer = customer[~left]
-    joined = {name: np.concatenate([getattr(month, name) for month in played]) for name in _NAMES}
+    joined = {name: np.concatenate([getattr(month, name) for month in months_simulated]) for name in _NAMES}
     return Logged(**joined)
 
 
@@ -80,7 +74,7 @@ def _month(
     holdout: float,
     random: np.random.Generator,
 ) -> tuple[Logged, np.ndarray]:
-    """Return the rows of a month, and who left in it."""
+    """Return the rows of a month, and whether each customer left in it."""
     rows = np.arange(len(customer))
     risk = risk + random.normal(0.0, 0.6, len(rows))
     churn = expit(risk)
@@ -111,6 +105,6 @@ def _month(
 
 
 def _plan(believed: np.ndarray, value: np.ndarray, resting: np.ndarray) -> np.ndarray:
-    """Return the action planned for each customer, 0 for none: the best beyond the price of its slot."""
-    gain = (believed * value)[:, None] * (1.0 - BELIEVED_RISK) - CONTACT_COST - SLOT_PRICE
+    """Return the action planned for each customer, 0 for none: the best after the price of its capacity."""
+    gain = (believed * value)[:, None] * (1.0 - BELIEVED_RISK) - CONTACT_COST - CAPACITY_PRICE
     return np.where((gain.max(axis=1) > 0) & ~resting, gain.argmax(axis=1) + 1, 0)

@@ -1,4 +1,4 @@
-"""From the hidden causes to probabilities: leaving within 28 days, what an offer changes, acceptance."""
+"""True probabilities given the churn drivers: leaving within 28 days, with and without an offer; acceptance."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from demo_world.state import State
 
 
 def signals(state: State) -> FloatArray:
-    """Return the strength 0–2 of each cause, shape (n, 6), in the order of ``economy.SIGNALS``."""
-    mood = state.mood
+    """Return the strength 0–2 of each churn driver, shape (n, 6), in the order of ``economy.SIGNALS``."""
+    drivers = state.drivers
     columns = [
-        mood.payment_failing,
-        mood.support_pain,
-        mood.price_shock,
-        mood.accustomed_engagement - mood.engagement,
-        (mood.silent_months - 1) / 2.0,
-        mood.packing_up,
+        drivers.payment_failing,
+        drivers.support_pain,
+        drivers.price_shock,
+        drivers.accustomed_engagement - drivers.engagement,
+        (drivers.silent_months - 1) / 2.0,
+        drivers.exit_intent,
     ]
     return np.clip(np.column_stack(columns), 0.0, 2.0)
 
 
 def renews_this_month(state: State) -> BoolArray:
-    """Return whose commitment ends in the month to come."""
+    """Say for each customer (n,) whether the commitment ends in the month to come."""
     return np.asarray(state.account.commitment_ends_on.astype("M8[M]") == state.month)
 
 
 def churn_log_odds(state: State) -> FloatArray:
-    """Return the log-odds (n,) of leaving within 28 days of the month's eve if left alone."""
+    """Return the log-odds (n,) of leaving within 28 days of the last day before the month, if left alone."""
     account, strength = state.account, signals(state)
     tenure_months = (state.starts_on - state.traits.signed_up_on).astype(float) / 30.4
     is_committed = account.commitment_ends_on >= (state.month + 1).astype("M8[D]")
@@ -39,11 +39,11 @@ def churn_log_odds(state: State) -> FloatArray:
     return np.asarray(
         economy.CHURN_INTERCEPT
         + strength @ economy.CHURN_WEIGHTS
-        + economy.PRICE_AND_SLIPPING_WEIGHT * strength[:, 2] * strength[:, 3]
+        + economy.PRICE_AND_DECLINE_WEIGHT * strength[:, 2] * strength[:, 3]
         + economy.NEWCOMER_WEIGHT * np.exp(-np.maximum(tenure_months, 0.0) / 4.0)
         + commitment
         + state.traits.restlessness
-        + state.mood.contact_effect
+        + state.drivers.contact_effect
     )
 
 

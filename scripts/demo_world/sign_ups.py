@@ -1,4 +1,4 @@
-"""New customers: the base that exists when history starts, and those who sign up later."""
+"""New customers: the base that is subscribed when history starts, and sign-ups of later months."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 
 from demo_world import economy
-from demo_world.accounts import ANNUAL_SHARE, COMMITTED_MONTHLY_SHARE
-from demo_world.economy import DayArray
-from demo_world.moods import SILENT_ENGAGEMENT
-from demo_world.state import NEVER, Account, Mood, State, Traits, fresh_mood, joined
+from demo_world.churn_drivers import SILENT_ENGAGEMENT
+from demo_world.economy import CodeArray, DayArray
+from demo_world.state import NEVER, Account, ChurnDrivers, State, Traits, joined, untroubled_drivers
+from demo_world.subscriptions import ANNUAL_SHARE, COMMITTED_MONTHLY_SHARE
 
 FIRST_CUSTOMER_ID = 100_000_001
 IDS_PER_CHUNK = 100_000  # room for customers who sign up after the generated history
@@ -18,16 +18,16 @@ BASE_TENURE_MONTHS = 20.0  # mean tenure of the base
 BASE_LONGEST_MONTHS = 72
 
 
-def found_base(month: np.datetime64, count: int, first_customer_id: int, rng: np.random.Generator) -> State:
+def initial_base(month: np.datetime64, count: int, first_customer_id: int, rng: np.random.Generator) -> State:
     """Return the world at the start of ``month`` with ``count`` customers subscribed for a while already."""
     tenure = 1 + np.minimum(rng.exponential(BASE_TENURE_MONTHS, count), BASE_LONGEST_MONTHS).astype(np.int64)
     signed_up_month = month - tenure.astype("m8[M]")
     billing_day = rng.integers(1, 29, count)
     signed_up_on = signed_up_month.astype("M8[D]") + (billing_day - 1).astype("m8[D]")
     traits = _traits(signed_up_on, first_customer_id, rng)
-    # Who is still there after years is calmer than who has just come.
+    # Long tenure selects for low restlessness.
     traits = dataclasses.replace(traits, restlessness=traits.restlessness - 0.012 * np.minimum(tenure, 24))
-    account, mood = _blank_account(traits, rng), _base_mood(count, rng)
+    account, drivers = _blank_account(traits, rng), _base_drivers(count, rng)
     is_annual = rng.random(count) < ANNUAL_SHARE
     binds = is_annual | ((tenure < 12) & (rng.random(count) < COMMITTED_MONTHLY_SHARE))
     months_to_anniversary = 12 - tenure % 12
@@ -46,7 +46,7 @@ def found_base(month: np.datetime64, count: int, first_customer_id: int, rng: np
         commitment_ends_on=np.where(binds, ends_on, NEVER),
         subscription_number=np.ones(count, dtype=np.int64),
     )
-    return State(month, traits, account, mood)
+    return State(month, traits, account, drivers)
 
 
 def base_started_on(state: State) -> DayArray:
@@ -59,24 +59,24 @@ def base_started_on(state: State) -> DayArray:
     return np.where(state.account.is_annual, year_before, state.account.fee_changed_on)
 
 
-def welcome(state: State, count: int, rng: np.random.Generator) -> State:
-    """Return the state with ``count`` more customers, who sign up on days 1–28 of the month to come."""
+def with_sign_ups(state: State, count: int, rng: np.random.Generator) -> State:
+    """Return the state with ``count`` more customers, signing up on days 1–28 of the month to come."""
     offset = np.sort(rng.integers(0, 28, count))
     first_customer_id = int(state.traits.customer_id[-1]) + 1 if state.customers else FIRST_CUSTOMER_ID
     traits = _traits(state.starts_on + offset.astype("m8[D]"), first_customer_id, rng)
-    account, mood = _blank_account(traits, rng), _newcomer_mood(count, rng)
+    account, drivers = _blank_account(traits, rng), _sign_up_drivers(count, rng)
     return State(
         state.month,
         joined(state.traits, traits),
         joined(state.account, account),
-        joined(state.mood, mood),
+        joined(state.drivers, drivers),
     )
 
 
 def _traits(signed_up_on: DayArray, first_customer_id: int, rng: np.random.Generator) -> Traits:
     count = len(signed_up_on)
 
-    def code(shares: list[float]) -> np.ndarray:
+    def code(shares: list[float]) -> CodeArray:
         return rng.choice(len(shares), count, p=shares).astype(np.int8)
 
     return Traits(
@@ -122,25 +122,25 @@ def _blank_account(traits: Traits, rng: np.random.Generator) -> Account:
     )
 
 
-def _newcomer_mood(count: int, rng: np.random.Generator) -> Mood:
-    return fresh_mood(rng.normal(0.0, 0.2, count))
+def _sign_up_drivers(count: int, rng: np.random.Generator) -> ChurnDrivers:
+    return untroubled_drivers(rng.normal(0.0, 0.2, count))
 
 
-def _base_mood(count: int, rng: np.random.Generator) -> Mood:
-    """Return moods as years of months leave them: most are well, some decline, some have long been silent."""
-    mood = _newcomer_mood(count, rng)
-    is_silent, is_declining, is_shocked, is_packing, is_failing, is_pained = rng.random(
+def _base_drivers(count: int, rng: np.random.Generator) -> ChurnDrivers:
+    """Return drivers as in a business of some years: most are low, some customers decline, some are dormant."""
+    drivers = _sign_up_drivers(count, rng)
+    is_silent, is_declining, is_shocked, intends_exit, is_failing, is_pained = rng.random(
         (6, count)
     ) < np.array([[0.05], [0.08], [0.2], [0.04], [0.05], [0.08]])
-    engagement = mood.engagement - is_declining * rng.uniform(0.3, 2.0, count)
+    engagement = drivers.engagement - is_declining * rng.uniform(0.3, 2.0, count)
     return dataclasses.replace(
-        mood,
+        drivers,
         engagement=np.where(is_silent, SILENT_ENGAGEMENT, engagement),
-        accustomed_engagement=np.where(is_silent, SILENT_ENGAGEMENT + 0.5, mood.accustomed_engagement),
+        accustomed_engagement=np.where(is_silent, SILENT_ENGAGEMENT + 0.5, drivers.accustomed_engagement),
         is_declining=is_declining & ~is_silent,
         silent_months=np.where(is_silent, rng.integers(1, 8, count), 0),
         price_shock=is_shocked * rng.uniform(0.2, 1.5, count),
-        packing_up=is_packing * rng.uniform(0.8, 1.6, count),
+        exit_intent=intends_exit * rng.uniform(0.8, 1.6, count),
         payment_failing=is_failing * rng.uniform(0.5, 1.9, count),
         support_pain=is_pained * rng.uniform(0.3, 1.5, count),
     )
