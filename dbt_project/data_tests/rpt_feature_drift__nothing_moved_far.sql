@@ -1,6 +1,7 @@
 {{ config(severity='warn') }}
 
--- Features whose population is another one than at training (index above psi_alert): look at these first.
+-- Features whose population differs strongly from that at training (index above psi_alert); smaller shifts stand in
+-- rpt_feature_drift with status warn.
 with drift as (
 
     select * from {{ ref('rpt_feature_drift') }}

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.stats import chi2, norm
+from scipy.stats import chi2
 
 from models_ml.deployment.deployed import DeploymentRecord, read_record
 from models_ml.errors import BayesPilotError
-from models_ml.monitoring.settings import MonitoringLimits, load_monitoring_settings
+from models_ml.monitoring.settings import load_monitoring_settings
 from models_ml.paths import artifacts_folder
 from models_ml.training.context import read_run, run_is_empty
 from models_ml.training.population import SCORE, FeatureBins, numbers, read_bins, sizes
@@ -41,26 +41,6 @@ REFERENCE_SCHEMA = pa.schema(
         ("pipeline_version", pa.string()),
     ]
 )
-LIMITS_SCHEMA = pa.schema(
-    [
-        (name, pa.int64() if kind == "int" else pa.float64())
-        for name, kind in {
-            **MonitoringLimits.__annotations__,
-            "chance_deviation": "float",
-            "share_floor": "float",
-        }.items()
-    ]
-)
-
-
-def limits_table() -> pa.Table:
-    """Return the limits of ``settings.toml`` as one row of `LIMITS_SCHEMA`."""
-    settings = load_monitoring_settings()
-    row = asdict(settings.limits) | {
-        "chance_deviation": float(norm.isf(settings.limits.chance / 2)),
-        "share_floor": settings.bins.share_floor,
-    }
-    return pa.Table.from_pylist([row], schema=LIMITS_SCHEMA)
 
 
 def reference_table(cursor: Any, int_run: str) -> pa.Table:  # noqa: ANN401 - a DuckDB cursor

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
+
+import pyarrow as pa
 
 from models_ml.errors import BayesPilotError
 
@@ -93,3 +96,29 @@ def _refuse(what: str, values: list[str], where: str) -> None:
         raise BayesPilotError(
             what, where=where, values=values, next_step="correct models_ml/monitoring/settings.toml"
         )
+
+
+LIMITS_SCHEMA = pa.schema(
+    [
+        (name, pa.int64() if kind == "int" else pa.float64())
+        for name, kind in {
+            **MonitoringLimits.__annotations__,
+            "chance_deviation": "float",
+            "share_floor": "float",
+        }.items()
+    ]
+)
+
+
+def limits_table() -> pa.Table:
+    """Return the limits of ``settings.toml`` as one row of `LIMITS_SCHEMA`.
+
+    ``chance_deviation`` is the number of standard deviations that a normal variable exceeds in absolute value
+    with probability ``chance``.
+    """
+    settings = load_monitoring_settings()
+    row = asdict(settings.limits) | {
+        "chance_deviation": -NormalDist().inv_cdf(settings.limits.chance / 2),
+        "share_floor": settings.bins.share_floor,
+    }
+    return pa.Table.from_pylist([row], schema=LIMITS_SCHEMA)

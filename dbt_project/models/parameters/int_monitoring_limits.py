@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from models_ml.monitoring.drift import limits_table
+from models_ml.monitoring.settings import limits_table
 
 
 def model(dbt, session) -> pa.Table:
