@@ -131,7 +131,11 @@ class ProjectCopy:
 
 
 def run_command(command: Sequence[str], *, cwd: Path, environment: Mapping[str, str]) -> Finished:
-    """Run a command to its end; its usage includes that of the processes that it started and waited for."""
+    """Run a command to its end.
+
+    Its usage includes that of the processes that it started and waited for. Linux does not report a peak below that
+    of the calling process.
+    """
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stdout,
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr,

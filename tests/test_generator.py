@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import dataclasses
 import filecmp
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import generate_churn_data
+import jinja2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -482,7 +482,7 @@ def test_sources_declare_the_raw_columns_with_their_types() -> None:
         assert {row[0]: row[1].lower() for row in described} == columns, name
 
 
-@pytest.mark.parametrize("name", RAW)
+@pytest.mark.parametrize("name", [*RAW, "consents"])
 def test_staging_selects_meet_their_contract(name: str) -> None:
     contract = yaml.safe_load((ROOT / "dbt_project/models/staging/staging.yml").read_text())["models"]
     wanted = {
@@ -491,11 +491,31 @@ def test_staging_selects_meet_their_contract(name: str) -> None:
         if model["name"] == f"stg_{name}"
         for column in model["columns"]
     }
-    sql = (STAGING / f"stg_{name}.sql").read_text()
-    query = re.sub(r"\{\{ source\('demo', '(\w+)'\) \}\}", lambda m: f"'{BUNDLED / m[1]}.parquet'", sql)
+    template = jinja2.Template((STAGING / f"stg_{name}.sql").read_text())
+    query = template.render(source=lambda _, table: f"'{BUNDLED / table}.parquet'")
     described = duckdb.sql(f"describe {query}").fetchall()
+    assert wanted
     assert {row[0]: row[1].lower() for row in described} == wanted
-    assert set(wanted) == set(declared()[name])
+
+
+def test_staging_leaves_out_no_raw_column_but_the_flags_that_become_consents() -> None:
+    contract = yaml.safe_load((ROOT / "dbt_project/models/staging/staging.yml").read_text())["models"]
+    staged = {model["name"]: {column["name"] for column in model["columns"]} for model in contract}
+    left_out = {
+        (name, column)
+        for name, columns in declared().items()
+        for column in set(columns) - staged[f"stg_{name}"]
+    }
+    assert left_out == {("customers", f"consents_to_{channel}") for channel in economy.OFFER_CHANNELS}
+    flags = duckdb.sql(
+        f"select customer_id::varchar, consents_to_phone from '{BUNDLED}/customers.parquet' order by all"
+    ).fetchall()
+    template = jinja2.Template((STAGING / "stg_consents.sql").read_text())
+    query = template.render(source=lambda _, table: f"'{BUNDLED / table}.parquet'")
+    consents = duckdb.sql(
+        f"select customer_id, is_granted from ({query}) where channel = 'phone' order by all"
+    ).fetchall()
+    assert consents == flags
 
 
 def test_no_model_reads_the_truth() -> None:
@@ -524,7 +544,7 @@ def test_priors_resemble_the_truth_but_are_not_it() -> None:
     believed = np.array([[rows[o, s] for s in ("intercept", *economy.SIGNALS)] for o in economy.OFFERS])
     assert np.corrcoef(believed.ravel(), economy.OFFER_EFFECTS.ravel())[0, 1] > 0.8
     assert np.abs(believed - economy.OFFER_EFFECTS).max() > 0.1
-    assert (believed[:, 1 + economy.SIGNALS.index("long_silent")] > 0).all()
+    assert (believed[:, 1 + economy.SIGNALS.index("dormant")] > 0).all()
 
 
 def test_every_activity_type_and_feature_has_its_seed_row() -> None:

@@ -20,7 +20,7 @@ from demo_world.truth import truth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation.beliefs import best_coefficients
-from simulation.business import LIMITS, prior_rows, write_raw, write_seeds
+from simulation.business import prior_rows, write_raw, write_seeds
 from simulation.loop import ENDS_ON, Month, Setting, run_months, set_up
 from simulation.page import simulation_page
 from simulation.results import mean_by_month, missed_targets, share_of_best, total, write_results
@@ -255,11 +255,11 @@ def seed_rows(folder: Path, name: str) -> list[dict[str, str]]:
 def test_limits_and_trial_share_are_written_to_the_seeds(tmp_path: Path) -> None:
     copy = ProjectCopy.create(tmp_path / "copy", tmp_path / "raw")
     write_seeds(copy, customers=10_000, trial_share=0.03, priors="demo")
-    for name in ("policy", "offers", "offer_effect_priors"):
+    for name in ("policy", "offers", "channels", "offer_effect_priors"):
         shipped, written = (seed_rows(folder, name) for folder in (PROJECT, copy.folder))
         for before, after in zip(shipped, written, strict=True):
             expected = dict(before)
-            if before.get("parameter") in LIMITS:
+            if before.get("parameter") == "monthly_budget":
                 expected["value"] = str(2 * int(before["value"]))
             if before.get("parameter") == "trial_share":
                 expected["value"] = "0.03"

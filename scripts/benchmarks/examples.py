@@ -47,6 +47,8 @@ def demo_economics() -> Economics:
     policy = {field.name: TYPES[str(field.type)](values[field.name]) for field in fields(Policy)}
     offers = pd.read_csv(seeds / "offers.csv").sort_values("offer", ignore_index=True)
     offers["offer_position"] = offers.index
+    channels = pd.read_csv(seeds / "channels.csv", index_col="channel")
+    offers["channel_capacity"] = offers["channel"].map(channels["monthly_capacity"])
     effects = pd.read_csv(seeds / "offer_effect_priors.csv").rename(
         columns={"mean": "effect_mean", "sd": "effect_sd"}
     )

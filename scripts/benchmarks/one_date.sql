@@ -32,7 +32,7 @@ days as (
         count(*) filter (where is_leaving_signal) as leaving_signal,
         count(*) filter (where is_purchase) as purchases,
         sum(amount) filter (where is_purchase_money) as amount
-    from int_valid_activity as activity
+    from (select * from int_checked_activity where quarantine_reason is null) as activity
     inner join meanings on activity.activity_type = meanings.activity_type
     where activity.occurred_at >= timestamp '{as_of_date}' - interval 364 day
         and activity.occurred_at < timestamp '{as_of_date}' + interval 1 day
@@ -90,7 +90,7 @@ invoices as (
         amount,
         due_on + payment_grace_days as late_on,
         paid_on is null or paid_on > due_on + payment_grace_days as is_late
-    from int_valid_payments
+    from (select * from int_checked_payments where quarantine_reason is null) as payments
     cross join parameters
     where due_on <= date '{as_of_date}'
 
@@ -138,7 +138,7 @@ tickets as (
         ) as poor_365,
         max(opened_on) as last_opened_on,
         count(*) - count(*) filter (where resolved_on <= date '{as_of_date}') as still_open
-    from int_valid_support_tickets
+    from (select * from int_checked_support_tickets where quarantine_reason is null) as support_tickets
     where opened_on <= date '{as_of_date}'
     group by customer_id
 
@@ -155,7 +155,7 @@ contacts as (
         count(*) filter (where accepted_on between date '{as_of_date}' - 89 and date '{as_of_date}') as accepted_90,
         count(*) filter (where accepted_on between date '{as_of_date}' - 364 and date '{as_of_date}') as accepted_365,
         max(contacted_on) as last_contacted_on
-    from int_valid_retention_contacts
+    from (select * from int_checked_retention_contacts where quarantine_reason is null) as retention_contacts
     where offer <> 'no_action' and contacted_on <= date '{as_of_date}'
     group by customer_id
 
@@ -171,7 +171,7 @@ periods as (
             partition by customer_id, ended_on is null or ended_on > date '{as_of_date}'
             order by started_on desc, subscription_id desc
         ) as recency_rank
-    from int_valid_subscriptions
+    from (select * from int_checked_subscriptions where quarantine_reason is null) as subscriptions
     where started_on <= date '{as_of_date}'
 
 ),
@@ -202,7 +202,7 @@ customers as (
         case when periods.commitment_ends_on >= date '{as_of_date}'
             then periods.commitment_ends_on - date '{as_of_date}' end as days_to_commitment_end,
         date '{as_of_date}' - least(customers.signed_up_on, date '{as_of_date}') as tenure_days
-    from int_valid_customers as customers
+    from (select * from int_checked_customers where quarantine_reason is null) as customers
     inner join periods
         on customers.customer_id = periods.customer_id
             and (periods.ended_on is null or periods.ended_on > date '{as_of_date}')

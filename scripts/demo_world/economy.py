@@ -38,7 +38,7 @@ CONTACT_COST_CENTS = np.array([25, 25, 900, 40, 10], dtype=np.int64)
 DISCOUNT_SHARE = 0.2
 DISCOUNT_INVOICES = 3
 
-SIGNALS = ("payment_failing", "support_pain", "price_shock", "slipping", "long_silent", "packing_up")
+SIGNALS = ("payment_failing", "support_pain", "price_shock", "declining_engagement", "dormant", "exit_intent")
 
 # Log-odds of leaving within 28 days. Dormant customers have forgotten the subscription: left alone they stay.
 CHURN_INTERCEPT = -4.1

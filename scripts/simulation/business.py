@@ -18,7 +18,6 @@ from models_ml.errors import BayesPilotError
 
 SOURCE = "demo"
 SEEDED_CUSTOMERS = 5_000  # the limits in seeds/demo are those of a business of this size
-LIMITS = ("monthly_budget", "monthly_capacity_email", "monthly_capacity_phone", "monthly_capacity_push")
 SHIPPED_PRIORS = "demo"
 
 Row = dict[str, str]
@@ -79,10 +78,11 @@ def write_seeds(project: ProjectCopy, *, customers: int, trial_share: float, pri
     def policy(row: Row) -> Row:
         if row["parameter"] == "trial_share":
             return {**row, "value": f"{trial_share:g}"}
-        return scaled(row, "value") if row["parameter"] in LIMITS else row
+        return scaled(row, "value") if row["parameter"] == "monthly_budget" else row
 
     rewrite_seed(project, "policy", lambda rows: [policy(row) for row in rows])
-    rewrite_seed(project, "offers", lambda rows: [scaled(row, "monthly_capacity") for row in rows])
+    for name in ("offers", "channels"):
+        rewrite_seed(project, name, lambda rows: [scaled(row, "monthly_capacity") for row in rows])
     rewrite_seed(project, "offer_effect_priors", lambda rows: prior_rows(priors, rows))
 
 
