@@ -20,8 +20,8 @@ from models_ml.paths import project_root
 EVENTS = ("--log-format", "json", "--no-use-colors")
 # The unit tests of SQL belong to `make test`: they check the code, not tonight's data.
 WITHOUT_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
-# Events that repeat in the closing lines what the result of the node has said already.
-REPEATED = {"RunResultWarning", "RunResultWarningMessage", "LogModelResult", "LogSeedResult"}
+# Events of single nodes; dbt's closing lines say again, and in full, what they say of a fault.
+OF_ONE_NODE = {"LogModelResult", "LogSeedResult", "LogTestResult"}
 OWN_ERROR = re.compile(r"models_ml\.errors\.BayesPilotError: ")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 PATH_VARIABLES = ("RETENTION_DB", "RETENTION_DATA")
@@ -132,18 +132,19 @@ def follow(lines: Iterable[str], log: TextIO, progress: Progress) -> Outcome:
 def _take(outcome: Outcome, name: str, level: str, text: str, data: Mapping[str, Any]) -> None:
     if name == "StatsLine":
         outcome.counts = dict(data["stats"])
-    elif name == "LogTestResult":
-        if data["status"] == "warn":
-            outcome.warnings.append(f"{data['name']}: {_rows(data['num_failures'])}")
+    elif name == "RunResultWarning":
+        outcome.warnings.append(f"{data['node_name']} ({data['path']})")
+    elif name == "RunResultWarningMessage" and outcome.warnings:
+        outcome.warnings[-1] += f": {text.strip()}"
     elif name == "RunResultFailure":
         outcome.failures.append(text)
     elif name in ("RunResultError", "RunResultErrorNoMessage") and outcome.failures:
         outcome.failures[-1] += "\n" + without_stack_trace(text)
     elif name == "SQLCompiledPath" and outcome.failures:
         outcome.failures[-1] += "\n" + text
-    elif name not in REPEATED and level == "error":
+    elif name not in OF_ONE_NODE and level == "error":
         outcome.failures.append(text)
-    elif name not in REPEATED and level == "warn":
+    elif name not in OF_ONE_NODE and level == "warn":
         outcome.warnings.append(text.strip().splitlines()[0])
 
 
@@ -154,10 +155,6 @@ def _tell(outcome: Outcome, progress: Progress, name: str, data: Mapping[str, An
         outcome.total = data.get("total") or data.get("num_models") or outcome.total
         outcome.finished += name != "LogStartLine"
         progress(outcome.finished, outcome.total, data["node_info"]["node_name"])
-
-
-def _rows(failures: int) -> str:
-    return "1 row" if failures == 1 else f"{failures} rows"
 
 
 def without_stack_trace(text: str) -> str:
