@@ -29,6 +29,7 @@ REPORT_PREFIX = "rpt_"  # every report table is published
 PARQUET_TABLES = ("retention_actions", "retention_actions_deliverable")
 # The oldest storage format that every DuckDB 1.x client opens; most BI drivers are behind the library.
 STORAGE_VERSION = "v1.0.0"
+COPY = "published_by_bayespilot"  # the warehouse is attached under the name of its file, which must differ
 
 
 def publish(source: str, warehouse: Path, folder: Path) -> int:
@@ -69,13 +70,13 @@ def _write_copy(connection: duckdb.DuckDBPyConnection, aside: Path) -> None:
     }
     reports = sorted(name for name in present if name.startswith(REPORT_PREFIX))
     connection.execute(
-        f"attach '{aside / 'retention.duckdb'}' as copy (read_write, storage_version '{STORAGE_VERSION}')"
+        f"attach '{aside / 'retention.duckdb'}' as {COPY} (read_write, storage_version '{STORAGE_VERSION}')"
     )
     for table in (*PUBLISHED_TABLES, *reports):
         if table in present:
-            connection.execute(f"create table copy.{table} as from {table}")
+            connection.execute(f"create table {COPY}.{table} as from {table}")
     for table in PARQUET_TABLES:
         connection.execute(
-            f"copy copy.{table} to '{aside / table}.parquet' (format parquet, compression zstd)"
+            f"copy {COPY}.{table} to '{aside / table}.parquet' (format parquet, compression zstd)"
         )
-    connection.execute("detach copy")
+    connection.execute(f"detach {COPY}")

@@ -22,7 +22,7 @@ TABLES = """
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Path:
-    path = tmp_path / "copy.duckdb"  # the name of the database is that of the file: no name may collide
+    path = tmp_path / "copy.duckdb"  # a warehouse may have any name
     with duckdb.connect(str(path)) as connection:
         connection.execute(TABLES)
     return path

@@ -16,7 +16,8 @@ from models_ml.summary import print_summary, quarantine_line, read_summary, wher
 # Seven customers: two e-mails, one call, one trial call, one call withheld by chance, two not contacted.
 TABLES = """
     create table retention_actions as
-    select *, date '2026-10-31' as as_of_date, 0.25 as churn_probability, 'late' as reason_1, null as reason_2,
+    select * replace (expected_cost::double as expected_cost,
+        incremental_expected_value::double as incremental_expected_value), date '2026-10-31' as as_of_date, 0.25::double as churn_probability, 'late' as reason_1, null as reason_2,
         'quiet' as reason_3
     from (values
         ('anna', 'email', 'Write to them', 'email', 'policy', null, 0.25, 10.10, 1),
@@ -30,12 +31,12 @@ TABLES = """
         incremental_expected_value, priority);
     create table policy_runs as
     select date '2026-10-31' as as_of_date, 'EUR' as currency, 7 as customers_at_risk, 5 as planned_contacts,
-        1 as pick_holdouts, 29.00 as planned_spend, 32.30 as planned_value, 1 as trial_contacts, 9.50 as trial_spend,
-        -2.00 as trial_value, 100.0 as monthly_budget, 40.0 as available_budget, 0.5 as budget_price,
-        0.0012 as plan_gap, 30.0 as reference_greedy_value, 20.0 as reference_break_even_value,
-        10.0 as reference_top_risk_value, -5.0 as reference_fixed_thresholds_value;
+        1 as pick_holdouts, 29.00::double as planned_spend, 32.30::double as planned_value, 1 as trial_contacts, 9.50::double as trial_spend,
+        -2.00::double as trial_value, 100.0::double as monthly_budget, 40.0::double as available_budget, 0.5::double as budget_price,
+        0.0012::double as plan_gap, 30.0::double as reference_greedy_value, 20.0::double as reference_break_even_value,
+        10.0::double as reference_top_risk_value, -5.0::double as reference_fixed_thresholds_value;
     create table deployed_pipeline as
-    select 'boosting' as candidate, 0.8125 as judged_auc, 1.0 as judged_calibration_ratio;
+    select 'boosting' as candidate, 0.8125::double as judged_auc, 1::double as judged_calibration_ratio;
     create table quarantine as
     select * from (values ('stg_activity', 'unknown_customer'), ('stg_activity', 'unknown_customer'),
         ('stg_payments', 'negative_amount')) as rows (staging_model, quarantine_reason);
