@@ -1,4 +1,4 @@
-"""The one exception that BayesPilot raises for what a person can mend."""
+"""The one exception that BayesPilot raises for what a person can correct."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SHOWN_VALUES = 5
 
 
 class BayesPilotError(Exception):
-    """Something a person can mend: what is wrong, where, the first offending values and the next command.
+    """Something a person can correct: what is wrong, where, the first offending values and the next command.
 
     Parameters
     ----------

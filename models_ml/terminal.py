@@ -1,30 +1,81 @@
-"""What a training and the kept versions look like in a terminal."""
+"""What commands show in a terminal: errors without a stack trace, progress, and the table of kept versions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from typer.core import TyperCommand, TyperGroup
 
-from models_ml.deployment.versions import KeptVersion
-from models_ml.training.stage import Notify
+from models_ml.errors import BayesPilotError
+
+if TYPE_CHECKING:
+    from models_ml.deployment.versions import KeptVersion
 
 LIST_WIDTH = 140
+FILE_WIDTH = 120  # of tables that go to a file or a pipe
 
 
 @contextmanager
-def progress() -> Iterator[Notify]:
-    """Show each step with the time since the start; off a terminal, one line per step."""
+def errors_as_exit_code() -> Iterator[None]:
+    """Print a `BayesPilotError` without its stack trace and leave with exit code 1."""
+    try:
+        yield
+    except BayesPilotError as error:
+        say_error(str(error))
+        raise typer.Exit(1) from error
+
+
+def table_console() -> Console:
+    """Return a console for tables: as wide as the terminal, or wide enough for them off a terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(console.width, FILE_WIDTH))
+
+
+def say_error(message: str) -> None:
+    """Print what is wrong, as it stands, to standard error."""
+    console = Console(stderr=True)
+    console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def say(message: str, style: str | None = None) -> None:
+    """Print a message, as it stands, to standard output."""
+    Console().print(message, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+class Commands(TyperGroup):
+    """A group of commands that all report errors in the same way."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's context and result
+        """Run the command that was asked for."""
+        with errors_as_exit_code():
+            return super().invoke(ctx)
+
+
+class OneCommand(TyperCommand):
+    """A command that stands alone and reports errors as `Commands` does."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's context and result
+        """Run the command."""
+        with errors_as_exit_code():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def progress(first: str = "reading the warehouse") -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows a step, with the time since the start; off a terminal, one line per step."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda message: console.print(message, markup=False, highlight=False, soft_wrap=True)
         return
     columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False)
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("reading the warehouse")
+        task = bar.add_task(first)
         yield lambda message: bar.update(task, description=message)
 
 
@@ -35,7 +86,7 @@ def print_versions(kept: Sequence[KeptVersion], source: str) -> None:
     console.print(_table(kept, source))
     for one in kept:
         if one.fault:
-            console.print(f"{one.version}: {one.fault}", style="red", markup=False, soft_wrap=True)
+            say(f"{one.version}: {one.fault}", style="red")
 
 
 def _table(kept: Sequence[KeptVersion], source: str) -> Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import ROOT, Project
+from conftest import Project
 
 pytestmark = pytest.mark.build
 
@@ -85,20 +85,20 @@ def test_empty_builds_on_a_fresh_clone(new_project: Callable[..., Project], smal
 
 def test_an_empty_build_keeps_history_and_publishing_refuses_it(fresh_copy: Project) -> None:
     history = fresh_copy.query("select * from retention_actions_history order by action_id")
-    published = fresh_copy.run("python", str(ROOT / "scripts" / "publish.py"))
+    published = fresh_copy.run("python", "-m", "models_ml.cli", "publish")
     assert published.returncode == 0, published.stderr
     copy = fresh_copy.folder / "warehouse" / "published" / "demo" / "retention.duckdb"
     before = copy.read_bytes()
     fresh_copy.dbt("build", "--empty")
     assert fresh_copy.query("select * from retention_actions_history order by action_id") == history
-    refused = fresh_copy.run("python", str(ROOT / "scripts" / "publish.py"))
+    refused = fresh_copy.run("python", "-m", "models_ml.cli", "publish")
     assert refused.returncode == 1
     assert "retention_actions is empty" in refused.stderr
     assert copy.read_bytes() == before
 
 
 def test_the_published_copy_holds_the_public_tables(fresh_copy: Project) -> None:
-    finished = fresh_copy.run("python", str(ROOT / "scripts" / "publish.py"))
+    finished = fresh_copy.run("python", "-m", "models_ml.cli", "publish")
     assert finished.returncode == 0, finished.stderr
     folder = fresh_copy.folder / "warehouse" / "published" / "demo"
     with duckdb.connect(str(folder / "retention.duckdb"), read_only=True) as copy:

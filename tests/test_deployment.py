@@ -386,8 +386,7 @@ class TestCommandLine:
     def test_without_a_warehouse_it_names_the_next_command(self, project: Path) -> None:
         outcome = CliRunner().invoke(app, ["--source", "online_retail"])
         assert outcome.exit_code == 1
-        assert "dbt build" in outcome.output
-        assert "source: online_retail" in outcome.output
+        assert "next: bayespilot run --source online_retail" in outcome.output
 
     def test_a_half_built_warehouse_names_the_missing_table(self, project: Path) -> None:
         duckdb.connect(str(project / "warehouse" / "demo.duckdb")).close()

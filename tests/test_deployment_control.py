@@ -19,6 +19,7 @@ from test_champion import ONLY, wide
 from test_training import quick_settings
 from typer.testing import CliRunner
 
+from models_ml.cli import app as commands
 from models_ml.deployment.deployed import DEPLOYED, DeploymentRecord, load_deployed, read_record
 from models_ml.deployment.logs import (
     DEPLOYMENT_LOG,
@@ -286,8 +287,14 @@ class TestByHand:
 
 
 class TestCommandLine:
+    """Each thing twice: as a command of bayespilot, and as an option of python -m models_ml.train."""
+
     def run(self, *arguments: str) -> tuple[int, str]:
         outcome = CliRunner().invoke(app, list(arguments))
+        return outcome.exit_code, outcome.output
+
+    def command(self, *arguments: str) -> tuple[int, str]:
+        outcome = CliRunner().invoke(commands, list(arguments))
         return outcome.exit_code, outcome.output
 
     def test_promote_rollback_and_list(self, folder: Path) -> None:
@@ -296,8 +303,11 @@ class TestCommandLine:
         assert (code, output) == (0, f"{older} is deployed again\n")
         assert self.run("--promote", newer) == (0, f"{newer} is deployed\n")
         assert self.run("--promote", newer) == (0, f"{newer} was deployed already\n")
+        assert self.command("rollback") == (0, f"{older} is deployed again\n")
+        assert self.command("promote", newer, "--source", "demo") == (0, f"{newer} is deployed\n")
         edit_version(folder, older, format=0)
         code, output = self.run("--list")
+        assert (code, output) == self.command("versions")
         assert code == 0
         lines = {
             version: line for line in output.splitlines() for version in (older, newer) if version in line
@@ -308,11 +318,13 @@ class TestCommandLine:
 
     def test_nothing_to_list(self, folder: Path) -> None:
         code, output = self.run("--source", "shop", "--list")
+        assert (code, output) == self.command("versions", "--source", "shop")
         assert code == 0
         assert "no version of shop" in output
 
     def test_what_cannot_be_done_is_exit_code_one(self, folder: Path) -> None:
         code, output = self.run("--promote", "no-such")
+        assert (code, output) == self.command("promote", "no-such")
         assert code == 1
         assert versions(folder)[0] in output
         assert self.run("--rollback")[0] == 0

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from typer.testing import CliRunner
 
+from models_ml.cli import app
 from models_ml.errors import BayesPilotError
-from models_ml.monitoring.__main__ import app
 from models_ml.monitoring.drift import (
     MEASURED_SCHEMA,
     REFERENCE_SCHEMA,
@@ -647,8 +647,8 @@ def test_the_report_is_written_from_the_shell(
         assert question in page
     missing = CliRunner().invoke(app, ["report", "--source", "nowhere"])
     assert missing.exit_code == 1
-    assert "there is no warehouse to report on" in missing.output
-    assert "dbt build --vars '{source: nowhere}'" in missing.output
+    assert "there is no warehouse yet" in missing.output
+    assert "bayespilot run --source nowhere" in missing.output
 
 
 def test_seconds_come_from_the_last_run_where_there_is_one(tmp_path: Path) -> None:

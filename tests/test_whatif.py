@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT, Project
 from typer.testing import CliRunner
 
-from models_ml.decisions.__main__ import app
+from models_ml.cli import app
 from models_ml.decisions.what_if import (
     Inputs,
     MonthLimit,
@@ -21,12 +21,12 @@ from models_ml.decisions.what_if import (
     between,
     draw_curve,
     open_share,
-    open_warehouse,
     read_inputs,
 )
 from models_ml.errors import BayesPilotError
 from models_ml.reports.figures import money
 from models_ml.reports.what_if_page import slot_prices
+from models_ml.warehouse import open_warehouse
 
 pytestmark = pytest.mark.build
 
@@ -99,7 +99,7 @@ def test_more_of_a_limit_is_never_worth_less(inputs: Inputs) -> None:
 
 
 def test_whatif_prints_tables_and_draws_a_page(here: Project) -> None:
-    code, output = run("whatif", "--budget", "20,60.5", "--capacity", "call=0,5")
+    code, output = run("what-if", "--budget", "20,60.5", "--capacity", "call=0,5")
     assert code == 0, output
     for expected in ("60.50", "Under another call", "greedy", "contact nobody", "next slot", "whatif.html"):
         assert expected in output
@@ -158,12 +158,12 @@ def test_two_reports_of_one_plan_are_the_same(here: Project) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("whatif", "--budget", "a lot"), 2, "numbers separated by commas"),
-        (("whatif", "--budget", "-5"), 2, "at least 0"),
-        (("whatif", "--capacity", "call"), 2, "must name an offer"),
-        (("whatif", "--capacity", "call=2.5"), 2, "whole numbers"),
-        (("whatif", "--capacity", "fax=3"), 1, "no capacity of the name fax"),
-        (("whatif", "--source", "nowhere"), 1, "dbt build --vars '{source: nowhere}'"),
+        (("what-if", "--budget", "a lot"), 2, "numbers separated by commas"),
+        (("what-if", "--budget", "-5"), 2, "at least 0"),
+        (("what-if", "--capacity", "call"), 2, "must name an offer"),
+        (("what-if", "--capacity", "call=2.5"), 2, "whole numbers"),
+        (("what-if", "--capacity", "fax=3"), 1, "no capacity of the name fax"),
+        (("what-if", "--source", "nowhere"), 1, "bayespilot run --source nowhere"),
         (("report", "--source", "nowhere"), 1, "there is no warehouse yet"),
     ],
 )
@@ -181,10 +181,10 @@ def test_a_warehouse_without_decisions_says_so(
     empty = tmp_path / "empty.duckdb"
     duckdb.connect(str(empty)).close()
     monkeypatch.setenv("RETENTION_DB", str(empty))
-    code, output = run("whatif")
+    code, output = run("what-if")
     assert code == 1
-    assert "the warehouse lacks what is read" in output
-    assert "next: dbt build" in output
+    assert "the warehouse lacks a table or column" in output
+    assert "next: bayespilot run --source demo" in output
 
 
 def test_rationales_name_money_and_risk_and_no_placeholder(here: Project) -> None:
@@ -231,7 +231,7 @@ def test_a_name_of_both_an_offer_and_a_channel_is_the_offers(inputs: Inputs) -> 
 
 
 def test_help_explains_itself() -> None:
-    code, output = run("whatif", "--help")
+    code, output = run("what-if", "--help")
     assert code == 0
     assert "--capacity" in output
     assert ROOT.exists()

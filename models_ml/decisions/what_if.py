@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import calendar
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from fractions import Fraction
 from typing import Any
 
-import duckdb
 import numpy as np
 
 from models_ml.decisions.decide import Candidates, Summary, Terms, collect, decide
@@ -19,7 +17,6 @@ from models_ml.decisions.limits import Limits
 from models_ml.decisions.planned_actions import PlanTables, read_candidates, read_terms
 from models_ml.decisions.policy import Policy
 from models_ml.errors import BayesPilotError
-from models_ml.paths import warehouse_path
 
 CURVE_POINTS = 21
 CURVE_CUSTOMERS = 4_000_000  # decided in total for one curve: seconds; larger populations get fewer points
@@ -178,35 +175,6 @@ class Inputs:
     terms: Terms
     month: Month
     candidates: Candidates
-
-
-@contextmanager
-def open_warehouse(source: str) -> Iterator[Any]:
-    """Yield a read-only connection to the source's warehouse.
-
-    Raises
-    ------
-    BayesPilotError
-        If the warehouse is missing or locked, or a table that is read inside is missing.
-    """
-    path = warehouse_path(source)
-    build = f"dbt build --vars '{{source: {source}}}'"
-    if not path.is_file():
-        raise BayesPilotError("there is no warehouse yet", where=str(path), next_step=build)
-    try:
-        with duckdb.connect(str(path), read_only=True) as connection:
-            connection.execute("set python_enable_replacements = false")  # a missing table is missing
-            yield connection
-    except (duckdb.CatalogException, duckdb.BinderException) as error:
-        raise BayesPilotError(
-            f"the warehouse lacks what is read: {error}", where=str(path), next_step=build
-        ) from error
-    except duckdb.IOException as error:
-        raise BayesPilotError(
-            f"the warehouse cannot be opened: {error}",
-            where=str(path),
-            next_step="wait until dbt has finished, or close what has the file open",
-        ) from error
 
 
 def read_inputs(connection: Any) -> Inputs:  # noqa: ANN401 - a DuckDB connection

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table as TerminalTable
 
 from models_ml.decisions.what_if import Answer, Curve, Inputs, MonthLimit, label
@@ -51,6 +52,14 @@ def reference_cells(answer: Answer) -> tuple[str, ...]:
     """Return the expected value of the plan and of every reference policy."""
     values = [answer.summary.value, *answer.summary.references.values()]
     return tuple(f"{value:,.2f}" for value in values)
+
+
+def print_curves(curves: Sequence[Curve], currency: str) -> None:
+    """Print both tables of every curve."""
+    console = Console()
+    for curve in curves:
+        console.print(plan_table(curve, currency))
+        console.print(reference_table(curve, currency))
 
 
 def plan_table(curve: Curve, currency: str) -> TerminalTable:

@@ -1,0 +1,239 @@
+"""The command line ``bayespilot``: each command parses its options here and calls what does the work.
+
+What a command needs is imported when it runs, so that ``bayespilot --help`` answers at once. A new command is one
+function here that imports its package. Exit codes: 0 done, 1 could not, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from models_ml.errors import BayesPilotError
+from models_ml.paths import project_root, published_folder, reports_folder, warehouse_path
+from models_ml.terminal import Commands, progress, say, table_console
+
+DEFAULT_SHARES = (0.5, 1.0, 1.5, 2.0)  # of the present limit, where a what-if asks for no amount
+SIMULATION = "scripts/simulate_months.py"
+
+app = typer.Typer(
+    cls=Commands,
+    name="bayespilot",
+    help="Decide whom to contact, with which offer, and what it is worth: from raw tables to retention_actions.",
+    epilog="Exit codes: 0 done, 1 could not, 2 wrong usage (bayespilot run passes on the exit code of dbt).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+Source = Annotated[
+    str,
+    typer.Option(
+        "--source",
+        help="Folder of dbt_project/sources; each has its own seeds, warehouse, pipelines and reports.",
+    ),
+]
+
+
+@app.command()
+def run(
+    source: Source = "demo",
+    variables: Annotated[
+        str, typer.Option("--vars", help="Further dbt variables, such as '{monthly_budget: 5000}'.")
+    ] = "",
+    selector: Annotated[
+        str,
+        typer.Option(help="Build a part: a name of selectors.yml, such as decide after an edit of seeds."),
+    ] = "",
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="Rebuild all dates; decisions that were made stay.")
+    ] = False,
+) -> None:
+    """Build everything from raw tables to decisions, publish it, write the reports and print the summary.
+
+    Shows steps; what dbt prints goes to logs/run_SOURCE.log. A failing node is shown in full and ends the run
+    with the exit code of dbt; the published copy stays as it was.
+    """
+    from models_ml.run import run_all
+
+    chosen = [*(["--selector", selector] if selector else []), *(["--full-refresh"] if full_refresh else [])]
+    code = run_all(source, chosen, _variables(source, variables))
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
+def train(
+    source: Source = "demo",
+    baseline: Annotated[
+        bool,
+        typer.Option(
+            "--baseline", help="Train logistic regression alone, kept beside as churn_pipeline.pkl."
+        ),
+    ] = False,
+) -> None:
+    """Train the candidates on the warehouse; the winner challenges the deployed pipeline.
+
+    It is deployed if it earns more with the probability that models_ml/training/settings.toml asks for and no
+    guardrail fails; otherwise it is kept. The deployed recipe trained again, or the successor of a stale
+    pipeline, needs only not to earn less. The first winner is deployed in any case. The next build scores with
+    what is deployed. `bayespilot run --vars '{retrain: true}'` trains within a build.
+    """
+    from models_ml import train as training
+
+    (training.train_the_baseline if baseline else training.train_and_challenge)(source)
+
+
+@app.command()
+def versions(source: Source = "demo") -> None:
+    """List the pipelines that are kept, and which one is the champion."""
+    from models_ml.train import show_versions
+
+    show_versions(source)
+
+
+@app.command()
+def promote(
+    version: Annotated[str, typer.Argument(help="A version that bayespilot versions lists.")],
+    source: Source = "demo",
+) -> None:
+    """Deploy a kept version, after verifying it."""
+    from models_ml.train import promote_by_hand
+
+    promote_by_hand(source, version)
+
+
+@app.command()
+def rollback(source: Source = "demo") -> None:
+    """Deploy what was deployed before; a second time goes back one further."""
+    from models_ml.train import roll_back_by_hand
+
+    roll_back_by_hand(source)
+
+
+@app.command(name="what-if")
+def what_if(
+    source: Source = "demo",
+    budget: Annotated[
+        str,
+        typer.Option(help="Monthly budgets, such as 1000,2000,5000; default: half to twice the present one."),
+    ] = "",
+    capacity: Annotated[
+        list[str] | None,
+        typer.Option(help="Monthly contacts of an offer or channel, such as call=20,40,80; may be repeated."),
+    ] = None,
+) -> None:
+    """Decide again under other budgets and capacities; nothing in the warehouse changes.
+
+    Prints what each would spend and return, and draws the curves into reports/SOURCE/whatif.html. To keep a
+    limit, edit seeds/SOURCE/policy.csv and run bayespilot run --selector decide.
+    """
+    budgets = _amounts("--budget", budget)
+    capacities = [_capacity(text) for text in capacity or []]
+    from models_ml.decisions.what_if import draw_curve, read_inputs
+    from models_ml.reports.what_if_page import print_curves, write_whatif
+    from models_ml.warehouse import open_warehouse
+
+    path = reports_folder(source) / "whatif.html"
+    with progress("deciding again"), open_warehouse(source) as connection:
+        inputs = read_inputs(connection)
+        money = inputs.month.find("budget")
+        limits = [
+            (money, budgets or [share * money.monthly for share in DEFAULT_SHARES]),
+            *((inputs.month.find(name), amounts) for name, amounts in capacities),
+        ]
+        curves = [
+            draw_curve(inputs.candidates, inputs.terms, inputs.month, limit, asked) for limit, asked in limits
+        ]
+    print_curves(curves, inputs.terms.policy.currency)
+    write_whatif(path, curves, source=source, inputs=inputs)
+    say(f"drawn in {path}")
+
+
+@app.command()
+def report(source: Source = "demo") -> None:
+    """Write policy.html (the last plan) and monitoring.html (what needs attention) into reports/SOURCE.
+
+    Reads the warehouse only, and prints the verdict and the findings of the monitoring.
+    """
+    from models_ml.run import write_reports
+
+    with progress("reading the last run") as notify:
+        written = write_reports(source, notify)
+    for line in (*written.said, *(f"wrote {path}" for path in written.paths)):
+        say(line)
+
+
+@app.command()
+def publish(source: Source = "demo") -> None:
+    """Write the copy that BI tools and the CRM read, beside the earlier one, then switch to it."""
+    from models_ml.publish import publish as publish_copy
+
+    folder = published_folder(source)
+    say(f"published {publish_copy(source, warehouse_path(source), folder):,} rows to {folder}")
+
+
+@app.command()
+def summary(source: Source = "demo") -> None:
+    """Print what the last run decided: contacts, money, who is not contacted, quarantine."""
+    from models_ml.summary import print_summary, read_summary, where_next
+
+    print_summary(table_console(), read_summary(source), source)
+    say(where_next(source))
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+def simulate(context: typer.Context) -> None:
+    """Play the demo business forward in a temporary folder; bayespilot simulate --help lists the options."""
+    script = project_root() / SIMULATION
+    if not script.is_file():
+        raise BayesPilotError("the simulation is not in this folder", where=str(script))
+    finished = subprocess.run([sys.executable, str(script), *context.args], check=False)
+    if finished.returncode:
+        raise typer.Exit(finished.returncode)
+
+
+def _variables(source: str, text: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        found = yaml.safe_load(text or "{}")
+    except yaml.YAMLError as error:
+        raise typer.BadParameter(f"--vars {text!r} is not YAML: {error}") from error
+    if not isinstance(found, Mapping):
+        raise typer.BadParameter(f"--vars {text!r} must be a mapping: '{{monthly_budget: 5000}}'")
+    if found.get("source", source) != source:
+        raise typer.BadParameter(f"--vars names the source {found['source']}, --source {source}: give one")
+    return dict(found)
+
+
+def _capacity(text: str) -> tuple[str, list[float]]:
+    name, _, amounts = text.partition("=")
+    if not name.strip() or not amounts:
+        raise typer.BadParameter(f"{text!r} must name an offer or a channel: call=20,40,80")
+    found = _amounts("--capacity", amounts)
+    if any(amount != int(amount) for amount in found):
+        raise typer.BadParameter(f"{text!r} must hold whole numbers of contacts")
+    return name.strip(), found
+
+
+def _amounts(option: str, text: str) -> list[float]:
+    try:
+        amounts = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} {text!r} must be numbers separated by commas") from error
+    if not all(0 <= amount < float("inf") for amount in amounts):
+        raise typer.BadParameter(f"{option} {text!r} must hold numbers of at least 0")
+    return amounts
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,147 @@
+"""What ``bayespilot run`` does: build, publish, report and sum up, one line per step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from models_ml.dbt_build import Outcome, build
+from models_ml.paths import project_root, published_folder, reports_folder, warehouse_path
+from models_ml.terminal import say, say_error, table_console
+
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Written:
+    """Report pages that were written, and what the monitoring says."""
+
+    paths: tuple[Path, ...]
+    said: tuple[str, ...]
+
+
+def run_all(source: str, options: Sequence[str], variables: Mapping[str, Any]) -> int:
+    """Run all steps and return the exit code: that of dbt where a node fails, else 0.
+
+    Raises
+    ------
+    BayesPilotError
+        If a step after the build cannot be done.
+    """
+    log = project_root() / "logs" / f"run_{source}.log"
+    with _step("build") as step:
+        outcome = build(source, options, variables, log, step.nodes)
+        step.say(f"{outcome.headline}; log: {_from_project(log)}")
+    for warning in outcome.warnings:
+        say(f"  warning: {warning}", style="yellow")
+    if outcome.exit_code:
+        _show_failure(outcome, source, log)
+        return outcome.exit_code
+    from models_ml.publish import publish
+
+    with _step("publish") as step:
+        folder = published_folder(source)
+        rows = publish(source, warehouse_path(source), folder)
+        step.say(f"{rows:,} rows of retention_actions and the other public tables in {_from_project(folder)}")
+    with _step("reports") as step:
+        written = write_reports(source, step.notify)
+        step.say(", ".join(_from_project(path) for path in written.paths))
+    for line in written.said:
+        say(f"  {line}")
+    from models_ml.summary import print_summary, read_summary, where_next
+
+    print_summary(table_console(), read_summary(source), source)
+    say(where_next(source))
+    return 0
+
+
+def write_reports(source: str, notify: Notify) -> Written:
+    """Write the pages of the last plan and of the monitoring.
+
+    Raises
+    ------
+    BayesPilotError
+        If the warehouse cannot be read or holds no run.
+    """
+    from models_ml.reports.monitoring_data import read_monitoring
+    from models_ml.reports.monitoring_findings import findings
+    from models_ml.reports.monitoring_page import monitoring_page
+    from models_ml.reports.page import write_page
+    from models_ml.reports.policy_page import write_policy_report
+    from models_ml.warehouse import open_warehouse
+
+    policy, monitoring = (reports_folder(source) / name for name in ("policy.html", "monitoring.html"))
+    notify("policy.html")
+    with open_warehouse(source) as connection:
+        write_policy_report(policy, connection, source=source)
+    notify("monitoring.html")
+    data = read_monitoring(warehouse_path(source), source, project_root() / "target" / "run_results.json")
+    page = monitoring_page(data)
+    write_page(monitoring, page)
+    found = (f"- {finding.what}: {finding.evidence}" for finding in findings(data))
+    return Written((policy, monitoring), (page.verdict, *found))
+
+
+class _Step:
+    """One step on the screen: a moving line on a terminal, and one line when it is done."""
+
+    def __init__(self, name: str, bar: Progress | None) -> None:
+        self.name = name
+        self.began = time.monotonic()
+        self.bar = bar
+        self.task = bar.add_task(f"{name}: starting", total=None) if bar else None
+
+    def nodes(self, finished: int, total: int, what: str) -> None:
+        """Show how far a build has come."""
+        if self.bar is not None and self.task is not None:
+            self.bar.update(
+                self.task, completed=finished, total=total or None, description=f"{self.name}: {what}"
+            )
+
+    def notify(self, what: str) -> None:
+        """Show what is being done."""
+        self.nodes(0, 0, what)
+
+    def say(self, what: str) -> None:
+        """Print the line of the finished step."""
+        seconds = time.monotonic() - self.began
+        if self.bar is not None:
+            self.bar.stop()
+        say(f"{self.name:8} {seconds:5.0f} s  {what}")
+
+
+@contextmanager
+def _step(name: str) -> Iterator[_Step]:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Step(name, None)
+        return
+    columns = (
+        TimeElapsedColumn(),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield _Step(name, bar)
+
+
+def _show_failure(outcome: Outcome, source: str, log: Path) -> None:
+    for fault in outcome.faults:
+        say_error(fault)
+    say_error(
+        f"Nothing was published: the copy and the reports are those of the earlier run.\n"
+        f"  next: correct what is named above, then bayespilot run --source {source}; all of dbt's output: {log}"
+    )
+
+
+def _from_project(path: Path) -> str:
+    root = project_root()
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

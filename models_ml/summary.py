@@ -1,0 +1,207 @@
+"""What the last run decided, for a terminal: contacts, money beside naive policies, quarantine, examples.
+
+What is done (contacts that go out) and what was planned (those withheld by chance included) stand in tables of
+their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from models_ml.paths import published_folder, reports_folder
+from models_ml.warehouse import no_decisions, open_warehouse
+
+EXAMPLES = 5
+REFERENCES = {
+    "greedy by value per cost": "reference_greedy_value",
+    "break-even rule": "reference_break_even_value",
+    "top-risk list": "reference_top_risk_value",
+    "fixed thresholds": "reference_fixed_thresholds_value",
+}
+
+RUN = """
+    select policy_runs.*, deployed_pipeline.candidate, deployed_pipeline.judged_auc,
+        deployed_pipeline.judged_calibration_ratio
+    from policy_runs, deployed_pipeline
+    where policy_runs.as_of_date = (select max(as_of_date) from retention_actions)
+"""
+DONE = """
+    select action_label, channel, count(*) as contacts,
+        sum(cast(round(expected_cost * 100) as bigint)) / 100.0 as cost,
+        sum(cast(round(incremental_expected_value * 100) as bigint)) / 100.0 as value
+    from retention_actions
+    where action <> 'no_action'
+    group by action_label, channel
+    order by value desc, action_label
+"""
+NOT_CONTACTED = """
+    select coalesce(suppression_reason, arm) as why, count(*) as customers
+    from retention_actions
+    where action = 'no_action'
+    group by why
+    order by customers desc, why
+"""
+QUARANTINE = """
+    select staging_model, quarantine_reason, count(*) as set_aside
+    from quarantine
+    group by staging_model, quarantine_reason
+    order by set_aside desc, staging_model, quarantine_reason
+"""
+FIRST_ACTIONS = f"""
+    select priority, customer_id, action_label, channel, churn_probability, incremental_expected_value,
+        concat_ws('; ', reason_1, reason_2, reason_3) as reasons
+    from retention_actions
+    where action <> 'no_action'
+    order by priority
+    limit {EXAMPLES}
+"""
+SECTIONS = {
+    "run": RUN,
+    "done": DONE,
+    "not_contacted": NOT_CONTACTED,
+    "quarantine": QUARANTINE,
+    "examples": FIRST_ACTIONS,
+}
+
+Row = Mapping[str, Any]
+
+
+def read_summary(source: str, warehouse: Path | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of each section, read from the warehouse.
+
+    Raises
+    ------
+    BayesPilotError
+        If the warehouse is missing or in use, or holds no decisions yet.
+    """
+    with open_warehouse(source, warehouse) as connection:
+        rows = {}
+        for name, sql in SECTIONS.items():
+            cursor = connection.execute(sql)
+            columns = [column[0] for column in cursor.description or []]
+            rows[name] = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    if not rows["run"]:
+        raise no_decisions(source, "retention_actions")
+    return rows
+
+
+def print_summary(console: Console, rows: Mapping[str, Sequence[Row]], source: str) -> None:
+    """Print all sections."""
+    run = rows["run"][0]
+    console.rule(f"[bold]{source}, decisions of {run['as_of_date']}")
+    console.print(
+        f"{run['customers_at_risk']:,} customers at risk, scored by {run['candidate']}"
+        f" (judged AUC {run['judged_auc']:.3f}, predicted over observed churn {run['judged_calibration_ratio']:.2f})."
+    )
+    console.print(_done_table(rows["done"], run["currency"]))
+    console.print(_planned_table(run, rows["done"]))
+    console.print(_policies_table(run))
+    reasons = ", ".join(
+        f"{row['customers']:,} {row['why'].replace('_', ' ')}" for row in rows["not_contacted"]
+    )
+    console.print(f"Not contacted: {reasons or 'nobody'}.")
+    console.print(quarantine_line(rows["quarantine"]))
+    console.print(_examples_table(rows["examples"], run["currency"]))
+
+
+def where_next(source: str) -> str:
+    """Return where to look next."""
+    return (
+        f"Next: pages for people in {reports_folder(source)}; for BI tools and the CRM {published_folder(source)}"
+        " (retention_actions; retention_actions_deliverable is what may be executed now); other limits:"
+        f" bayespilot what-if --source {source}; every column: dbt docs generate."
+    )
+
+
+def _money_columns(table: Table, currency: str) -> Table:
+    for heading in ("Contacts", f"Expected cost {currency}", f"Expected net value {currency}"):
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _cells(contacts: int, cost: float, value: float) -> tuple[str, str, str]:
+    return f"{contacts:,}", f"{cost:,.2f}", f"{value:,.2f}"
+
+
+def _total(done: Sequence[Row]) -> tuple[int, float, float]:
+    contacts, cost, value = (sum(row[name] for row in done) for name in ("contacts", "cost", "value"))
+    return contacts, cost, value
+
+
+def _done_table(done: Sequence[Row], currency: str) -> Table:
+    table = Table("Action", "Channel", title="Done: contacts that go out", title_justify="left")
+    _money_columns(table, currency)
+    for row in done:
+        table.add_row(
+            row["action_label"], row["channel"], *_cells(row["contacts"], row["cost"], row["value"])
+        )
+    table.add_section()
+    table.add_row("Total", "", *_cells(*_total(done)), style="bold")
+    return table
+
+
+def _planned_table(run: Row, done: Sequence[Row]) -> Table:
+    """From the plan to what is done: some planned customers are withheld by chance, a trial comes on top."""
+    contacts, cost, value = _total(done)
+    trial = run["trial_contacts"] or 0, run["trial_spend"] or 0.0, run["trial_value"] or 0.0
+    planned = run["planned_contacts"], run["planned_spend"], run["planned_value"]
+    withheld = contacts - planned[0], cost - planned[1], value - planned[2]
+    table = _money_columns(
+        Table("", title="From the plan to what is done", title_justify="left"), run["currency"]
+    )
+    plan = (planned[0] - trial[0], planned[1] - trial[1], planned[2] - trial[2])
+    table.add_row("planned, best within the limits", *_cells(*plan))
+    table.add_row("withheld by chance, to measure effects", *_cells(*withheld))
+    if trial[0]:
+        table.add_row("trial contacts, drawn by chance", *_cells(*trial))
+    table.add_section()
+    table.add_row("done", *_cells(contacts, cost, value), style="bold")
+    table.caption = (
+        f"The month has {run['available_budget']:,.2f} of {run['monthly_budget']:,.2f} {run['currency']} left for this"
+        f" run; one more {run['currency']} of budget would return {run['budget_price']:.2f}."
+    )
+    return table
+
+
+def _policies_table(run: Row) -> Table:
+    title = "The plan beside simpler policies, within the same limits and by the same effects"
+    table = Table("Policy", title=title, title_justify="left")
+    table.add_column(f"Expected net value {run['currency']}", justify="right")
+    table.add_row("this plan", f"{run['planned_value'] - (run['trial_value'] or 0.0):,.2f}")
+    for name, column in REFERENCES.items():
+        table.add_row(name, f"{run[column]:,.2f}")
+    table.add_row("contact nobody", "0.00")
+    table.caption = f"The plan is at most {100 * run['plan_gap']:.2g} % below the best possible plan."
+    return table
+
+
+def quarantine_line(quarantine: Sequence[Row]) -> str:
+    """Return how many raw rows were set aside, and why."""
+    total = sum(row["set_aside"] for row in quarantine)
+    detail = ", ".join(
+        f"{row['set_aside']:,} {row['quarantine_reason']} in {row['staging_model']}" for row in quarantine
+    )
+    return f"Quarantine: {total:,} raw rows set aside{': ' + detail if detail else ''}."
+
+
+def _examples_table(examples: Sequence[Row], currency: str) -> Table:
+    table = Table("#", "Customer", "Action", "Channel", title="First in the queue", title_justify="left")
+    table.add_column("Churn", justify="right")
+    table.add_column(f"Net value {currency}", justify="right")
+    table.add_column("Reasons")
+    for row in examples:
+        table.add_row(
+            str(row["priority"]),
+            row["customer_id"],
+            row["action_label"],
+            row["channel"],
+            f"{100 * row['churn_probability']:.0f} %",
+            f"{row['incremental_expected_value']:,.2f}",
+            row["reasons"],
+        )
+    return table

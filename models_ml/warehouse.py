@@ -1,0 +1,80 @@
+"""The one way into a warehouse for what only reads it: every command says the same of the same fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from models_ml.errors import BayesPilotError
+from models_ml.paths import warehouse_path
+
+BUILD = "bayespilot run --source {source}"
+
+
+@contextmanager
+def open_warehouse(source: str, path: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a read-only connection to the warehouse of a source.
+
+    Parameters
+    ----------
+    source : str
+        Name of the source, for the path and for the next command in errors.
+    path : Path, optional
+        The DuckDB file, where it is not that of `models_ml.paths.warehouse_path`.
+
+    Raises
+    ------
+    BayesPilotError
+        If the file is missing, cannot be opened or is held by another process; and if a statement in the block
+        asks for a table or column that the warehouse does not have.
+    """
+    path = path or warehouse_path(source)
+    if not path.is_file():
+        raise BayesPilotError(
+            "there is no warehouse yet", where=str(path), next_step=BUILD.format(source=source)
+        )
+    try:
+        connection = duckdb.connect(str(path), read_only=True)
+    except duckdb.Error as error:
+        raise _closed(path, error) from error
+    with connection:
+        connection.execute("set python_enable_replacements = false")  # a Python variable is never a table
+        try:
+            yield connection
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            raise BayesPilotError(
+                "the warehouse lacks a table or column that is read here",
+                where=str(path),
+                values=[_first_line(error)],
+                next_step=BUILD.format(source=source),
+            ) from error
+
+
+def no_decisions(source: str, table: str) -> BayesPilotError:
+    """Return the error of a warehouse whose tables stand but hold no decisions."""
+    return BayesPilotError(
+        "the warehouse holds no decisions",
+        where=table,
+        next_step=f"{BUILD.format(source=source)} (a build with --empty decides nothing)",
+    )
+
+
+def _closed(path: Path, error: duckdb.Error) -> BayesPilotError:
+    is_locked = "Could not set lock" in str(error) or isinstance(error, duckdb.ConnectionException)
+    return BayesPilotError(
+        "the warehouse is in use" if is_locked else "the warehouse file cannot be opened",
+        where=str(path),
+        values=[_first_line(error)],
+        next_step=(
+            "wait until what holds it has ended (readers open the published copy instead), then run this again"
+            if is_locked
+            else "install the DuckDB version that wrote the file, or restore the file: it holds the history"
+        ),
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
