@@ -379,12 +379,12 @@ def situation(instance: Instance, seed: int) -> Situation:
 
 
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("name", references.POLICIES)
+@pytest.mark.parametrize("name", references.REFERENCE_POLICIES)
 def test_no_reference_beats_the_bound_or_breaks_a_limit(seed: int, name: str) -> None:
     instance = random_instance(seed, largest=200)
     value, cost, allowed, bounds = instance
     best = choose(value, cost, bounds, allowed=allowed)
-    plan = references.POLICIES[name](situation(instance, seed))
+    plan = references.REFERENCE_POLICIES[name](situation(instance, seed))
     assert plan.value <= best.bound * (1 + 1e-9) + 1e-9
     rows = np.flatnonzero(plan.choice >= 0)
     offers = plan.choice[rows]

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from models_ml.errors import BayesPilotError
 from models_ml.training.calibration import fit_calibrator
 from models_ml.training.candidates import CANDIDATES
-from models_ml.training.context import read_economics, read_purpose, warehouse_tables
+from models_ml.training.context import read_inputs, read_purpose, warehouse_tables
 from models_ml.training.examples import (
     DateCount,
     ExampleReader,
@@ -58,11 +58,11 @@ def train_on(
 ) -> TrainingResult:
     connection = data.warehouse(training_examples=examples, **tables)
     names = warehouse_tables()
-    economics = read_economics(connection, names)
+    inputs = read_inputs(connection, names)
     schema = read_purpose(connection, names).schema
-    reader = ExampleReader(connection, names.training_examples, schema, economics.effects.signals)
+    reader = ExampleReader(connection, names.training_examples, schema, inputs.effects.signals)
     return train(
-        reader, economics, settings or quick_settings(), candidates=candidates, notify=lambda message: None
+        reader, inputs, settings or quick_settings(), candidates=candidates, notify=lambda message: None
     )
 
 
