@@ -141,7 +141,10 @@ class TestContest:
             diagnostics.candidates[ONLY], churn_probability=np.full(len(diagnostics.weight), 0.001)
         )
         worse = replace(diagnostics, candidates={ONLY: spoilt})
-        challenged = replace(challenger, result=replace(challenger.result, diagnostics=worse))
+        plan = challenger.result.judged_date.plan(spoilt.churn_probability)
+        verdicts = {ONLY: replace(challenger.result.verdicts[ONLY], choice=plan)}
+        spoilt_result = replace(challenger.result, diagnostics=worse, verdicts=verdicts)
+        challenged = replace(challenger, result=spoilt_result)
         wide_open = replace(challenger.settings.promotion, calibration_ratio_from=0.0)
         challenged = replace(challenged, settings=replace(challenger.settings, promotion=wide_open))
         selection = against(challenged, record, challenger.result.judged.pipelines[ONLY], recipe=recipe)

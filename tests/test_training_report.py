@@ -230,7 +230,7 @@ class TestPage:
         assert facts["Contacts planned"].value == f"{found.planned_contacts:,}"
         low = found.profit.profit - 1.96 * found.profit.standard_error
         assert f"95 %: {low:,.0f} to" in facts["Judged profit"].note
-        idle = replace(found, planned_contacts=0, planned_cost=0.0)
+        idle = replace(found, choice=np.full_like(found.choice, -1), planned_cost=0.0)
         idle_result = replace(result, verdicts={**result.verdicts, result.chosen: idle})
         assert "nobody is contacted" in page_of(idle_result, record)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -30,8 +30,8 @@ class Verdict:
     """
 
     profit: JudgedProfit
-    choice: np.ndarray
-    contact_value: np.ndarray
+    choice: np.ndarray = field(repr=False, compare=False)  # arrays have no single truth value
+    contact_value: np.ndarray = field(repr=False, compare=False)
     planned_cost: float
     metrics: Mapping[str, float]
 
