@@ -135,22 +135,20 @@ def what_if(
     """
     budgets = _amounts("--budget", budget)
     capacities = [_capacity(text) for text in capacity or []]
-    from models_ml.decisions.what_if import draw_curve, read_inputs
+    from models_ml.decisions.what_if import draw_curve, read_what_if_inputs
     from models_ml.reports.what_if_page import print_curves, write_whatif
     from models_ml.warehouse import open_warehouse
 
     path = reports_folder(source) / "whatif.html"
     with progress("deciding again"), open_warehouse(source) as connection:
-        inputs = read_inputs(connection)
+        inputs = read_what_if_inputs(connection)
         money = inputs.month.find("budget")
         limits = [
             (money, budgets or [share * money.monthly for share in DEFAULT_SHARES]),
             *((inputs.month.find(name), amounts) for name, amounts in capacities),
         ]
-        curves = [
-            draw_curve(inputs.candidates, inputs.terms, inputs.month, limit, asked) for limit, asked in limits
-        ]
-    print_curves(curves, inputs.terms.policy.currency)
+        curves = [draw_curve(inputs, limit, asked) for limit, asked in limits]
+    print_curves(curves, inputs.decision.policy.currency)
     write_whatif(path, curves, source=source, inputs=inputs)
     say(f"drawn in {path}")
 

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 from dbt.adapters.events.logging import AdapterLogger
 
+from models_ml.decisions.policy import DecisionInputs
 from models_ml.deployment.challenge import Selection
 from models_ml.deployment.champion import Challenger, Champion, challenge, find_champion
 from models_ml.deployment.deployed import (
@@ -39,13 +40,12 @@ from models_ml.training.candidates import CANDIDATES
 from models_ml.training.context import (
     Purpose,
     TrainingTables,
-    read_economics,
+    read_inputs,
     read_purpose,
     read_run,
     run_is_empty,
 )
 from models_ml.training.examples import ExampleReader
-from models_ml.training.judging import Economics
 from models_ml.training.settings import TrainingSettings, load_settings
 from models_ml.training.stage import Notify, TrainingResult, train
 
@@ -55,7 +55,7 @@ class Training:
     """A finished training: what it was for, what it was made with, what it found, and the winner's pickle."""
 
     purpose: Purpose
-    economics: Economics
+    inputs: DecisionInputs
     settings: TrainingSettings
     reader: ExampleReader
     result: TrainingResult
@@ -84,7 +84,7 @@ def keep(training: Training, selection: Selection, folder: Path, reports: Path |
     winner = training.record(tracker.record(result, settings, training.version, selection))
     keep_version(folder, training.content, winner)
     keep_candidates(folder, candidate_records(result, training.purpose, settings, winner))
-    files, plots = _report(reports, result, selection, winner, training.economics)
+    files, plots = _report(reports, result, selection, winner, training.inputs)
     tracker.register(winner, files, plots)
     return winner
 
@@ -94,14 +94,14 @@ def _report(
     result: TrainingResult,
     selection: Selection,
     winner: DeploymentRecord,
-    economics: Economics,
+    inputs: DecisionInputs,
 ) -> tuple[Sequence[Path], dict[str, str]]:
     if folder is None:
         return [], {}
     from models_ml.reports.training_files import write_training_files  # matplotlib is slow to import
     from models_ml.reports.training_page import training_plots
 
-    currency = economics.policy.currency
+    currency = inputs.policy.currency
     files = write_training_files(folder, result, selection, winner, currency=currency)
     return files, training_plots(result, currency)
 
@@ -220,10 +220,10 @@ def _train(
     candidates: Sequence[str],
     notify: Notify,
 ) -> Training:
-    purpose, economics = read_purpose(cursor, tables), read_economics(cursor, tables)
-    reader = ExampleReader(cursor, tables.training_examples, purpose.schema, economics.effects.signals)
-    result = train(reader, economics, settings, candidates=candidates, notify=notify)
-    return Training(purpose, economics, settings, reader, result, serialise(result.pipeline))
+    purpose, inputs = read_purpose(cursor, tables), read_inputs(cursor, tables)
+    reader = ExampleReader(cursor, tables.training_examples, purpose.schema, inputs.effects.signals)
+    result = train(reader, inputs, settings, candidates=candidates, notify=notify)
+    return Training(purpose, inputs, settings, reader, result, serialise(result.pipeline))
 
 
 DEPLOYED_SCHEMA = pa.schema(

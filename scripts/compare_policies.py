@@ -34,9 +34,9 @@ from rich.table import Table
 from simulation.business import SEEDED_CUSTOMERS
 from simulation.true_value import NOBODY, SIMPLE_RULES, read_month, true_values, value_of
 
-from models_ml.decisions.decide import decide, set_apart
+from models_ml.decisions.decide import decide, randomise
 from models_ml.decisions.limits import money
-from models_ml.decisions.references import POLICIES
+from models_ml.decisions.references import REFERENCE_POLICIES
 from models_ml.errors import BayesPilotError
 
 PLAN = "this plan"
@@ -67,12 +67,12 @@ def judge(connection: duckdb.DuckDBPyConnection, truth: pa.Table, *, limits_time
     """
     inputs = read_month(connection, truth)
     limits = inputs.limits.scaled(limits_times)
-    values = true_values(inputs.truth, inputs.terms.policy)
-    situation = set_apart(inputs.candidates, inputs.terms, limits).situation
-    planned = decide(inputs.candidates, inputs.terms, limits).choice
+    values = true_values(inputs.truth, inputs.decision.policy)
+    situation = randomise(inputs.customers, inputs.decision, limits).situation
+    planned = decide(inputs.customers, inputs.decision, limits).choice
     plan = np.where(situation.allowed.any(axis=1), planned, -1)  # without the contacts of the trial
     choices: dict[str, NDArray[np.int64]] = {PLAN: plan.astype(np.int64)}
-    choices |= {name: follow(situation).choice for name, follow in POLICIES.items()}
+    choices |= {name: follow(situation).choice for name, follow in REFERENCE_POLICIES.items()}
     return [
         Judged(
             name,

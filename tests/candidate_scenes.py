@@ -12,10 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from models_ml.decisions.limits import Limits
+from models_ml.decisions.policy import DecisionInputs
 from models_ml.training.candidates import Candidate, Hyperparameters, logistic_regression
-from models_ml.training.context import read_economics, read_purpose, warehouse_tables
+from models_ml.training.context import read_inputs, read_purpose, warehouse_tables
 from models_ml.training.examples import ExampleReader, Examples
-from models_ml.training.judging import Economics, JudgedDate, open_judged_date
+from models_ml.training.judging import JudgedDate, open_judged_date
 from models_ml.training.schema import FeatureEncoder, read_schema
 from models_ml.training.settings import SearchSpace, TrainingSettings, load_settings
 from models_ml.training.stage import TrainingResult, train
@@ -42,14 +43,14 @@ def train_on(
     """Run the stage on these training examples."""
     connection = data.warehouse(training_examples=examples, **tables)
     names = warehouse_tables()
-    economics = read_economics(connection, names)
+    inputs = read_inputs(connection, names)
     schema = read_purpose(connection, names).schema
-    reader = ExampleReader(connection, names.training_examples, schema, economics.effects.signals)
-    return train(reader, economics, settings, candidates=candidates, notify=lambda message: None)
+    reader = ExampleReader(connection, names.training_examples, schema, inputs.effects.signals)
+    return train(reader, inputs, settings, candidates=candidates, notify=lambda message: None)
 
 
-def economics() -> Economics:
-    return read_economics(data.warehouse(customers=5), warehouse_tables())
+def decision_inputs() -> DecisionInputs:
+    return read_inputs(data.warehouse(customers=5), warehouse_tables())
 
 
 def judged_examples(customers: int, changes: Mapping[str, np.ndarray] | None = None) -> Examples:
@@ -62,7 +63,7 @@ def judged_examples(customers: int, changes: Mapping[str, np.ndarray] | None = N
 def judged_date(
     probabilities: Mapping[str, np.ndarray], examples: Examples, limits: Limits = UNLIMITED
 ) -> JudgedDate:
-    return open_judged_date(probabilities, examples, economics(), limits, quick_settings())
+    return open_judged_date(probabilities, examples, decision_inputs(), limits, quick_settings())
 
 
 class Boastful(LogisticRegression):

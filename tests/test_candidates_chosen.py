@@ -13,9 +13,8 @@ from scipy.special import expit, logit
 from models_ml.decisions.limits import Limits
 from models_ml.evaluation.judged_profit import contact_values, simplest_within_one_error
 from models_ml.training.candidates import CANDIDATES
-from models_ml.training.comparison import reason_for
 from models_ml.training.judging import JudgedDate, judge, metrics_of
-from models_ml.training.stage import TrainingResult
+from models_ml.training.stage import TrainingResult, reason_for
 
 SETTINGS = scenes.quick_settings()
 
@@ -147,8 +146,8 @@ class TestTermsOfJudging:
     def test_a_touch_price_above_all_values_contacts_nobody(self) -> None:
         date = self.date()
         assert (date.plan(self.truth) >= 0).all()
-        dear = replace(date.economics, policy=replace(date.economics.policy, touch_price=1e6))
-        assert (replace(date, economics=dear).plan(self.truth) == -1).all()
+        expensive = replace(date.inputs, policy=replace(date.inputs.policy, touch_price=1e6))
+        assert (replace(date, inputs=expensive).plan(self.truth) == -1).all()
 
     @pytest.mark.parametrize("only", [0, 1])
     def test_an_offer_that_is_not_allowed_is_worth_nothing(self, only: int) -> None:

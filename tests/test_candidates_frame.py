@@ -1,4 +1,4 @@
-"""Training on any frame, and the evidence that a training leaves."""
+"""Training on any frame, and the diagnostics that a training keeps."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class TestAnyFrame:
                 before, after = (of.churn_probability(frame, name) for of in (compared, other))
                 assert np.array_equal(before, after)
 
-    def test_without_economics_the_lowest_log_loss_or_the_simplest_near_it(
+    def test_without_inputs_the_lowest_log_loss_or_the_simplest_near_it(
         self, compared: ComparedCandidates
     ) -> None:
         assert compared.profits is None
@@ -104,19 +104,19 @@ class TestAnyFrame:
         result = train(both_ends, schema, **BY_DATE)
         assert (result.chosen, result.reason) == ("gradient_boosting", "lowest log-loss")
 
-    def test_with_economics_profit_decides(self, frame: pd.DataFrame) -> None:
-        result = train(frame, economics=scenes.economics(), **BY_DATE)
+    def test_with_inputs_profit_decides(self, frame: pd.DataFrame) -> None:
+        result = train(frame, inputs=scenes.decision_inputs(), **BY_DATE)
         assert result.profits is not None
         assert result.judged_date is not None
-        evidence = result.evidence.candidates
+        diagnostics = result.diagnostics.candidates
         for name, profit in result.profits.items():
-            assert evidence[name].contact_value.sum() == pytest.approx(profit.profit)
+            assert diagnostics[name].contact_value.sum() == pytest.approx(profit.profit)
             assert np.isfinite(result.metrics[name]["empc"])
         assert (
             result.profits[result.chosen].shortfall <= result.profits[result.chosen].shortfall_standard_error
         )
 
-    def test_judged_rows_teach_nothing(self, frame: pd.DataFrame, compared: ComparedCandidates) -> None:
+    def test_judged_rows_are_not_used_for_fitting(self, frame: pd.DataFrame, compared: ComparedCandidates) -> None:
         rows = masks(frame)["judge"].to_numpy()
         spoiled = frame.assign(has_churned=frame["has_churned"] ^ rows, orders_last_90_days=0)
         spoiled.loc[~rows, "orders_last_90_days"] = frame.loc[~rows, "orders_last_90_days"]
@@ -149,7 +149,7 @@ class TestAnyFrame:
             (lambda f: (f, {"judge": np.ones(3, dtype=bool)}), "shape"),
             (lambda f: (f, {"candidates": ["oracle"]}), "unknown candidate"),
             (
-                lambda f: (f.drop(columns="offers_allowed"), {"economics": scenes.economics()}),
+                lambda f: (f.drop(columns="offers_allowed"), {"inputs": scenes.decision_inputs()}),
                 "offers_allowed",
             ),
             (lambda f: ("no frame", {}), "cannot be read as a table"),
@@ -179,12 +179,12 @@ class TestAnyFrame:
 
 class TestEvidence:
     def test_every_candidate_on_the_judged_rows(self, staged: TrainingResult) -> None:
-        evidence = staged.evidence
+        diagnostics = staged.diagnostics
         rows = staged.judged_rows
-        assert evidence.has_churned.sum() == staged.judged_churners
-        assert evidence.segment is None
-        assert set(evidence.candidates) == set(staged.verdicts)
-        for name, of in evidence.candidates.items():
+        assert diagnostics.has_churned.sum() == staged.judged_churners
+        assert diagnostics.segment is None
+        assert set(diagnostics.candidates) == set(staged.verdicts)
+        for name, of in diagnostics.candidates.items():
             verdict = staged.verdicts[name]
             assert of.churn_probability.shape == of.uncalibrated_probability.shape == (rows,)
             assert of.contact_value.sum() == pytest.approx(verdict.profit.profit)
@@ -195,17 +195,17 @@ class TestEvidence:
     def test_a_threshold_below_everybody_earns_what_contacting_everybody_would(
         self, staged: TrainingResult
     ) -> None:
-        first = staged.evidence.candidates["logistic_regression"].thresholds[0]
-        above = staged.evidence.candidates["logistic_regression"].churn_probability >= first["threshold"]
-        worth = staged.judged_date.value_if_contacted() * staged.evidence.weight
+        first = staged.diagnostics.candidates["logistic_regression"].thresholds[0]
+        above = staged.diagnostics.candidates["logistic_regression"].churn_probability >= first["threshold"]
+        worth = staged.judged_date.value_if_contacted() * staged.diagnostics.weight
         assert first["profit"] == pytest.approx(worth[above].sum(), abs=0.01)
         allowed = staged.judged_date.examples.offers_allowed(2).any(axis=1)
         assert np.all(worth[~allowed] == 0)
 
     def test_importance_finds_what_was_planted(self, staged: TrainingResult) -> None:
-        importance = {of.feature: of for of in staged.evidence.importance[staged.chosen]}
+        importance = {of.feature: of for of in staged.diagnostics.importance[staged.chosen]}
         assert set(importance) == set(scenes.SCHEMA.names)
-        strongest = staged.evidence.importance[staged.chosen][0]
+        strongest = staged.diagnostics.importance[staged.chosen][0]
         assert strongest.feature in ("days_since_last_activity", "orders_last_90_days")
         assert strongest.permutation > 0.02
         for nothing in ("never_filled", "never_named"):
@@ -216,25 +216,25 @@ class TestEvidence:
         pipeline = staged.judged.pipelines[name]
         features = staged.judged_date.examples.features.slice(0, 50)
         total = log_odds_contributions(pipeline, pipeline.encoder.encode(features)).sum(axis=1)
-        uncalibrated = logit(staged.evidence.candidates[name].uncalibrated_probability[:50])
+        uncalibrated = logit(staged.diagnostics.candidates[name].uncalibrated_probability[:50])
         assert np.ptp(uncalibrated - total) < 1e-6  # they differ by one base
 
     def test_coefficients_are_named_after_features(self, staged: TrainingResult) -> None:
-        named = dict(staged.evidence.coefficients)
+        named = dict(staged.diagnostics.coefficients)
         assert named["days_since_last_activity"] > 0 > named["orders_last_90_days"]
         assert named["plan = basic"] > named["plan = team"]
         assert "average_satisfaction is missing" in named
-        sizes = [abs(value) for _, value in staged.evidence.coefficients]
+        sizes = [abs(value) for _, value in staged.diagnostics.coefficients]
         assert sizes == sorted(sizes, reverse=True)
 
     def test_a_segment_is_kept_where_there_is_one(self, frame: pd.DataFrame) -> None:
         schema = feature_schema(ROLES | {"segment": "categorical"})
         result = train(frame.assign(segment=frame["region"]), schema, candidates=NAMES[:1], **BY_DATE)
-        assert result.evidence.segment is not None
-        assert set(result.evidence.segment) == {"north", "south", "east", "west"}
+        assert result.diagnostics.segment is not None
+        assert set(result.diagnostics.segment) == {"north", "south", "east", "west"}
 
     def test_another_pipeline_is_judged_beside_without_moving_the_terms(self, staged: TrainingResult) -> None:
-        candidates = {n: of.churn_probability for n, of in staged.evidence.candidates.items()}
+        candidates = {n: of.churn_probability for n, of in staged.diagnostics.candidates.items()}
         champion = np.clip(candidates["random_forest"] * 3, 0, 0.99)
         together = judge(candidates | {"champion": champion}, staged.judged_date, SETTINGS)
         for name, verdict in staged.verdicts.items():

@@ -119,7 +119,7 @@ class TestSearch:
         for pipeline in (result.pipeline, result.judged.pipelines["logistic_regression"]):
             estimator = pipeline.estimator.named_steps["estimator"]
             assert result.recipes["logistic_regression"]["inverse_regularisation"] == estimator.C
-        trials = result.evidence.candidates["logistic_regression"].search
+        trials = result.diagnostics.candidates["logistic_regression"].search
         assert len(trials) == 3
         assert [trial["is_chosen"] for trial in trials].count(True) == 1
         best = min(trials, key=lambda trial: trial["score"])
@@ -137,7 +137,7 @@ class TestSearch:
         )
         result = self.trained(last, declared=0.000_001)
         assert result.recipes["logistic_regression"]["inverse_regularisation"] == 0.000_001
-        assert result.evidence.candidates["logistic_regression"].search == ()
+        assert result.diagnostics.candidates["logistic_regression"].search == ()
 
     @given(at_most=st.integers(1, 40))
     def test_the_budget_holds_and_the_declared_setting_is_always_tried(self, at_most: int) -> None:
@@ -224,7 +224,7 @@ class TestNothingLeaks:
         assert result.judged.calibration_trials == untouched.judged.calibration_trials
         assert result.judged.pipelines[name].calibrator == untouched.judged.pipelines[name].calibrator
         before, after = (
-            [trial["score"] for trial in of.evidence.candidates[name].search] for of in (untouched, result)
+            [trial["score"] for trial in of.diagnostics.candidates[name].search] for of in (untouched, result)
         )
         assert before == after
         assert len(before) == 2
@@ -257,9 +257,9 @@ features = pa.table(data.feature_rows(300, data.RUN_DATE))
 digest = hashlib.sha256(result.chosen.encode() + repr(result.recipes).encode())
 for name in names:
     digest.update(result.judged.pipelines[name].score(features)[0].tobytes())
-    digest.update(result.evidence.candidates[name].contact_value.tobytes())
+    digest.update(result.diagnostics.candidates[name].contact_value.tobytes())
 digest.update(result.pipeline.score(features)[0].tobytes())
-digest.update(repr(result.evidence.importance).encode())
+digest.update(repr(result.diagnostics.importance).encode())
 print(digest.hexdigest())
 """
 

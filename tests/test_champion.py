@@ -26,7 +26,7 @@ from models_ml.deployment.champion import (
 )
 from models_ml.deployment.deployed import DeploymentRecord, library_versions, serialise, write_deployment
 from models_ml.deployment.records import deployment_record
-from models_ml.training.context import Purpose, read_economics, read_purpose, warehouse_tables
+from models_ml.training.context import Purpose, read_inputs, read_purpose, warehouse_tables
 from models_ml.training.examples import ExampleReader
 from models_ml.training.pipeline import ChurnPipeline
 from models_ml.training.settings import TrainingSettings
@@ -71,10 +71,10 @@ def purpose() -> Purpose:
 @pytest.fixture(scope="module")
 def challenger() -> Challenger:
     connection, names = data.warehouse(customers=1500), warehouse_tables()
-    economics, schema = read_economics(connection, names), read_purpose(connection, names).schema
-    reader = ExampleReader(connection, names.training_examples, schema, economics.effects.signals)
+    inputs, schema = read_inputs(connection, names), read_purpose(connection, names).schema
+    reader = ExampleReader(connection, names.training_examples, schema, inputs.effects.signals)
     settings = wide(quick_settings())
-    result = train(reader, economics, settings, candidates=[ONLY], notify=lambda message: None)
+    result = train(reader, inputs, settings, candidates=[ONLY], notify=lambda message: None)
     return Challenger("new-1", "abc", result, reader, settings)
 
 
@@ -136,10 +136,15 @@ class TestContest:
         self, challenger: Challenger, record: DeploymentRecord
     ) -> None:
         recipe = dict(challenger.result.recipes[ONLY])
-        evidence = challenger.result.evidence
-        spoilt = replace(evidence.candidates[ONLY], churn_probability=np.full(len(evidence.weight), 0.001))
-        worse = replace(evidence, candidates={ONLY: spoilt})
-        challenged = replace(challenger, result=replace(challenger.result, evidence=worse))
+        diagnostics = challenger.result.diagnostics
+        spoilt = replace(
+            diagnostics.candidates[ONLY], churn_probability=np.full(len(diagnostics.weight), 0.001)
+        )
+        worse = replace(diagnostics, candidates={ONLY: spoilt})
+        plan = challenger.result.judged_date.plan(spoilt.churn_probability)
+        verdicts = {ONLY: replace(challenger.result.verdicts[ONLY], choice=plan)}
+        spoilt_result = replace(challenger.result, diagnostics=worse, verdicts=verdicts)
+        challenged = replace(challenger, result=spoilt_result)
         wide_open = replace(challenger.settings.promotion, calibration_ratio_from=0.0)
         challenged = replace(challenged, settings=replace(challenger.settings, promotion=wide_open))
         selection = against(challenged, record, challenger.result.judged.pipelines[ONLY], recipe=recipe)
@@ -186,7 +191,7 @@ class TestHonestJudging:
         self, challenger: Challenger, record: DeploymentRecord
     ) -> None:
         same = replace(record, recipe=dict(challenger.result.recipes[ONLY]))
-        judged = challenger.result.evidence.candidates[ONLY].churn_probability
+        judged = challenger.result.diagnostics.candidates[ONLY].churn_probability
         assert np.array_equal(stand_in_for(same, challenger), judged)
         other = stand_in_for(record, challenger)
         assert other is not None

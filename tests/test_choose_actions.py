@@ -108,18 +108,17 @@ def assert_feasible(
 
 
 def test_money_goes_where_it_returns_most() -> None:
-    # 10 of budget: 9 for 9 on the first customer, or 4 + 4 for 6 + 5.
+    # A budget of 10: 9 for 9 on the first customer, or 4 + 4 for 6 + 5.
     plan = choose([[6, 9], [5, 8]], [[4, 9], [4, 9]], limits(10, 5, 5))
     assert plan.choice.tolist() == [0, 0]
     assert (plan.value, plan.spend) == (11.0, 8.0)
 
 
-def test_a_better_offer_for_who_gains_most_from_it() -> None:
-    # One slot of offer 1: customer 1 gains 6 by it, customer 0 only 1.
+def test_the_better_offer_goes_to_the_larger_gain() -> None:
+    # Capacity for one contact with offer 1: customer 1 gains 6 by it, customer 0 only 1.
     plan = choose([[4, 5], [4, 10]], np.zeros((2, 2)), limits(0, 5, 1))
     assert plan.choice.tolist() == [0, 1]
-    assert plan.prices["offer offer 1"] == pytest.approx(1.0, abs=5.0)  # between the two gains
-    assert 1.0 <= plan.prices["offer offer 1"] <= 6.0
+    assert 1.0 <= plan.prices["offer offer 1"] <= 6.0  # any price between the two gains supports the plan
 
 
 def test_shadow_price_of_the_budget() -> None:
@@ -252,7 +251,7 @@ def test_bound_is_the_linear_optimum_and_the_plan_is_near_it(seed: int) -> None:
     assert 0.0 <= plan.bound - plan.steered_value <= (binding + 1) * highest + 1e-9
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(10))
 def test_cutting_planes_agree_with_the_whole_programme(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     value, cost, allowed, bounds = random_instance(100 + seed, largest=3_000)
     outright = choose(value, cost, bounds, allowed=allowed)
@@ -260,7 +259,7 @@ def test_cutting_planes_agree_with_the_whole_programme(seed: int, monkeypatch: p
     plan = choose(value, cost, bounds, allowed=allowed)
     assert_feasible(plan, value, cost, allowed, bounds)
     assert plan.bound == pytest.approx(outright.bound, rel=1e-8)
-    assert plan.steered_value == pytest.approx(outright.steered_value, rel=5e-3, abs=20.0)
+    assert plan.steered_value == pytest.approx(outright.steered_value, rel=1e-3)
 
 
 @pytest.mark.parametrize("budget_share", [0.02, 0.2, 0.45])
@@ -379,12 +378,12 @@ def situation(instance: Instance, seed: int) -> Situation:
 
 
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("name", references.POLICIES)
+@pytest.mark.parametrize("name", references.REFERENCE_POLICIES)
 def test_no_reference_beats_the_bound_or_breaks_a_limit(seed: int, name: str) -> None:
     instance = random_instance(seed, largest=200)
     value, cost, allowed, bounds = instance
     best = choose(value, cost, bounds, allowed=allowed)
-    plan = references.POLICIES[name](situation(instance, seed))
+    plan = references.REFERENCE_POLICIES[name](situation(instance, seed))
     assert plan.value <= best.bound * (1 + 1e-9) + 1e-9
     rows = np.flatnonzero(plan.choice >= 0)
     offers = plan.choice[rows]

@@ -12,7 +12,7 @@ from conftest import Project
 from simulation.business import SEEDED_CUSTOMERS
 from simulation.true_value import read_month
 
-from models_ml.decisions.what_if import read_inputs
+from models_ml.decisions.what_if import read_what_if_inputs
 from models_ml.errors import BayesPilotError
 
 CUSTOMERS = 800  # of the small world
@@ -34,7 +34,7 @@ def test_every_policy_decides_within_the_same_limits(
     assert list(judged) == names
     assert judged["contact nobody"] == Judged("contact nobody", 0, 0.0, 0.0, 0.0)
     with duckdb.connect(str(built_project.warehouse()), read_only=True) as connection:
-        budget = read_inputs(connection).month.find("budget").monthly * CUSTOMERS / SEEDED_CUSTOMERS
+        budget = read_what_if_inputs(connection).month.find("budget").monthly * CUSTOMERS / SEEDED_CUSTOMERS
     assert all(row.spend <= budget for row in judged.values())
     assert judged["this plan"].contacts > 20
 
@@ -63,9 +63,9 @@ def test_the_truth_is_joined_to_its_customers(built_project: Project, small_worl
         )
         by_offer = dict(found.fetchall())
         assert inputs.truth.churn_alone[row] == by_offer["no_action"]
-        assert inputs.truth.churn[row].tolist() == [by_offer[offer.offer] for offer in inputs.terms.offers]
-    assert inputs.candidates.churn_probability.max() == risks[0][0]
-    assert inputs.signals.shape == (len(inputs.customer_id), len(inputs.terms.effects.signals))
+        assert inputs.truth.churn[row].tolist() == [by_offer[offer.offer] for offer in inputs.decision.offers]
+    assert inputs.customers.churn_probability.max() == risks[0][0]
+    assert inputs.signals.shape == (len(inputs.customer_id), len(inputs.decision.effects.signals))
 
 
 @pytest.mark.build

@@ -16,7 +16,13 @@ from models_ml.decisions.economics import (
     value_offers,
 )
 from models_ml.decisions.limits import month_limits, read_limits
-from models_ml.decisions.policy import OfferEffects, read_offer_effects, read_offers, read_policy
+from models_ml.decisions.policy import (
+    DecisionInputs,
+    OfferEffects,
+    read_offer_effects,
+    read_offers,
+    read_policy,
+)
 from models_ml.errors import BayesPilotError
 
 probabilities = st.floats(0.0, 1.0)
@@ -93,7 +99,7 @@ def test_incremental_expected_value_subtracts_contact_and_incentive() -> None:
 
 def test_value_offers_composes_the_formulas() -> None:
     valued = value_offers(
-        [0.5], [60.0], np.empty((1, 0)), policy=policy(), offers=offers(), effects=effects(np.log(0.5), 0.0)
+        [0.5], [60.0], np.empty((1, 0)), DecisionInputs(policy(), offers(), effects(np.log(0.5), 0.0))
     )
     worth = 30.0 + 0.5 * 30.0
     assert valued.customer_value == pytest.approx([worth])

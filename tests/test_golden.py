@@ -25,7 +25,7 @@ from decision_data import candidates, offers, policy
 
 from models_ml.decisions.limits import Limits
 from models_ml.decisions.planned_actions import plan_actions
-from models_ml.decisions.policy import OfferEffects
+from models_ml.decisions.policy import DecisionInputs, OfferEffects
 
 FOLDER = Path(__file__).parent / "golden"
 COLUMNS = (
@@ -73,7 +73,7 @@ def decisions() -> list[str]:
         **{name: [float(row[name]) for row in rows] for name in numbers},
     )
     planned = plan_actions(
-        lambda: [batch], policy=POLICY, offers=offers(), effects=EFFECTS, limits=LIMITS
+        lambda: [batch], DecisionInputs(POLICY, offers(), EFFECTS), LIMITS
     ).read_all().to_pylist()  # fmt: skip
     lines = [",".join(("customer", "what_it_shows", *COLUMNS))]
     for row, decided in zip(rows, planned, strict=True):

@@ -197,10 +197,10 @@ def test_settings_are_refused_by_name(tmp_path: Path) -> None:
     text = SETTINGS_FILE.read_text()
     broken = tmp_path / "settings.toml"
     broken.write_text(text.replace("psi_warn", "psi_worn"))
-    with pytest.raises(BayesPilotError, match=r"psi_warn, psi_worn"):
+    with pytest.raises(BayesPilotError, match=r"limits\.psi_warn is missing, limits\.psi_worn is unknown"):
         load_monitoring_settings(broken)
     broken.write_text(text.replace("psi_alert = 0.25", "psi_alert = -1"))
-    with pytest.raises(BayesPilotError, match="psi_alert = -1"):
+    with pytest.raises(BayesPilotError, match=r"psi_alert = -1: input should be greater than 0"):
         load_monitoring_settings(broken)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from datetime import date
 from types import SimpleNamespace
 
 import duckdb
@@ -15,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models_ml.decisions import choose as choose_module
-from models_ml.decisions.decide import Terms, collect
+from models_ml.decisions.decide import value_customers
 from models_ml.decisions.limits import month_limits
 from models_ml.decisions.planned_actions import plan_actions
-from models_ml.decisions.what_if import Month, MonthLimit, ask
+from models_ml.decisions.policy import DecisionInputs
+from models_ml.decisions.what_if import Month, MonthLimit, WhatIfInputs, ask
 from models_ml.training import judging
 
 HALVING = effects(np.log(0.5), np.log(0.9))
@@ -107,20 +109,20 @@ def candidate_plan() -> np.ndarray:
         offers_allowed=lambda _: np.ones((customers, 2), dtype=bool),
         customers=customers,
     )
-    economics = judging.Economics(policy(), offers(), HALVING)
-    date = judging.JudgedDate(
+    inputs = DecisionInputs(policy(), offers(), HALVING)
+    judged_date = judging.JudgedDate(
         **{
             "examples": examples,
-            "economics": economics,
-            "reference": economics.value(probability, examples),
+            "inputs": inputs,
+            "reference": judging.value_examples(probability, examples, inputs),
             "limits": month_limits(policy(), offers()),
         }
     )
-    return np.asarray(date.plan(probability))
+    return np.asarray(judged_date.plan(probability))
 
 
 def what_if() -> float:
-    terms = Terms(policy(), offers(), HALVING)
+    inputs = DecisionInputs(policy(), offers(), HALVING)
     month = Month(
         (
             MonthLimit("budget", "EUR", 5.0, 0.0),
@@ -129,8 +131,9 @@ def what_if() -> float:
         ),
         share=1.0,
     )
-    people = collect([candidates(3)], terms)
-    return ask(people, terms, month, month.find("budget"), 5.0).summary.value
+    customers = value_customers([candidates(3)], inputs)
+    last = WhatIfInputs(date(2026, 6, 30), inputs, month, customers)
+    return ask(last, month.find("budget"), 5.0).summary.value
 
 
 def test_all_of_them_decide() -> None:
@@ -152,7 +155,8 @@ def test_holdouts_ignore_every_score(seed: int) -> None:
     rng = np.random.default_rng(seed)
     customers = 60
     draws = {name: rng.random(customers) for name in ("universal_draw", "pick_draw")}
-    terms = Terms(policy(universal_holdout_share=0.2, pick_holdout_share=0.4), offers(), HALVING)
+    shares = policy(universal_holdout_share=0.2, pick_holdout_share=0.4)
+    inputs = DecisionInputs(shares, offers(), HALVING)
     seen = []
     for _ in range(2):
         scored = candidates(
@@ -163,8 +167,8 @@ def test_holdouts_ignore_every_score(seed: int) -> None:
         )
         rows = plan_actions(
             lambda batch=scored: [batch],  # type: ignore[misc]
-            policy=terms.policy, offers=terms.offers, effects=terms.effects,
-            limits=month_limits(terms.policy, terms.offers),
+            inputs,
+            month_limits(inputs.policy, inputs.offers),
         ).read_all().to_pylist()  # fmt: skip
         seen.append([row["arm"] for row in rows])
         for row, draw, pick in zip(rows, draws["universal_draw"], draws["pick_draw"], strict=True):

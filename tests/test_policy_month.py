@@ -16,6 +16,7 @@ from decision_data import candidates, effects, offers, offers_table, policy, pol
 
 from models_ml.decisions.limits import read_limits
 from models_ml.decisions.planned_actions import plan_actions
+from models_ml.decisions.policy import DecisionInputs
 
 CUSTOMERS = 300
 FIRST_NIGHT = date(2026, 10, 1)
@@ -102,7 +103,7 @@ class Month:
             trial_offer_draw=monthly[2],
         )
         rows: list[dict[str, Any]] = plan_actions(
-            lambda: [batch], policy=terms, offers=offers(), effects=effects(np.log(0.4), np.log(0.9)), limits=limits
+            lambda: [batch], DecisionInputs(terms, offers(), effects(np.log(0.4), np.log(0.9))), limits
         ).read_all().to_pylist()  # fmt: skip
         self.connection.register("decided", pa.Table.from_pylist(rows))
         self.connection.execute(

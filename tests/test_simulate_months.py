@@ -39,9 +39,10 @@ from simulation.true_value import (
 )
 from simulation.world import World, contacts_of, next_month, raw_tables, start_world
 
-from models_ml.decisions.decide import Terms, collect
+from models_ml.decisions.decide import value_customers
 from models_ml.decisions.limits import Limits
-from models_ml.decisions.references import POLICIES, Situation
+from models_ml.decisions.policy import DecisionInputs
+from models_ml.decisions.references import REFERENCE_POLICIES, Situation
 from models_ml.errors import BayesPilotError
 from models_ml.reports.page import render
 
@@ -87,7 +88,7 @@ def test_contacting_nobody_is_worth_nothing() -> None:
 def test_a_month_is_valued_by_hand() -> None:
     # Three of four customers may be contacted, one of them by call. V = 30 + 30 / 2 = 45, so that a call is worth
     # 0.2 · 45 − 2 − 1 = 6 and a nudge 0.1 · 45 − 1 = 3.5, without an effect −3 and −1.
-    terms = Terms(policy(horizon_days=30, value_horizon_days=90), offers(), effects(-2.0, -0.3))
+    decision = DecisionInputs(policy(horizon_days=30, value_horizon_days=90), offers(), effects(-2.0, -0.3))
     batch = candidates(
         4, monthly_revenue=[100.0, 90.0, 80.0, 70.0], suppression_reason=[None, None, None, "cool_down"]
     )
@@ -103,8 +104,8 @@ def test_a_month_is_valued_by_hand() -> None:
     inputs = MonthInputs(
         tuple(names),
         np.empty((4, 0)),
-        collect([batch], terms),
-        terms,
+        value_customers([batch], decision),
+        decision,
         limits(1000.0, 1, 4, phone=10, email=10),
         known,
     )
@@ -181,7 +182,7 @@ def test_no_policy_is_worth_more_than_the_best_possible_plan(
     )
     best = best_plan(situation, values)
     assert value_of(best.choice, 100 * values) == pytest.approx(best.value)
-    for name, follow in POLICIES.items():
+    for name, follow in REFERENCE_POLICIES.items():
         assert value_of(follow(situation).choice, 100 * values) <= best.bound + 1e-6, name
 
 

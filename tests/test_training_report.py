@@ -35,7 +35,7 @@ from models_ml.reports.training_figures import reliability_bins
 from models_ml.reports.training_files import write_training_files
 from models_ml.reports.training_page import captions, training_page, training_plots
 from models_ml.training.candidates import CANDIDATES
-from models_ml.training.context import read_economics, read_purpose, warehouse_tables
+from models_ml.training.context import read_inputs, read_purpose, warehouse_tables
 from models_ml.training.examples import ExampleReader
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import TrainingResult, train
@@ -54,9 +54,9 @@ def settings_with_a_search() -> TrainingSettings:
 
 def trained_with(candidates: list[str]) -> tuple[TrainingResult, DeploymentRecord]:
     connection, names, settings = data.warehouse(), warehouse_tables(), settings_with_a_search()
-    economics, purpose = read_economics(connection, names), read_purpose(connection, names)
-    reader = ExampleReader(connection, names.training_examples, purpose.schema, economics.effects.signals)
-    result = train(reader, economics, settings, candidates=candidates, notify=lambda message: None)
+    inputs, purpose = read_inputs(connection, names), read_purpose(connection, names)
+    reader = ExampleReader(connection, names.training_examples, purpose.schema, inputs.effects.signals)
+    result = train(reader, inputs, settings, candidates=candidates, notify=lambda message: None)
     version = pipeline_version(result, purpose, settings, b"pipeline")
     return result, deployment_record(result, purpose, settings, b"pipeline", version, "run-1")
 
@@ -146,7 +146,7 @@ class TestFiles:
         rows = read_csv(files["threshold_evaluation.csv"])
         expected = [
             {"candidate": name} | {part: str(value) for part, value in row.items()}
-            for name, candidate in sorted(result.evidence.candidates.items())
+            for name, candidate in sorted(result.diagnostics.candidates.items())
             for row in candidate.thresholds
         ]
         assert rows == expected
@@ -230,7 +230,7 @@ class TestPage:
         assert facts["Contacts planned"].value == f"{found.planned_contacts:,}"
         low = found.profit.profit - 1.96 * found.profit.standard_error
         assert f"95 %: {low:,.0f} to" in facts["Judged profit"].note
-        idle = replace(found, planned_contacts=0, planned_cost=0.0)
+        idle = replace(found, choice=np.full_like(found.choice, -1), planned_cost=0.0)
         idle_result = replace(result, verdicts={**result.verdicts, result.chosen: idle})
         assert "nobody is contacted" in page_of(idle_result, record)
 
@@ -238,8 +238,8 @@ class TestPage:
         html = page_of(result, record, reason="<b>1 < 2</b>")
         assert "&lt;b&gt;1 &lt; 2" in html
         assert "<b>" not in html
-        segments = np.where(np.arange(len(result.evidence.weight)) % 2 == 0, "<i>", "plain").astype(object)
-        segmented = replace(result, evidence=replace(result.evidence, segment=segments))
+        segments = np.where(np.arange(len(result.diagnostics.weight)) % 2 == 0, "<i>", "plain").astype(object)
+        segmented = replace(result, diagnostics=replace(result.diagnostics, segment=segments))
         assert "<td>&lt;i&gt;</td>" in page_of(segmented, record)
 
     def test_guardrails_and_versions_stand_on_it(
@@ -277,18 +277,18 @@ class TestLess:
     def test_without_explanations_search_and_segments(
         self, result: TrainingResult, record: DeploymentRecord
     ) -> None:
-        important = result.evidence.importance[result.chosen]
+        important = result.diagnostics.importance[result.chosen]
         bare = replace(
-            result.evidence,
+            result.diagnostics,
             segment=None,
             importance={result.chosen: tuple(replace(row, shap=float("nan")) for row in important)},
             coefficients=(),
             candidates={
                 name: replace(candidate, search=(), calibration=(), thresholds=())
-                for name, candidate in result.evidence.candidates.items()
+                for name, candidate in result.diagnostics.candidates.items()
             },
         )
-        less = replace(result, evidence=bare)
+        less = replace(result, diagnostics=bare)
         plots = training_plots(less)
         assert "permutation_importance" in plots
         assert not {"shap_importance", "coefficients", "search"} & plots.keys()
@@ -316,14 +316,18 @@ class TestTables:
         assert table is not None
         assert table.highlight is not None
         reached = [
-            row for row in result.evidence.candidates[result.chosen].thresholds if row["contacted_share"] > 0
+            row
+            for row in result.diagnostics.candidates[result.chosen].thresholds
+            if row["contacted_share"] > 0
         ]
         best = max(row["profit"] for row in reached)
         assert table.rows[table.highlight][-1] == tables.money(best, "EUR")
 
     def test_segments_add_up(self, result: TrainingResult) -> None:
-        names = np.where(np.arange(len(result.evidence.weight)) % 3 == 0, "small", "").astype(object)
-        table = tables.segments(replace(result, evidence=replace(result.evidence, segment=names)), "EUR")
+        names = np.where(np.arange(len(result.diagnostics.weight)) % 3 == 0, "small", "").astype(object)
+        table = tables.segments(
+            replace(result, diagnostics=replace(result.diagnostics, segment=names)), "EUR"
+        )
         assert table is not None
         assert [row[0] for row in table.rows] == ["(none)", "small"]
         assert sum(int(row[1].replace(",", "")) for row in table.rows) == result.judged_rows
@@ -343,18 +347,18 @@ class TestCurves:
         assert np.trapezoid(curve.y, curve.x) == pytest.approx(stated, abs=0.01)
 
     def test_the_area_of_a_real_result_is_its_auc(self, result: TrainingResult) -> None:
-        evidence = result.evidence
+        diagnostics = result.diagnostics
         for name, verdict in result.verdicts.items():
             curve = roc_points(
-                evidence.has_churned, evidence.candidates[name].churn_probability, evidence.weight
+                diagnostics.has_churned, diagnostics.candidates[name].churn_probability, diagnostics.weight
             )
             assert np.trapezoid(curve.y, curve.x) == pytest.approx(verdict.metrics["auc"], abs=2e-3), name
 
     def test_the_profit_curve_meets_the_cut_offs(self, result: TrainingResult) -> None:
-        evidence, worth = result.evidence, result.judged_date.value_if_contacted()
-        for name, candidate in evidence.candidates.items():
+        diagnostics, worth = result.diagnostics, result.judged_date.value_if_contacted()
+        for name, candidate in diagnostics.candidates.items():
             probability = candidate.churn_probability
-            fine = profit_points(probability, evidence.weight, worth, points=len(worth) + 1)
+            fine = profit_points(probability, diagnostics.weight, worth, points=len(worth) + 1)
             for row in candidate.thresholds:
                 at = np.interp(row["contacted_share"], fine.x, fine.y)
                 assert at == pytest.approx(row["profit"], abs=0.05), (name, row)

@@ -15,13 +15,13 @@ from typer.testing import CliRunner
 
 from models_ml.cli import app
 from models_ml.decisions.what_if import (
-    Inputs,
     MonthLimit,
+    WhatIfInputs,
     ask,
     between,
     draw_curve,
     open_share,
-    read_inputs,
+    read_what_if_inputs,
 )
 from models_ml.errors import BayesPilotError
 from models_ml.reports.figures import money
@@ -41,9 +41,9 @@ def here(built_project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 @pytest.fixture
-def inputs(here: Project) -> Iterator[Inputs]:
+def inputs(here: Project) -> Iterator[WhatIfInputs]:
     with open_warehouse("demo") as connection:
-        yield read_inputs(connection)
+        yield read_what_if_inputs(connection)
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -51,9 +51,9 @@ def run(*arguments: str) -> tuple[int, str]:
     return finished.exit_code, finished.output
 
 
-def test_present_limits_give_the_plan_of_the_build(inputs: Inputs, here: Project) -> None:
+def test_present_limits_give_the_plan_of_the_build(inputs: WhatIfInputs, here: Project) -> None:
     money = inputs.month.find("budget")
-    answer = ask(inputs.candidates, inputs.terms, inputs.month, money, money.monthly)
+    answer = ask(inputs, money, money.monthly)
     built = here.query(
         "select planned_value, planned_spend, planned_contacts, plan_value_bound, plan_gap, budget_price,"
         " reference_top_risk_value, reference_break_even_value, reference_greedy_value,"
@@ -68,8 +68,8 @@ def test_present_limits_give_the_plan_of_the_build(inputs: Inputs, here: Project
     assert references["contact nobody"] == 0.0
 
 
-def test_another_budget_gives_what_the_build_would_decide(inputs: Inputs, fresh_copy: Project) -> None:
-    answer = ask(inputs.candidates, inputs.terms, inputs.month, inputs.month.find("budget"), 45.5)
+def test_another_budget_gives_what_the_build_would_decide(inputs: WhatIfInputs, fresh_copy: Project) -> None:
+    answer = ask(inputs, inputs.month.find("budget"), 45.5)
     fresh_copy.dbt("build", "--selector", "decide", "--vars", "{monthly_budget: 45.5}")
     built = fresh_copy.query(
         "select planned_value, planned_spend, planned_contacts, plan_gap from policy_runs"
@@ -78,22 +78,22 @@ def test_another_budget_gives_what_the_build_would_decide(inputs: Inputs, fresh_
     assert (summary.value, summary.spend, sum(summary.contacts), summary.gap) == pytest.approx(built[0])
 
 
-def test_limits_left_are_those_of_the_build(inputs: Inputs, here: Project) -> None:
+def test_limits_left_are_those_of_the_build(inputs: WhatIfInputs, here: Project) -> None:
     available = here.query("select limit_type, limit_name, available from int_month_limits order by all")
     ours = sorted((one.kind, one.name, one.available(inputs.month.share)) for one in inputs.month.limits)
     assert ours == available
 
 
-def test_more_of_a_limit_is_never_worth_less(inputs: Inputs) -> None:
+def test_more_of_a_limit_is_never_worth_less(inputs: WhatIfInputs) -> None:
     for name in ("budget", "call", "channel:email"):
         limit = inputs.month.find(name)
-        curve = draw_curve(inputs.candidates, inputs.terms, inputs.month, limit, [2 * limit.monthly])
+        curve = draw_curve(inputs, limit, [2 * limit.monthly])
         bounds = [answer.summary.bound for answer in curve.drawn]
         assert bounds == sorted(bounds)
         assert len(curve.drawn) >= 10
         assert curve.asked[0].monthly == 2 * limit.monthly
         assert all(
-            answer.summary.spend <= inputs.month.left(inputs.terms).budget or name == "budget"
+            answer.summary.spend <= inputs.month.left(inputs.decision.offers).budget or name == "budget"
             for answer in curve.drawn
         )
 
@@ -223,7 +223,7 @@ def test_slot_prices_name_what_is_scarce() -> None:
     assert slot_prices({"channel email": 0.5, "offer call": 2.0}) == "call 2.00, email 0.50"
 
 
-def test_a_name_of_both_an_offer_and_a_channel_is_the_offers(inputs: Inputs) -> None:
+def test_a_name_of_both_an_offer_and_a_channel_is_the_offers(inputs: WhatIfInputs) -> None:
     assert inputs.month.find("channel:email").kind == "channel"
     assert inputs.month.find("call").kind == "offer"
     with pytest.raises(BayesPilotError, match="no capacity"):

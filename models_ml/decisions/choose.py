@@ -1,4 +1,4 @@
-"""Whom to contact with which offer: the one function that decides, in training, dbt and what-if runs."""
+"""Which customers to contact, with which offer: the one function that decides in training, dbt and what-if runs."""
 
 from __future__ import annotations
 
@@ -14,73 +14,6 @@ from models_ml.decisions.knapsack import Floats, Knapsack, Relaxed, Scaled, in_o
 from models_ml.decisions.limits import Limits
 from models_ml.decisions.rounding import exact_usage, fractional_usage, round_plan
 from models_ml.errors import BayesPilotError
-
-
-def price_closed_limits(
-    value: Floats, cost: Floats, allowed: NDArray[np.bool_], limits: Limits, prices: Mapping[str, float]
-) -> dict[str, float]:
-    """Return the prices of the limits that are 0, each opened on its own; nothing where none is 0.
-
-    A closed limit leaves no candidate behind, so that the dual says nothing about it (its price could be
-    anything from here on without changing the bound). Its first unit returns what the customer who gains
-    most by it would gain after paying the other prices.
-
-    Parameters
-    ----------
-    value : ndarray of shape (n, k)
-        Expected value less the touch price.
-    cost : ndarray of shape (n, k)
-    allowed : ndarray of bool of shape (n, k)
-    limits : Limits
-    prices : Mapping[str, float]
-        As in ``Plan.prices``.
-
-    Examples
-    --------
-    Two customers, one offer that costs 2 and is worth 6 and 3; without budget the first unit returns 3.
-
-    >>> limits = Limits(0.0, np.array([9.0]), {"email": 9.0}, ("email",), ("nudge",))
-    >>> prices = {"budget": 0.0, "offer nudge": 0.0, "channel email": 0.0}
-    >>> price_closed_limits(np.array([[6.0], [3.0]]), np.full((2, 1), 2.0), np.full((2, 1), True), limits, prices)
-    {'budget': 3.0}
-    """
-    offers = range(value.shape[1])
-    names = [
-        ("budget", f"offer {limits.offer_names[at]}", f"channel {limits.offer_channel[at]}") for at in offers
-    ]
-    amounts = {"budget": limits.budget}
-    amounts |= {names[at][1]: float(limits.offer_capacity[at]) for at in offers}
-    amounts |= {f"channel {name}": float(limits.channel_capacity[name]) for name in limits.channels}
-    closed = {name for name, amount in amounts.items() if amount == 0}
-    if not closed or not len(value):
-        return {}
-    best = np.zeros(len(value))
-    gains: dict[str, list[Floats]] = {name: [] for name in closed}
-    for opened in (None, *sorted(closed)):
-        for at in offers:
-            costs_money = cost[:, at] > 0
-            needs = closed & set(names[at][1:])
-            usable = allowed[:, at] & (not needs - {opened})
-            if "budget" in closed and opened != "budget":
-                usable = usable & ~costs_money
-            slot_price = sum(prices[name] for name in names[at][1:] if name not in closed)
-            money_price = 0.0 if "budget" in closed else prices["budget"]
-            reduced = value[:, at] - money_price * cost[:, at] - slot_price
-            if opened is None:
-                best = np.maximum(best, np.where(usable, reduced, 0.0))
-            elif opened == "budget":
-                with np.errstate(over="ignore"):  # a cost of almost nothing
-                    rate = (reduced - best)[usable & costs_money] / cost[usable & costs_money, at]
-                gains[opened].append(np.minimum(rate, np.finfo(np.float64).max))
-            elif opened in needs:
-                gains[opened].append((reduced - best)[usable])
-    return {
-        name: float(max((part.max(initial=0.0) for part in parts), default=0.0))
-        for name, parts in gains.items()
-    }
-
-
-__all__ = ["Limits", "Plan", "choose_actions"]
 
 
 @dataclass(frozen=True)
@@ -104,9 +37,9 @@ class Plan:
     gap : float
         (bound − steered_value) / bound, at least 0; 0 where the bound is 0.
     budget_price : float
-        λ: steered value that one more unit of budget would return.
+        λ: steered value that one more unit of budget would add.
     prices : Mapping[str, float]
-        Price of one more contact per limit ("offer <name>", "channel <name>"), and "budget".
+        Steered value that one more contact would add, per limit ("offer <name>", "channel <name>"), and "budget".
     """
 
     choice: NDArray[np.int64]
@@ -129,11 +62,11 @@ def choose_actions(
     touch_price: float,
     tie_order: ArrayLike,
 ) -> Plan:
-    """Choose at most one offer a customer so that the total value within all limits is as high as possible.
+    """Choose at most one offer per customer so that the total value within all limits is as high as possible.
 
     Maximises Σ (v − touch_price) x subject to Σ cost x ≤ budget, Σ x ≤ capacity per offer and per channel: a
     multiple-choice knapsack, solved by the prices of its limits (Lagrangian dual) and then rounded. Only
-    offers with v − touch_price > 0 are chosen. Equal customers are served in ``tie_order``.
+    offers with v − touch_price > 0 are chosen. Among equal customers ``tie_order`` decides.
 
     Parameters
     ----------
@@ -155,7 +88,7 @@ def choose_actions(
 
     Examples
     --------
-    Ten of budget: the call is worth most, but two e-mails at 4 each return more than it.
+    A budget of 10: one call has the highest value, but two e-mails at 4 each are worth more together.
 
     >>> limits = Limits(10.0, np.array([5, 5]), {"email": 5, "phone": 5}, ("email", "phone"))
     >>> plan = choose_actions([[6, 9], [5, 8]], [[4, 9], [4, 9]], np.full((2, 2), True),
@@ -173,8 +106,9 @@ def choose_actions(
     plan = _plan(
         value[rows, choice[rows]], cost[rows, choice[rows]], choice, limits, touch_price, scaled, relaxed
     )
-    first = price_closed_limits(value - touch_price, cost, may, limits, plan.prices)
-    return replace(plan, prices={**plan.prices, **first}, budget_price=first.get("budget", plan.budget_price))
+    closed = _prices_of_closed_limits(value - touch_price, cost, may, limits, plan.prices)
+    prices = {**plan.prices, **closed}
+    return replace(plan, prices=prices, budget_price=prices["budget"])
 
 
 def _checked(
@@ -216,9 +150,9 @@ def _order(tie_order: NDArray[np.int64], customers: int) -> NDArray[np.int64]:
 
 
 def _solve(problem: Knapsack) -> tuple[NDArray[np.int8], Relaxed]:
-    """Add limits only as they bind: none, then money alone, then all of them.
+    """Solve with no limit, then with money alone, then with all limits, and stop at the first feasible plan.
 
-    So an offer that is dominated changes nothing while no capacity binds, and unbinding limits cost no time.
+    So a dominated offer changes nothing while no capacity binds, and limits that do not bind cost no time.
     """
     simple = problem.without_dominated()
     relaxed = simple.relax(np.zeros(len(problem.limits)))
@@ -245,7 +179,7 @@ def _plan(
     scaled: Scaled,
     relaxed: Relaxed,
 ) -> Plan:
-    """Sum up the chosen, whose ``value`` and ``cost`` come in tie order, without rounding error."""
+    """Sum up the chosen contacts without rounding error; their ``value`` and ``cost`` come in tie order."""
     steered = math.fsum((value - touch_price).tolist())
     bound = max(relaxed.bound * scaled.value_unit, steered)
     prices = relaxed.prices * scaled.value_unit
@@ -262,3 +196,68 @@ def _plan(
         budget_price=budget_price,
         prices={"budget": budget_price, **dict(zip(names, prices[1:].tolist(), strict=True))},
     )
+
+
+def _prices_of_closed_limits(
+    value: Floats, cost: Floats, allowed: NDArray[np.bool_], limits: Limits, prices: Mapping[str, float]
+) -> dict[str, float]:
+    """Return the prices of the limits that are 0, each opened on its own; nothing where none is 0.
+
+    No offer that needs a closed limit takes part in the choice, so the dual leaves its price open (any price that
+    is high enough gives the same bound). Its price is what its first unit would return: the largest gain of any
+    customer after paying the other prices.
+
+    Parameters
+    ----------
+    value : ndarray of shape (n, k)
+        Expected value less the touch price.
+    cost : ndarray of shape (n, k)
+    allowed : ndarray of bool of shape (n, k)
+    limits : Limits
+    prices : Mapping[str, float]
+        As in ``Plan.prices``.
+
+    Examples
+    --------
+    Two customers, one offer that costs 2 and is worth 6 and 3, no budget: one unit of money would return 6 / 2 = 3.
+
+    >>> limits = Limits(0.0, np.array([9.0]), {"email": 9.0}, ("email",), ("nudge",))
+    >>> prices = {"budget": 0.0, "offer nudge": 0.0, "channel email": 0.0}
+    >>> _prices_of_closed_limits(
+    ...     np.array([[6.0], [3.0]]), np.full((2, 1), 2.0), np.full((2, 1), True), limits, prices)
+    {'budget': 3.0}
+    """
+    offers = range(value.shape[1])
+    names = [
+        ("budget", f"offer {limits.offer_names[at]}", f"channel {limits.offer_channel[at]}") for at in offers
+    ]
+    amounts = {"budget": limits.budget}
+    amounts |= {names[at][1]: float(limits.offer_capacity[at]) for at in offers}
+    amounts |= {f"channel {name}": float(limits.channel_capacity[name]) for name in limits.channels}
+    closed = {name for name, amount in amounts.items() if amount == 0}
+    if not closed or not len(value):
+        return {}
+    best = np.zeros(len(value))
+    gains: dict[str, list[Floats]] = {name: [] for name in closed}
+    for opened in (None, *sorted(closed)):  # None: what each customer gains with all of them closed
+        for at in offers:
+            costs_money = cost[:, at] > 0
+            needs = closed & set(names[at][1:])
+            usable = allowed[:, at] & (not needs - {opened})
+            if "budget" in closed and opened != "budget":
+                usable = usable & ~costs_money
+            capacity_price = sum(prices[name] for name in names[at][1:] if name not in closed)
+            money_price = 0.0 if "budget" in closed else prices["budget"]
+            reduced = value[:, at] - money_price * cost[:, at] - capacity_price
+            if opened is None:
+                best = np.maximum(best, np.where(usable, reduced, 0.0))
+            elif opened == "budget":
+                with np.errstate(over="ignore"):  # a cost of almost nothing
+                    rate = (reduced - best)[usable & costs_money] / cost[usable & costs_money, at]
+                gains[opened].append(np.minimum(rate, np.finfo(np.float64).max))
+            elif opened in needs:
+                gains[opened].append((reduced - best)[usable])
+    return {
+        name: float(max((part.max(initial=0.0) for part in parts), default=0.0))
+        for name, parts in gains.items()
+    }

@@ -1,4 +1,4 @@
-"""One run's decisions: set holdouts and trial apart, choose for the rest, withhold some of the chosen."""
+"""The decisions of one run: draw holdouts and trial, plan for the other customers, withhold the pick-holdout."""
 
 from __future__ import annotations
 
@@ -11,105 +11,139 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from models_ml.decisions import randomisation as arms_of
+from models_ml.decisions import randomisation
 from models_ml.decisions.choose import Plan, choose_actions
 from models_ml.decisions.economics import incremental_expected_value, value_offers
-from models_ml.decisions.limits import CENTS, Limits, cents_up, limits_in_cents, money, nearest_cents
-from models_ml.decisions.policy import Offer, OfferEffects, Policy
-from models_ml.decisions.references import POLICIES, Situation, open_offers
+from models_ml.decisions.limits import CENTS, Limits, expected_cost_cents, money, nearest_cents
+from models_ml.decisions.policy import DecisionInputs
+from models_ml.decisions.references import REFERENCE_POLICIES, Situation
 from models_ml.errors import BayesPilotError
 
+Bools = NDArray[np.bool_]
+Codes = NDArray[np.int8]
 Floats = NDArray[np.float64]
+
+DECISION_RULES = 2  # part of policy_version: raised when the same inputs would be decided differently
+DIGITS = 9
 DRAWS = ("universal_draw", "pick_draw", "trial_draw", "trial_offer_draw")
-
-
-@dataclass(frozen=True)
-class Terms:
-    """On what terms customers are valued."""
-
-    policy: Policy
-    offers: tuple[Offer, ...]
-    effects: OfferEffects
-
-    @property
-    def cost_cents(self) -> Floats:
-        """Expected cost of each offer (k,) in whole cents, rounded up."""
-        return cents_up([offer.expected_cost for offer in self.offers])
+REFERENCE_COLUMNS = {
+    "reference_fixed_thresholds_value": "fixed thresholds",
+    "reference_break_even_value": "break-even",
+    "reference_top_risk_value": "top risk",
+    "reference_greedy_value": "greedy",
+}  # contacting nobody is worth 0 and needs no column
 
 
 @dataclass(frozen=True)
 class ValuedBatch:
-    """One batch of n customers: money in whole cents, ``allowed`` before and ``suppressed`` as a rule."""
+    """One batch of n customers and k offers; money in whole cents.
+
+    ``allowed`` (n, k) are the offers that may be made, ``suppressed`` (n,) the customers that a rule excludes.
+    """
 
     value_cents: Floats
     customer_value_cents: Floats
     relative_risk: Floats
     churn_probability: Floats
-    allowed: NDArray[np.bool_]
-    suppressed: NDArray[np.bool_]
+    allowed: Bools
+    suppressed: Bools
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """All n customers in order of customer_id, only what deciding needs.
+class CustomersAtRisk:
+    """All n customers of a run in order of customer_id, with only what deciding needs.
 
     ``value_cents`` (n, k), ``customer_value_cents`` (n,), ``allowed`` (n, k) offers that may be made,
-    ``plausible`` (n, k) those of them that would pay if they kept everyone, ``churn_probability`` (n,),
-    ``suppressed`` (n,) and the ``draws``.
+    ``plausible`` (n, k) those of them that would pay if they kept every customer, ``churn_probability`` (n,),
+    ``suppressed`` (n,) and the ``draws``, each (n,).
     """
 
     value_cents: Floats
     customer_value_cents: Floats
-    allowed: NDArray[np.bool_]
-    plausible: NDArray[np.bool_]
+    allowed: Bools
+    plausible: Bools
     churn_probability: Floats
-    suppressed: NDArray[np.bool_]
+    suppressed: Bools
     draws: dict[str, Floats]
 
     @property
-    def customers(self) -> int:
+    def number(self) -> int:
         """Number of customers n."""
         return len(self.churn_probability)
 
 
-def value_batch(batch: pa.RecordBatch, terms: Terms) -> ValuedBatch:
-    """Value every offer for the customers of one batch of int_decision_candidates."""
-    names = tuple(f"signal_{signal}" for signal in terms.effects.signals)
-    missing = sorted({*names, *DRAWS, "offers_allowed", "suppression_reason"} - set(batch.schema.names))
-    if missing:
-        raise BayesPilotError(
-            "columns are missing",
-            where="int_decision_candidates",
-            values=missing,
-            next_step="name the signals of offer_effect_priors.csv as int_reason_signals does",
-        )
-    signals = np.column_stack([_numbers(batch, name) for name in names] or [np.empty((batch.num_rows, 0))])
-    probability = _numbers(batch, "churn_probability")
-    valued = value_offers(
-        probability,
-        _numbers(batch, "monthly_revenue"),
-        signals,
-        policy=terms.policy,
-        offers=terms.offers,
-        effects=terms.effects,
-    )
-    worth = nearest_cents(valued.customer_value)
-    bits = batch.column("offers_allowed").fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    allowed = (bits[:, None] >> np.arange(len(terms.offers)) & 1).astype(bool)
-    suppressed = batch.column("suppression_reason").is_valid().to_numpy(zero_copy_only=False)
-    suppressed = suppressed | (worth < nearest_cents(terms.policy.minimum_customer_value))
-    cents = nearest_cents(valued.expected_value)
-    return ValuedBatch(cents, worth, valued.relative_risk, probability, allowed, suppressed)
+@dataclass(frozen=True)
+class RandomisedArms:
+    """The n customers before the policy chooses.
+
+    ``arms`` (n,) holds holdouts, suppressed and trial; ``trial_choice`` (n,) the offer that the trial drew, −1 for
+    none. ``trial_offers`` (n, k) are the plausible offers that the month still has room for: an offer that is
+    switched off or used up takes part in no trial. ``situation`` is the problem left to the policy, money in whole
+    cents, limits as the trial leaves them.
+    """
+
+    arms: Codes
+    trial_choice: Codes
+    trial_offers: Bools
+    situation: Situation
 
 
-def collect(batches: Iterable[pa.RecordBatch], terms: Terms) -> Candidates:
+@dataclass(frozen=True)
+class PlanSummary:
+    """Totals of the policy's plan without the trial, money in the policy's currency.
+
+    ``contacts`` (k,) per offer; ``bound``, ``gap`` and the ``prices`` of "budget", "offer <name>" and
+    "channel <name>" are those of the plan; ``references`` holds the value of each reference policy with the
+    same inputs and limits.
+    """
+
+    value: float
+    steered_value: float
+    spend: float
+    contacts: tuple[int, ...]
+    bound: float
+    gap: float
+    budget_price: float
+    prices: Mapping[str, float]
+    references: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Decisions on n customers: ``choice`` (n,) is what is planned (−1 for nothing), ``arms`` (n,) by which arm.
+
+    ``value_cents`` (n,) is the value of the choice, ``trial_offers`` (n,) the number k of offers in a trial.
+    """
+
+    choice: Codes
+    arms: Codes
+    value_cents: Floats
+    trial_offers: Codes
+    summary: PlanSummary
+    policy_version: str
+
+    @property
+    def constants(self) -> dict[str, float | str]:
+        """The columns of the plan, the same in every row."""
+        summary = self.summary
+        return {
+            "plan_value_bound": summary.bound,
+            "plan_gap": summary.gap,
+            "budget_price": summary.budget_price,
+            "limit_prices": json.dumps(dict(sorted(summary.prices.items()))),
+            **{column: summary.references[name] for column, name in REFERENCE_COLUMNS.items()},
+            "policy_version": self.policy_version,
+        }
+
+
+def value_customers(batches: Iterable[pa.RecordBatch], inputs: DecisionInputs) -> CustomersAtRisk:
     """Read all customers once and keep compact arrays: about 8 bytes per customer and offer, and 70 more."""
-    cost = terms.cost_cents
+    cost = expected_cost_cents(inputs.offers)
     kept: list[tuple[np.ndarray, ...]] = []
     for batch in batches:
         if not batch.num_rows:
             continue
-        valued = value_batch(batch, terms)
+        valued = value_batch(batch, inputs)
         at_best = incremental_expected_value(
             valued.churn_probability[:, None], 0.0, valued.customer_value_cents[:, None], cost, 0.0, 0.0
         )
@@ -125,164 +159,134 @@ def collect(batches: Iterable[pa.RecordBatch], terms: Terms) -> Candidates:
             )
         )
     if not kept:
-        none = np.empty(0)
-        nothing = np.empty((0, len(cost)))
-        return Candidates(nothing, none, nothing > 0, nothing > 0, none, none > 0, dict.fromkeys(DRAWS, none))
-    value, worth, allowed, plausible, probability, suppressed, *draws = (
+        none, no_offer = np.empty(0), np.empty((0, len(cost)))
+        return CustomersAtRisk(
+            no_offer, none, no_offer > 0, no_offer > 0, none, none > 0, dict.fromkeys(DRAWS, none)
+        )
+    value, customer_value, allowed, plausible, probability, suppressed, *draws = (
         np.concatenate(parts) for parts in zip(*kept, strict=True)
     )
     named = dict(zip(DRAWS, draws, strict=True))
-    return Candidates(value, worth, allowed, plausible, probability, suppressed, named)
+    return CustomersAtRisk(value, customer_value, allowed, plausible, probability, suppressed, named)
 
 
-def _numbers(batch: pa.RecordBatch, name: str) -> Floats:
-    """One numeric column, nulls as NaN (which the economics refuse)."""
-    return np.asarray(batch.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+def value_batch(batch: pa.RecordBatch, inputs: DecisionInputs) -> ValuedBatch:
+    """Value every offer for the customers of one batch of int_decision_candidates.
 
-
-DECISION_RULES = 2  # part of policy_version: raised when the same inputs would be decided differently
-DIGITS = 9
-REFERENCE_COLUMNS = {
-    "reference_fixed_thresholds_value": "fixed thresholds",
-    "reference_break_even_value": "break-even",
-    "reference_top_risk_value": "top risk",
-    "reference_greedy_value": "greedy",
-}  # contacting nobody is worth 0 and needs no column
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What the policy's plan comes to, money in the policy's currency; the trial's contacts stand apart.
-
-    ``contacts`` (k,) per offer; ``bound``, ``gap`` and the ``prices`` of "budget", "offer <name>" and
-    "channel <name>" are those of the plan; ``references`` holds the value of each named reference policy with
-    the same inputs and limits.
+    Raises
+    ------
+    BayesPilotError
+        When a column is missing, or a value cannot be valued.
     """
-
-    value: float
-    steered_value: float
-    spend: float
-    contacts: tuple[int, ...]
-    bound: float
-    gap: float
-    budget_price: float
-    prices: Mapping[str, float]
-    references: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Decided:
-    """Decisions of n customers: ``choice`` (n,) is what is planned (−1 for nothing), ``arms`` (n,) why.
-
-    ``value_cents`` (n,) belongs to the choice, ``trial_offers`` (n,) is the k of a trial.
-    """
-
-    choice: NDArray[np.int8]
-    arms: NDArray[np.int8]
-    value_cents: NDArray[np.float64]
-    trial_offers: NDArray[np.int8]
-    summary: Summary
-    policy_version: str
-
-    @property
-    def constants(self) -> dict[str, float | str]:
-        """The plan-level columns that every row repeats."""
-        summary = self.summary
-        return {
-            "plan_value_bound": summary.bound,
-            "plan_gap": summary.gap,
-            "budget_price": summary.budget_price,
-            "limit_prices": json.dumps(dict(sorted(summary.prices.items()))),
-            **{column: summary.references[name] for column, name in REFERENCE_COLUMNS.items()},
-            "policy_version": self.policy_version,
-        }
+    names = tuple(f"signal_{signal}" for signal in inputs.effects.signals)
+    missing = sorted({*names, *DRAWS, "offers_allowed", "suppression_reason"} - set(batch.schema.names))
+    if missing:
+        raise BayesPilotError(
+            "columns are missing",
+            where="int_decision_candidates",
+            values=missing,
+            next_step="name the signals of offer_effect_priors.csv as int_reason_signals does",
+        )
+    signals = np.column_stack([_numbers(batch, name) for name in names] or [np.empty((batch.num_rows, 0))])
+    probability = _numbers(batch, "churn_probability")
+    valued = value_offers(probability, _numbers(batch, "monthly_revenue"), signals, inputs)
+    value_cents, customer_value_cents = (
+        nearest_cents(valued.expected_value),
+        nearest_cents(valued.customer_value),
+    )
+    bits = batch.column("offers_allowed").fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    allowed = (bits[:, None] >> np.arange(len(inputs.offers)) & 1).astype(bool)
+    by_rule = batch.column("suppression_reason").is_valid().to_numpy(zero_copy_only=False)
+    suppressed = by_rule | (customer_value_cents < nearest_cents(inputs.policy.minimum_customer_value))
+    return ValuedBatch(
+        value_cents, customer_value_cents, valued.relative_risk, probability, allowed, suppressed
+    )
 
 
-@dataclass(frozen=True)
-class SetApart:
-    """n customers before the policy chooses: first ``arms`` (n,), the trial's ``choice`` (n,) and its offers.
-
-    ``trial_offers`` (n, k) are the plausible offers that the month can still carry: an offer that is switched off or
-    used up is on trial for nobody. ``situation`` is what the policy faces, money in whole cents, limits as the trial
-    leaves them.
-    """
-
-    arms: NDArray[np.int8]
-    choice: NDArray[np.int8]
-    trial_offers: NDArray[np.bool_]
-    situation: Situation
-
-
-def decide(candidates: Candidates, terms: Terms, limits: Limits) -> Decided:
+def decide(customers: CustomersAtRisk, inputs: DecisionInputs, limits: Limits) -> Decisions:
     """Decide for all customers at risk, in order of customer_id.
 
     Parameters
     ----------
-    candidates : Candidates
+    customers : CustomersAtRisk
         Values in whole cents, permissions and draws of n customers.
-    terms : Terms
+    inputs : DecisionInputs
         Policy, offers and their effects.
     limits : Limits
         What the month has left, money in the policy's currency.
     """
-    apart = set_apart(candidates, terms, limits)
-    situation = apart.situation
+    randomised = randomise(customers, inputs, limits)
+    situation = randomised.situation
     plan = choose_actions(
         situation.expected_value,
         situation.expected_cost,
         situation.allowed,
         limits=situation.limits,
-        touch_price=float(nearest_cents(terms.policy.touch_price)),
-        tie_order=np.arange(candidates.customers),
+        touch_price=float(nearest_cents(inputs.policy.touch_price)),
+        tie_order=np.arange(customers.number),
     )
-    pick_draw, share = candidates.draws["pick_draw"], terms.policy.pick_holdout_share
-    arms = arms_of.withhold(apart.arms, plan.choice, pick_draw, share)
-    choice = np.where(plan.choice >= 0, plan.choice, apart.choice).astype(np.int8)
-    chosen = candidates.value_cents[np.arange(len(choice)), choice]
-    return Decided(
+    arms = randomisation.withhold(
+        randomised.arms, plan.choice, customers.draws["pick_draw"], inputs.policy.pick_holdout_share
+    )
+    choice = np.where(plan.choice >= 0, plan.choice, randomised.trial_choice).astype(np.int8)
+    chosen = customers.value_cents[np.arange(len(choice)), choice]
+    return Decisions(
         choice,
         arms,
         np.where(choice >= 0, chosen, 0.0),
-        apart.trial_offers.sum(axis=1).astype(np.int8),
+        randomised.trial_offers.sum(axis=1).astype(np.int8),
         _summary(plan, situation),
-        policy_version(terms),
+        policy_version(inputs),
     )
 
 
-def set_apart(candidates: Candidates, terms: Terms, limits: Limits) -> SetApart:
-    """Set holdouts, suppressed and trial apart, before the policy chooses for the rest."""
-    limits, draws = limits_in_cents(limits), candidates.draws
-    # What the month has left before anybody is drawn decides, never a draw: propensities stay exact.
-    trial_offers = candidates.plausible & open_offers(limits) & (terms.cost_cents <= limits.budget)
-    arms = arms_of.first_arms(
-        draws["universal_draw"], draws["trial_draw"], candidates.suppressed, trial_offers, terms.policy
+def randomise(customers: CustomersAtRisk, inputs: DecisionInputs, limits: Limits) -> RandomisedArms:
+    """Draw the universal holdout and the trial, before the policy chooses for the other customers."""
+    limits, draws, cost = limits.in_cents(), customers.draws, expected_cost_cents(inputs.offers)
+    # Which offers a trial has depends on what the month has left before any draw, so that propensities stay exact.
+    trial_offers = customers.plausible & limits.open_offers() & (cost <= limits.budget)
+    arms = randomisation.first_arms(
+        draws["universal_draw"], draws["trial_draw"], customers.suppressed, trial_offers, inputs.policy
     )
-    choice = np.full(candidates.customers, -1, dtype=np.int8)
-    rows = np.flatnonzero(arms == arms_of.TRIAL)
+    trial_choice = np.full(customers.number, -1, dtype=np.int8)
+    rows = np.flatnonzero(arms == randomisation.TRIAL)
     if len(rows):
-        assigned = arms_of.assign_trial(draws["trial_offer_draw"][rows], trial_offers[rows])
-        admitted = arms_of.admit_trial(
-            draws["trial_draw"][rows], trial_offers[rows], assigned, terms.cost_cents, limits
+        assigned = randomisation.assign_trial(draws["trial_offer_draw"][rows], trial_offers[rows])
+        admitted = randomisation.admit_trial(
+            draws["trial_draw"][rows], trial_offers[rows], assigned, cost, limits
         )
-        arms[rows[~admitted]] = arms_of.NOT_CHOSEN
-        choice[rows[admitted]] = assigned[admitted]
-        contacts = np.bincount(assigned[admitted & (assigned >= 0)], minlength=len(terms.offers))
-        limits = limits.after(float(terms.cost_cents @ contacts), contacts)
+        arms[rows[~admitted]] = randomisation.NOT_CHOSEN
+        trial_choice[rows[admitted]] = assigned[admitted]
+        contacts = np.bincount(assigned[admitted & (assigned >= 0)], minlength=len(cost))
+        limits = limits.after(float(cost @ contacts), contacts)
     situation = Situation(
-        candidates.value_cents,
-        np.broadcast_to(terms.cost_cents, candidates.value_cents.shape),
-        candidates.allowed & (arms == arms_of.NOT_CHOSEN)[:, None],
-        candidates.churn_probability,
-        candidates.customer_value_cents,
+        customers.value_cents,
+        np.broadcast_to(cost, customers.value_cents.shape),
+        customers.allowed & (arms == randomisation.NOT_CHOSEN)[:, None],
+        customers.churn_probability,
+        customers.customer_value_cents,
         limits,
     )
-    return SetApart(arms, choice, trial_offers, situation)
+    return RandomisedArms(arms, trial_choice, trial_offers, situation)
 
 
-def _summary(plan: Plan, situation: Situation) -> Summary:
-    """Plan-level figures. Plans are worth whole cents, so that the bound in whole cents is still a bound."""
+def policy_version(inputs: DecisionInputs) -> str:
+    """Return a hash of everything that decides besides the customers and what the month has left."""
+    content = {
+        "rules": DECISION_RULES,
+        "policy": asdict(inputs.policy),
+        "offers": [asdict(offer) for offer in inputs.offers],
+        "signals": inputs.effects.signals,
+        "coefficients": (np.round(inputs.effects.coefficients, DIGITS) + 0.0).tolist(),
+        "measured": inputs.effects.measured.tolist(),
+    }
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _summary(plan: Plan, situation: Situation) -> PlanSummary:
+    """Return the totals of a plan. Plans are worth whole cents, so that the bound in whole cents is still a bound."""
     prices = {name: price if name == "budget" else price / CENTS for name, price in plan.prices.items()}
-    return Summary(
+    return PlanSummary(
         value=float(money(plan.value)),
         steered_value=float(money(plan.steered_value)),
         spend=float(money(plan.spend)),
@@ -291,18 +295,12 @@ def _summary(plan: Plan, situation: Situation) -> Summary:
         gap=round(plan.gap, DIGITS),
         budget_price=round(plan.budget_price, DIGITS),
         prices={name: round(price, DIGITS) for name, price in prices.items()},
-        references={name: float(money(follow(situation).value)) for name, follow in POLICIES.items()},
+        references={
+            name: float(money(plan_of(situation).value)) for name, plan_of in REFERENCE_POLICIES.items()
+        },
     )
 
 
-def policy_version(terms: Terms) -> str:
-    """Return a hash of everything that decides besides the customers and what the month has left."""
-    content = {
-        "rules": DECISION_RULES,
-        "policy": asdict(terms.policy),
-        "offers": [asdict(offer) for offer in terms.offers],
-        "signals": terms.effects.signals,
-        "coefficients": (np.round(terms.effects.coefficients, DIGITS) + 0.0).tolist(),
-        "measured": terms.effects.measured.tolist(),
-    }
-    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+def _numbers(batch: pa.RecordBatch, name: str) -> Floats:
+    """Return one numeric column, nulls as NaN (which the economics refuse)."""
+    return np.asarray(batch.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)

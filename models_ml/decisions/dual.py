@@ -1,11 +1,11 @@
-"""Prices of money and slots: the Lagrangian dual by cutting planes within a trust region.
+"""Prices of money and contacts: the Lagrangian dual by cutting planes within a trust region.
 
-The dual function is a sum over customers, and near its minimum only the few *contested* customers, whose best
-two options are nearly worth the same, still change their choice. So the master problem models contested
-customers one by one and all others by the whole choices seen at earlier prices (Dantzig-Wolfe). Its duals are
-the next prices; its optimum is a lower bound on the linear-programming optimum and every evaluation of the
-dual an upper one, so the distance that is left is known. A box around the best prices (Marsten, Hogan and
-Blankenship 1975, "The boxstep method") keeps the first steps from overshooting.
+The dual function is a sum over customers. Near its minimum only few customers still change their choice: the
+*contested* ones, whose best two options are worth nearly the same. The master problem therefore models contested
+customers one by one, and all others by the whole choices seen at earlier prices (Dantzig-Wolfe). Its duals are
+the next prices. Its optimum is a lower bound on the linear-programming optimum and every evaluation of the dual
+is an upper bound, so the remaining gap is known. A box around the best prices (Marsten, Hogan and Blankenship
+1975, "The boxstep method") keeps the first steps from overshooting.
 """
 
 from __future__ import annotations
@@ -20,12 +20,19 @@ from scipy.optimize import linprog
 from models_ml.decisions.knapsack import Floats, Knapsack, Relaxed
 from models_ml.errors import BayesPilotError
 
+CONTESTED = 1_000  # customers modelled one by one: hundredths of a second of linear programming
+SAMPLE_ONE_IN = 16  # each stage starts from the prices of a sample sixteen times smaller
+ROUNDS = 80
+KEPT_COLUMNS = 24
+FINAL_PRECISION = 1e-10  # of the bound
+SAMPLE_PRECISION = 1e-5  # finer would be spurious: prices of a sample are off by more
+FIRST_REACH = 0.01  # of a price, the first size of the trust region
 _HIGHS = {"dual_feasibility_tolerance": 1e-10, "primal_feasibility_tolerance": 1e-10}
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Whole choices of everyone else, as differences from a base: ``usage`` (m, t) and ``value`` (t,)."""
+    """Whole choices of all other customers, as differences from a base: ``usage`` (m, t) and ``value`` (t,)."""
 
     usage: Floats
     value: Floats
@@ -43,8 +50,8 @@ class Box:
 class Shares:
     """A fractional plan: customer ``row`` (e,) takes ``offer`` (e,) with ``share`` (e,).
 
-    ``weights`` (t,) mix the columns, ``prices`` (m,) are the duals, ``value`` is the optimum, and ``beyond``
-    (m,) how far the box lets usage miss a limit.
+    ``weights`` (t,) mix the columns, ``prices`` (m,) are the duals, ``value`` is the optimum, and ``beyond`` (m,)
+    is by how much usage misses each limit because the box bounds its price.
     """
 
     row: NDArray[np.int64]
@@ -54,6 +61,34 @@ class Shares:
     prices: Floats
     value: float
     beyond: Floats
+
+
+@dataclass(frozen=True)
+class DualSolution:
+    """Best prices found and a fractional plan around them.
+
+    ``relaxed`` holds the bound and every customer's choice at the best prices. For the contested customers
+    (``rows``) ``shares`` replace that choice; for all others it is mixed with the ``columns`` by
+    ``shares.weights``, of which the last is the weight of choosing nothing.
+    """
+
+    relaxed: Relaxed
+    rows: NDArray[np.int64]
+    shares: Shares
+    columns: tuple[Relaxed, ...]
+
+
+def minimise_dual(problem: Knapsack, precision: float = FINAL_PRECISION) -> DualSolution:
+    """Find the prices that minimise the bound, to ``precision`` relative to it.
+
+    Large problems start from the prices of a sample; at most 1,000 customers are solved outright.
+    """
+    if problem.customers <= CONTESTED:
+        rows = np.arange(problem.customers)
+        shares = solve_shares(problem, rows, problem.limits)
+        return DualSolution(problem.relax(shares.prices), rows, shares, ())
+    start = minimise_dual(problem.sample(SAMPLE_ONE_IN), SAMPLE_PRECISION).relaxed.prices
+    return _cutting_planes(problem, start, precision)
 
 
 def solve_shares(
@@ -73,9 +108,9 @@ def solve_shares(
     rows : ndarray of int
         Customers modelled one by one.
     left : ndarray of shape (m,)
-        What the base choice of everyone else leaves; negative only where a mixture can give back.
+        What the base choice of all other customers leaves; negative only where a mixture can give back.
     mixture, box : optional
-        Choices of everyone else; bounds of the prices. Without a box prices are only ≥ 0.
+        Choices of all other customers; bounds of the prices. Without a box prices are only ≥ 0.
     fixed_value : float
         Value of the base choice, added to the optimum.
 
@@ -92,7 +127,7 @@ def solve_shares(
     row, offer = np.nonzero(np.isfinite(problem.value[:, rows]).T)
     active = np.flatnonzero(problem.active)
     entries, limits = len(row), len(active)
-    uses = np.vstack([problem.cost[offer, rows[row]], problem.slots[:, offer]])[active]
+    uses = np.vstack([problem.cost[offer, rows[row]], problem.members[:, offer]])[active]
     per_customer = sparse.csr_matrix((np.ones(entries), (row, np.arange(entries))), (len(rows), entries))
     gain = problem.value[offer, rows[row]]
     right = np.concatenate([left[active], np.ones(len(rows))])
@@ -122,43 +157,6 @@ def solve_shares(
     return Shares(rows[row], offer, found.x[:entries], weights, prices, value, beyond)
 
 
-CONTESTED = 1_000  # customers modelled one by one: hundredths of a second of linear programming
-SAMPLE_ONE_IN = 16  # each stage starts from the prices of a sample sixteen times smaller
-ROUNDS = 80
-KEPT_COLUMNS = 24
-FINAL_PRECISION = 1e-10  # of the bound
-SAMPLE_PRECISION = 1e-5  # finer would be spurious: a sample's own prices are off by more
-FIRST_REACH = 0.01  # of a price, the first size of the trust region
-
-
-@dataclass(frozen=True)
-class DualSolution:
-    """Best prices found and a fractional plan around them.
-
-    ``relaxed`` holds the bound and everyone's choice at the best prices. ``rows`` are the contested
-    customers, whose ``shares`` replace that choice; for all others the ``columns`` are mixed in with
-    ``shares.weights``, the last weight being that of choosing nothing.
-    """
-
-    relaxed: Relaxed
-    rows: NDArray[np.int64]
-    shares: Shares
-    columns: tuple[Relaxed, ...]
-
-
-def minimise_dual(problem: Knapsack, precision: float = FINAL_PRECISION) -> DualSolution:
-    """Find the prices that minimise the bound, to ``precision`` relative to it.
-
-    Large problems start from the prices of a sample; at most 1,000 customers are solved outright.
-    """
-    if problem.customers <= CONTESTED:
-        rows = np.arange(problem.customers)
-        shares = solve_shares(problem, rows, problem.limits)
-        return DualSolution(problem.relax(shares.prices), rows, shares, ())
-    start = minimise_dual(problem.sample(SAMPLE_ONE_IN), SAMPLE_PRECISION).relaxed.prices
-    return _cutting_planes(problem, start, precision)
-
-
 def _cutting_planes(problem: Knapsack, start: Floats, precision: float) -> DualSolution:
     best, columns = problem.relax(start), tuple[Relaxed, ...]()
     rows = contested(problem, best.prices)
@@ -183,14 +181,14 @@ def _cutting_planes(problem: Knapsack, start: Floats, precision: float) -> DualS
 
 
 def _price_scale(problem: Knapsack, bound: float) -> Floats:
-    """One percent of the highest price each limit can have: all of the bound over all of the limit."""
+    """Return one percent of the highest price of each limit: the whole bound divided by the whole limit."""
     scale = np.zeros(len(problem.limits))
     scale[problem.active] = 0.01 * bound / problem.limits[problem.active]
     return scale
 
 
 def contested(problem: Knapsack, prices: Floats) -> NDArray[np.int64]:
-    """Return the 1,000 customers whose best two options are closest, ties by their order, ascending."""
+    """Return the 1,000 customers with the smallest margin between their best two options, in order."""
     margin = problem.margin(prices)
     last = np.partition(margin, CONTESTED - 1)[CONTESTED - 1]
     closer = np.flatnonzero(margin < last)
@@ -200,7 +198,7 @@ def contested(problem: Knapsack, prices: Floats) -> NDArray[np.int64]:
 def _master(
     problem: Knapsack, base: Relaxed, rows: NDArray[np.int64], columns: tuple[Relaxed, ...], reach: Floats
 ) -> Shares:
-    """Solve for the contested ``rows``, with everyone else at ``base`` or a mixture of columns.
+    """Solve for the contested ``rows``, with all other customers at ``base`` or a mixture of columns.
 
     Mixtures are written as differences from ``base``, which keeps the coefficients small once prices have
     settled; choosing nothing is always among them.
@@ -216,6 +214,6 @@ def _master(
 
 
 def outside(problem: Knapsack, relaxed: Relaxed, rows: NDArray[np.int64]) -> tuple[Floats, float]:
-    """Usage (m,) and value of a whole choice without some rows."""
+    """Return usage (m,) and value of a whole choice without some rows."""
     usage, value = problem.use(relaxed.choice, rows)
     return relaxed.usage - usage, relaxed.value - value

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models_ml.decisions.policy import Offer, OfferEffects, Policy
+from models_ml.decisions.policy import DecisionInputs, OfferEffects, Policy
 from models_ml.errors import BayesPilotError
 
 DAYS_PER_MONTH = 30.0  # monthly_revenue is money per 30 days
 DAYS_PER_YEAR = 365.0
-LARGEST_LOG_ODDS = 500.0  # exp() of it is still finite; at that size the offer's risk is 0 or 1 anyway
+LARGEST_LOG_ODDS = 500.0  # its exponential is still finite; at that size the offer's risk is 0 or 1 anyway
 
 Floats = NDArray[np.float64]
 
@@ -31,25 +30,12 @@ class Valuation:
     customer_value: Floats
 
 
-def _checked(name: str, values: ArrayLike, low: float, high: float) -> Floats:
-    array = np.asarray(values, dtype=np.float64)
-    wrong = ~((array >= low) & (array <= high))
-    if wrong.any():
-        raise BayesPilotError(
-            f"{name} is missing or outside [{low:g}, {high:g}]",
-            where="the customers that are to be decided",
-            values=array[wrong].tolist(),
-            next_step="dbt build -s +int_decision_candidates",
-        )
-    return array
-
-
 def customer_value(monthly_revenue: ArrayLike, churn_probability: ArrayLike, policy: Policy) -> Floats:
-    """Margin that is lost if the customer leaves within the horizon, discounted to the as_of_date.
+    """Return the margin that is lost if the customer leaves within the horizon, discounted to the as_of_date.
 
-    Time is cut into periods of H = ``horizon_days``; period 0 is the horizon itself. Who leaves in a period
-    still brings its margin, so leaving in period 0 costs the margin of periods 1, 2, … up to day
-    W = ``value_horizon_days``. Who stays now still leaves in each later period with the own churn
+    Time is cut into periods of H = ``horizon_days``; period 0 is the horizon itself. A customer who leaves in a
+    period still brings the margin of that period, so leaving in period 0 costs the margin of periods 1, 2, … up
+    to day W = ``value_horizon_days``. A customer who stays now leaves in each later period with the same churn
     probability p, so that period j is reached with probability (1 − p)^(j − 1):
 
         V = Σ_{j ≥ 1, jH < W}  (1 − p)^(j − 1) · m · d_j · (1 + r)^(−(jH + d_j / 2) / 365)
@@ -57,16 +43,15 @@ def customer_value(monthly_revenue: ArrayLike, churn_probability: ArrayLike, pol
     with m = max(monthly_revenue, 0) · margin_rate / 30 the margin per day, d_j = min(H, W − jH) the days of
     the period (the last one is cut at W) and r the annual discount rate, applied at the middle of the period.
 
-    At p = 1 the value is one period's margin (all that one saved horizon brings), at p = 0 it is the annuity
-    of every day from H to W. Negative revenue (more returned than bought) counts as 0: driving a customer
-    away is never worth money.
+    At p = 1 the value is the margin of one period, at p = 0 the discounted margin of every day from H to W.
+    Negative revenue (more returned than bought) counts as 0: losing a customer never counts as a gain.
 
     Parameters
     ----------
     monthly_revenue : array-like of shape (n,)
         Money per 30 days, finite.
     churn_probability : array-like of shape (n,)
-        Probability in [0, 1] of churn within the horizon if left alone.
+        Probability in [0, 1] of churn within the horizon without contact.
     policy : Policy
         Gives margin_rate, horizon_days, value_horizon_days and annual_discount_rate.
 
@@ -104,7 +89,7 @@ def customer_value(monthly_revenue: ArrayLike, churn_probability: ArrayLike, pol
 
 
 def relative_risk(churn_probability: ArrayLike, signals: ArrayLike, effects: OfferEffects) -> Floats:
-    """Churn probability under each offer over churn probability if left alone; above 1 the offer harms.
+    """Return churn probability under each offer over churn probability without contact; above 1 the offer harms.
 
     From logit p_a = logit p_0 + η with η = b_a · [1, z] follows, without taking any logit,
 
@@ -156,10 +141,10 @@ def incremental_expected_value(
     acceptance_rate: ArrayLike,
     incentive_cost: ArrayLike,
 ) -> Floats:
-    """Money that contacting brings compared with leaving the customer alone: v = p0·(1 − ρ)·V − c − q·g.
+    """Return what contacting a customer is worth compared with no contact: v = p0·(1 − ρ)·V − c − q·g.
 
     Arguments broadcast against each other. The first term is the margin kept (negative where the offer
-    harms); the expected incentive is also paid to those who would have stayed anyway.
+    harms); the incentive is also paid to customers who accept it but would have stayed anyway.
 
     Examples
     --------
@@ -171,33 +156,48 @@ def incremental_expected_value(
 
 
 def value_offers(
-    churn_probability: ArrayLike,
-    monthly_revenue: ArrayLike,
-    signals: ArrayLike,
-    *,
-    policy: Policy,
-    offers: Sequence[Offer],
-    effects: OfferEffects,
+    churn_probability: ArrayLike, monthly_revenue: ArrayLike, signals: ArrayLike, inputs: DecisionInputs
 ) -> Valuation:
     """Value every offer for every customer.
 
     Parameters
     ----------
     churn_probability, monthly_revenue : array-like of shape (n,)
-        Probability in [0, 1] if left alone; money per 30 days.
+        Probability in [0, 1] without contact; money per 30 days.
     signals : array-like of shape (n, n_signals)
-        Reason signals in the order of ``effects.signals``.
+        Reason signals in the order of ``inputs.effects.signals``.
+    inputs : DecisionInputs
+        Policy, offers and their effects.
 
     Returns
     -------
     Valuation
-        ``expected_cost`` is a read-only view: an offer costs c + q·g whoever takes it.
+        ``expected_cost`` is a read-only view: an offer costs c + q·g for every customer.
+
+    Raises
+    ------
+    BayesPilotError
+        When a probability lies outside [0, 1], or revenue or a signal is missing.
     """
+    offers = inputs.offers
     contact = np.array([offer.contact_cost for offer in offers], dtype=np.float64)
     acceptance = np.array([offer.acceptance_rate for offer in offers], dtype=np.float64)
     incentive = np.array([offer.incentive_cost for offer in offers], dtype=np.float64)
     p0 = np.asarray(churn_probability, dtype=np.float64)
-    risk = relative_risk(p0, signals, effects)
-    worth = customer_value(monthly_revenue, p0, policy)
-    value = incremental_expected_value(p0[:, None], risk, worth[:, None], contact, acceptance, incentive)
-    return Valuation(value, np.broadcast_to(contact + acceptance * incentive, value.shape), risk, worth)
+    risk = relative_risk(p0, signals, inputs.effects)
+    margin = customer_value(monthly_revenue, p0, inputs.policy)
+    value = incremental_expected_value(p0[:, None], risk, margin[:, None], contact, acceptance, incentive)
+    return Valuation(value, np.broadcast_to(contact + acceptance * incentive, value.shape), risk, margin)
+
+
+def _checked(name: str, values: ArrayLike, low: float, high: float) -> Floats:
+    array = np.asarray(values, dtype=np.float64)
+    wrong = ~((array >= low) & (array <= high))
+    if wrong.any():
+        raise BayesPilotError(
+            f"{name} is missing or outside [{low:g}, {high:g}]",
+            where="the customers to decide on",
+            values=array[wrong].tolist(),
+            next_step="dbt build -s +int_decision_candidates",
+        )
+    return array

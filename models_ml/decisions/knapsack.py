@@ -17,7 +17,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing: consecutive rows s
 
 @dataclass(frozen=True)
 class Relaxed:
-    """The relaxed problem at prices: everyone takes the best offer after paying for what it uses.
+    """The relaxed problem at prices: each customer takes the best offer after paying for what it uses.
 
     ``bound`` is the dual value (no feasible plan is worth more), ``choice`` (n,) int8 with −1 for nothing,
     ``usage`` (m,) and ``value`` what that choice uses and is worth before prices.
@@ -32,16 +32,16 @@ class Relaxed:
 
 @dataclass(frozen=True)
 class Knapsack:
-    """Maximise Σ value x, at most one offer a customer, usage of every limit within it.
+    """Maximise Σ value x with at most one offer per customer, within m ``limits``.
 
-    ``value`` (k, n) is −inf where an offer is no candidate, ``cost`` (k, n) may be a broadcast view.
-    Limit 0 is money; limit j > 0 counts the contacts of the offers in ``slots[j − 1]`` (s, k) bool. Limits
-    that are not ``active`` (m,) have price 0.
+    ``value`` (k, n) is −inf where an offer cannot be chosen, ``cost`` (k, n) may be a broadcast view.
+    Limit 0 is money; limit j > 0 counts the contacts of the offers in ``members[j − 1]``, bool of shape
+    (m − 1, k). Limits that are not ``active`` (m,) have price 0.
     """
 
     value: Floats
     cost: Floats
-    slots: NDArray[np.bool_]
+    members: NDArray[np.bool_]
     limits: Floats
     active: NDArray[np.bool_]
 
@@ -61,9 +61,9 @@ class Knapsack:
         return self.customers > 0 and self.cost.strides[1] == 0
 
     def reduced(self, prices: Floats, offer: int, rows: slice | NDArray[np.int64]) -> Floats:
-        """Value of one offer after paying for the money and slots that it uses, for some rows."""
-        slot_price = float(prices[1:][self.slots[:, offer]].sum())
-        return self.value[offer, rows] - (prices[0] * self.cost[offer, rows] + slot_price)
+        """Return the value of one offer after paying for the money and contacts that it uses, for some rows."""
+        capacity_price = float(prices[1:][self.members[:, offer]].sum())
+        return self.value[offer, rows] - (prices[0] * self.cost[offer, rows] + capacity_price)
 
     def relax(self, prices: Floats) -> Relaxed:
         """Evaluate the dual function at ``prices`` (m,) ≥ 0."""
@@ -89,11 +89,11 @@ class Knapsack:
         offers = choice[chosen]
         contacts = np.bincount(offers, minlength=self.offers).astype(np.float64)
         spend = chunked_sum(self.cost[offers, chosen])
-        usage = np.concatenate([[spend], self.slots @ contacts])
+        usage = np.concatenate([[spend], self.members @ contacts])
         return usage, chunked_sum(self.value[offers, chosen])
 
     def margin(self, prices: Floats) -> Floats:
-        """By how much each customer's best option (nothing is one) beats the second best, (n,) ≥ 0."""
+        """Return the lead of each customer's best option over the second best, (n,) ≥ 0; no offer is an option."""
         margin = np.empty(self.customers)
         for start in range(0, self.customers, CHUNK):
             rows = slice(start, min(start + CHUNK, self.customers))
@@ -106,7 +106,7 @@ class Knapsack:
         return margin
 
     def take(self, rows: NDArray[np.int64]) -> Knapsack:
-        """Return the same problem for some customers, limits as they are."""
+        """Return the same problem for some customers; the limits stay."""
         if self.has_constant_costs:
             cost = np.broadcast_to(self.cost[:, :1], (self.offers, len(rows)))
         else:
@@ -121,20 +121,22 @@ class Knapsack:
         return replace(self.take(rows), limits=self.limits * share)
 
     def without_dominated(self) -> Knapsack:
-        """Drop offers that another offer of the customer beats in value at no more cost.
+        """Drop offers that another offer of the same customer beats in value at no more cost.
 
-        Only right where no slot is priced: a dominated offer is what remains when the better one is full.
+        Valid only while no capacity binds: when the better offer is full, the dominated one is what remains.
         """
         value = self.value.copy()
         for worse in range(self.offers):
             for better in range(self.offers):
                 if better == worse:
                     continue
-                beaten = (self.value[better] >= self.value[worse]) & (self.cost[better] <= self.cost[worse])
+                dominated = (self.value[better] >= self.value[worse]) & (
+                    self.cost[better] <= self.cost[worse]
+                )
                 if better > worse:  # of two equal offers the first stays
                     same = (self.value[better] == self.value[worse]) & (self.cost[better] == self.cost[worse])
-                    beaten &= ~same
-                value[worse][beaten] = -np.inf
+                    dominated &= ~same
+                value[worse][dominated] = -np.inf
         return replace(self, value=value)
 
 
@@ -169,14 +171,13 @@ def scale(
 ) -> Scaled:
     """Build the knapsack from (n, k) values and costs, customers in ``order``.
 
-    Customers that no offer can help are left out, and offers that a limit of 0 closes. Money is divided by
-    powers of two, which changes no bit of a mantissa: scaling all money by one changes no decision.
+    Customers without an offer of positive value are left out, and so are offers that a limit of 0 closes. Money
+    is divided by a power of two, which changes no bit of a mantissa: scaling all money by a power of two changes
+    no decision.
     """
-    channels = limits.channels
-    member = np.array([[channel == of for of in limits.offer_channel] for channel in channels])
-    slots = np.vstack([np.eye(len(limits.offer_capacity), dtype=bool), member])
-    capacity = np.concatenate([limits.offer_capacity, [limits.channel_capacity[name] for name in channels]])
-    useful = allowed & (value - touch_price > 0) & ~slots[capacity == 0].any(axis=0)
+    members = np.vstack([np.eye(len(limits.offer_capacity), dtype=bool), limits.channel_members])
+    capacity = np.concatenate([limits.offer_capacity, limits.channel_capacities])
+    useful = allowed & (value - touch_price > 0) & ~members[capacity == 0].any(axis=0)
     if limits.budget == 0:
         useful &= cost == 0
     rows = order[useful.any(axis=1)[order]]
@@ -192,18 +193,17 @@ def scale(
     amounts = np.concatenate([[limits.budget / money], capacity])
     highest = np.max(costs, axis=0, where=np.isfinite(values), initial=0.0)
     active = np.concatenate(
-        [[math.fsum(highest.tolist()) > amounts[0]], _binding_slots(values, slots, capacity)]
+        [[math.fsum(highest.tolist()) > amounts[0]], _binding_capacities(values, members, capacity)]
     )
-    return Scaled(Knapsack(values, costs, slots, amounts, active), rows, unit, money)
+    return Scaled(Knapsack(values, costs, members, amounts, active), rows, unit, money)
 
 
 def in_own_money_unit(problem: Knapsack) -> tuple[Knapsack, float]:
-    """Return the problem with money in the power of two of its candidates' highest cost, and that unit.
+    """Return the problem with money divided by a power of two, that of the highest cost that can be chosen.
 
-    So offers that are no candidates leave no trace, not even in the last bit.
+    So offers that cannot be chosen change nothing, not even the last bit. The second value is the unit.
     """
-    candidates = np.isfinite(problem.value)
-    unit = _power_of_two(problem.cost, candidates)
+    unit = _power_of_two(problem.cost, np.isfinite(problem.value))
     if problem.has_constant_costs:
         cost = np.broadcast_to(problem.cost[:, :1] / unit, problem.cost.shape)
     else:
@@ -213,16 +213,14 @@ def in_own_money_unit(problem: Knapsack) -> tuple[Knapsack, float]:
     return replace(problem, cost=cost, limits=limits), unit
 
 
-def _binding_slots(
-    values: Floats, slots: NDArray[np.bool_], capacity: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """Tell the slot limits that can bind: below what their offers can use, and implied by no other limit."""
+def _binding_capacities(values: Floats, members: NDArray[np.bool_], capacity: Floats) -> NDArray[np.bool_]:
+    """Return which capacities can bind: below what their offers can use, and implied by no other capacity."""
     offers = values.shape[0]
     usable = np.minimum(np.isfinite(values).sum(axis=1), capacity[:offers])
-    can_use = np.concatenate([np.isfinite(values).sum(axis=1), slots[offers:] @ usable])
+    can_use = np.concatenate([np.isfinite(values).sum(axis=1), members[offers:] @ usable])
     binding = can_use > capacity
     for limit in np.flatnonzero(binding):
-        covers = (slots | ~slots[limit]).all(axis=1) & (capacity <= capacity[limit]) & binding
+        covers = (members | ~members[limit]).all(axis=1) & (capacity <= capacity[limit]) & binding
         covers[limit] = False
         binding[limit] = not covers.any()
     return binding

@@ -1,9 +1,9 @@
-"""What a plan may use: money, contacts per offer and contacts per channel."""
+"""What a plan may use: money, contacts per offer and contacts per channel; and money in whole cents."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,17 +12,23 @@ from numpy.typing import ArrayLike, NDArray
 from models_ml.decisions.policy import Offer, Policy
 from models_ml.errors import BayesPilotError
 
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+CENTS = 100.0
+_NOISE = 1e-6  # of a cent: 9.25 * 100 may come out as 925.0000000001
+
 
 @dataclass(frozen=True)
 class Limits:
     """Limits of one plan; every limit is finite or infinite, never negative and never missing.
 
-    ``budget`` is money in the unit of the costs, ``offer_capacity`` (k,) and ``channel_capacity`` count
-    contacts, ``offer_channel`` (k,) names the channel of each offer. ``offer_names`` (k,) only names prices.
+    ``budget`` is money in the unit of the costs. ``offer_capacity`` (k,) and ``channel_capacity`` count contacts,
+    ``offer_channel`` (k,) names the channel of each offer. ``offer_names`` (k,) is only used to name prices.
     """
 
     budget: float
-    offer_capacity: NDArray[np.float64]
+    offer_capacity: Floats
     channel_capacity: Mapping[str, float]
     offer_channel: tuple[str, ...]
     offer_names: tuple[str, ...] = field(default=())
@@ -53,6 +59,23 @@ class Limits:
         """The channels of the offers, by name."""
         return tuple(sorted(set(self.offer_channel)))
 
+    @property
+    def channel_capacities(self) -> Floats:
+        """Capacity of each of ``channels``, shape (c,)."""
+        return np.array([self.channel_capacity[channel] for channel in self.channels])
+
+    @property
+    def channel_members(self) -> Bools:
+        """Whether an offer uses a channel, shape (c, k)."""
+        return np.array(
+            [[of == channel for of in self.offer_channel] for channel in self.channels], dtype=bool
+        )
+
+    def open_offers(self) -> Bools:
+        """Return which offers (k,) have capacity for one more contact, of their own and on their channel."""
+        is_full = self.channel_capacities < 1
+        return np.asarray((self.offer_capacity >= 1) & ~self.channel_members[is_full].any(axis=0))
+
     def scaled(self, share: float) -> Limits:
         """Return the same limits for a population ``share`` (≥ 0) times as large.
 
@@ -63,7 +86,12 @@ class Limits:
         (50.0, [5.0], {'email': 4.0})
         """
         channels = {channel: capacity * share for channel, capacity in self.channel_capacity.items()}
-        return self._with(self.budget * share, self.offer_capacity * share, channels)
+        return replace(
+            self,
+            budget=self.budget * share,
+            offer_capacity=self.offer_capacity * share,
+            channel_capacity=channels,
+        )
 
     def after(self, spend: float, contacts: NDArray[np.int64]) -> Limits:
         """Return what is left after ``spend`` money and ``contacts`` (k,) per offer; never below 0."""
@@ -71,14 +99,16 @@ class Limits:
         for position, channel in enumerate(self.offer_channel):
             used[channel] += float(contacts[position])
         channels = {name: max(amount - used[name], 0.0) for name, amount in self.channel_capacity.items()}
-        return self._with(
-            max(self.budget - spend, 0.0), np.maximum(self.offer_capacity - contacts, 0.0), channels
+        return replace(
+            self,
+            budget=max(self.budget - spend, 0.0),
+            offer_capacity=np.maximum(self.offer_capacity - contacts, 0.0),
+            channel_capacity=channels,
         )
 
-    def _with(
-        self, budget: float, offer_capacity: NDArray[np.float64], channels: Mapping[str, float]
-    ) -> Limits:
-        return Limits(budget, offer_capacity, channels, self.offer_channel, self.offer_names)
+    def in_cents(self) -> Limits:
+        """Return the same limits with the budget in whole cents, rounded down."""
+        return replace(self, budget=float(cents_down(self.budget)))
 
 
 def month_limits(policy: Policy, offers: Sequence[Offer]) -> Limits:
@@ -107,6 +137,17 @@ def read_limits(table: pa.Table, offers: Sequence[Offer]) -> Limits:
         if key in available or row["available"] is None:
             raise _wrong_limit(f"{row['limit_type']} {row['limit_name']} occurs twice or has no amount")
         available[key] = float(row["available"])
+    return limits_of(available, offers)
+
+
+def limits_of(available: Mapping[tuple[str, str], float], offers: Sequence[Offer]) -> Limits:
+    """Return limits from amounts by kind and name: ("budget", ""), ("offer", name) and ("channel", name).
+
+    Raises
+    ------
+    BayesPilotError
+        When the budget, an offer or the channel of an offer has no amount.
+    """
     needed = [("budget", ""), *(("offer", offer.offer) for offer in offers)]
     needed += [("channel", channel) for channel in sorted({offer.channel for offer in offers})]
     missing = [f"{kind} {name}".strip() for kind, name in needed if (kind, name) not in available]
@@ -121,13 +162,9 @@ def read_limits(table: pa.Table, offers: Sequence[Offer]) -> Limits:
     )
 
 
-def _wrong_limit(what: str) -> BayesPilotError:
-    return BayesPilotError(what, where="int_month_limits", next_step="dbt build -s +int_month_limits")
-
-
-Floats = NDArray[np.float64]
-CENTS = 100.0
-_NOISE = 1e-6  # of a cent: 9.25 * 100 may come out as 925.0000000001
+def expected_cost_cents(offers: Sequence[Offer]) -> Floats:
+    """Return the expected cost of each offer (k,) in whole cents, rounded up."""
+    return cents_up([offer.expected_cost for offer in offers])
 
 
 def nearest_cents(money: ArrayLike) -> Floats:
@@ -166,12 +203,5 @@ def money(cents: ArrayLike) -> Floats:
     return np.asarray(cents, dtype=np.float64) / CENTS
 
 
-def limits_in_cents(limits: Limits) -> Limits:
-    """Return the same limits with the budget in whole cents."""
-    return Limits(
-        float(cents_down(limits.budget)),
-        limits.offer_capacity,
-        limits.channel_capacity,
-        limits.offer_channel,
-        limits.offer_names,
-    )
+def _wrong_limit(what: str) -> BayesPilotError:
+    return BayesPilotError(what, where="int_month_limits", next_step="dbt build -s +int_month_limits")

@@ -1,4 +1,4 @@
-"""The table ``int_planned_actions``: small tables from the warehouse, customers streamed through the plan."""
+"""The table ``int_planned_actions``: small tables read whole, customers streamed through the plan."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models_ml.decisions.decide import DIGITS, REFERENCE_COLUMNS, Decided, Terms, collect, decide, value_batch
-from models_ml.decisions.limits import Limits, money, nearest_cents, read_limits
-from models_ml.decisions.policy import (
-    Offer,
-    OfferEffects,
-    Policy,
-    read_offer_effects,
-    read_offers,
-    read_policy,
+from models_ml.decisions.decide import (
+    DIGITS,
+    REFERENCE_COLUMNS,
+    Decisions,
+    decide,
+    value_batch,
+    value_customers,
 )
+from models_ml.decisions.limits import Limits, expected_cost_cents, money, nearest_cents, read_limits
+from models_ml.decisions.policy import DecisionInputs, read_decision_inputs
 from models_ml.decisions.randomisation import ARMS, POLICY, SUPPRESSED, TRIAL, propensities
 from models_ml.errors import BayesPilotError
+
+BATCH_ROWS = 65_536  # larger batches gain nothing, smaller ones pay per call
 
 PLANNED_ACTIONS_SCHEMA = pa.schema(
     [
@@ -52,84 +54,6 @@ PLANNED_ACTIONS_SCHEMA = pa.schema(
 )
 
 
-def planned_batches(
-    batches: Iterable[pa.RecordBatch], terms: Terms, decided: Decided
-) -> Iterator[pa.RecordBatch]:
-    """Join the customers, read once more in the same order, with what was decided for them.
-
-    Raises
-    ------
-    BayesPilotError
-        When other customers come than were decided on.
-    """
-    start = 0
-    for batch in batches:
-        if batch.num_rows:
-            rows = slice(start, start + batch.num_rows)
-            start = rows.stop
-            if start <= len(decided.choice):
-                yield planned_batch(batch, terms, decided, rows)
-    if start != len(decided.choice):
-        raise BayesPilotError(
-            f"{len(decided.choice)} customers were decided, but {start} were read afterwards",
-            where="int_decision_candidates",
-            next_step="dbt build -s int_decision_candidates+",
-        )
-
-
-def planned_batch(batch: pa.RecordBatch, terms: Terms, decided: Decided, rows: slice) -> pa.RecordBatch:
-    """Return the rows of one batch; ``rows`` is where its customers stand among all.
-
-    Money is in whole cents and probabilities have 9 digits. The relative risk is that of the planned offer,
-    1 where there is none; ``effect_source`` is then 'assumed'. ``has_worthwhile_offer`` says whether some offer that
-    may be made is worth more than the touch price, limits aside.
-    """
-    valued = value_batch(batch, terms)
-    choice, arms = decided.choice[rows], decided.arms[rows]
-    acts = np.where(np.isin(arms, (POLICY, TRIAL)), choice, -1)
-    planned = choice >= 0
-    done, nothing = propensities(
-        arms, decided.trial_offers[rows].astype(np.int64), terms.policy.pick_holdout_share
-    )
-    risk = np.where(planned, valued.relative_risk[np.arange(len(choice)), choice], 1.0)
-    cost = np.where(planned, terms.cost_cents[choice], 0.0)
-    worthwhile = valued.allowed & (valued.value_cents > nearest_cents(terms.policy.touch_price))
-    reasons = batch.column("suppression_reason").cast(pa.string()).fill_null("below_minimum_value")
-    suppressed = pa.array(arms == SUPPRESSED)
-    sources = ["assumed", *np.where(terms.effects.measured, "measured", "assumed").tolist()]
-    names = ["no_action", *(offer.offer for offer in terms.offers)]
-    columns = {
-        "customer_id": batch.column("customer_id").cast(pa.string()),
-        "as_of_date": batch.column("as_of_date").cast(pa.date32()),
-        "planned_action": _words(names, choice + 1),
-        "action": _words(names, acts + 1),
-        "channel": _words([None, *(offer.channel for offer in terms.offers)], acts + 1),
-        "arm": _words(ARMS, arms),
-        "propensity": pa.array(np.round(done, DIGITS)),
-        "propensity_no_action": pa.array(np.round(nothing, DIGITS)),
-        "churn_probability": pa.array(np.round(valued.churn_probability, DIGITS)),
-        "customer_value": pa.array(money(valued.customer_value_cents)),
-        "relative_risk": pa.array(np.round(risk, DIGITS)),
-        "effect_source": _words(sources, choice + 1),
-        "expected_cost": pa.array(money(cost)),
-        "incremental_expected_value": pa.array(money(decided.value_cents[rows])),
-        "has_worthwhile_offer": pa.array(worthwhile.any(axis=1)),
-        "suppression_reason": pc.if_else(suppressed, reasons, pa.scalar(None, pa.string())),
-    }
-    for name, value in decided.constants.items():
-        columns[name] = pa.repeat(pa.scalar(value), batch.num_rows)
-    return pa.record_batch(
-        [columns[name] for name in PLANNED_ACTIONS_SCHEMA.names], schema=PLANNED_ACTIONS_SCHEMA
-    )
-
-
-def _words(words: Sequence[str | None], positions: NDArray[np.integer]) -> pa.Array:
-    return pa.array(list(words), pa.string()).take(pa.array(positions.astype(np.int64)))
-
-
-BATCH_ROWS = 65_536  # larger batches gain nothing, smaller ones pay per call
-
-
 @dataclass(frozen=True)
 class PlanTables:
     """Selects that a plan reads; each field holds SQL yielding the table of its name."""
@@ -142,12 +66,7 @@ class PlanTables:
 
 
 def plan_actions(
-    read_batches: Callable[[], Iterable[pa.RecordBatch]],
-    *,
-    policy: Policy,
-    offers: tuple[Offer, ...],
-    effects: OfferEffects,
-    limits: Limits,
+    read_batches: Callable[[], Iterable[pa.RecordBatch]], inputs: DecisionInputs, limits: Limits
 ) -> pa.RecordBatchReader:
     """Decide for all customers and stream one row each.
 
@@ -156,7 +75,8 @@ def plan_actions(
     read_batches : callable
         Returns the rows of int_decision_candidates in order of customer_id. It is called twice: once to
         decide, which keeps only compact arrays, and once more while the result is read.
-    policy, offers, effects : Policy, tuple of Offer, OfferEffects
+    inputs : DecisionInputs
+        Policy, offers and their effects.
     limits : Limits
         What is available, money in the policy's currency.
 
@@ -167,13 +87,12 @@ def plan_actions(
         and ``plan_gap`` are the certificate of the steered value (touch prices off) of what the policy chose,
         before pick-holdouts are withheld and without the trial.
     """
-    terms = Terms(policy, offers, effects)
-    candidates = collect(read_batches(), terms)
-    if not candidates.customers:
+    customers = value_customers(read_batches(), inputs)
+    if not customers.number:
         return pa.RecordBatchReader.from_batches(PLANNED_ACTIONS_SCHEMA, [])
-    decided = decide(candidates, terms, limits)
+    decisions = decide(customers, inputs, limits)
     return pa.RecordBatchReader.from_batches(
-        PLANNED_ACTIONS_SCHEMA, planned_batches(read_batches(), terms, decided)
+        PLANNED_ACTIONS_SCHEMA, planned_batches(read_batches(), inputs, decisions)
     )
 
 
@@ -181,27 +100,95 @@ def planned_actions_reader(cursor: Any, tables: PlanTables) -> pa.RecordBatchRea
     """Plan for every customer at risk on the run's date; empty where there is none."""
     if not cursor.execute(f"select 1 from ({tables.int_decision_candidates}) limit 1").fetchall():
         return pa.RecordBatchReader.from_batches(PLANNED_ACTIONS_SCHEMA, [])
-    terms = read_terms(cursor, tables)
-    return plan_actions(
-        lambda: read_candidates(cursor, tables),
-        policy=terms.policy,
-        offers=terms.offers,
-        effects=terms.effects,
-        limits=read_limits(cursor.sql(tables.int_month_limits).to_arrow_table(), terms.offers),
-    )
+    inputs = read_inputs(cursor, tables)
+    limits = read_limits(cursor.sql(tables.int_month_limits).to_arrow_table(), inputs.offers)
+    return plan_actions(lambda: read_customers(cursor, tables), inputs, limits)
 
 
-def read_terms(cursor: Any, tables: PlanTables) -> Terms:  # noqa: ANN401 - a DuckDB cursor
+def read_inputs(cursor: Any, tables: PlanTables) -> DecisionInputs:  # noqa: ANN401 - a DuckDB cursor
     """Read policy, offers and their effects."""
-    offers = read_offers(cursor.sql(tables.int_offers).to_arrow_table())
-    return Terms(
-        read_policy(cursor.sql(tables.int_policy_parameters).to_arrow_table()),
-        offers,
-        read_offer_effects(cursor.sql(tables.offer_effects).to_arrow_table(), offers),
-    )
+    selects = (tables.int_policy_parameters, tables.int_offers, tables.offer_effects)
+    return read_decision_inputs(*(cursor.sql(select).to_arrow_table() for select in selects))
 
 
-def read_candidates(cursor: Any, tables: PlanTables) -> Iterable[pa.RecordBatch]:  # noqa: ANN401 - a DuckDB cursor
-    """Stream the customers that are to be decided in order of customer_id."""
+def read_customers(cursor: Any, tables: PlanTables) -> Iterable[pa.RecordBatch]:  # noqa: ANN401 - a DuckDB cursor
+    """Stream the customers to decide on, in order of customer_id."""
     ordered = f"select * from ({tables.int_decision_candidates}) order by customer_id"
     return cursor.sql(ordered).to_arrow_reader(BATCH_ROWS)
+
+
+def planned_batches(
+    batches: Iterable[pa.RecordBatch], inputs: DecisionInputs, decisions: Decisions
+) -> Iterator[pa.RecordBatch]:
+    """Join the customers, read once more in the same order, with their decisions.
+
+    Raises
+    ------
+    BayesPilotError
+        When their number is not that of the decisions.
+    """
+    start = 0
+    for batch in batches:
+        if batch.num_rows:
+            rows = slice(start, start + batch.num_rows)
+            start = rows.stop
+            if start <= len(decisions.choice):
+                yield planned_batch(batch, inputs, decisions, rows)
+    if start != len(decisions.choice):
+        raise BayesPilotError(
+            f"{len(decisions.choice)} customers were decided, but {start} were read afterwards",
+            where="int_decision_candidates",
+            next_step="dbt build -s int_decision_candidates+",
+        )
+
+
+def planned_batch(
+    batch: pa.RecordBatch, inputs: DecisionInputs, decisions: Decisions, rows: slice
+) -> pa.RecordBatch:
+    """Return the rows of one batch; ``rows`` are the positions of its customers among all.
+
+    Money is in whole cents and probabilities have 9 digits. The relative risk is that of the planned offer,
+    1 where there is none; ``effect_source`` is then 'assumed'. ``has_worthwhile_offer`` says whether an allowed
+    offer is worth more than the touch price, whatever the limits.
+    """
+    valued = value_batch(batch, inputs)
+    choice, arms = decisions.choice[rows], decisions.arms[rows]
+    acts = np.where(np.isin(arms, (POLICY, TRIAL)), choice, -1)
+    planned = choice >= 0
+    done, nothing = propensities(
+        arms, decisions.trial_offers[rows].astype(np.int64), inputs.policy.pick_holdout_share
+    )
+    risk = np.where(planned, valued.relative_risk[np.arange(len(choice)), choice], 1.0)
+    cost = np.where(planned, expected_cost_cents(inputs.offers)[choice], 0.0)
+    worthwhile = valued.allowed & (valued.value_cents > nearest_cents(inputs.policy.touch_price))
+    reasons = batch.column("suppression_reason").cast(pa.string()).fill_null("below_minimum_value")
+    suppressed = pa.array(arms == SUPPRESSED)
+    sources = ["assumed", *np.where(inputs.effects.measured, "measured", "assumed").tolist()]
+    names = ["no_action", *(offer.offer for offer in inputs.offers)]
+    columns = {
+        "customer_id": batch.column("customer_id").cast(pa.string()),
+        "as_of_date": batch.column("as_of_date").cast(pa.date32()),
+        "planned_action": _named(names, choice + 1),
+        "action": _named(names, acts + 1),
+        "channel": _named([None, *(offer.channel for offer in inputs.offers)], acts + 1),
+        "arm": _named(ARMS, arms),
+        "propensity": pa.array(np.round(done, DIGITS)),
+        "propensity_no_action": pa.array(np.round(nothing, DIGITS)),
+        "churn_probability": pa.array(np.round(valued.churn_probability, DIGITS)),
+        "customer_value": pa.array(money(valued.customer_value_cents)),
+        "relative_risk": pa.array(np.round(risk, DIGITS)),
+        "effect_source": _named(sources, choice + 1),
+        "expected_cost": pa.array(money(cost)),
+        "incremental_expected_value": pa.array(money(decisions.value_cents[rows])),
+        "has_worthwhile_offer": pa.array(worthwhile.any(axis=1)),
+        "suppression_reason": pc.if_else(suppressed, reasons, pa.scalar(None, pa.string())),
+    }
+    for name, value in decisions.constants.items():
+        columns[name] = pa.repeat(pa.scalar(value), batch.num_rows)
+    return pa.record_batch(
+        [columns[name] for name in PLANNED_ACTIONS_SCHEMA.names], schema=PLANNED_ACTIONS_SCHEMA
+    )
+
+
+def _named(names: Sequence[str | None], positions: NDArray[np.integer]) -> pa.Array:
+    return pa.array(list(names), pa.string()).take(pa.array(positions.astype(np.int64)))

@@ -1,4 +1,7 @@
-"""Offers, policy and offer effects as typed, checked values; every number comes from the seeds."""
+"""Policy, offers and offer effects as typed, checked values; every number comes from the seeds.
+
+`DecisionInputs` holds the three together: what deciding needs beside the customers and the limits.
+"""
 
 from __future__ import annotations
 
@@ -14,34 +17,10 @@ from numpy.typing import NDArray
 from models_ml.decisions.bounds import Bounds, policy_bounds, seed_bounds
 from models_ml.errors import BayesPilotError
 
-MAXIMUM_OFFERS = 19  # a trial assigns each of k offers or nothing, and k + 1 ≤ 20 keeps the weights bounded
+MAXIMUM_OFFERS = (
+    19  # of a trial, which draws among k offers and no action: k + 1 ≤ 20 bounds the weights by 20
+)
 SEED_FOLDER = "seeds/<source>"
-
-
-def refuse(file: str, row: str, what: str) -> BayesPilotError:
-    """Build the error that names the seed file, its row and what is wrong with it."""
-    return BayesPilotError(
-        f"{SEED_FOLDER}/{file}, {row}: {what}", next_step="correct the row, then run dbt build"
-    )
-
-
-def seed_value(
-    file: str, row: str, table_row: Mapping[str, Any], name: str, kind: str, bounds: Bounds
-) -> Any:  # noqa: ANN401
-    """Return one value as the dataclass declares it, or say which seed row to correct."""
-    value = table_row.get(name)
-    if value is None:
-        raise refuse(file, row, f"{name} is missing")
-    if kind == "str":
-        if not bounds.admits_text(str(value).strip()):
-            raise refuse(file, row, f"{name} {str(value)!r} must be {bounds.words()}")
-        return str(value)
-    number = float(value)
-    if not bounds.admits_number(number):
-        raise refuse(file, row, f"{name} {number:g} must be {bounds.words() or 'a finite number'}")
-    if kind == "int" and number != int(number):
-        raise refuse(file, row, f"{name} {number:g} must be a whole number")
-    return int(number) if kind == "int" else number
 
 
 @dataclass(frozen=True)
@@ -49,7 +28,7 @@ class Offer:
     """One offer of ``offers.csv``: what is given, how, at what cost.
 
     ``contact_cost`` and ``incentive_cost`` are money per contact and per acceptance; ``acceptance_rate`` is
-    the share of all contacted who accept, those who would have stayed anyway included. ``monthly_capacity`` and
+    the share of all contacted customers who accept, including those who would have stayed. ``monthly_capacity`` and
     ``channel_capacity`` count contacts per calendar month: of the offer, and of all offers on its channel
     together. ``eligible_when`` is the SQL condition that dbt applies before a decision; here it is part of the
     policy's version.
@@ -74,7 +53,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Policy:
-    """The parameters of ``policy.csv`` after overrides, one field per column of int_policy_parameters."""
+    """The parameters of ``policy.csv`` after overrides by variables: one field per column of int_policy_parameters."""
 
     churn_definition: str
     horizon_days: int
@@ -113,6 +92,27 @@ class OfferEffects:
     measured: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class DecisionInputs:
+    """What decides besides the customers and the limits."""
+
+    policy: Policy
+    offers: tuple[Offer, ...]
+    effects: OfferEffects
+
+
+def read_decision_inputs(policy: pa.Table, offers: pa.Table, effects: pa.Table) -> DecisionInputs:
+    """Read int_policy_parameters, int_offers and offer_effects.
+
+    Raises
+    ------
+    BayesPilotError
+        As `read_policy`, `read_offers` and `read_offer_effects`.
+    """
+    read = read_offers(offers)
+    return DecisionInputs(read_policy(policy), read, read_offer_effects(effects, read))
+
+
 def read_policy(table: pa.Table) -> Policy:
     """Read the one row of int_policy_parameters.
 
@@ -131,7 +131,7 @@ def read_policy(table: pa.Table) -> Policy:
     bounds = policy_bounds()
     policy = Policy(
         **{
-            f.name: seed_value(
+            f.name: _seed_value(
                 "policy.csv", f"parameter {f.name}", rows[0], f.name, str(f.type), bounds[f.name]
             )
             for f in fields(Policy)
@@ -141,7 +141,7 @@ def read_policy(table: pa.Table) -> Policy:
         if bound.less_than and getattr(policy, name) >= getattr(policy, bound.less_than):
             smaller, larger = getattr(policy, name), getattr(policy, bound.less_than)
             what = f"{smaller:g} must be less than {bound.less_than}, {larger:g}"
-            raise refuse("policy.csv", f"parameter {name}", what)
+            raise _refused("policy.csv", f"parameter {name}", what)
     return policy
 
 
@@ -166,16 +166,16 @@ def read_offers(table: pa.Table) -> tuple[Offer, ...]:
         name = f"offer {row.get('offer') or f'in row {position + 1}'}"
         offer = Offer(
             **{
-                f.name: seed_value("offers.csv", name, row, f.name, str(f.type), bounds[f.name])
+                f.name: _seed_value("offers.csv", name, row, f.name, str(f.type), bounds[f.name])
                 for f in fields(Offer)
             }
         )
         if offer.offer == "no_action":
-            raise refuse("offers.csv", name, "the name no_action is reserved")
+            raise _refused("offers.csv", name, "the name no_action is reserved")
         if offer.offer in [other.offer for other in offers] or row["offer_position"] != position:
-            raise refuse("offers.csv", name, "the offer occurs twice")
+            raise _refused("offers.csv", name, "the offer occurs twice")
         if capacities.setdefault(offer.channel, offer.channel_capacity) != offer.channel_capacity:
-            raise refuse("channels.csv", f"channel {offer.channel}", "the channel has two capacities")
+            raise _refused("channels.csv", f"channel {offer.channel}", "the channel has two capacities")
         offers.append(offer)
     return tuple(offers)
 
@@ -201,14 +201,40 @@ def read_offer_effects(table: pa.Table, offers: Sequence[Offer]) -> OfferEffects
     for row in rows:
         place = f"offer {row['offer']}, signal {row['signal']}"
         if row["offer"] not in names:
-            raise refuse(file, place, "the offer is not in offers.csv")
+            raise _refused(file, place, "the offer is not in offers.csv")
         at = names.index(row["offer"]), columns.index(row["signal"])
         if not np.isnan(coefficients[at]):
-            raise refuse(file, place, "the pair occurs twice")
+            raise _refused(file, place, "the pair occurs twice")
         if row["effect_mean"] is None or not math.isfinite(row["effect_mean"]):
-            raise refuse(file, place, f"effect_mean {row['effect_mean']} is not a finite number")
+            raise _refused(file, place, f"effect_mean {row['effect_mean']} is not a finite number")
         coefficients[at] = row["effect_mean"]
         measured[at[0]] |= row["effect_source"] == "measured" and row["signal"] == "intercept"
     for position in np.flatnonzero(np.isnan(coefficients[:, 0])):
-        raise refuse(file, f"offer {names[position]}, signal intercept", "the row is missing")
+        raise _refused(file, f"offer {names[position]}, signal intercept", "the row is missing")
     return OfferEffects(signals, np.nan_to_num(coefficients, nan=0.0), measured)
+
+
+def _refused(file: str, row: str, what: str) -> BayesPilotError:
+    """Build the error that names the seed file, its row and what is wrong with it."""
+    return BayesPilotError(
+        f"{SEED_FOLDER}/{file}, {row}: {what}", next_step="correct the row, then run dbt build"
+    )
+
+
+def _seed_value(
+    file: str, row: str, table_row: Mapping[str, Any], name: str, kind: str, bounds: Bounds
+) -> Any:  # noqa: ANN401
+    """Return one value as the dataclass declares it, or say which seed row to correct."""
+    value = table_row.get(name)
+    if value is None:
+        raise _refused(file, row, f"{name} is missing")
+    if kind == "str":
+        if not bounds.admits_text(str(value).strip()):
+            raise _refused(file, row, f"{name} {str(value)!r} must be {bounds.words()}")
+        return str(value)
+    number = float(value)
+    if not bounds.admits_number(number):
+        raise _refused(file, row, f"{name} {number:g} must be {bounds.words() or 'a finite number'}")
+    if kind == "int" and number != int(number):
+        raise _refused(file, row, f"{name} {number:g} must be a whole number")
+    return int(number) if kind == "int" else number

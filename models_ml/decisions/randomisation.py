@@ -1,9 +1,8 @@
-"""Who is left alone or tried out at random, and with which logged probability.
+"""Random assignment: which customers are held out or take part in the trial, and the logged probabilities.
 
-Draws in [0, 1) come from stable hashes; nothing here draws a number, so that the same inputs always give the
-same decisions. Three strata: the *universal holdout* is never touched, the *trial* gets one of k plausible
-offers or nothing with probability 1 / (k + 1) each, and of those whom the *policy* chooses a pick-holdout
-share h is left untouched.
+Draws in [0, 1) come from stable hashes, so that the same inputs always give the same decisions. Three strata: the
+*universal holdout* is never contacted; the *trial* gets one of k plausible offers or nothing, each with probability
+1 / (k + 1); of the customers that the *policy* chooses, a share h (the pick-holdout) is not contacted.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ def first_arms(
         In [0, 1): the first fixed per customer, the second per customer and month.
     suppressed : ndarray of bool of shape (n,)
     plausible : ndarray of bool of shape (n, k)
-        Offers that are allowed and could pay if they kept everyone; without one there is nothing to try.
+        Offers that are allowed and would pay if they kept every customer; without one there is nothing to try.
     policy : Policy
         Gives universal_holdout_share and trial_share.
 
     Returns
     -------
     ndarray of int8 of shape (n,)
-        UNIVERSAL_HOLDOUT, SUPPRESSED, TRIAL, or NOT_CHOSEN for those left to the policy.
+        UNIVERSAL_HOLDOUT, SUPPRESSED, TRIAL, or NOT_CHOSEN for customers left to the policy.
     """
     arms = np.full(len(universal_draw), NOT_CHOSEN, dtype=np.int8)
     arms[(trial_draw < policy.trial_share) & plausible.any(axis=1)] = TRIAL
@@ -71,10 +70,10 @@ def assign_trial(trial_offer_draw: Floats, plausible: Bools) -> NDArray[np.int64
 def admit_trial(
     trial_draw: Floats, plausible: Bools, assigned: NDArray[np.int64], cost: Floats, limits: Limits
 ) -> Bools:
-    """Tell which trial customers the limits can carry; the others go to the policy.
+    """Return which trial customers fit into the limits; the others are left to the policy.
 
-    Customers are admitted in order of ``trial_draw`` for as long as the limits could carry *any* plausible
-    offer of the next one. The own assignment has no say in that, so that the propensities stay exact.
+    Customers are admitted in order of ``trial_draw`` for as long as the limits have room for *every* plausible
+    offer of the next one. The offer drawn for that customer plays no role, so that the propensities stay exact.
 
     Parameters
     ----------
@@ -92,8 +91,8 @@ def admit_trial(
     order = np.lexsort((np.arange(len(trial_draw)), trial_draw))
     contacts = assigned[order, None] == np.arange(plausible.shape[1])
     before = np.cumsum(contacts, axis=0) - contacts
-    dearest = np.where(plausible[order], cost, 0.0).max(axis=1, initial=0.0)
-    fits = before @ cost + dearest <= limits.budget
+    highest_cost = np.where(plausible[order], cost, 0.0).max(axis=1, initial=0.0)
+    fits = before @ cost + highest_cost <= limits.budget
     fits &= ((before + 1 <= limits.offer_capacity) | ~plausible[order]).all(axis=1)
     for channel, capacity in limits.channel_capacity.items():
         on_channel = np.array([name == channel for name in limits.offer_channel])
@@ -105,7 +104,7 @@ def admit_trial(
 
 
 def withhold(arms: Codes, choice: NDArray[np.int64], pick_draw: Floats, pick_holdout_share: float) -> Codes:
-    """Mark whom the policy chose, and of them the pick-holdout share that is left untouched.
+    """Mark the customers that the policy chose, and among them the pick-holdout, which is not contacted.
 
     Parameters
     ----------
@@ -126,11 +125,11 @@ def withhold(arms: Codes, choice: NDArray[np.int64], pick_draw: Floats, pick_hol
 def propensities(
     arms: Codes, plausible_offers: NDArray[np.int64], pick_holdout_share: float
 ) -> tuple[Floats, Floats]:
-    """Return the probability of what was done and of doing nothing, each of shape (n,).
+    """Return the probability of what was done and of no action, each of shape (n,).
 
-    ``policy`` 1 − h and h, ``pick_holdout`` h and h, ``trial`` 1 / (k + 1) for both, everyone else 1 and 1.
-    With h = 0 a chosen customer could not have been left alone: that probability is 0, and the row teaches
-    nothing.
+    ``policy`` 1 − h and h, ``pick_holdout`` h and h, ``trial`` 1 / (k + 1) for both, all other arms 1 and 1.
+    With h = 0 a chosen customer is always contacted: the probability of no action is 0, and the row carries no
+    information on what contacts change.
 
     Examples
     --------

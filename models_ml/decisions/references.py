@@ -1,4 +1,4 @@
-"""Named reference policies: what simpler rules would have planned with the same inputs and limits."""
+"""Reference policies: what simpler rules would plan for the same customers, values and limits."""
 
 from __future__ import annotations
 
@@ -16,94 +16,15 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]
 
-
-def first_come(expected_cost: Floats, rows: Positions, offers: Positions, limits: Limits) -> Positions:
-    """Serve ``rows`` in order, each with its offer, and skip whoever does not fit any more.
-
-    Whole stretches are served at once, up to the first that does not fit; then all that can no longer fit
-    are dropped. So the passes are as many as limits run out, not as many as customers.
-
-    Parameters
-    ----------
-    expected_cost : ndarray of shape (n, k)
-        In the unit of the budget.
-    rows, offers : ndarray of int of shape (m,)
-        Customers in the order of serving, and the offer of each.
-    limits : Limits
-
-    Returns
-    -------
-    ndarray of int
-        Positions in ``rows`` of those who were served, ascending.
-
-    Examples
-    --------
-    Five of budget: the second customer costs too much by then, the third still fits.
-
-    >>> limits = Limits(5.0, np.array([9.0]), {"email": 9.0}, ("email",))
-    >>> first_come(np.array([[3.0], [4.0], [2.0]]), np.arange(3), np.zeros(3, int), limits).tolist()
-    [0, 2]
-    """
-    served = [np.empty(0, dtype=np.int64)]
-    for start in range(0, len(rows), CHUNK):
-        waiting = np.arange(start, min(start + CHUNK, len(rows)))
-        while len(waiting := waiting[_fits_alone(expected_cost, limits, rows[waiting], offers[waiting])]):
-            number, limits = serve_while_all_fit(expected_cost, rows[waiting], offers[waiting], limits)
-            served.append(waiting[:number])
-            waiting = waiting[number:]
-        if not open_offers(limits).any():
-            break
-    return np.sort(np.concatenate(served))
-
-
-def serve_while_all_fit(
-    expected_cost: Floats, rows: Positions, offers: Positions, limits: Limits
-) -> tuple[int, Limits]:
-    """Serve ``rows`` in order up to the first that does not fit; return how many, and what is left."""
-    number = 0
-    for start in range(0, len(rows), CHUNK):
-        part = slice(start, min(start + CHUNK, len(rows)))
-        cost = expected_cost[rows[part], offers[part]]
-        contacts = offers[part, None] == np.arange(len(limits.offer_capacity))
-        used = np.cumsum(contacts, axis=0)
-        fits = (np.cumsum(cost) <= limits.budget) & (used <= limits.offer_capacity).all(axis=1)
-        fits &= (used @ _member(limits) <= _channel_capacity(limits)).all(axis=1)
-        serves = len(cost) if fits.all() else int(fits.argmin())
-        limits = limits.after(math.fsum(cost[:serves].tolist()), contacts[:serves].sum(axis=0))
-        number += serves
-        if serves < len(cost):
-            break
-    return number, limits
-
-
-def open_offers(limits: Limits) -> Bools:
-    """Tell which offers (k,) still have a slot, of their own and on their channel."""
-    channel_open = (_member(limits) * (_channel_capacity(limits) < 1)).sum(axis=1) == 0
-    return np.asarray((limits.offer_capacity >= 1) & channel_open)
-
-
-def _fits_alone(expected_cost: Floats, limits: Limits, rows: Positions, offers: Positions) -> Bools:
-    return np.asarray(open_offers(limits)[offers] & (expected_cost[rows, offers] <= limits.budget))
-
-
-def _member(limits: Limits) -> NDArray[np.int64]:
-    """Offers (k) × channels (c): 1 where the offer uses the channel."""
-    return np.array([[int(of == channel) for channel in limits.channels] for of in limits.offer_channel])
-
-
-def _channel_capacity(limits: Limits) -> Floats:
-    return np.array([limits.channel_capacity[channel] for channel in limits.channels])
-
-
 LOW_RISK, HIGH_RISK = 0.3, 0.7  # the thresholds that define the reference "fixed thresholds"
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What every reference policy sees: n customers in order of customer_id, k offers.
+    """The inputs of a reference policy: n customers in order of customer_id, k offers.
 
     ``expected_value`` and ``expected_cost`` (n, k) are money, ``allowed`` (n, k) says which offers may be
-    made, ``churn_probability`` is (n,), ``customer_value`` (n,) the money lost with a customer who leaves.
+    made, ``churn_probability`` is (n,), ``customer_value`` (n,) is the money lost if the customer leaves.
     """
 
     expected_value: Floats
@@ -116,7 +37,7 @@ class Situation:
 
 @dataclass(frozen=True)
 class Reference:
-    """What a reference policy plans: ``choice`` (n,) with −1 for nothing, what it is worth and costs."""
+    """The plan of a reference policy: ``choice`` (n,) with −1 for nothing, its value and its cost."""
 
     choice: Positions
     value: float
@@ -124,25 +45,25 @@ class Reference:
 
     @property
     def contacts(self) -> int:
-        """How many customers it contacts."""
+        """Number of customers contacted."""
         return int((self.choice >= 0).sum())
 
 
 def contact_nobody(situation: Situation) -> Reference:
-    """Leave everyone alone: worth nothing, costs nothing."""
+    """Contact nobody: value and cost are 0."""
     return _sum_up(situation, np.full(len(situation.churn_probability), -1))
 
 
 def fixed_thresholds(situation: Situation, *, low: float = LOW_RISK, high: float = HIGH_RISK) -> Reference:
-    """Act on thresholds of churn probability, the highest first, whatever the customer is worth.
+    """Act on thresholds of churn probability, the highest first, regardless of the customer's value.
 
-    From ``high`` on (``escalate``) everyone gets the dearest offer that is allowed, from ``low`` on
-    (``review``) the cheapest, everyone below (``monitor``) nothing. The defaults define the reference.
+    At ``high`` or above (``escalate``) a customer gets the most expensive allowed offer, at ``low`` or above
+    (``review``) the cheapest, below (``monitor``) none. The defaults define the reference.
     """
     risk = situation.churn_probability
     cheapest = np.where(situation.allowed, situation.expected_cost, np.inf).argmin(axis=1)
-    dearest = np.where(situation.allowed, situation.expected_cost, -np.inf).argmax(axis=1)
-    offer = np.where(risk >= high, dearest, cheapest)
+    costliest = np.where(situation.allowed, situation.expected_cost, -np.inf).argmax(axis=1)
+    offer = np.where(risk >= high, costliest, cheapest)
     order = _by_risk(situation)
     contacted = (risk >= low) & situation.allowed.any(axis=1)
     rows = order[contacted[order]]
@@ -150,11 +71,11 @@ def fixed_thresholds(situation: Situation, *, low: float = LOW_RISK, high: float
 
 
 def break_even(situation: Situation) -> Reference:
-    """Contact iff p · s · L > cost, with one offer and one save rate s for everyone; the highest p · L first.
+    """Contact where p · s · L > cost, with one offer and one save rate s for all; the highest p · L first.
 
-    p is the churn probability, L the value lost with the customer. s is what the beliefs about the offer
-    save on average, Σ p (1 − ρ) L / Σ p L over those who may get it: the rule knows nothing of who responds.
-    Every single offer is tried and the one whose plan is worth most is kept.
+    p is the churn probability, L the value lost with the customer. s is the share saved on average by the
+    offer's assumed effect, Σ p (1 − ρ) L / Σ p L over customers who may get it: the rule does not distinguish
+    customers by their response. Each offer is tried, and the plan of highest value is kept.
     """
     loss = situation.churn_probability * situation.customer_value
     order = np.argsort(-loss, kind="stable")
@@ -172,8 +93,8 @@ def break_even(situation: Situation) -> Reference:
 def top_risk(situation: Situation) -> Reference:
     """Contact the highest churn probability first, all with the same offer, until a limit is reached.
 
-    Every single offer is tried and the one whose plan is worth most is kept (the first of equals, and any
-    before one that reaches nobody): the best that ranking by risk can do. It uses its limits up even where
+    Each offer is tried, and the plan of highest value is kept (among equal ones the first; a plan without
+    contacts only if there is no other): the best that ranking by risk can do. It uses up its limits even where
     contacts lose money, as such policies do.
     """
     order = _by_risk(situation)
@@ -187,7 +108,7 @@ def top_risk(situation: Situation) -> Reference:
 def greedy_value_per_cost(situation: Situation) -> Reference:
     """Make the contact with the highest value per cost first, then the next, as long as it fits.
 
-    Customers whose best offer has run out of slots wait with their next one. Offers that cost nothing have
+    Customers whose best offer has no capacity left compete with their next one. Offers that cost nothing have
     an infinite ratio; among equal ratios the higher value comes first.
     """
     worthwhile = situation.allowed & (situation.expected_value > 0)
@@ -197,7 +118,7 @@ def greedy_value_per_cost(situation: Situation) -> Reference:
     choice = np.full(len(ratio), -1)
     waiting, limits = np.flatnonzero(worthwhile.any(axis=1)), situation.limits
     while len(waiting):
-        fits = open_offers(limits) & (situation.expected_cost[waiting] <= limits.budget)
+        fits = limits.open_offers() & (situation.expected_cost[waiting] <= limits.budget)
         best_ratio = np.where(fits, ratio[waiting], -np.inf)
         keep = best_ratio.max(axis=1) > -np.inf
         waiting, best_ratio = waiting[keep], best_ratio[keep]
@@ -212,13 +133,76 @@ def greedy_value_per_cost(situation: Situation) -> Reference:
     return _sum_up(situation, choice)
 
 
-POLICIES: Mapping[str, Callable[[Situation], Reference]] = {
+REFERENCE_POLICIES: Mapping[str, Callable[[Situation], Reference]] = {
     "contact nobody": contact_nobody,
     "fixed thresholds": fixed_thresholds,
     "break-even": break_even,
     "top risk": top_risk,
     "greedy": greedy_value_per_cost,
 }
+
+
+def first_come(expected_cost: Floats, rows: Positions, offers: Positions, limits: Limits) -> Positions:
+    """Serve ``rows`` in order, each with its offer, and skip customers who no longer fit the limits.
+
+    Each pass serves all customers up to the first that does not fit, then drops all that can no longer fit. So
+    the number of passes grows with the limits that run out, not with the customers.
+
+    Parameters
+    ----------
+    expected_cost : ndarray of shape (n, k)
+        In the unit of the budget.
+    rows, offers : ndarray of int of shape (m,)
+        Customers in the order of serving, and the offer of each.
+    limits : Limits
+
+    Returns
+    -------
+    ndarray of int
+        Positions in ``rows`` of the customers served, ascending.
+
+    Examples
+    --------
+    A budget of 5: after the first customer the second costs too much, the third still fits.
+
+    >>> limits = Limits(5.0, np.array([9.0]), {"email": 9.0}, ("email",))
+    >>> first_come(np.array([[3.0], [4.0], [2.0]]), np.arange(3), np.zeros(3, int), limits).tolist()
+    [0, 2]
+    """
+    served = [np.empty(0, dtype=np.int64)]
+    for start in range(0, len(rows), CHUNK):
+        waiting = np.arange(start, min(start + CHUNK, len(rows)))
+        while len(waiting := waiting[_fits_alone(expected_cost, limits, rows[waiting], offers[waiting])]):
+            number, limits = serve_while_all_fit(expected_cost, rows[waiting], offers[waiting], limits)
+            served.append(waiting[:number])
+            waiting = waiting[number:]
+        if not limits.open_offers().any():
+            break
+    return np.sort(np.concatenate(served))
+
+
+def serve_while_all_fit(
+    expected_cost: Floats, rows: Positions, offers: Positions, limits: Limits
+) -> tuple[int, Limits]:
+    """Serve ``rows`` in order up to the first that does not fit; return how many, and what is left."""
+    number = 0
+    for start in range(0, len(rows), CHUNK):
+        part = slice(start, min(start + CHUNK, len(rows)))
+        cost = expected_cost[rows[part], offers[part]]
+        contacts = offers[part, None] == np.arange(len(limits.offer_capacity))
+        used = np.cumsum(contacts, axis=0)
+        fits = (np.cumsum(cost) <= limits.budget) & (used <= limits.offer_capacity).all(axis=1)
+        fits &= (used @ limits.channel_members.T <= limits.channel_capacities).all(axis=1)
+        serves = len(cost) if fits.all() else int(fits.argmin())
+        limits = limits.after(math.fsum(cost[:serves].tolist()), contacts[:serves].sum(axis=0))
+        number += serves
+        if serves < len(cost):
+            break
+    return number, limits
+
+
+def _fits_alone(expected_cost: Floats, limits: Limits, rows: Positions, offers: Positions) -> Bools:
+    return np.asarray(limits.open_offers()[offers] & (expected_cost[rows, offers] <= limits.budget))
 
 
 def _by_risk(situation: Situation) -> Positions:

@@ -1,4 +1,4 @@
-"""From the fractional plan to a plan: settle, repair, fill, and deal ties in customer order."""
+"""From the fractional plan to a whole one: settle, repair, fill, and give ties in customer order."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def round_plan(problem: Knapsack, dual: DualSolution) -> Choice:
 def _mix(dual: DualSolution) -> tuple[Choice, NDArray[np.int64]]:
     """Give each customer outside the contested rows one of the mixed choices, in proportion to the weights.
 
-    Customers between whom the mixture does not tell apart (the same offer in every column) are dealt evenly
-    by the golden ratio. Returns the choice and the customers that the columns disagree on.
+    Customers with the same offer in every column are alike to the mixture: the golden ratio spreads the choices
+    evenly among them. Returns the choice and the customers on whom the columns disagree.
     """
     choice = dual.relaxed.choice.copy()
     weights = dual.shares.weights
@@ -70,7 +70,7 @@ def _spread(rows: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
 
 
 def fractional_usage(problem: Knapsack, dual: DualSolution) -> Floats:
-    """Usage (m,) of the fractional plan."""
+    """Return the usage (m,) of the fractional plan."""
     usage, _ = outside(problem, dual.relaxed, dual.rows)
     weights = dual.shares.weights
     total = usage * (1.0 - weights.sum())
@@ -78,29 +78,29 @@ def fractional_usage(problem: Knapsack, dual: DualSolution) -> Floats:
         total += weight * outside(problem, column, dual.rows)[0]
     shares = dual.shares
     total[0] += float((problem.cost[shares.offer, shares.row] * shares.share).sum())
-    total[1:] += problem.slots @ np.bincount(shares.offer, shares.share, minlength=problem.offers)
+    total[1:] += problem.members @ np.bincount(shares.offer, shares.share, minlength=problem.offers)
     return total
 
 
 def exact_usage(problem: Knapsack, choice: Choice) -> Floats:
-    """Usage (m,) of a choice, money summed without rounding error."""
+    """Return the usage (m,) of a choice, money summed without rounding error."""
     rows = np.flatnonzero(choice >= 0)
     contacts = np.bincount(choice[rows], minlength=problem.offers)
     if problem.has_constant_costs:
         spend = math.fsum((problem.cost[:, 0] * contacts).tolist())
     else:
         spend = math.fsum(problem.cost[choice[rows], rows].tolist())
-    return np.concatenate([[spend], problem.slots @ contacts])
+    return np.concatenate([[spend], problem.members @ contacts])
 
 
 def repair(problem: Knapsack, prices: Floats, choice: Choice) -> Choice:
-    """Drop the contacts that are worth least after prices until every limit holds."""
+    """Drop the contacts of least value after prices until every limit holds."""
     choice = choice.copy()
     while ((usage := exact_usage(problem, choice)) > problem.limits).any():
         limit = int(np.flatnonzero(usage > problem.limits)[-1])
         rows = np.flatnonzero(choice >= 0)
         uses = (
-            problem.cost[choice[rows], rows] if limit == 0 else problem.slots[limit - 1, choice[rows]] * 1.0
+            problem.cost[choice[rows], rows] if limit == 0 else problem.members[limit - 1, choice[rows]] * 1.0
         )
         rows, uses = rows[uses > 0], uses[uses > 0]
         worth = _worth(problem, prices, rows, choice[rows])
@@ -111,12 +111,12 @@ def repair(problem: Knapsack, prices: Floats, choice: Choice) -> Choice:
 
 
 def _worth(problem: Knapsack, prices: Floats, rows: NDArray[np.int64], offers: Choice) -> Floats:
-    slot_prices = prices[1:] @ problem.slots
-    return problem.value[offers, rows] - prices[0] * problem.cost[offers, rows] - slot_prices[offers]
+    capacity_prices = prices[1:] @ problem.members
+    return problem.value[offers, rows] - prices[0] * problem.cost[offers, rows] - capacity_prices[offers]
 
 
 def fill(problem: Knapsack, prices: Floats, choice: Choice) -> Choice:
-    """Use what is left: offer by offer to whoever gains, the least loss against the prices first."""
+    """Use what is left of the limits: make contacts that add value, the best after prices first."""
     choice = choice.copy()
     for _ in range(FILL_PASSES):
         moves = _moves(problem, prices, choice)
@@ -128,15 +128,15 @@ def fill(problem: Knapsack, prices: Floats, choice: Choice) -> Choice:
 def _moves(problem: Knapsack, prices: Floats, choice: Choice) -> list[tuple[int, int]]:
     """List (customer, offer) moves that gain value and fit on their own, best first."""
     left = problem.limits - exact_usage(problem, choice)
-    everyone = np.arange(problem.customers)
+    positions = np.arange(problem.customers)
     chosen = choice >= 0
     value, cost, worth = (np.zeros(problem.customers) for _ in range(3))
-    rows = everyone[chosen]
+    rows = positions[chosen]
     value[rows], cost[rows] = problem.value[choice[rows], rows], problem.cost[choice[rows], rows]
     worth[rows] = _worth(problem, prices, rows, choice[rows])
     found: list[tuple[NDArray[np.int64], Floats, int]] = []
     for offer in range(problem.offers):
-        if (left[1:][problem.slots[:, offer]] < 1).any():
+        if (left[1:][problem.members[:, offer]] < 1).any():
             continue
         fits = (problem.value[offer] > value) & (problem.cost[offer] - cost <= left[0])
         rows = np.flatnonzero(fits)
@@ -159,11 +159,11 @@ def _accept(problem: Knapsack, choice: Choice, moves: list[tuple[int, int]]) -> 
     usage, made = exact_usage(problem, choice), 0
     for row, offer in moves:
         before = choice[row]
-        change = np.concatenate([[problem.cost[offer, row]], problem.slots[:, offer] * 1.0])
+        change = np.concatenate([[problem.cost[offer, row]], problem.members[:, offer] * 1.0])
         if before >= 0:
             if problem.value[offer, row] <= problem.value[before, row]:
                 continue
-            change -= np.concatenate([[problem.cost[before, row]], problem.slots[:, before] * 1.0])
+            change -= np.concatenate([[problem.cost[before, row]], problem.members[:, before] * 1.0])
         if (usage + change <= problem.limits).all():
             usage = usage + change
             choice[row] = offer

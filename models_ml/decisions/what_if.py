@@ -1,4 +1,4 @@
-"""What a what-if reads from the warehouse: the tables that the last build decided from."""
+"""What-if plans: decide again as the last build did, with another budget or capacity."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from models_ml.decisions.decide import Candidates, Summary, Terms, collect, decide
-from models_ml.decisions.limits import Limits
-from models_ml.decisions.planned_actions import PlanTables, read_candidates, read_terms
-from models_ml.decisions.policy import Policy
+from models_ml.decisions.decide import CustomersAtRisk, PlanSummary, decide, value_customers
+from models_ml.decisions.limits import Limits, limits_of
+from models_ml.decisions.planned_actions import PlanTables, read_customers, read_inputs
+from models_ml.decisions.policy import DecisionInputs, Offer, Policy
 from models_ml.errors import BayesPilotError
 
 CURVE_POINTS = 21
 CURVE_CUSTOMERS = 4_000_000  # decided in total for one curve: seconds; larger populations get fewer points
 
+TABLES = replace(
+    PlanTables(**{field.name: f"from {field.name}" for field in fields(PlanTables)}),
+    int_offers="from int_measured_offers",  # with the acceptance that the decision used
+)
+
 
 @dataclass(frozen=True)
 class MonthLimit:
-    """One limit of the calendar month: ``kind`` budget, offer or channel; what earlier runs ``used`` of it."""
+    """One limit of the calendar month: ``kind`` budget, offer or channel; earlier runs have ``used`` some of it."""
 
     kind: str
     name: str
@@ -34,14 +39,16 @@ class MonthLimit:
     def available(self, share: Fraction) -> float:
         """Return what a run may still use when ``share`` (0 to 1) of the month's limit is open.
 
-        Money is rounded to cents and slots are whole, as in int_month_limits.
+        Money is rounded to cents and contacts are rounded down, as in int_month_limits.
 
         Examples
         --------
         >>> MonthLimit("budget", "EUR", 100.0, 20.5).available(Fraction(1, 2))
         29.5
-        >>> MonthLimit("offer", "call", 84.0, 1.0).available(Fraction(17, 28))  # 51 slots, to the last one
+        >>> MonthLimit("offer", "call", 84.0, 1.0).available(Fraction(17, 28))  # exactly 51 contacts
         50.0
+        >>> MonthLimit("offer", "call", 10.0, 0.0).available(Fraction(1, 4))  # 2.5 contacts
+        2.0
         >>> MonthLimit("offer", "call", 1.0, 2.0).available(Fraction(1))
         0.0
         """
@@ -67,13 +74,13 @@ class Month:
         """
         if name == "budget":
             return next(limit for limit in self.limits if limit.kind == "budget")
-        slots = [limit for limit in self.limits if limit.kind != "budget"]
+        capacities = [limit for limit in self.limits if limit.kind != "budget"]
         kind, _, rest = name.rpartition(":")
-        found = [limit for limit in slots if limit.name == rest and (not kind or limit.kind == kind)]
+        found = [limit for limit in capacities if limit.name == rest and (not kind or limit.kind == kind)]
         if not found:
             raise BayesPilotError(
                 f"there is no capacity of the name {name}",
-                values=[limit.name for limit in slots],
+                values=[limit.name for limit in capacities],
                 next_step="name an offer or a channel, or both as in offer:call, channel:phone",
             )
         return min(found, key=lambda limit: limit.kind != "offer")
@@ -83,38 +90,71 @@ class Month:
         changed = tuple(replace(one, monthly=monthly) if one == limit else one for one in self.limits)
         return replace(self, limits=changed)
 
-    def left(self, terms: Terms) -> Limits:
+    def left(self, offers: Sequence[Offer]) -> Limits:
         """Return what a run may still use."""
-        free = {(limit.kind, limit.name): limit.available(self.share) for limit in self.limits}
-        return Limits(
-            budget=next(amount for (kind, _), amount in free.items() if kind == "budget"),
-            offer_capacity=np.array([free["offer", offer.offer] for offer in terms.offers]),
-            channel_capacity={name: amount for (kind, name), amount in free.items() if kind == "channel"},
-            offer_channel=tuple(offer.channel for offer in terms.offers),
-            offer_names=tuple(offer.offer for offer in terms.offers),
+        return limits_of(
+            {
+                (limit.kind, "" if limit.kind == "budget" else limit.name): limit.available(self.share)
+                for limit in self.limits
+            },
+            offers,
         )
 
 
 @dataclass(frozen=True)
+class WhatIfInputs:
+    """Everything that the last build decided from."""
+
+    as_of_date: date
+    decision: DecisionInputs
+    month: Month
+    customers: CustomersAtRisk
+
+
+@dataclass(frozen=True)
 class Answer:
-    """What a run would plan if one limit were ``monthly`` a month, ``available`` of which is still open."""
+    """The plan of a run if one limit were ``monthly`` a month, ``available`` of which is still open."""
 
     monthly: float
     available: float
-    summary: Summary
+    summary: PlanSummary
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Answers along one limit, rising: those asked for, and all that are drawn."""
+    """Answers for one limit, in rising order: those asked for, and all that are drawn."""
 
     limit: MonthLimit
     asked: tuple[Answer, ...]
     drawn: tuple[Answer, ...]
 
 
+def read_what_if_inputs(connection: Any) -> WhatIfInputs:  # noqa: ANN401 - a DuckDB connection
+    """Read customers, decision inputs and limits of the last build.
+
+    Raises
+    ------
+    BayesPilotError
+        If there was no customer to decide on.
+    """
+    (as_of_date,) = connection.execute("select max(as_of_date) from int_decision_candidates").fetchall()[0]
+    if as_of_date is None:
+        raise BayesPilotError(
+            "the last build had no customer to decide on",
+            where="int_decision_candidates",
+            next_step="dbt build (without --empty)",
+        )
+    decision = read_inputs(connection, TABLES)
+    limits = connection.execute(
+        "select limit_type, limit_name, monthly_limit, used from int_month_limits order by all"
+    ).fetchall()
+    month = Month(tuple(MonthLimit(*row) for row in limits), open_share(as_of_date, decision.policy))
+    customers = value_customers(read_customers(connection, TABLES), decision)
+    return WhatIfInputs(as_of_date, decision, month, customers)
+
+
 def open_share(as_of_date: date, policy: Policy) -> Fraction:
-    """Return the share of the month's limits that pacing opens: 1, or the days gone by over the days.
+    """Return the share of the month's limits that pacing opens: 1, or the days of the month until this one.
 
     Examples
     --------
@@ -127,20 +167,19 @@ def open_share(as_of_date: date, policy: Policy) -> Fraction:
     return Fraction(as_of_date.day, calendar.monthrange(as_of_date.year, as_of_date.month)[1])
 
 
-def ask(candidates: Candidates, terms: Terms, month: Month, limit: MonthLimit, monthly: float) -> Answer:
+def ask(inputs: WhatIfInputs, limit: MonthLimit, monthly: float) -> Answer:
     """Decide as the build does, with one limit of the month changed."""
-    changed = month.with_limit(limit, monthly)
-    available = replace(limit, monthly=monthly).available(month.share)
-    return Answer(monthly, available, decide(candidates, terms, changed.left(terms)).summary)
+    changed = inputs.month.with_limit(limit, monthly)
+    available = replace(limit, monthly=monthly).available(inputs.month.share)
+    decisions = decide(inputs.customers, inputs.decision, changed.left(inputs.decision.offers))
+    return Answer(monthly, available, decisions.summary)
 
 
-def draw_curve(
-    candidates: Candidates, terms: Terms, month: Month, limit: MonthLimit, asked: Iterable[float]
-) -> Curve:
+def draw_curve(inputs: WhatIfInputs, limit: MonthLimit, asked: Iterable[float]) -> Curve:
     """Answer every amount that is asked for, and as many between as a few seconds allow."""
     wanted = sorted(set(asked))
-    amounts = sorted({*wanted, limit.monthly, *between(limit, wanted, candidates.customers)})
-    answers = {amount: ask(candidates, terms, month, limit, amount) for amount in amounts}
+    amounts = sorted({*wanted, limit.monthly, *between(limit, wanted, inputs.customers.number)})
+    answers = {amount: ask(inputs, limit, amount) for amount in amounts}
     return Curve(
         limit, tuple(answers[amount] for amount in wanted), tuple(answers[amount] for amount in amounts)
     )
@@ -159,45 +198,6 @@ def between(limit: MonthLimit, wanted: Sequence[float], customers: int) -> list[
     return (
         sorted({float(round(amount)) for amount in np.linspace(0.0, highest, points)}) if points > 1 else []
     )
-
-
-TABLES = replace(
-    PlanTables(**{field.name: f"from {field.name}" for field in fields(PlanTables)}),
-    int_offers="from int_measured_offers",  # with the acceptance that the decision took
-)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Everything that the last build decided from."""
-
-    as_of_date: date
-    terms: Terms
-    month: Month
-    candidates: Candidates
-
-
-def read_inputs(connection: Any) -> Inputs:  # noqa: ANN401 - a DuckDB connection
-    """Read customers, terms and limits of the last build.
-
-    Raises
-    ------
-    BayesPilotError
-        If nobody was to be decided on.
-    """
-    (as_of_date,) = connection.execute("select max(as_of_date) from int_decision_candidates").fetchall()[0]
-    if as_of_date is None:
-        raise BayesPilotError(
-            "the last build had nobody to decide on",
-            where="int_decision_candidates",
-            next_step="dbt build (without --empty)",
-        )
-    terms = read_terms(connection, TABLES)
-    limits = connection.execute(
-        "select limit_type, limit_name, monthly_limit, used from int_month_limits order by all"
-    ).fetchall()
-    month = Month(tuple(MonthLimit(*row) for row in limits), open_share(as_of_date, terms.policy))
-    return Inputs(as_of_date, terms, month, collect(read_candidates(connection, TABLES), terms))
 
 
 def label(limit: MonthLimit) -> str:

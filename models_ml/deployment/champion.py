@@ -7,7 +7,7 @@ stands for it, fitted on the judged split like every candidate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from models_ml.evaluation.judged_profit import probability_better
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.context import Purpose
 from models_ml.training.examples import ExampleReader
-from models_ml.training.judging import reference_probability
+from models_ml.training.judging import open_judged_date
 from models_ml.training.pipeline import ChurnPipeline, fit_pipeline
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import TrainingResult
@@ -116,7 +116,7 @@ def stand_in_for(record: DeploymentRecord, challenger: Challenger) -> np.ndarray
     result, settings = challenger.result, challenger.settings
     name, recipe = record.candidate, record.recipe
     if name in result.recipes and dict(result.recipes[name]) == recipe:
-        return result.evidence.candidates[name].churn_probability
+        return result.diagnostics.candidates[name].churn_probability
     declared = settings.candidates.get(name)
     if name not in CANDIDATES or declared is None or declared.keys() != recipe.keys():
         return None
@@ -163,19 +163,17 @@ def contact_values_of(
     The reference churn probability is that of this training's candidates and the champion together: with the
     candidates alone, a training of one candidate would grade itself.
     """
-    terms = result.judged_date
-    probabilities = {name: of.churn_probability for name, of in result.evidence.candidates.items()}
-    together = [*probabilities.values(), champion_probability]
-    reference = terms.economics.value(
-        reference_probability(together, terms.examples, settings), terms.examples
-    )
-    terms = replace(terms, reference=reference)
-    plans = terms.plan(probabilities[result.chosen]), terms.plan(champion_probability)
+    judged = result.judged_date
+    probabilities = {name: of.churn_probability for name, of in result.diagnostics.candidates.items()}
+    together = {**probabilities, "the champion": champion_probability}
+    terms = open_judged_date(together, judged.examples, judged.inputs, judged.limits, settings)
+    winner = result.verdicts[result.chosen]
+    champion_choice = terms.plan(champion_probability)
     return ContactValues(
-        terms.contact_value(plans[0]),
-        terms.contact_value(plans[1]),
-        int((plans[0] >= 0).sum()),
-        int((plans[1] >= 0).sum()),
+        terms.contact_value(winner.choice),
+        terms.contact_value(champion_choice),
+        winner.planned_contacts,
+        int((champion_choice >= 0).sum()),
     )
 
 
@@ -191,6 +189,6 @@ def days_newer(record: DeploymentRecord, result: TrainingResult) -> int:
 
 
 def _judged(result: TrainingResult) -> Judged:
-    evidence = result.evidence
-    probability = evidence.candidates[result.chosen].churn_probability
-    return Judged(evidence.has_churned, evidence.weight, evidence.segment, probability)
+    judged = result.diagnostics
+    probability = judged.candidates[result.chosen].churn_probability
+    return Judged(judged.has_churned, judged.weight, judged.segment, probability)

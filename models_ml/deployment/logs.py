@@ -163,8 +163,8 @@ def candidate_rows(
             | (_became(selection) if is_selected and selection else {})
             | {metric: finite(verdict.metrics[metric]) for metric in METRICS}
             | {
-                "calibration_tried": json.dumps(_rounded(result.evidence.candidates[name].calibration)),
-                "threshold_sweep": json.dumps(_rounded(result.evidence.candidates[name].thresholds)),
+                "calibration_tried": json.dumps(_rounded(result.diagnostics.candidates[name].calibration)),
+                "threshold_sweep": json.dumps(_rounded(result.diagnostics.candidates[name].thresholds)),
             }
         )
     return rows

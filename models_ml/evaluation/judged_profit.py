@@ -1,8 +1,8 @@
-"""Comparing candidates in money: what the contacts that each would make have been worth.
+"""Comparing candidates in money: what the contacts of each candidate's plan would have been worth.
 
-Judged profit = Σ w · [y · (1 − ρ) · V − c − q·g] over the contacts of a plan, where y is the churn seen among
-customers left alone, w = 1 / propensity of no action, and ρ, V come from one reference churn probability for
-all candidates (their mean, levelled to the churn seen), so that no candidate grades itself.
+Judged profit = Σ w · [y · (1 − ρ) · V − c − q·g] over the contacts of a plan, where y is the churn observed among
+customers without contact, w = 1 / propensity of no action, and ρ, V come from one reference churn probability for
+all candidates (their mean, recalibrated to observed churn), so that no candidate is judged by its own probabilities.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class JudgedProfit:
-    """Money of one candidate's plan, its shortfall to the best candidate, and standard errors of both."""
+    """Profit of one candidate's plan, its shortfall to the best candidate, and standard errors of both; money."""
 
     profit: float
     standard_error: float
@@ -32,7 +32,7 @@ def contact_values(
     customer_value: np.ndarray,
     expected_cost: np.ndarray,
 ) -> np.ndarray:
-    """Return what each row of a plan was worth, money, shape (n,); 0 where nobody is contacted.
+    """Return what each row of a plan was worth, money, shape (n,); 0 where no contact is made.
 
     Parameters
     ----------
@@ -79,9 +79,9 @@ def compare_profits(
     table = np.column_stack(list(values.values()))
     totals = table.sum(axis=0)
     best = int(np.argmax(totals))
-    # Rows that no plan touches add nothing: they are drawn as one lump.
-    touched = table[np.any(table != 0, axis=1)]
-    resampled = _resample(touched, len(table), bootstraps, seed)
+    # Rows that no plan contacts add nothing: they are drawn as one group.
+    contacted = table[np.any(table != 0, axis=1)]
+    resampled = _resample(contacted, len(table), bootstraps, seed)
     spread = _deviation(resampled)
     gap_spread = _deviation(resampled[:, [best]] - resampled)
     return {
@@ -139,16 +139,16 @@ def simplest_within_one_error(judged: Mapping[str, JudgedProfit], simplest_first
     )
 
 
-def _resample(touched: np.ndarray, customers: int, bootstraps: int, seed: int) -> np.ndarray:
+def _resample(contacted: np.ndarray, customers: int, bootstraps: int, seed: int) -> np.ndarray:
     """Return bootstrapped totals, shape (bootstraps, candidates)."""
     random = np.random.default_rng(seed)
-    totals = np.zeros((bootstraps, touched.shape[1]))
-    if len(touched) == 0:
+    totals = np.zeros((bootstraps, contacted.shape[1]))
+    if len(contacted) == 0:
         return totals
     for draw in range(bootstraps):
-        taken = random.binomial(customers, len(touched) / customers)
-        counts = np.bincount(random.integers(0, len(touched), taken), minlength=len(touched))
-        totals[draw] = (counts[:, None] * touched).sum(axis=0)  # no BLAS: the same bits on any thread count
+        taken = random.binomial(customers, len(contacted) / customers)
+        counts = np.bincount(random.integers(0, len(contacted), taken), minlength=len(contacted))
+        totals[draw] = (counts[:, None] * contacted).sum(axis=0)  # no BLAS: the same bits on any thread count
     return totals
 
 

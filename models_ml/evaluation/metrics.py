@@ -15,6 +15,30 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 
 from models_ml.errors import BayesPilotError
 
+Weight = np.ndarray | None
+
+
+class Bins(NamedTuple):
+    """Weighted means per quantile bin of churn probability; ``share`` sums to 1."""
+
+    share: np.ndarray
+    mean_probability: np.ndarray
+    churn_rate: np.ndarray
+
+
+class BrierParts(NamedTuple):
+    """Brier score = reliability - resolution + uncertainty + within_bins.
+
+    Murphy (1973), "A new vector partition of the probability score", Journal of Applied Meteorology 12;
+    ``within_bins`` is what is left because a bin holds several probabilities (Stephenson, Coelho and Jolliffe
+    2008, "Two extra components in the Brier score decomposition", Weather and Forecasting 23).
+    """
+
+    reliability: float
+    resolution: float
+    uncertainty: float
+    within_bins: float
+
 
 def checked_labels(
     labels: ArrayLike, score: ArrayLike, *, both_classes: bool
@@ -68,31 +92,6 @@ def checked_probabilities(
     return churned, scores, weights
 
 
-Weight = np.ndarray | None
-
-
-class Bins(NamedTuple):
-    """Weighted means per quantile bin of churn probability; ``share`` sums to 1."""
-
-    share: np.ndarray
-    mean_probability: np.ndarray
-    churn_rate: np.ndarray
-
-
-class BrierParts(NamedTuple):
-    """Brier score = reliability - resolution + uncertainty + within_bins.
-
-    Murphy (1973), "A new vector partition of the probability score", Journal of Applied Meteorology 12;
-    ``within_bins`` is what is left because a bin holds several probabilities (Stephenson, Coelho and Jolliffe
-    2008, "Two extra components in the Brier score decomposition", Weather and Forecasting 23).
-    """
-
-    reliability: float
-    resolution: float
-    uncertainty: float
-    within_bins: float
-
-
 def calibration_bins(
     has_churned: np.ndarray, churn_probability: np.ndarray, bins: int, weight: Weight = None
 ) -> Bins:
@@ -135,7 +134,7 @@ def expected_calibration_error(
     bins : int, at least 1
         Quantile bins; 20 in the training stage.
     weight : ndarray of shape (n,), > 0, optional
-        How many each row stands for; 1 by default.
+        Customers that each row represents; 1 by default.
 
     Returns
     -------
@@ -168,7 +167,7 @@ def brier_decomposition(
     bins : int, at least 1
         Quantile bins of equal counts.
     weight : ndarray of shape (n,), > 0, optional
-        How many each row stands for; 1 by default.
+        Customers that each row represents; 1 by default.
 
     Returns
     -------
@@ -198,7 +197,7 @@ def brier_decomposition(
 def calibration_ratio(
     has_churned: np.ndarray, churn_probability: np.ndarray, *, weight: Weight = None
 ) -> float:
-    """Mean churn probability over observed churn rate; 1 is perfect, above 1 is too pessimistic.
+    """Return mean churn probability over observed churn rate; 1 is perfect, above 1 predicts too much churn.
 
     Examples
     --------
@@ -213,7 +212,7 @@ def calibration_ratio(
 def lift(
     has_churned: np.ndarray, churn_probability: np.ndarray, *, share: float, weight: Weight = None
 ) -> float:
-    """Churn rate among the riskiest ``share`` of rows over the churn rate of all.
+    """Return the churn rate among the riskiest ``share`` of rows over the churn rate of all.
 
     Examples
     --------
@@ -276,7 +275,7 @@ def threshold_evaluation(
     weight: np.ndarray | None = None,
     value_if_contacted: np.ndarray | None = None,
 ) -> list[dict[str, float]]:
-    """Sweep cut-offs: who is at or above each, and how right that is.
+    """Evaluate cut-offs: the customers at or above each, with precision and recall.
 
     Parameters
     ----------
@@ -290,7 +289,7 @@ def threshold_evaluation(
     Returns
     -------
     list of dict
-        ``threshold``, ``contacted_share``, ``precision`` (0 where nobody is contacted), ``recall`` and, where
+        ``threshold``, ``contacted_share``, ``precision`` (0 where the share is 0), ``recall`` and, where
         asked for, ``profit``.
 
     Examples

@@ -153,7 +153,7 @@ def measured_table(cursor: Any, tables: MeasuredTables) -> pa.Table:  # noqa: AN
     frozen = [one for one in read_bins(record.feature_bins) if one.feature != SCORE]
     if not frozen:
         return MEASURED_SCHEMA.empty_table()
-    at_most = load_monitoring_settings().bins.rows_at_most
+    at_most = load_monitoring_settings().comparison.rows_at_most
     names = ", ".join(f'"{one.feature}"' for one in frozen)
     drawn = f"""
         select {names}

@@ -2,61 +2,68 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
 
 import pyarrow as pa
+from pydantic import PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 
-from models_ml.errors import BayesPilotError
+from models_ml.settings_file import STRICT, check_settings, read_toml
 
 SETTINGS_FILE = Path(__file__).with_name("settings.toml")
 
 
-@dataclass(frozen=True)
-class Bins:
-    """How values are grouped when a pipeline is trained, and how many customers are read to compare."""
+@dataclass(frozen=True, config=STRICT)
+class Comparison:
+    """How the customers of a run are compared with the population at training."""
 
-    quantiles: int
-    values_at_most: int
-    categories_at_most: int
-    slice_share: float
-    share_floor: float
-    rows_at_most: int
+    share_floor: PositiveFloat
+    rows_at_most: PositiveInt
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class MonitoringLimits:
-    """From where on a report warns or a test fails; shares and probabilities 0 to 1, ratios above 1."""
+    """Limits beyond which a report warns or a test fails; shares and probabilities 0 to 1, ratios above 1."""
 
-    psi_warn: float
-    psi_alert: float
-    chance: float
-    new_category_share: float
-    new_category_customers: int
-    missing_odds_ratio: float
-    missing_share_rise: float
-    unit_factor: float
-    unit_rows: int
-    silent_days: int
-    silent_gaps: float
-    feed_days: int
-    feed_volume_share: float
-    calibration_ratio: float
-    auc_fall: float
-    alerting_features: float
-    oldest_training_days: int
+    psi_warn: PositiveFloat
+    psi_alert: PositiveFloat
+    chance: PositiveFloat
+    new_category_share: PositiveFloat
+    new_category_customers: PositiveInt
+    missing_odds_ratio: PositiveFloat
+    missing_share_rise: PositiveFloat
+    unit_factor: PositiveFloat
+    unit_rows: PositiveInt
+    silent_days: PositiveInt
+    silent_gaps: PositiveFloat
+    feed_days: PositiveInt
+    feed_volume_share: PositiveFloat
+    calibration_ratio: PositiveFloat
+    auc_fall: PositiveFloat
+    alerting_features: PositiveFloat
+    oldest_training_days: PositiveInt
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class MonitoringSettings:
     """All settings."""
 
-    bins: Bins
+    comparison: Comparison
     limits: MonitoringLimits
+
+
+LIMITS_SCHEMA = pa.schema(
+    [
+        *(
+            (name, pa.int64() if kind == "PositiveInt" else pa.float64())
+            for name, kind in MonitoringLimits.__annotations__.items()
+        ),
+        ("chance_deviation", pa.float64()),
+        ("share_floor", pa.float64()),
+    ]
+)
 
 
 def load_monitoring_settings(path: Path = SETTINGS_FILE) -> MonitoringSettings:
@@ -65,49 +72,9 @@ def load_monitoring_settings(path: Path = SETTINGS_FILE) -> MonitoringSettings:
     Raises
     ------
     BayesPilotError
-        If a setting is missing or unknown, by name, or is not a positive number.
+        If a setting is missing, unknown, of another type or not positive.
     """
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
-    _check_names("", content, MonitoringSettings, path)
-    return MonitoringSettings(
-        _section("bins", content, Bins, path), _section("limits", content, MonitoringLimits, path)
-    )
-
-
-def _section(name: str, content: Mapping[str, Any], kind: type, path: Path) -> Any:  # noqa: ANN401 - one of the classes above
-    section = content[name]
-    _check_names(f"[{name}]", section, kind, path)
-    unfit = [
-        f"{key} = {value}"
-        for key, value in section.items()
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0
-    ]
-    _refuse("a monitoring setting is not a positive number", unfit, f"{path.name} [{name}]")
-    return kind(**section)
-
-
-def _check_names(section: str, content: Mapping[str, Any], kind: type, path: Path) -> None:
-    different = sorted({field.name for field in fields(kind)} ^ content.keys())
-    _refuse("monitoring settings are missing or unknown", different, f"{path.name} {section}".strip())
-
-
-def _refuse(what: str, values: list[str], where: str) -> None:
-    if values:
-        raise BayesPilotError(
-            what, where=where, values=values, next_step="correct models_ml/monitoring/settings.toml"
-        )
-
-
-LIMITS_SCHEMA = pa.schema(
-    [
-        (name, pa.int64() if kind == "int" else pa.float64())
-        for name, kind in {
-            **MonitoringLimits.__annotations__,
-            "chance_deviation": "float",
-            "share_floor": "float",
-        }.items()
-    ]
-)
+    return check_settings(MonitoringSettings, read_toml(path), path)
 
 
 def limits_table() -> pa.Table:
@@ -119,6 +86,6 @@ def limits_table() -> pa.Table:
     settings = load_monitoring_settings()
     row = asdict(settings.limits) | {
         "chance_deviation": -NormalDist().inv_cdf(settings.limits.chance / 2),
-        "share_floor": settings.bins.share_floor,
+        "share_floor": settings.comparison.share_floor,
     }
     return pa.Table.from_pylist([row], schema=LIMITS_SCHEMA)

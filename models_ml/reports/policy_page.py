@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models_ml.decisions.what_if import Curve, Inputs, draw_curve, read_inputs
+from models_ml.decisions.what_if import Curve, WhatIfInputs, draw_curve, read_what_if_inputs
 from models_ml.reports.figures import money, share
 from models_ml.reports.page import Fact, Page, write_page
 from models_ml.reports.policy_data import LastPlan, Row, read_last_plan
@@ -26,11 +26,11 @@ PLAN = "this plan"
 
 def write_policy_report(path: Path, connection: Any, *, source: str) -> None:  # noqa: ANN401 - a DuckDB connection
     """Read the last plan, decide again along the curves, and write the page."""
-    plan, inputs = read_last_plan(connection), read_inputs(connection)
+    plan, inputs = read_last_plan(connection), read_what_if_inputs(connection)
     write_page(path, policy_page(plan, _curves(inputs, plan), source=source))
 
 
-def _curves(inputs: Inputs, plan: LastPlan) -> list[Curve]:
+def _curves(inputs: WhatIfInputs, plan: LastPlan) -> list[Curve]:
     """Curves of the budget and of the slots that are scarce, or else of those that are used the most."""
     prices = limit_prices(plan.run)
     slots = [limit for limit in inputs.month.limits if limit.kind != "budget" and limit.monthly > 0]
@@ -38,7 +38,7 @@ def _curves(inputs: Inputs, plan: LastPlan) -> list[Curve]:
     used = {(row["limit_type"], row["limit_name"]): row["planned"] for row in plan.limits}
     busiest = sorted(slots, key=lambda limit: -used.get((limit.kind, limit.name), 0.0) / limit.monthly)[:1]
     return [
-        draw_curve(inputs.candidates, inputs.terms, inputs.month, limit, [CURVE_TOP * limit.monthly])
+        draw_curve(inputs, limit, [CURVE_TOP * limit.monthly])
         for limit in (inputs.month.find("budget"), *(scarce or busiest))
     ]
 

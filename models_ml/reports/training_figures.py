@@ -75,22 +75,22 @@ def roc(result: TrainingResult) -> str:
 
 def precision_recall(result: TrainingResult) -> str:
     """Draw precision against recall of every candidate on the judged rows."""
-    base = float(np.average(result.evidence.has_churned, weights=result.evidence.weight))
+    base = float(np.average(result.diagnostics.has_churned, weights=result.diagnostics.weight))
     labels = ("churners found (recall)", "contacted who leave (precision)")
     return _curves(result, precision_recall_points, labels, "average_precision", ([0, 1], [base, base]))
 
 
 def profit_curve(result: TrainingResult, currency: str) -> str:
     """Draw judged profit against the share contacted, the plan of each candidate as a point with its error."""
-    worth, weight = result.judged_date.value_if_contacted(), result.evidence.weight
+    worth, weight = result.judged_date.value_if_contacted(), result.diagnostics.weight
     with axes(WIDTH, HEIGHT) as (figure, axis):
         axis.axhline(0, color=QUIET, linewidth=1)
         for i, (name, look) in enumerate(looks(result).items()):
-            curve = profit_points(result.evidence.candidates[name].churn_probability, weight, worth)
+            curve = profit_points(result.diagnostics.candidates[name].churn_probability, weight, worth)
             axis.plot(curve.x, curve.y, label=plain(name), **look._asdict())
             verdict = result.verdicts[name]
             axis.errorbar(
-                verdict.planned_contacts / result.evidence.weight.sum()
+                verdict.planned_contacts / result.diagnostics.weight.sum()
                 + _APART * (i - (len(result.verdicts) - 1) / 2),
                 verdict.profit.profit,
                 yerr=verdict.profit.standard_error,
@@ -116,12 +116,12 @@ def _curves(
     metric: str,
     guess: tuple[list[float], list[float]],
 ) -> str:
-    evidence = result.evidence
+    diagnostics = result.diagnostics
     with axes(WIDTH, HEIGHT) as (figure, axis):
         axis.plot(*guess, label="chance", **DIAGONAL)
         for name, look in looks(result).items():
-            probability = evidence.candidates[name].churn_probability
-            curve = points(evidence.has_churned, probability, evidence.weight)
+            probability = diagnostics.candidates[name].churn_probability
+            curve = points(diagnostics.has_churned, probability, diagnostics.weight)
             value = result.verdicts[name].metrics[metric]
             axis.plot(curve.x, curve.y, label=f"{plain(name)} {value:.3f}", **look._asdict())
         axis.set(xlabel=labels[0], ylabel=labels[1], xlim=(0, 1), ylim=(0, 1.02))
@@ -155,11 +155,11 @@ def reliability_bins(
     coarse : int
         By how much fewer bins than a single curve has, for several curves in one drawing.
     """
-    evidence = result.evidence
-    candidate = evidence.candidates[name]
+    diagnostics = result.diagnostics
+    candidate = diagnostics.candidates[name]
     probability = candidate.uncalibrated_probability if before else candidate.churn_probability
-    bins = max(5, readable_bins(int(evidence.has_churned.sum())) // coarse)
-    return reliability(evidence.has_churned, probability, evidence.weight, bins)
+    bins = max(5, readable_bins(int(diagnostics.has_churned.sum())) // coarse)
+    return reliability(diagnostics.has_churned, probability, diagnostics.weight, bins)
 
 
 def is_recalibrated(result: TrainingResult) -> bool:
@@ -280,7 +280,7 @@ def search_scores(result: TrainingResult) -> str:
     with axes(WIDTH, HEIGHT) as (figure, axis):
         names = list(looks(result))[::-1]
         for lane, name in enumerate(names):
-            tried = result.evidence.candidates[name].search
+            tried = result.diagnostics.candidates[name].search
             color = looks(result)[name].color
             axis.plot(
                 [row["score"] for row in tried], [lane] * len(tried), "o", markerfacecolor="none",

@@ -62,7 +62,7 @@ def threshold_rows(result: TrainingResult) -> list[dict[str, Any]]:
     """Return one row per candidate and cut-off."""
     return [
         {"candidate": name} | row
-        for name, candidate in sorted(result.evidence.candidates.items())
+        for name, candidate in sorted(result.diagnostics.candidates.items())
         for row in candidate.thresholds
     ]
 

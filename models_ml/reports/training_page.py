@@ -24,7 +24,7 @@ def training_plots(result: TrainingResult, currency: str = "") -> dict[str, str]
     currency : str
         Unit of money on the axes.
     """
-    evidence = result.evidence
+    diagnostics = result.diagnostics
     drawn = {
         "profit_curve": figures.profit_curve(result, currency),
         "time_line": figures.time_line(result),
@@ -33,14 +33,14 @@ def training_plots(result: TrainingResult, currency: str = "") -> dict[str, str]
         "reliability": figures.reliability_diagram(result),
         "calibration": figures.before_and_after(result),
     }
-    important = evidence.importance.get(result.chosen, ())[: figures.SHOWN]
+    important = diagnostics.importance.get(result.chosen, ())[: figures.SHOWN]
     if any(math.isfinite(row.permutation) for row in important):
         drawn["permutation_importance"] = figures.permutation_importance(important)
     if any(math.isfinite(row.shap) for row in important):
         drawn["shap_importance"] = figures.shap_importance(important)
-    if evidence.coefficients:
-        drawn["coefficients"] = figures.coefficients(evidence.coefficients[: figures.SHOWN])
-    if any(candidate.search for candidate in evidence.candidates.values()):
+    if diagnostics.coefficients:
+        drawn["coefficients"] = figures.coefficients(diagnostics.coefficients[: figures.SHOWN])
+    if any(candidate.search for candidate in diagnostics.candidates.values()):
         drawn["search"] = figures.search_scores(result)
     return drawn
 
@@ -125,13 +125,13 @@ def _interval(amount: float, standard_error: float) -> tuple[float, float]:
 def facts(result: TrainingResult, currency: str) -> list[Fact]:
     """Return the headline numbers of the chosen candidate."""
     found = result.verdicts[result.chosen]
-    metrics, planned = found.metrics, share(found.planned_contacts / result.evidence.weight.sum())
+    metrics, planned = found.metrics, share(found.planned_contacts / result.diagnostics.weight.sum())
     low, high = _interval(found.profit.profit, found.profit.standard_error)
     back = "nobody is contacted"
     if found.planned_cost:
         back = f"{number(found.profit.profit / found.planned_cost, 2)} {currency} profit for each {currency}"
-    chosen = result.evidence.candidates[result.chosen]
-    perfect = [number(end, 2) for end in perfect_range(chosen.churn_probability, result.evidence.weight)]
+    chosen = result.diagnostics.candidates[result.chosen]
+    perfect = [number(end, 2) for end in perfect_range(chosen.churn_probability, result.diagnostics.weight)]
     return [
         Fact(
             "Judged profit",

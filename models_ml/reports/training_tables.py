@@ -88,7 +88,9 @@ def abbreviations() -> str:
 
 def thresholds(result: TrainingResult, currency: str) -> Table | None:
     """Return cut-offs of the chosen candidate, the most profitable marked; None where none reaches anybody."""
-    rows = [row for row in result.evidence.candidates[result.chosen].thresholds if row["contacted_share"] > 0]
+    rows = [
+        row for row in result.diagnostics.candidates[result.chosen].thresholds if row["contacted_share"] > 0
+    ]
     if not rows:
         return None
     best = max(range(len(rows)), key=lambda i: rows[i]["profit"])
@@ -116,7 +118,7 @@ def calibration_methods(result: TrainingResult) -> Table | None:
     rows: list[list[str]] = []
     marked = None
     for name in result.verdicts:
-        for tried in result.evidence.candidates[name].calibration:
+        for tried in result.diagnostics.candidates[name].calibration:
             if tried["is_chosen"] and name == result.chosen:
                 marked = len(rows)
             rows.append(_method(name, tried))
@@ -139,7 +141,7 @@ def _method(name: str, tried: dict[str, Any]) -> list[str]:
 
 def segments(result: TrainingResult, currency: str) -> Table | None:
     """Return how the chosen candidate does per segment; None where the source has no segments."""
-    names = result.evidence.segment
+    names = result.diagnostics.segment
     if names is None:
         return None
     rows = [
@@ -153,8 +155,8 @@ def segments(result: TrainingResult, currency: str) -> Table | None:
 
 
 def _segment(result: TrainingResult, inside: np.ndarray, currency: str) -> list[str]:
-    chosen = result.evidence.candidates[result.chosen]
-    churned, weight = result.evidence.has_churned[inside], result.evidence.weight[inside]
+    chosen = result.diagnostics.candidates[result.chosen]
+    churned, weight = result.diagnostics.has_churned[inside], result.diagnostics.weight[inside]
     probability = chosen.churn_probability[inside]
     low, high = perfect_range(probability, weight)
     mixed = 0 < churned.sum() < len(churned)
@@ -174,7 +176,7 @@ def recipes(result: TrainingResult) -> Table:
     names = list(result.verdicts)
     rows = []
     for name in names:
-        tried = result.evidence.candidates[name].search
+        tried = result.diagnostics.candidates[name].search
         rows.append(
             [
                 one_line(name),

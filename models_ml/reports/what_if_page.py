@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as TerminalTable
 
-from models_ml.decisions.what_if import Answer, Curve, Inputs, MonthLimit, label
+from models_ml.decisions.what_if import Answer, Curve, MonthLimit, WhatIfInputs, label
 from models_ml.reports.figures import money, share
 from models_ml.reports.page import Fact, Page, Section, Table, write_page
 from models_ml.reports.policy_sections import price_curve, value_curve
@@ -106,14 +106,14 @@ def is_present(answer: Answer, curve: Curve) -> bool:
     return answer.monthly == curve.limit.monthly
 
 
-def write_whatif(path: Path, curves: Sequence[Curve], *, source: str, inputs: Inputs) -> None:
+def write_whatif(path: Path, curves: Sequence[Curve], *, source: str, inputs: WhatIfInputs) -> None:
     """Write the page of the curves, the budget's first."""
     write_page(path, whatif_page(curves, source=source, inputs=inputs))
 
 
-def whatif_page(curves: Sequence[Curve], *, source: str, inputs: Inputs) -> Page:
+def whatif_page(curves: Sequence[Curve], *, source: str, inputs: WhatIfInputs) -> Page:
     """Build the page; the first curve is that of the budget."""
-    currency = inputs.terms.policy.currency
+    currency = inputs.decision.policy.currency
     budget = curves[0]
     present = next(answer for answer in budget.drawn if answer.monthly == budget.limit.monthly)
     best = max(budget.asked, key=lambda answer: answer.summary.value)
@@ -121,7 +121,7 @@ def whatif_page(curves: Sequence[Curve], *, source: str, inputs: Inputs) -> Page
         title="What another limit would bring",
         subtitle=(
             f"source {source}, decisions of {inputs.as_of_date},"
-            f" {inputs.candidates.customers:,} customers at risk"
+            f" {inputs.customers.number:,} customers at risk"
         ),
         verdict=(
             f"At the present budget of {money(present.monthly, currency)} a month the plan is expected to return"

@@ -1,4 +1,4 @@
-"""From a raw score to a probability that counts come true: curves fitted on a later date."""
+"""Calibration: from a raw score to a churn probability, by a curve fitted on a later date."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from models_ml.evaluation.metrics import (
     expected_calibration_error,
     row_log_loss,
 )
+from models_ml.training.candidates import one_thread
 from models_ml.training.settings import TrainingSettings
-from models_ml.training.threads import one_thread
 
 # Nearly unpenalised: the two numbers of a sigmoid need no shrinkage, yet stay finite on separable data.
 SIGMOID_INVERSE_REGULARISATION = 1e4
@@ -100,7 +100,7 @@ def fit_calibrator(
 
     Parameters
     ----------
-    method : one of `models_ml.training.settings.CALIBRATION_METHODS`
+    method : ``none``, ``sigmoid`` or ``isotonic``
     log_odds : ndarray of shape (n,)
     has_churned : ndarray of shape (n,), bool, both values present
     weight : ndarray of shape (n,), > 0
@@ -131,8 +131,8 @@ def choose_calibration(
 ) -> ChosenCalibration:
     """Choose and fit the curve.
 
-    Isotonic is tried from ``isotonic_from_churners`` churners on. With fewer than two rows of a class in
-    sight, nothing can be compared and the first method is fitted.
+    Isotonic is tried from ``isotonic_from_churners`` churners on. With fewer than two rows of a class nothing
+    can be compared, and the first method is fitted.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def choose_calibration(
     weight : ndarray of shape (n,), > 0
     """
     rules = settings.calibration
-    methods = [
+    methods: list[str] = [
         method
         for method in rules.methods
         if method != "isotonic" or has_churned.sum() >= rules.isotonic_from_churners

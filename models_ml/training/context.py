@@ -1,14 +1,15 @@
-"""The small tables that a training or scoring run reads first: run, policy, offers, features."""
+"""The small tables that a training or scoring run reads first: run, features, policy, offers, effects."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from typing import Any
 
-from models_ml.decisions.policy import read_offer_effects, read_offers, read_policy
+from models_ml.decisions.policy import DecisionInputs, read_decision_inputs, read_policy
 from models_ml.errors import BayesPilotError
-from models_ml.training.judging import Economics
 from models_ml.training.schema import FeatureSchema, read_schema
+
+Cursor = Any  # a DuckDB connection or cursor
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,9 @@ class Purpose:
     schema: FeatureSchema
 
 
-Cursor = Any  # a DuckDB connection or cursor
-
-
 @dataclass(frozen=True)
 class PurposeTables:
-    """Selects that say what a pipeline is for; each field holds SQL yielding the table of its name."""
+    """Selects that define the purpose of a pipeline; each field holds SQL that returns the table of its name."""
 
     int_run: str
     int_policy_parameters: str
@@ -36,7 +34,7 @@ class PurposeTables:
 
 @dataclass(frozen=True)
 class TrainingTables(PurposeTables):
-    """Selects that training reads beside these."""
+    """Selects that training reads, those of the purpose included."""
 
     training_examples: str
     int_offers: str
@@ -44,13 +42,13 @@ class TrainingTables(PurposeTables):
 
 
 def warehouse_tables() -> TrainingTables:
-    """Return plain selects from the warehouse, as the command line reads them."""
+    """Return plain selects from the warehouse, for use outside dbt."""
     names = [field.name for field in fields(TrainingTables)]
     return TrainingTables(**{name: f"select * from {name}" for name in names})
 
 
 def run_is_empty(cursor: Cursor, int_run: str) -> bool:
-    """Say whether this is an ``--empty`` build, which has no run."""
+    """Return whether this is an ``--empty`` build, which has no run."""
     return not cursor.execute(f"select 1 from ({int_run}) limit 1").fetchall()
 
 
@@ -81,9 +79,7 @@ def read_purpose(cursor: Cursor, tables: PurposeTables) -> Purpose:
     )
 
 
-def read_economics(cursor: Cursor, tables: TrainingTables) -> Economics:
+def read_inputs(cursor: Cursor, tables: TrainingTables) -> DecisionInputs:
     """Return policy, offers and their effects."""
-    policy = read_policy(cursor.sql(tables.int_policy_parameters).to_arrow_table())
-    offers = read_offers(cursor.sql(tables.int_offers).to_arrow_table())
-    effects = read_offer_effects(cursor.sql(tables.int_earlier_effects).to_arrow_table(), offers)
-    return Economics(policy, offers, effects)
+    selects = (tables.int_policy_parameters, tables.int_offers, tables.int_earlier_effects)
+    return read_decision_inputs(*(cursor.sql(select).to_arrow_table() for select in selects))

@@ -1,4 +1,4 @@
-"""What pushes one customer's raw score up or down, feature by feature; the parts add up to the score."""
+"""Contribution of each feature to a customer's raw score; the contributions add up to the score."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from scipy.special import logit
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
-from models_ml.training.pipeline import ChurnPipeline
+from models_ml.training.pipeline import SMALLEST_SHARE, ChurnPipeline
 
 
 class Explainer(Protocol):
@@ -18,7 +19,7 @@ class Explainer(Protocol):
 
     @property
     def base(self) -> float:
-        """Raw score before any feature speaks."""
+        """Raw score without the contributions."""
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
         """Return contributions, shape (n, features); base + row sum = raw score."""
@@ -79,6 +80,27 @@ def make_explainer(pipeline: ChurnPipeline) -> Explainer:
     is_forest = not hasattr(last, "decision_function")
     base = float(np.atleast_1d(trees.expected_value)[-1])
     return TreeExplainer(preparation, trees, is_forest, base)
+
+
+def log_odds_contributions(pipeline: ChurnPipeline, matrix: np.ndarray) -> np.ndarray:
+    """Return each feature's contribution to the uncalibrated log-odds, shape (n, features).
+
+    A forest's contributions are shares of votes; each row's are stretched so that they add up to its log-odds.
+    """
+    explainer = make_explainer(pipeline)
+    parts = explainer.contributions(matrix)
+    if hasattr(pipeline.estimator, "decision_function"):
+        return parts
+    base, share = (
+        np.clip(of, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+        for of in (explainer.base, explainer.base + parts.sum(axis=1))
+    )
+    gap = share - base
+    is_far = np.abs(gap) > SMALLEST_SHARE  # nearer, the slope at the base says the same
+    stretch = np.where(
+        is_far, (logit(share) - logit(base)) / np.where(is_far, gap, 1), 1 / (base * (1 - base))
+    )
+    return np.asarray(parts * stretch[:, None])
 
 
 def _linear(

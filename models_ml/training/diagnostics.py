@@ -1,4 +1,4 @@
-"""What a pipeline leans on: shuffled features on the judged date, mean contributions, coefficients."""
+"""Diagnostics of a training for reports: the judged rows, feature importance, coefficients."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import logit
 from sklearn.inspection import permutation_importance
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 
+from models_ml.training.candidates import one_thread
+from models_ml.training.contributions import log_odds_contributions
 from models_ml.training.examples import Examples
-from models_ml.training.pipeline import SMALLEST_SHARE, ChurnPipeline, raw_score
+from models_ml.training.pipeline import ChurnPipeline, raw_score
 from models_ml.training.settings import TrainingSettings
-from models_ml.training.threads import one_thread
 
 
 @dataclass(frozen=True)
 class FeatureImportance:
-    """How much a pipeline leans on one feature.
+    """Importance of one feature for a pipeline.
 
     ``permutation`` is the drop of the judged AUC when the feature's column is shuffled, ``permutation_sd``
     its spread over shuffles; ``shap`` the mean absolute contribution to the log-odds.
@@ -33,14 +33,14 @@ class FeatureImportance:
 
 
 @dataclass(frozen=True)
-class CandidateEvidence:
+class CandidateDiagnostics:
     """One candidate on the judged rows, and how it was tuned and calibrated before.
 
     Attributes
     ----------
     churn_probability, uncalibrated_probability : ndarray of shape (n,)
     contact_value : ndarray of shape (n,), money
-        What each row's contact was worth; 0 where the candidate's plan leaves alone.
+        What the contact of each row was worth; 0 where the candidate's plan makes none.
     thresholds : tuple of dict
         Rows of `models_ml.evaluation.metrics.threshold_evaluation`.
     calibration : tuple of dict
@@ -58,7 +58,7 @@ class CandidateEvidence:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class TrainingDiagnostics:
     """The judged rows and every candidate on them.
 
     Attributes
@@ -66,7 +66,7 @@ class Evidence:
     has_churned : ndarray of shape (n,), bool
     weight : ndarray of shape (n,), > 0
     segment : ndarray of shape (n,), text, or None where there is no feature ``segment``
-    candidates : mapping of candidate to evidence
+    candidates : mapping of candidate to diagnostics
     importance : mapping of candidate to importances, most important first
         Only the selected candidate: shuffling costs time.
     coefficients : tuple of (column, log-odds per standard deviation)
@@ -76,7 +76,7 @@ class Evidence:
     has_churned: np.ndarray
     weight: np.ndarray
     segment: np.ndarray | None
-    candidates: Mapping[str, CandidateEvidence]
+    candidates: Mapping[str, CandidateDiagnostics]
     importance: Mapping[str, tuple[FeatureImportance, ...]]
     coefficients: tuple[tuple[str, float], ...]
 
@@ -87,8 +87,8 @@ def feature_importance(
     """Return every feature's importance on these rows, most important first.
 
     Shuffling uses at most ``importance.shuffled_rows_at_most`` rows, churners first up to half of them: the AUC
-    compares churners with stayers, so it does not depend on how many of each there are. A feature that another
-    one repeats shows as less important than both are together. Drops are 0 where one class is missing.
+    compares churners with stayers, so it does not depend on how many of each there are. Two features that repeat
+    each other each appear less important than they are together. Drops are 0 where one class is missing.
     """
     rules = settings.importance
     matrix = pipeline.encoder.encode(examples.features)
@@ -116,31 +116,6 @@ def feature_importance(
         for name, drop, sd, shap in zip(names, dropped, spread, contributions, strict=True)
     ]
     return tuple(sorted(found, key=lambda of: (-of.permutation, -of.shap, of.feature)))
-
-
-def log_odds_contributions(pipeline: ChurnPipeline, matrix: np.ndarray) -> np.ndarray:
-    """Return each feature's contribution to the uncalibrated log-odds, shape (n, features).
-
-    A forest's contributions are shares of votes; each row's are stretched so that they add up to its log-odds.
-    """
-    from models_ml.training.contributions import (
-        make_explainer,  # scoring reads pipelines: no circle on import
-    )
-
-    explainer = make_explainer(pipeline)
-    parts = explainer.contributions(matrix)
-    if hasattr(pipeline.estimator, "decision_function"):
-        return parts
-    base, share = (
-        np.clip(of, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
-        for of in (explainer.base, explainer.base + parts.sum(axis=1))
-    )
-    gap = share - base
-    is_far = np.abs(gap) > SMALLEST_SHARE  # nearer, the slope at the base says the same
-    stretch = np.where(
-        is_far, (logit(share) - logit(base)) / np.where(is_far, gap, 1), 1 / (base * (1 - base))
-    )
-    return np.asarray(parts * stretch[:, None])
 
 
 def coefficients(pipelines: Mapping[str, ChurnPipeline]) -> tuple[tuple[str, float], ...]:

@@ -1,4 +1,4 @@
-"""Reading training rows: only untouched customers, in a stated order, at most as many as the settings say."""
+"""Training rows: only customers without contact, in a stated order, split by time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from models_ml.training.schema import FeatureSchema
 
 @dataclass(frozen=True)
 class DateCount:
-    """Untouched customers at one matured month end; ``all_rows`` counts contacted ones too."""
+    """Customers without contact at one matured date; ``all_rows`` includes contacted customers."""
 
     as_of_date: date
     rows: int
@@ -33,6 +33,122 @@ class TimeSplit:
     fit_on: tuple[date, ...]
     calibrated_on: date
     judged_on: date | None
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows of ``training_examples``, ordered by as_of_date and customer_id."""
+
+    table: pa.Table
+    schema: FeatureSchema
+    signal_names: tuple[str, ...]
+
+    @property
+    def features(self) -> pa.Table:
+        """The feature columns."""
+        return self.table.select(list(self.schema.names))
+
+    @cached_property
+    def has_churned(self) -> np.ndarray:
+        """Labels, bool, shape (n,)."""
+        return self._column("has_churned").astype(bool)
+
+    @cached_property
+    def example_weight(self) -> np.ndarray:
+        """1 / propensity of no action, shape (n,)."""
+        return self._column("example_weight").astype(float)
+
+    @cached_property
+    def monthly_revenue(self) -> np.ndarray:
+        """Money per 30 days, shape (n,); missing counts as none."""
+        return np.nan_to_num(self._column("monthly_revenue").astype(float))
+
+    @cached_property
+    def signals(self) -> np.ndarray:
+        """Reason signals in the order of ``signal_names``, shape (n, s)."""
+        columns = [self._column(f"signal_{name}").astype(float) for name in self.signal_names]
+        return np.column_stack(columns) if columns else np.empty((self.table.num_rows, 0))
+
+    def offers_allowed(self, offers: int) -> np.ndarray:
+        """Return which offers consent and eligibility allow, bool, shape (n, offers)."""
+        bits = self._column("offers_allowed").astype(np.int64)
+        return (bits[:, None] >> np.arange(offers)) & 1 == 1
+
+    def _column(self, name: str) -> np.ndarray:
+        return np.asarray(self.table[name].to_numpy())
+
+
+@dataclass(frozen=True)
+class ExampleReader:
+    """Reads ``training_examples`` through a DuckDB cursor.
+
+    Parameters
+    ----------
+    cursor : duckdb connection or cursor
+    query : str
+        A select that yields ``training_examples``.
+    schema, signal_names
+        Which features and signals to read.
+    """
+
+    cursor: Any
+    query: str
+    schema: FeatureSchema
+    signal_names: tuple[str, ...]
+
+    def date_counts(self) -> list[DateCount]:
+        """Count rows and churners per matured date that has customers without contact, earliest first."""
+        counted = self.cursor.execute(
+            f"""
+            select
+                as_of_date,
+                count(*) filter (where not was_contacted),
+                count(*) filter (where has_churned and not was_contacted),
+                count(*)
+            from ({self.query})
+            group by as_of_date
+            order by as_of_date
+            """
+        ).fetchall()
+        return [DateCount(*row) for row in counted if row[1] > 0]
+
+    def read(self, dates: Sequence[date], at_most: int) -> Examples:
+        """Read rows without contact of these dates; if there are more than ``at_most`` (> 0), a part drawn by a hash.
+
+        Raises
+        ------
+        BayesPilotError
+            If a value is infinite, or a weight is not positive.
+        """
+        listed = ", ".join(f"date '{day.isoformat()}'" for day in dates)
+        limit = f"order by md5(customer_id || as_of_date), customer_id limit {at_most}" if at_most else ""
+        table = self.cursor.sql(
+            f"""
+            with drawn as (
+                select {", ".join(self._columns())}
+                from ({self.query})
+                where not was_contacted and as_of_date in ({listed})
+                {limit}
+            )
+            select * from drawn order by as_of_date, customer_id
+            """
+        ).to_arrow_table()
+        examples = Examples(table, self.schema, self.signal_names)
+        check_values(examples, "training_examples")
+        return examples
+
+    def _columns(self) -> list[str]:
+        columns = [
+            "customer_id",
+            "as_of_date",
+            "has_churned",
+            "example_weight",
+            "offers_allowed",
+            "monthly_revenue",
+            *(f"signal_{name}" for name in self.signal_names),
+            *self.schema.names,
+        ]
+        return [f'"{name}"' for name in dict.fromkeys(columns)]
 
 
 def judged_split(dates: Sequence[date], horizon_days: int) -> TimeSplit:
@@ -80,7 +196,7 @@ def refit_split(dates: Sequence[date], horizon_days: int) -> TimeSplit:
 
 
 def check_classes(counts: Sequence[DateCount], split: TimeSplit) -> None:
-    """Refuse a role in which everybody or nobody churned.
+    """Refuse a role whose rows are all churners or all stayers.
 
     Raises
     ------
@@ -108,133 +224,6 @@ def dates_before(dates: Sequence[date], later: date | None, horizon_days: int) -
     if later is None:
         return ()
     return tuple(sorted(day for day in dates if day <= later - timedelta(days=horizon_days)))
-
-
-def _too_few(dates: Sequence[date], horizon_days: int) -> BayesPilotError:
-    return BayesPilotError(
-        "cannot train: too few matured month ends with untouched customers. Needed are three dates, to fit,"
-        f" to calibrate and to judge, each {horizon_days} days or more after the one before;"
-        f" there are {len(dates)}",
-        where="training_examples",
-        values=sorted(dates),
-        next_step="give more history, or lower horizon_days or raise training_month_ends in policy.csv",
-    )
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Rows of ``training_examples``, ordered by as_of_date and customer_id."""
-
-    table: pa.Table
-    schema: FeatureSchema
-    signal_names: tuple[str, ...]
-
-    @property
-    def features(self) -> pa.Table:
-        """The feature columns."""
-        return self.table.select(list(self.schema.names))
-
-    @cached_property
-    def has_churned(self) -> np.ndarray:
-        """Labels, bool, shape (n,)."""
-        return self._column("has_churned").astype(bool)
-
-    @cached_property
-    def example_weight(self) -> np.ndarray:
-        """1 / propensity of no action, shape (n,)."""
-        return self._column("example_weight").astype(float)
-
-    @cached_property
-    def monthly_revenue(self) -> np.ndarray:
-        """Money per 30 days, shape (n,); missing counts as none."""
-        return np.nan_to_num(self._column("monthly_revenue").astype(float))
-
-    @cached_property
-    def signals(self) -> np.ndarray:
-        """Reason signals in the order of ``signal_names``, shape (n, s)."""
-        columns = [self._column(f"signal_{name}").astype(float) for name in self.signal_names]
-        return np.column_stack(columns) if columns else np.empty((self.table.num_rows, 0))
-
-    def offers_allowed(self, offers: int) -> np.ndarray:
-        """Return which offers consent and eligibility admit, bool, shape (n, offers)."""
-        bits = self._column("offers_allowed").astype(np.int64)
-        return (bits[:, None] >> np.arange(offers)) & 1 == 1
-
-    def _column(self, name: str) -> np.ndarray:
-        return np.asarray(self.table[name].to_numpy())
-
-
-@dataclass(frozen=True)
-class ExampleReader:
-    """Reads ``training_examples`` through a DuckDB cursor.
-
-    Parameters
-    ----------
-    cursor : duckdb connection or cursor
-    query : str
-        A select that yields ``training_examples``.
-    schema, signal_names
-        Which features and signals to read.
-    """
-
-    cursor: Any
-    query: str
-    schema: FeatureSchema
-    signal_names: tuple[str, ...]
-
-    def date_counts(self) -> list[DateCount]:
-        """Count rows and churners per matured date that has untouched customers, earliest first."""
-        counted = self.cursor.execute(
-            f"""
-            select
-                as_of_date,
-                count(*) filter (where not was_contacted),
-                count(*) filter (where has_churned and not was_contacted),
-                count(*)
-            from ({self.query})
-            group by as_of_date
-            order by as_of_date
-            """
-        ).fetchall()
-        return [DateCount(*row) for row in counted if row[1] > 0]
-
-    def read(self, dates: Sequence[date], at_most: int) -> Examples:
-        """Read the untouched rows of these dates, a hash-drawn part if there are more than ``at_most`` (> 0).
-
-        Raises
-        ------
-        BayesPilotError
-            If a value is infinite, or a weight is not positive.
-        """
-        listed = ", ".join(f"date '{day.isoformat()}'" for day in dates)
-        limit = f"order by md5(customer_id || as_of_date), customer_id limit {at_most}" if at_most else ""
-        table = self.cursor.sql(
-            f"""
-            with drawn as (
-                select {", ".join(self._columns())}
-                from ({self.query})
-                where not was_contacted and as_of_date in ({listed})
-                {limit}
-            )
-            select * from drawn order by as_of_date, customer_id
-            """
-        ).to_arrow_table()
-        examples = Examples(table, self.schema, self.signal_names)
-        check_values(examples, "training_examples")
-        return examples
-
-    def _columns(self) -> list[str]:
-        columns = [
-            "customer_id",
-            "as_of_date",
-            "has_churned",
-            "example_weight",
-            "offers_allowed",
-            "monthly_revenue",
-            *(f"signal_{name}" for name in self.signal_names),
-            *self.schema.names,
-        ]
-        return [f'"{name}"' for name in dict.fromkeys(columns)]
 
 
 def check_values(examples: Examples, where: str) -> None:
@@ -265,3 +254,14 @@ def check_values(examples: Examples, where: str) -> None:
             values=weight[~(weight > 0)],
             next_step="check propensity in stg_retention_contacts: a weight is 1 / propensity of no action",
         )
+
+
+def _too_few(dates: Sequence[date], horizon_days: int) -> BayesPilotError:
+    return BayesPilotError(
+        "cannot train: too few matured month ends with customers without contact. Needed are three dates, to fit,"
+        f" to calibrate and to judge, each {horizon_days} days or more after the one before;"
+        f" there are {len(dates)}",
+        where="training_examples",
+        values=sorted(dates),
+        next_step="give more history, or lower horizon_days or raise training_month_ends in policy.csv",
+    )

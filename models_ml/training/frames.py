@@ -1,4 +1,4 @@
-"""Training rows from any frame: columns brought to the types that pipelines read."""
+"""Training rows from any frame: columns in the types that pipelines read, and the rows of each role."""
 
 from __future__ import annotations
 
@@ -18,9 +18,30 @@ from models_ml.training.search import SearchRows, search_dates
 from models_ml.training.settings import TrainingSettings
 
 Frame = Any  # pandas, polars, pyarrow: whatever pyarrow.table() takes
+RowsOrDates = Any  # a boolean mask of one value per row, a date, or several dates
 
 WHERE = "the frame given to train_candidates"
 DATA_TYPES = {"numeric": "DOUBLE", "categorical": "VARCHAR"}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns beside the features; ``money`` ones are read only with decision inputs."""
+
+    label: str
+    weight: str | None
+    money: tuple[str, ...]
+    signal_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RoleRows:
+    """Rows of each role; ``search`` is None where settings cannot be searched."""
+
+    fit: Examples
+    calibrate: Examples
+    judge: Examples
+    search: SearchRows | None
 
 
 def feature_schema(
@@ -58,39 +79,65 @@ def feature_schema(
     )
 
 
-def feature_columns(frame: Frame, schema: FeatureSchema) -> pa.Table:
-    """Return the features of a frame: doubles where numeric, text where categorical.
+def read_role_rows(
+    frame: Frame,
+    schema: FeatureSchema,
+    columns: Columns,
+    given: Mapping[str, RowsOrDates],
+    date_name: str | None,
+    horizon_days: int | None,
+    settings: TrainingSettings,
+) -> RoleRows:
+    """Return the rows of each role, at most as many as the settings allow, and those of a search if there are dates.
 
     Raises
     ------
     BayesPilotError
-        If a column is missing or cannot be read in its role.
+        If a role is empty or of one class, rows have two roles, or roles lie too close in time.
     """
-    table = as_table(frame)
-    kinds = {f.feature: pa.float64() if f.role == "numeric" else pa.string() for f in schema.features}
-    return pa.table({name: _column(table, name, kind) for name, kind in kinds.items()})
+    if date_name is not None and horizon_days is None:
+        raise BayesPilotError("dates need horizon_days, the gap between roles", where=WHERE)
+    examples = read_examples(frame, schema, columns)
+    dates = None if date_name is None else date_column(frame, date_name)
+    masks = role_masks(given, dates, examples.table.num_rows, horizon_days)
+    for role, mask in masks.items():
+        _check_classes(role, examples.has_churned[mask])
+    searched = None
+    if dates is not None and horizon_days is not None:
+        searched = _search_rows(examples, dates, masks["fit"], horizon_days, settings)
+    rules = settings.rows
+    return RoleRows(
+        _part(examples, masks["fit"], rules.fit_at_most, settings.seed),
+        _part(examples, masks["calibrate"], rules.calibration_at_most, settings.seed),
+        _part(examples, masks["judge"], rules.judged_at_most, settings.seed),
+        searched,
+    )
 
 
-def as_table(frame: Frame) -> pa.Table:
-    """Return an Arrow table of any frame that Arrow can read."""
-    try:
-        return frame if isinstance(frame, pa.Table) else pa.table(frame)
-    except (TypeError, ValueError, pa.ArrowInvalid) as error:
+def role_masks(
+    roles: Mapping[str, RowsOrDates], dates: np.ndarray | None, rows: int, horizon_days: int | None
+) -> dict[str, np.ndarray]:
+    """Return a mask per role, and check that no row has two and that each role starts a horizon after the last.
+
+    Parameters
+    ----------
+    roles : mapping of role to mask or dates, earliest first
+    dates : ndarray of shape (rows,), datetime64[D], or None where rows have no date
+    """
+    masks = {role: _mask(role, given, dates, rows) for role, given in roles.items()}
+    empty = [role for role, mask in masks.items() if not mask.any()]
+    if empty:
+        raise BayesPilotError("no rows for a role", where=WHERE, values=empty, next_step="check its dates")
+    shared = int((np.sum(list(masks.values()), axis=0) > 1).sum())
+    if shared:
         raise BayesPilotError(
-            f"{type(frame).__name__} cannot be read as a table ({error})",
+            f"{shared} rows have two roles",
             where=WHERE,
-            next_step="give a pandas, polars or pyarrow frame",
-        ) from error
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Names of the columns beside the features; ``money`` ones are read only where there are economics."""
-
-    label: str
-    weight: str | None
-    money: tuple[str, ...]
-    signal_names: tuple[str, ...]
+            next_step="give each row to one of fit, calibrate, judge",
+        )
+    if dates is not None and horizon_days is not None:
+        _check_gaps(masks, dates, horizon_days)
+    return masks
 
 
 def read_examples(frame: Frame, schema: FeatureSchema, columns: Columns) -> Examples:
@@ -123,6 +170,31 @@ def read_examples(frame: Frame, schema: FeatureSchema, columns: Columns) -> Exam
     return examples
 
 
+def feature_columns(frame: Frame, schema: FeatureSchema) -> pa.Table:
+    """Return the features of a frame: doubles where numeric, text where categorical.
+
+    Raises
+    ------
+    BayesPilotError
+        If a column is missing or cannot be read in its role.
+    """
+    table = as_table(frame)
+    kinds = {f.feature: pa.float64() if f.role == "numeric" else pa.string() for f in schema.features}
+    return pa.table({name: _column(table, name, kind) for name, kind in kinds.items()})
+
+
+def as_table(frame: Frame) -> pa.Table:
+    """Return an Arrow table of any frame that Arrow can read."""
+    try:
+        return frame if isinstance(frame, pa.Table) else pa.table(frame)
+    except (TypeError, ValueError, pa.ArrowInvalid) as error:
+        raise BayesPilotError(
+            f"{type(frame).__name__} cannot be read as a table ({error})",
+            where=WHERE,
+            next_step="give a pandas, polars or pyarrow frame",
+        ) from error
+
+
 def date_column(frame: Frame, name: str) -> np.ndarray:
     """Return a column of dates, datetime64[D], shape (n,); none may be missing."""
     days = _column(as_table(frame), name, pa.date32())
@@ -131,75 +203,9 @@ def date_column(frame: Frame, name: str) -> np.ndarray:
     return np.asarray(days.to_numpy()).astype("datetime64[D]")
 
 
-def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray:
-    if name not in table.column_names:
-        raise BayesPilotError(
-            "a column is missing",
-            where=WHERE,
-            values=[name],
-            next_step="add it, or take it out of the schema",
-        )
-    column = table[name]
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_floating(kind) and (
-        pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    ):
-        raise BayesPilotError(f"{name} holds text where numbers are declared", where=WHERE)
-    try:
-        return column.cast(kind)
-    except pa.ArrowInvalid as error:
-        raise BayesPilotError(f"{name} cannot be read as {kind} ({error})", where=WHERE) from error
-    except pa.ArrowNotImplementedError as error:
-        raise BayesPilotError(f"{name} cannot be read as {kind} ({error})", where=WHERE) from error
-
-
-RowsOrDates = Any  # a boolean mask of one value per row, a date, or several dates
-
-
-@dataclass(frozen=True)
-class Roles:
-    """Rows of each role; ``search`` is None where settings cannot be searched."""
-
-    fit: Examples
-    calibrate: Examples
-    judge: Examples
-    search: SearchRows | None
-
-
-def read_roles(
-    frame: Frame,
-    schema: FeatureSchema,
-    columns: Columns,
-    given: Mapping[str, RowsOrDates],
-    date_name: str | None,
-    horizon_days: int | None,
-    settings: TrainingSettings,
-) -> Roles:
-    """Return the rows of each role, capped as the settings say, and those of a search where there are dates.
-
-    Raises
-    ------
-    BayesPilotError
-        If a role is empty or of one class, rows have two roles, or roles lie too close in time.
-    """
-    if date_name is not None and horizon_days is None:
-        raise BayesPilotError("dates need horizon_days, the gap between roles", where=WHERE)
-    examples = read_examples(frame, schema, columns)
-    dates = None if date_name is None else date_column(frame, date_name)
-    masks = role_masks(given, dates, examples.table.num_rows, horizon_days)
-    for role, mask in masks.items():
-        _check_classes(role, examples.has_churned[mask])
-    searched = None
-    if dates is not None and horizon_days is not None:
-        searched = _search_rows(examples, dates, masks["fit"], horizon_days, settings)
-    rules = settings.rows
-    return Roles(
-        _part(examples, masks["fit"], rules.fit_at_most, settings.seed),
-        _part(examples, masks["calibrate"], rules.calibration_at_most, settings.seed),
-        _part(examples, masks["judge"], rules.judged_at_most, settings.seed),
-        searched,
-    )
+def to_dates(days: np.ndarray) -> list[date]:
+    """Return the distinct dates, earliest first."""
+    return [day.item() for day in np.unique(days)]
 
 
 def _search_rows(
@@ -226,39 +232,8 @@ def _part(examples: Examples, mask: np.ndarray, at_most: int, seed: int) -> Exam
 
 def _check_classes(role: str, has_churned: np.ndarray) -> None:
     if has_churned.all() or not has_churned.any():
-        who = "everybody" if has_churned.all() else "nobody"
-        raise BayesPilotError(f"{who} churned in the {len(has_churned)} rows to {role}", where=WHERE)
-
-
-def role_masks(
-    roles: Mapping[str, RowsOrDates], dates: np.ndarray | None, rows: int, horizon_days: int | None
-) -> dict[str, np.ndarray]:
-    """Return a mask per role, and check that no row has two and that each role starts a horizon after the last.
-
-    Parameters
-    ----------
-    roles : mapping of role to mask or dates, earliest first
-    dates : ndarray of shape (rows,), datetime64[D], or None where rows have no date
-    """
-    masks = {role: _mask(role, given, dates, rows) for role, given in roles.items()}
-    empty = [role for role, mask in masks.items() if not mask.any()]
-    if empty:
-        raise BayesPilotError("no rows for a role", where=WHERE, values=empty, next_step="check its dates")
-    shared = int((np.sum(list(masks.values()), axis=0) > 1).sum())
-    if shared:
-        raise BayesPilotError(
-            f"{shared} rows have two roles",
-            where=WHERE,
-            next_step="give each row to one of fit, calibrate, judge",
-        )
-    if dates is not None and horizon_days is not None:
-        _check_gaps(masks, dates, horizon_days)
-    return masks
-
-
-def to_dates(days: np.ndarray) -> list[date]:
-    """Return the distinct dates, earliest first."""
-    return [day.item() for day in np.unique(days)]
+        churners = "everybody" if has_churned.all() else "nobody"
+        raise BayesPilotError(f"{churners} churned in the {len(has_churned)} rows to {role}", where=WHERE)
 
 
 def _mask(role: str, given: RowsOrDates, dates: np.ndarray | None, rows: int) -> np.ndarray:
@@ -286,8 +261,31 @@ def _check_gaps(masks: Mapping[str, np.ndarray], dates: np.ndarray, horizon_days
         if first - last < timedelta(days=horizon_days):
             raise BayesPilotError(
                 f"rows to {later} start on {first}, less than a horizon of {horizon_days} days after the last"
-                f" rows to {earlier}: labels of the one would not be known to the other",
+                f" rows to {earlier}: the earlier labels would not be known when the later rows begin",
                 where=WHERE,
                 values=[f"{earlier} to {last}", f"{later} from {first}"],
                 next_step=f"leave {horizon_days} days between them",
             )
+
+
+def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray:
+    if name not in table.column_names:
+        raise BayesPilotError(
+            "a column is missing",
+            where=WHERE,
+            values=[name],
+            next_step="add it, or take it out of the schema",
+        )
+    column = table[name]
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_floating(kind) and (
+        pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    ):
+        raise BayesPilotError(f"{name} holds text where numbers are declared", where=WHERE)
+    try:
+        return column.cast(kind)
+    except pa.ArrowInvalid as error:
+        raise BayesPilotError(f"{name} cannot be read as {kind} ({error})", where=WHERE) from error
+    except pa.ArrowNotImplementedError as error:
+        raise BayesPilotError(f"{name} cannot be read as {kind} ({error})", where=WHERE) from error

@@ -1,9 +1,9 @@
-"""Judging fitted pipelines on a date that taught them nothing: money first, statistics beside it."""
+"""Judging fitted pipelines on a date they have not seen: money first, statistics beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.special import logit
 from models_ml.decisions.choose import choose_actions
 from models_ml.decisions.economics import Valuation, value_offers
 from models_ml.decisions.limits import Limits
-from models_ml.decisions.policy import Offer, OfferEffects, Policy
+from models_ml.decisions.policy import DecisionInputs
 from models_ml.evaluation.judged_profit import JudgedProfit, compare_profits, contact_values
 from models_ml.evaluation.maximum_profit import expected_maximum_profit
 from models_ml.evaluation.metrics import score_metrics
@@ -22,62 +22,52 @@ from models_ml.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
-class Economics:
-    """What money terms the plans are made and judged with."""
-
-    policy: Policy
-    offers: tuple[Offer, ...]
-    effects: OfferEffects
-
-    def value(self, churn_probability: np.ndarray, examples: Examples) -> Valuation:
-        """Value every offer for every row at the given churn probabilities."""
-        return value_offers(
-            churn_probability,
-            examples.monthly_revenue,
-            examples.signals,
-            policy=self.policy,
-            offers=self.offers,
-            effects=self.effects,
-        )
-
-
-@dataclass(frozen=True)
 class Verdict:
-    """How one candidate did on the judged date; contacts and cost are those of everybody the rows stand for."""
+    """How one candidate did on the judged date.
+
+    ``choice`` (m,) is its plan over the ``copies`` of `JudgedDate`, ``planned_cost`` the expected cost of that plan;
+    ``contact_value`` (n,) is what its contacts were worth for each row, money.
+    """
 
     profit: JudgedProfit
-    planned_contacts: int
+    choice: np.ndarray = field(repr=False, compare=False)  # arrays have no single truth value
+    contact_value: np.ndarray = field(repr=False, compare=False)
     planned_cost: float
     metrics: Mapping[str, float]
+
+    @property
+    def planned_contacts(self) -> int:
+        """Number of contacts that the plan makes."""
+        return int((self.choice >= 0).sum())
 
 
 @dataclass(frozen=True)
 class JudgedDate:
-    """Customers of the judged date, and the money terms that every candidate is judged with.
+    """Customers of the judged date, and the terms on which every candidate is judged.
 
-    ``reference`` values offers at one churn probability for all, so that no candidate grades itself; ``limits``
-    are those of everybody whom these customers stand for. Any further pipeline can be judged beside the
-    candidates on the same terms.
+    ``reference`` values offers at one churn probability for all candidates, so that no candidate is judged by its
+    own probabilities. ``limits`` are those of the population that the rows represent. Another pipeline can be judged
+    on the same terms.
     """
 
     examples: Examples
-    economics: Economics
+    inputs: DecisionInputs
     limits: Limits
     reference: Valuation
 
     def plan(self, churn_probability: np.ndarray) -> np.ndarray:
         """Return the offer that a pipeline would choose for each of ``copies``, -1 for none, shape (m,).
 
-        Slots and money are counted over the copies: a holdout that stands for ten customers uses ten slots,
-        or else a plan could reach down to customers whom the limits never let it reach.
+        Contacts and money are counted over the copies: a holdout of weight ten uses the capacity of ten contacts.
+        Otherwise a plan could reach customers that the limits would exclude.
         """
-        valuation = self.economics.value(churn_probability, self.examples)
+        valuation = value_examples(churn_probability, self.examples, self.inputs)
         plan = choose_actions(
             valuation.expected_value[self.copies],
             valuation.expected_cost[self.copies],
             self._allowed[self.copies],
             limits=self.limits,
-            touch_price=self.economics.policy.touch_price,
+            touch_price=self.inputs.policy.touch_price,
             tie_order=np.arange(len(self.copies)),  # copies keep the order of the rows
         )
         return np.asarray(plan.choice)
@@ -85,8 +75,8 @@ class JudgedDate:
     def contact_value(self, choice: np.ndarray) -> np.ndarray:
         """Return what the contacts of a plan were worth for each row, money, shape (n,); 0 where none is made.
 
-        A row's weight is shared among its copies, so that rounding to whole copies changes who is planned,
-        never what a contact counts.
+        A row's weight is shared among its copies, so that rounding to whole copies changes which customers are
+        planned, but not the weight of a contact.
         """
         weight = self.examples.example_weight
         share = np.where(
@@ -103,9 +93,9 @@ class JudgedDate:
         return np.bincount(self.copies, worth, len(weight))
 
     def value_if_contacted(self) -> np.ndarray:
-        """Return what contacting each customer was worth, unweighted, with the offer worth most to expect.
+        """Return what contacting each customer with the offer of highest expected value was worth, unweighted.
 
-        Shape (n,); 0 where no offer is allowed: nobody can contact them.
+        Shape (n,); 0 where no offer is allowed.
         """
         expected = np.where(self._allowed, self.reference.expected_value, -np.inf)
         best = np.where(self._allowed.any(axis=1), expected.argmax(axis=1), -1)
@@ -125,12 +115,12 @@ class JudgedDate:
 
     @cached_property
     def copies(self) -> np.ndarray:
-        """Row of each customer in the population that the rows stand for, in order, shape (m,)."""
+        """Row of each customer in the population that the rows represent, in order, shape (m,)."""
         return whole_copies(self.examples.example_weight)
 
     @property
     def _allowed(self) -> np.ndarray:
-        return self.examples.offers_allowed(len(self.economics.offers))
+        return self.examples.offers_allowed(len(self.inputs.offers))
 
 
 def whole_copies(weight: np.ndarray) -> np.ndarray:
@@ -151,64 +141,67 @@ def whole_copies(weight: np.ndarray) -> np.ndarray:
 def open_judged_date(
     probabilities: Mapping[str, np.ndarray],
     examples: Examples,
-    economics: Economics,
+    inputs: DecisionInputs,
     limits: Limits,
     settings: TrainingSettings,
 ) -> JudgedDate:
     """Set the terms: one reference churn probability for all candidates; see `reference_probability`.
 
-    Each of ``probabilities`` is (n,), 0 to 1; ``limits`` are those of everybody whom the rows stand for.
+    Each of ``probabilities`` is (n,), 0 to 1; ``limits`` are those of the population that the rows represent.
     """
     reference = reference_probability(list(probabilities.values()), examples, settings)
-    return JudgedDate(examples, economics, limits, economics.value(reference, examples))
+    return JudgedDate(examples, inputs, limits, value_examples(reference, examples, inputs))
+
+
+def value_examples(churn_probability: np.ndarray, examples: Examples, inputs: DecisionInputs) -> Valuation:
+    """Value every offer for every row at the given churn probabilities, shape (n,)."""
+    return value_offers(churn_probability, examples.monthly_revenue, examples.signals, inputs)
 
 
 def reference_probability(
     probabilities: Sequence[np.ndarray], examples: Examples, settings: TrainingSettings
 ) -> np.ndarray:
-    """Return the mean of several churn probabilities, levelled to the churn seen on these rows, shape (n,).
+    """Return the mean of several churn probabilities, recalibrated to the churn observed on these rows, shape (n,).
 
-    The level comes from what happened (a sigmoid, two numbers), because the value of a contact depends on it:
-    with the plain mean, a candidate that predicts too much would pull the terms towards its own plan.
+    A sigmoid of two parameters is fitted to the outcomes, because the value of a contact depends on the mean
+    probability: with the plain mean, a candidate that predicts too much would shift the terms towards its own plan.
     """
     mean = np.mean(np.column_stack(list(probabilities)), axis=1)
     floor = settings.calibration.probability_floor
     log_odds = logit(np.clip(mean, floor, 1 - floor))
-    level = fit_calibrator("sigmoid", log_odds, examples.has_churned, examples.example_weight, floor=floor)
-    return level.apply(log_odds)
+    curve = fit_calibrator("sigmoid", log_odds, examples.has_churned, examples.example_weight, floor=floor)
+    return curve.apply(log_odds)
 
 
 def judge(
     probabilities: Mapping[str, np.ndarray], judged_date: JudgedDate, settings: TrainingSettings
 ) -> dict[str, Verdict]:
-    """Judge churn probabilities on the same untouched customers and the same terms.
+    """Judge churn probabilities on the same customers without contact and the same terms.
 
     Parameters
     ----------
     probabilities : mapping of name to ndarray of shape (n,), 0 to 1
-        Candidates, or any others beside them; their plans and shortfalls are compared with one another.
+        Candidates, and any other pipelines; their plans are compared with one another.
     """
     choices = {name: judged_date.plan(probability) for name, probability in probabilities.items()}
-    profits = compare_profits(
-        {name: judged_date.contact_value(choice) for name, choice in choices.items()},
-        bootstraps=settings.judging.bootstraps,
-        seed=settings.seed,
-    )
+    values = {name: judged_date.contact_value(choice) for name, choice in choices.items()}
+    profits = compare_profits(values, bootstraps=settings.judging.bootstraps, seed=settings.seed)
     return {
         name: Verdict(
             profits[name],
-            int((choices[name] >= 0).sum()),
+            choices[name],
+            values[name],
             judged_date.planned_cost(choices[name]),
-            metrics_of(probabilities[name], judged_date.examples, settings),
+            metrics_of(probability, judged_date.examples, settings),
         )
-        for name in probabilities
+        for name, probability in probabilities.items()
     }
 
 
 def metrics_of(
     churn_probability: np.ndarray, examples: Examples, settings: TrainingSettings
 ) -> dict[str, float]:
-    """Return ranking and calibration metrics of one pipeline, and the published profit yardstick, EMPC."""
+    """Return ranking and calibration metrics of one pipeline, and EMPC at its published parameters."""
     rules = settings.judging
     copies = whole_copies(examples.example_weight)
     empc = expected_maximum_profit(

@@ -11,18 +11,17 @@ from scipy.special import logit
 from sklearn.pipeline import Pipeline
 
 from models_ml.training.calibration import Calibrator, choose_calibration
-from models_ml.training.candidates import CANDIDATES, Hyperparameters
+from models_ml.training.candidates import CANDIDATES, Hyperparameters, one_blas_thread, one_thread
 from models_ml.training.examples import Examples
 from models_ml.training.schema import FeatureEncoder, FeatureSchema, fit_encoder
 from models_ml.training.settings import TrainingSettings
-from models_ml.training.threads import one_blas_thread, one_thread
 
 SMALLEST_SHARE = 1e-6
 
 
 @dataclass(frozen=True)
 class ChurnPipeline:
-    """What scores a customer; every step works row by row, so batches may be cut anywhere."""
+    """Scores customers; every step works row by row, so batches may be cut anywhere."""
 
     candidate: str
     encoder: FeatureEncoder
@@ -35,20 +34,6 @@ class ChurnPipeline:
         with one_thread():
             raw = raw_score(self.estimator, matrix)
         return self.calibrator.apply(to_log_odds(self.estimator, raw)), raw
-
-
-def raw_score(estimator: Pipeline, matrix: np.ndarray) -> np.ndarray:
-    """Return the uncalibrated output: log-odds, or a share of votes where there are no log-odds."""
-    if hasattr(estimator, "decision_function"):
-        return np.asarray(estimator.decision_function(matrix), dtype=float)
-    return np.asarray(estimator.predict_proba(matrix)[:, 1], dtype=float)
-
-
-def to_log_odds(estimator: Pipeline, raw: np.ndarray) -> np.ndarray:
-    """Return raw scores on the log-odds scale, on which calibration works."""
-    if hasattr(estimator, "decision_function"):
-        return raw
-    return np.asarray(logit(np.clip(raw, SMALLEST_SHARE, 1 - SMALLEST_SHARE)), dtype=float)
 
 
 @dataclass(frozen=True)
@@ -82,7 +67,7 @@ def fit_and_calibrate(
     settings: TrainingSettings,
     recipe: Hyperparameters | None = None,
 ) -> FittedPipeline:
-    """Do as `fit_pipeline`, and say how the calibration curve was chosen."""
+    """Fit as `fit_pipeline`, and also return how the calibration curve was chosen."""
     chosen = settings.candidates[candidate] if recipe is None else recipe
     encoder, estimator = fit_estimator(candidate, fit, schema, settings, chosen)
     log_odds = uncalibrated_log_odds(encoder, estimator, calibrate.features)
@@ -115,3 +100,17 @@ def uncalibrated_log_odds(encoder: FeatureEncoder, estimator: Pipeline, features
     """Return log-odds before any calibration, shape (rows,)."""
     with one_thread():
         return to_log_odds(estimator, raw_score(estimator, encoder.encode(features)))
+
+
+def raw_score(estimator: Pipeline, matrix: np.ndarray) -> np.ndarray:
+    """Return the uncalibrated output: log-odds, or a share of votes where there are no log-odds."""
+    if hasattr(estimator, "decision_function"):
+        return np.asarray(estimator.decision_function(matrix), dtype=float)
+    return np.asarray(estimator.predict_proba(matrix)[:, 1], dtype=float)
+
+
+def to_log_odds(estimator: Pipeline, raw: np.ndarray) -> np.ndarray:
+    """Return raw scores on the log-odds scale, on which calibration works."""
+    if hasattr(estimator, "decision_function"):
+        return raw
+    return np.asarray(logit(np.clip(raw, SMALLEST_SHARE, 1 - SMALLEST_SHARE)), dtype=float)

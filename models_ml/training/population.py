@@ -1,4 +1,4 @@
-"""What the population looked like at training: bins, shares and sizes per feature, frozen with the pipeline."""
+"""The population at training: bins, shares and sizes per feature, frozen with the pipeline to measure drift."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models_ml.errors import BayesPilotError
-from models_ml.monitoring.settings import Bins, load_monitoring_settings
 from models_ml.training.schema import FeatureSchema
+from models_ml.training.settings import PopulationBins, load_settings
 
 SCORE = "churn_probability"
+_DIGITS = 9  # of stored shares
+_SPREAD = (0.05, 0.95)
+_SLICED_TYPES = ("DOUBLE", "FLOAT", "REAL", "DECIMAL")  # money and ratios; counts are watched as a whole
 
 
 @dataclass(frozen=True)
@@ -113,53 +116,13 @@ class FeatureBins:
         return np.where(np.isnan(values), missing, position).astype(int)
 
 
-def numbers(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """Return a numeric column as doubles, missing values as NaN."""
-    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
-
-
-def to_rows(frozen: Iterable[FeatureBins]) -> list[dict[str, Any]]:
-    """Return plain lists and dicts, as they stand in a deployment record."""
-    return [_plain(asdict(one)) for one in frozen]
-
-
-def read_bins(rows: Iterable[Mapping[str, Any]]) -> list[FeatureBins]:
-    """Return the bins as they stand in a deployment record."""
-    return [
-        FeatureBins(
-            **{
-                **row,
-                "cuts": tuple(row["cuts"]),
-                "shares": tuple(row["shares"]),
-                "slices": tuple(Slice(**{**one, "shares": tuple(one["shares"])}) for one in row["slices"]),
-            }
-        )
-        for row in rows
-    ]
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - what JSON holds
-    if isinstance(value, dict):
-        return {key: _plain(content) for key, content in value.items()}
-    return [_plain(content) for content in value] if isinstance(value, tuple | list) else value
-
-
-def _text(value: Any) -> str:  # noqa: ANN401 - a number or a category
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-_DIGITS = 9  # of stored shares
-_SPREAD = (0.05, 0.95)
-_SLICED_TYPES = ("DOUBLE", "FLOAT", "REAL", "DECIMAL")  # money and ratios; counts are watched as a whole
-
-
 def freeze_bins(
     table: pa.Table,
     weight: np.ndarray,
     schema: FeatureSchema,
     *,
     churn_probability: np.ndarray | None = None,
-    bins: Bins | None = None,
+    bins: PopulationBins | None = None,
 ) -> list[dict[str, Any]]:
     """Freeze the bins of every feature; ready for JSON, in the order of the schema.
 
@@ -168,20 +131,20 @@ def freeze_bins(
     table : pa.Table
         Feature columns of the rows that calibrated the pipeline, at least one row.
     weight : ndarray of shape (n,)
-        Positive weights that make the rows stand for everybody at risk.
+        Positive weights by which the rows represent all customers at risk.
     schema : FeatureSchema
         Which columns to read, and their roles.
     churn_probability : ndarray of shape (n,), optional
-        What the deployed pipeline says of the same rows, 0 to 1; its bins come last, as `SCORE`.
-    bins : Bins, optional
-        How to group; ``settings.toml`` where left out.
+        Scores of the same rows by the deployed pipeline, 0 to 1; their bins come last, as `SCORE`.
+    bins : PopulationBins, optional
+        How to group; those of ``settings.toml`` by default.
 
     Raises
     ------
     BayesPilotError
         If there is no row, or the weights are not positive and one per row.
     """
-    grouping = bins or load_monitoring_settings().bins
+    grouping = bins or load_settings().population
     _check(table.num_rows, weight)
     frozen = [
         _categories(feature.feature, table[feature.feature], weight, grouping)
@@ -219,7 +182,34 @@ def sizes(values: np.ndarray, weight: np.ndarray) -> tuple[float | None, float |
     return float(found[0]), float(found[1]), float(found[2])
 
 
-def _numeric(feature: str, role: str, values: np.ndarray, weight: np.ndarray, bins: Bins) -> FeatureBins:
+def numbers(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """Return a numeric column as doubles, missing values as NaN."""
+    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+
+
+def to_rows(frozen: Iterable[FeatureBins]) -> list[dict[str, Any]]:
+    """Return plain lists and dicts, as they stand in a deployment record."""
+    return [_plain(asdict(one)) for one in frozen]
+
+
+def read_bins(rows: Iterable[Mapping[str, Any]]) -> list[FeatureBins]:
+    """Return the bins as they stand in a deployment record."""
+    return [
+        FeatureBins(
+            **{
+                **row,
+                "cuts": tuple(row["cuts"]),
+                "shares": tuple(row["shares"]),
+                "slices": tuple(Slice(**{**one, "shares": tuple(one["shares"])}) for one in row["slices"]),
+            }
+        )
+        for row in rows
+    ]
+
+
+def _numeric(
+    feature: str, role: str, values: np.ndarray, weight: np.ndarray, bins: PopulationBins
+) -> FeatureBins:
     is_known = ~np.isnan(values)
     distinct = np.unique(values[is_known])
     if role == "numeric" and 0 < len(distinct) <= bins.values_at_most:
@@ -239,7 +229,9 @@ def _quantiles(values: np.ndarray, weight: np.ndarray, count: int) -> np.ndarray
     return np.unique(np.quantile(values, inner, weights=weight, method="inverted_cdf"))
 
 
-def _categories(feature: str, column: pa.ChunkedArray, weight: np.ndarray, bins: Bins) -> FeatureBins:
+def _categories(
+    feature: str, column: pa.ChunkedArray, weight: np.ndarray, bins: PopulationBins
+) -> FeatureBins:
     counted = pc.value_counts(column.drop_null()).to_pylist()
     frequent = sorted((-row["counts"], row["values"]) for row in counted)[: bins.categories_at_most]
     cuts = tuple(sorted(value for _, value in frequent))
@@ -261,9 +253,9 @@ def _effective_rows(weight: np.ndarray) -> float:
 
 
 def _groups(
-    frozen: Sequence[FeatureBins], columns: Sequence[pa.ChunkedArray], bins: Bins
+    frozen: Sequence[FeatureBins], columns: Sequence[pa.ChunkedArray], bins: PopulationBins
 ) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Yield feature, category and membership of every category that is large enough to watch alone."""
+    """Yield feature, category and membership of every category that is large enough to monitor on its own."""
     for one, column in zip(frozen, columns, strict=True):
         if one.kind != "categories":
             continue
@@ -295,3 +287,13 @@ def _check(rows: int, weight: np.ndarray) -> None:
             values=[f"{rows} rows", f"{weight.shape} weights"],
             next_step="check training_examples on the date that calibrates, then retrain",
         )
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - what JSON holds
+    if isinstance(value, dict):
+        return {key: _plain(content) for key, content in value.items()}
+    return [_plain(content) for content in value] if isinstance(value, tuple | list) else value
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - a number or a category
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

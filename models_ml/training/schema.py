@@ -1,4 +1,4 @@
-"""The features a pipeline reads: names, order, roles and types, as declared in ``int_feature_schema``."""
+"""The features that a pipeline reads, as declared in ``int_feature_schema``, and their encoding as a matrix."""
 
 from __future__ import annotations
 
@@ -75,45 +75,13 @@ class FeatureSchema:
         return named or ([] if self == other else ["order of features"])
 
 
-def read_schema(rows: Iterable[Mapping[str, Any]]) -> FeatureSchema:
-    """Build the schema from rows of ``int_feature_schema`` (or of a deployment record), in their order.
-
-    Raises
-    ------
-    BayesPilotError
-        If there is no feature, a name stands twice, or a role or direction is unknown.
-    """
-    features = tuple(
-        Feature(row["feature"], row["role"], row["data_type"], int(row["expected_effect"])) for row in rows
-    )
-    names = [feature.feature for feature in features]
-    _refuse("there is no feature to learn from", [] if features else ["0 rows"])
-    _refuse("a feature is declared twice", sorted({name for name in names if names.count(name) > 1}))
-    _refuse("unknown role of a feature", [f"{f.feature}: {f.role}" for f in features if f.role not in ROLES])
-    _refuse(
-        "expected_effect is not -1, 0 or 1",
-        [f"{f.feature}: {f.expected_effect}" for f in features if f.expected_effect not in (-1, 0, 1)],
-    )
-    return FeatureSchema(features)
-
-
-def _refuse(what: str, values: list[str]) -> None:
-    if values:
-        raise BayesPilotError(
-            what,
-            where="int_feature_schema",
-            values=values,
-            next_step="correct dbt_project/models/features/customer_features.yml, then dbt build",
-        )
-
-
 @dataclass(frozen=True)
 class FeatureEncoder:
     """Turns batches of ``customer_features`` into a matrix of doubles.
 
     Missing numbers, missing categories and categories unseen when fitting are NaN; a known category is
     its position in ``categories``. One column per feature keeps monotone constraints and reasons one to one.
-    Features without a single value when fitting (``unlearnable``) are 0 everywhere: nothing is known of them.
+    Features without a single value when fitting (``unlearnable``) are 0 everywhere.
     """
 
     schema: FeatureSchema
@@ -142,12 +110,33 @@ class FeatureEncoder:
         return matrix
 
 
+def read_schema(rows: Iterable[Mapping[str, Any]]) -> FeatureSchema:
+    """Build the schema from rows of ``int_feature_schema`` (or of a deployment record), in their order.
+
+    Raises
+    ------
+    BayesPilotError
+        If there is no feature, a name stands twice, or a role or direction is unknown.
+    """
+    features = tuple(
+        Feature(row["feature"], row["role"], row["data_type"], int(row["expected_effect"])) for row in rows
+    )
+    names = [feature.feature for feature in features]
+    _refuse("there is no feature to learn from", [] if features else ["0 rows"])
+    _refuse("a feature is declared twice", sorted({name for name in names if names.count(name) > 1}))
+    _refuse("unknown role of a feature", [f"{f.feature}: {f.role}" for f in features if f.role not in ROLES])
+    _refuse(
+        "expected_effect is not -1, 0 or 1",
+        [f"{f.feature}: {f.expected_effect}" for f in features if f.expected_effect not in (-1, 0, 1)],
+    )
+    return FeatureSchema(features)
+
+
 def fit_encoder(table: pa.Table, schema: FeatureSchema, categories_at_most: int) -> FeatureEncoder:
     """Learn the known categories: the most frequent ones, kept in alphabetical order.
 
     Examples
     --------
-    >>> from models_ml.training.schema import Feature
     >>> schema = FeatureSchema((Feature("plan", "categorical", "VARCHAR", 0),))
     >>> table = pa.table({"plan": ["pro", "basic", "pro", "basic", "rare", None]})
     >>> fit_encoder(table, schema, categories_at_most=2).encode(table).ravel()
@@ -191,3 +180,13 @@ def _check_columns(batch: pa.RecordBatch | pa.Table, schema: FeatureSchema) -> N
 
 def _is_text(data_type: pa.DataType) -> bool:
     return pa.types.is_string(data_type) or pa.types.is_large_string(data_type)
+
+
+def _refuse(what: str, values: list[str]) -> None:
+    if values:
+        raise BayesPilotError(
+            what,
+            where="int_feature_schema",
+            values=values,
+            next_step="correct dbt_project/models/features/customer_features.yml, then dbt build",
+        )

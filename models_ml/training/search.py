@@ -1,7 +1,7 @@
 """Choosing hyper-parameters on the fit dates alone: a few declared settings, validated on the last of them.
 
-Each setting's log-loss is taken after a sigmoid on the validation rows, because a calibration curve is fitted
-later anyway: what is compared is what the estimator tells apart, not its level.
+The log-loss of each setting is taken after a sigmoid on the validation rows, because a calibration curve is fitted
+later anyway: settings are compared by how well they rank, not by their mean probability.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from models_ml.training.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class SearchRows:
-    """Rows that settings are fitted on, and later ones, a horizon on, that compare them."""
+    """Rows on which settings are fitted, and rows at least a horizon later on which they are compared."""
 
     fit: Examples
     validate: Examples
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The chosen hyper-parameters, and one row per setting tried."""
 
     recipe: Hyperparameters
@@ -69,14 +69,14 @@ def settings_to_try(candidate: str, settings: TrainingSettings) -> list[Hyperpar
 
 def search(
     candidate: str, rows: SearchRows | None, schema: FeatureSchema, settings: TrainingSettings
-) -> Found:
+) -> SearchResult:
     """Return the declared hyper-parameters, or others that are better by more than a standard error.
 
-    Nothing is searched without rows, or where one side of them holds a single class.
+    Nothing is searched without rows, or where all fit rows or all validation rows are of one class.
     """
     tried = settings_to_try(candidate, settings)
     if rows is None or len(tried) == 1 or not _both_classes(rows):
-        return Found(settings.candidates[candidate], ())
+        return SearchResult(settings.candidates[candidate], ())
     losses: dict[str, np.ndarray] = {}
     seconds = []
     for position, recipe in enumerate(tried):
@@ -95,7 +95,7 @@ def search(
         }
         for position, recipe in enumerate(tried)
     )
-    return Found(tried[chosen], trials)
+    return SearchResult(tried[chosen], trials)
 
 
 def _losses(

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from models_ml.errors import BayesPilotError
+from models_ml.settings_file import STRICT, check_settings, read_toml
 
-CALIBRATION_METHODS = ("none", "sigmoid", "isotonic")
+Number = int | float
 SETTINGS_FILE = Path(__file__).with_name("settings.toml")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Rows:
     """Most rows read per role (0 = no limit), and from how many on fitting uses several threads."""
 
@@ -26,24 +29,24 @@ class Rows:
     parallel_from: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Encoding:
     """How categories become numbers."""
 
     categories_at_most: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Calibration:
-    """Which calibration curves compete, and how close to certainty a probability may come."""
+    """Calibration curves that are compared, and the distance of every probability from 0 and 1."""
 
-    methods: tuple[str, ...]
+    methods: Annotated[tuple[Literal["none", "sigmoid", "isotonic"], ...], Field(min_length=1)]
     folds: int
     isotonic_from_churners: int
     probability_floor: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Judging:
     """How candidates are compared."""
 
@@ -59,16 +62,16 @@ class Judging:
     thresholds: tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Importance:
-    """How many judged rows and shuffles say what the selected candidate leans on."""
+    """Judged rows and shuffles from which the importance of features is measured."""
 
     shuffled_rows_at_most: int
     shuffles: int
     explained_rows_at_most: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Search:
     """Most rows a search fits and validates on (0 = no limit)."""
 
@@ -76,16 +79,26 @@ class Search:
     validation_rows_at_most: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class SearchSpace:
     """Values that may replace a candidate's declared ones, and how many settings are tried at most."""
 
     at_most: int
-    values: Mapping[str, tuple[float, ...]]
-    while_searching: Mapping[str, float]
+    values: Mapping[str, tuple[Number, ...]]
+    while_searching: Mapping[str, Number]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
+class PopulationBins:
+    """How values are grouped into the bins that are frozen with a pipeline to measure drift."""
+
+    quantiles: int
+    values_at_most: int
+    categories_at_most: int
+    slice_share: float
+
+
+@dataclass(frozen=True, config=STRICT)
 class Promotion:
     """When a training's winner replaces the champion; ratios are bounds, both ends allowed."""
 
@@ -101,7 +114,7 @@ class Promotion:
     stale_after_days: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class TrainingSettings:
     """All settings; ``candidates`` maps a candidate to its declared hyper-parameters, ``spaces`` to its search."""
 
@@ -113,24 +126,15 @@ class TrainingSettings:
     promotion: Promotion
     importance: Importance
     search: Search
-    candidates: Mapping[str, Mapping[str, float]]
+    population: PopulationBins
+    candidates: Mapping[str, Mapping[str, Number]]
     spaces: Mapping[str, SearchSpace]
 
     def fingerprint(self) -> str:
-        """Return a hash of every setting that makes a pipeline; promotion and importance only look at it."""
-        made_by = {k: value for k, value in asdict(self).items() if k not in ("promotion", "importance")}
-        return hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()
-
-
-_SECTIONS: Mapping[str, type] = {
-    "rows": Rows,
-    "encoding": Encoding,
-    "calibration": Calibration,
-    "judging": Judging,
-    "promotion": Promotion,
-    "importance": Importance,
-    "search": Search,
-}
+        """Return a hash of every setting that changes a pipeline."""
+        without = ("promotion", "importance", "population")  # these only look at a pipeline
+        changes = {name: section for name, section in asdict(self).items() if name not in without}
+        return hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest()
 
 
 def load_settings(path: Path = SETTINGS_FILE) -> TrainingSettings:
@@ -139,58 +143,25 @@ def load_settings(path: Path = SETTINGS_FILE) -> TrainingSettings:
     Raises
     ------
     BayesPilotError
-        If a setting is missing or unknown, by name.
+        If a setting is missing, unknown or of another type, or a search names a value that is not declared.
     """
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
-    _check_names("", content, {field.name for field in fields(TrainingSettings)} - {"spaces"}, path)
-    sections = {name: _section(name, content[name], path) for name in _SECTIONS}
-    _check_methods(sections["calibration"].methods, path)
-    declared = content["candidates"]
-    return TrainingSettings(
-        seed=content["seed"],
-        candidates={name: {k: v for k, v in of.items() if k != "search"} for name, of in declared.items()},
-        spaces={name: _space(name, of, path) for name, of in declared.items()},
-        **sections,
-    )
+    content = read_toml(path)
+    declared = content.get("candidates", {})
+    candidates = {name: {k: v for k, v in of.items() if k != "search"} for name, of in declared.items()}
+    spaces = {name: _space(name, of, path) for name, of in declared.items()}
+    return check_settings(TrainingSettings, content | {"candidates": candidates, "spaces": spaces}, path)
 
 
-def _section(name: str, content: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401 - one of the classes above
-    _check_names(f"[{name}]", content, {field.name for field in fields(_SECTIONS[name])}, path)
-    return _SECTIONS[name](**{key: tuple(v) if isinstance(v, list) else v for key, v in content.items()})
-
-
-def _space(candidate: str, declared: Mapping[str, Any], path: Path) -> SearchSpace:
-    """Read a candidate's search; without one, its declared values are the only setting."""
+def _space(candidate: str, declared: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return a candidate's search; without one, its declared values are the only setting."""
     content = dict(declared.get("search", {}))
     at_most, cheaper = content.pop("at_most", 1), content.pop("while_searching", {})
     unknown = sorted((content.keys() | cheaper.keys()) - declared.keys())
     if unknown:
         raise BayesPilotError(
             "a search names values that the candidate does not declare",
-            where=f"{path.name} [candidates.{candidate}.search]",
+            where=f"{path} [candidates.{candidate}.search]",
             values=unknown,
             next_step=f"declare them in [candidates.{candidate}], or remove them",
         )
-    return SearchSpace(at_most, {name: tuple(values) for name, values in content.items()}, cheaper)
-
-
-def _check_methods(methods: tuple[str, ...], path: Path) -> None:
-    unknown = [method for method in methods if method not in CALIBRATION_METHODS]
-    if unknown or not methods:
-        raise BayesPilotError(
-            "unknown calibration method",
-            where=f"{path.name} [calibration]",
-            values=unknown,
-            next_step=f"choose among {', '.join(CALIBRATION_METHODS)}",
-        )
-
-
-def _check_names(section: str, content: Mapping[str, Any], expected: set[str], path: Path) -> None:
-    different = sorted(expected ^ content.keys())
-    if different:
-        raise BayesPilotError(
-            "training settings are missing or unknown",
-            where=f"{path.name} {section}".strip(),
-            values=different,
-            next_step=f"correct {path.name}; expected: {', '.join(sorted(expected))}",
-        )
+    return {"at_most": at_most, "values": content, "while_searching": cheaper}

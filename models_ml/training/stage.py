@@ -1,32 +1,31 @@
-"""The training stage, start to end: judge the candidates, choose one, refit it a horizon later.
+"""The training stage: search, fit, calibrate, judge, choose; then refit the chosen candidate a horizon later.
 
-Reads through an `ExampleReader`, writes nothing.
+`compare_candidates` is the driver, on rows of any origin. `train` runs it on the warehouse, reading through an
+`ExampleReader` and writing nothing; `models_ml.training.candidate_training` runs it on a frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from models_ml.decisions.limits import month_limits
-from models_ml.training.candidates import Hyperparameters
-from models_ml.training.comparison import (
-    Fitted,
-    Notify,
-    Round,
-    collect_evidence,
-    fit_candidates,
-    judge_candidates,
-    reason_for,
-    recipes_of,
-    round_of,
-    score_all,
-    search_all,
-    simplest_first,
+from models_ml.decisions.policy import DecisionInputs
+from models_ml.errors import BayesPilotError
+from models_ml.evaluation.judged_profit import compare_profits, simplest_within_one_error
+from models_ml.evaluation.metrics import row_log_loss, threshold_evaluation
+from models_ml.training.candidates import CANDIDATES, Hyperparameters
+from models_ml.training.diagnostics import (
+    CandidateDiagnostics,
+    TrainingDiagnostics,
+    coefficients,
+    feature_importance,
 )
-from models_ml.training.diagnostics import Evidence
 from models_ml.training.examples import (
     DateCount,
     ExampleReader,
@@ -36,20 +35,79 @@ from models_ml.training.examples import (
     judged_split,
     refit_split,
 )
-from models_ml.training.judging import Economics, JudgedDate, Verdict, metrics_of
-from models_ml.training.pipeline import ChurnPipeline
-from models_ml.training.search import SearchRows, search_dates
+from models_ml.training.judging import JudgedDate, Verdict, judge, metrics_of, open_judged_date
+from models_ml.training.pipeline import ChurnPipeline, fit_and_calibrate, to_log_odds
+from models_ml.training.schema import FeatureEncoder, FeatureSchema
+from models_ml.training.search import SearchResult, SearchRows, search, search_dates
 from models_ml.training.settings import TrainingSettings
 
-__all__ = ["Notify", "Round", "TrainingResult", "train"]
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Reads the rows of each role when it is called, so that only rows in use take memory.
+
+    ``search`` returns None where hyper-parameters cannot be searched. ``judge`` also returns the share, by weight,
+    that its rows are of all customers at risk on their date.
+    """
+
+    search: Callable[[], SearchRows | None]
+    fit: Callable[[], Examples]
+    calibrate: Callable[[], Examples]
+    judge: Callable[[], tuple[Examples, float]]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Pipelines fitted on the same rows, the rows that calibrated them and a hash of all their rows.
+
+    ``calibration_trials`` holds one row per candidate and calibration method tried.
+    """
+
+    pipelines: Mapping[str, ChurnPipeline]
+    calibration_trials: Mapping[str, tuple[dict[str, Any], ...]]
+    fit_rows: int
+    calibration: Examples
+    data_fingerprint: str
+
+    @property
+    def calibration_rows(self) -> int:
+        """Rows of the calibration date."""
+        return int(self.calibration.table.num_rows)
+
+
+@dataclass(frozen=True)
+class Round(Fitted):
+    """What was fitted, and the dates of its rows."""
+
+    split: TimeSplit
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every candidate on the judged rows, and the one chosen.
+
+    Without decision inputs ``verdicts`` is empty and ``judged_date`` None.
+    """
+
+    chosen: str
+    reason: str
+    fitted: Fitted
+    recipes: Mapping[str, Hyperparameters]
+    metrics: Mapping[str, Mapping[str, float]]
+    verdicts: Mapping[str, Verdict]
+    judged_date: JudgedDate | None
+    judged_share: float
+    diagnostics: TrainingDiagnostics
 
 
 @dataclass(frozen=True)
 class TrainingResult:
     """What the stage found: verdicts, the chosen candidate and the refitted pipeline.
 
-    ``recipes`` holds the hyper-parameters of every candidate, the refit's included. ``judged_date`` judges any
-    further pipeline (the deployed one, say) on the same customers and terms. ``evidence`` is for reports.
+    ``recipes`` holds the hyper-parameters of every candidate, the refit's included. ``judged_date`` can judge
+    another pipeline (the deployed one, for example) on the same customers and terms. ``diagnostics`` is for reports.
     """
 
     judged: Round
@@ -61,7 +119,7 @@ class TrainingResult:
     reason: str
     recipes: Mapping[str, Hyperparameters]
     judged_date: JudgedDate
-    evidence: Evidence
+    diagnostics: TrainingDiagnostics
     refitted: Round
     refit_metrics: Mapping[str, float]
     score_edges: tuple[float, ...]
@@ -74,61 +132,168 @@ class TrainingResult:
 
 def train(
     reader: ExampleReader,
-    economics: Economics,
+    inputs: DecisionInputs,
     settings: TrainingSettings,
     *,
     candidates: Sequence[str],
     notify: Notify,
 ) -> TrainingResult:
-    """Run the stage.
+    """Run the stage on the warehouse.
 
     Raises
     ------
     BayesPilotError
         If a candidate is unknown, or the matured dates cannot fit, calibrate and judge.
     """
-    ordered = simplest_first(candidates, settings)
-    horizon = economics.policy.horizon_days
-    counts = reader.date_counts()
-    split, later = _splits(counts, horizon)
-    rows = search_rows(reader, split, horizon, settings)
-    found = search_all(ordered, rows, reader.schema, settings, notify)
-    recipes = recipes_of(found)
-    fitted_round = _fit_round(reader, split, recipes, settings, notify)
-    examples, share = _read_judged(reader, counts, split, settings)
-    notify(f"judging on {split.judged_on}: {examples.table.num_rows:,} customers")
-    fitted = Fitted(fitted_round.pipelines, fitted_round.calibration_trials)
-    scored = score_all(fitted, examples)
-    limits = month_limits(economics.policy, economics.offers).scaled(share)
-    judged = judge_candidates(scored, examples, economics, limits, ordered, settings)
-    chosen, terms = judged.chosen, judged.judged_date
+    counts, horizon_days = reader.date_counts(), inputs.policy.horizon_days
+    dates = [count.as_of_date for count in counts]
+    split, later = judged_split(dates, horizon_days), refit_split(dates, horizon_days)
+    check_classes(counts, split)
+    check_classes(counts, later)
+    notify(_dates_in_words(split))
+    roles = _warehouse_roles(reader, counts, split, horizon_days, settings)
+    compared = compare_candidates(
+        roles, reader.schema, settings, inputs=inputs, candidates=candidates, notify=notify
+    )
+    chosen, judged_date = compared.chosen, compared.judged_date
+    assert judged_date is not None, "with decision inputs candidates are judged"
 
-    refitted = _fit_round(reader, later, {chosen: recipes[chosen]}, settings, notify)
+    notify(_dates_in_words(later))
+    later_roles = _warehouse_roles(reader, counts, later, horizon_days, settings)
+    recipe = {chosen: compared.recipes[chosen]}
+    refitted = fit_candidates(
+        recipe, later_roles.fit(), later_roles.calibrate(), reader.schema, settings, notify
+    )
     probability = refitted.pipelines[chosen].score(refitted.calibration.features)[0]
     return TrainingResult(
-        judged=fitted_round,
-        verdicts=judged.verdicts,
-        judged_rows=examples.table.num_rows,
-        judged_churners=int(examples.has_churned.sum()),
-        judged_share=share,
+        judged=Round(**vars(compared.fitted), split=split),
+        verdicts=compared.verdicts,
+        judged_rows=judged_date.examples.table.num_rows,
+        judged_churners=int(judged_date.examples.has_churned.sum()),
+        judged_share=compared.judged_share,
         chosen=chosen,
-        reason=reason_for(chosen, judged.verdicts),
-        recipes=recipes,
-        judged_date=terms,
-        evidence=collect_evidence(chosen, fitted, found, scored, examples, terms, settings),
-        refitted=refitted,
+        reason=compared.reason,
+        recipes=compared.recipes,
+        judged_date=judged_date,
+        diagnostics=compared.diagnostics,
+        refitted=Round(**vars(refitted), split=later),
         refit_metrics=metrics_of(probability, refitted.calibration, settings),
         score_edges=_edges(probability, settings.judging.score_bins),
     )
 
 
-def _splits(counts: Sequence[DateCount], horizon_days: int) -> tuple[TimeSplit, TimeSplit]:
-    """Return the dates of the judged round and of the refit; every role has churners and stayers."""
-    dates = [count.as_of_date for count in counts]
-    splits = judged_split(dates, horizon_days), refit_split(dates, horizon_days)
-    for split in splits:
-        check_classes(counts, split)
-    return splits
+def compare_candidates(
+    roles: Roles,
+    schema: FeatureSchema,
+    settings: TrainingSettings,
+    *,
+    inputs: DecisionInputs | None,
+    candidates: Sequence[str],
+    notify: Notify,
+) -> Comparison:
+    """Search, fit, calibrate and judge every candidate, and choose one.
+
+    With ``inputs`` the candidate with the highest judged profit is chosen, else the one with the lowest log-loss;
+    in both cases the simplest within one standard error of the best.
+
+    Raises
+    ------
+    BayesPilotError
+        If a candidate is unknown.
+    """
+    ordered = simplest_first(candidates, settings)
+    searches = _search_all(ordered, roles.search(), schema, settings, notify)
+    recipes = {name: of.recipe for name, of in searches.items()}
+    fitted = fit_candidates(recipes, roles.fit(), roles.calibrate(), schema, settings, notify)
+    examples, share = roles.judge()
+    notify(f"judging on {examples.table.num_rows:,} customers")
+    scored = {name: _score(pipeline, examples) for name, pipeline in fitted.pipelines.items()}
+    probabilities = {name: of.churn_probability for name, of in scored.items()}
+    verdicts: Mapping[str, Verdict] = {}
+    judged_date = None
+    if inputs is None:
+        metrics = {name: metrics_of(of, examples, settings) for name, of in probabilities.items()}
+        chosen, reason = _by_log_loss(probabilities, examples, ordered, settings)
+    else:
+        limits = month_limits(inputs.policy, inputs.offers).scaled(share)
+        judged_date = open_judged_date(probabilities, examples, inputs, limits, settings)
+        verdicts = judge(probabilities, judged_date, settings)
+        metrics = {name: dict(verdict.metrics) for name, verdict in verdicts.items()}
+        chosen = simplest_within_one_error({name: of.profit for name, of in verdicts.items()}, ordered)
+        reason = reason_for(chosen, verdicts)
+    diagnostics = TrainingDiagnostics(
+        has_churned=examples.has_churned,
+        weight=examples.example_weight,
+        segment=_segment(examples),
+        candidates=_candidate_diagnostics(
+            fitted, searches, scored, examples, judged_date, verdicts, settings
+        ),
+        importance={chosen: feature_importance(fitted.pipelines[chosen], examples, settings)},
+        coefficients=coefficients(fitted.pipelines),
+    )
+    return Comparison(chosen, reason, fitted, recipes, metrics, verdicts, judged_date, share, diagnostics)
+
+
+def simplest_first(candidates: Sequence[str], settings: TrainingSettings) -> list[str]:
+    """Return the candidates in order of complexity.
+
+    Raises
+    ------
+    BayesPilotError
+        If one is not in the registry or has no section in the settings.
+    """
+    unknown = [name for name in candidates if name not in CANDIDATES or name not in settings.candidates]
+    if unknown or not candidates:
+        raise BayesPilotError(
+            "unknown candidate",
+            where="models_ml/training/settings.toml",
+            values=unknown,
+            next_step=f"choose among {', '.join(CANDIDATES)}, each with its section in settings.toml",
+        )
+    return sorted(candidates, key=lambda name: CANDIDATES[name].complexity)
+
+
+def fit_candidates(
+    recipes: Mapping[str, Hyperparameters],
+    fit: Examples,
+    calibrate: Examples,
+    schema: FeatureSchema,
+    settings: TrainingSettings,
+    notify: Notify,
+) -> Fitted:
+    """Fit and calibrate every candidate with its recipe, on the same rows."""
+    fitted = {}
+    for name, recipe in recipes.items():
+        notify(f"fitting {name} on {fit.table.num_rows:,} rows, calibrating on {calibrate.table.num_rows:,}")
+        fitted[name] = fit_and_calibrate(name, fit, calibrate, schema, settings, recipe)
+    encoder = next(iter(fitted.values())).pipeline.encoder
+    return Fitted(
+        {name: of.pipeline for name, of in fitted.items()},
+        {name: of.calibration for name, of in fitted.items()},
+        fit.table.num_rows,
+        calibrate,
+        fingerprint([fit, calibrate], encoder),
+    )
+
+
+def fingerprint(parts: Sequence[Examples], encoder: FeatureEncoder) -> str:
+    """Return a hash of customers (where rows name them), features, labels and weights, in order."""
+    return hashlib.sha256(b"".join(_digest(part, encoder) for part in parts)).hexdigest()
+
+
+def reason_for(chosen: str, verdicts: Mapping[str, Verdict]) -> str:
+    """Return why a candidate was chosen by judged profit, in words."""
+    if len(verdicts) == 1:
+        return "the only candidate"
+    if not any(verdict.planned_contacts for verdict in verdicts.values()):
+        return "no candidate's plan contacts anyone: the simplest"
+    profit = verdicts[chosen].profit
+    if profit.shortfall == 0:
+        return "highest judged profit"
+    return (
+        f"simplest within one standard error of the best: {profit.shortfall:.2f} below,"
+        f" standard error {profit.shortfall_standard_error:.2f}"
+    )
 
 
 def search_rows(
@@ -145,27 +310,125 @@ def search_rows(
     )
 
 
-def _fit_round(
+@dataclass(frozen=True)
+class _Scored:
+    """Churn probabilities of one pipeline on the judged rows, before and after calibration, each (n,)."""
+
+    churn_probability: np.ndarray
+    uncalibrated_probability: np.ndarray
+
+
+def _warehouse_roles(
     reader: ExampleReader,
+    counts: Sequence[DateCount],
     split: TimeSplit,
-    recipes: Mapping[str, Hyperparameters],
+    horizon_days: int,
+    settings: TrainingSettings,
+) -> Roles:
+    """Return how the rows of each role are read."""
+
+    def judge() -> tuple[Examples, float]:
+        count = next(count for count in counts if count.as_of_date == split.judged_on)
+        examples = reader.read([count.as_of_date], settings.rows.judged_at_most)
+        return examples, float(examples.example_weight.sum()) / count.all_rows
+
+    return Roles(
+        search=lambda: search_rows(reader, split, horizon_days, settings),
+        fit=lambda: reader.read(split.fit_on, settings.rows.fit_at_most),
+        calibrate=lambda: reader.read([split.calibrated_on], settings.rows.calibration_at_most),
+        judge=judge,
+    )
+
+
+def _dates_in_words(split: TimeSplit) -> str:
+    dates = f"fitting up to {max(split.fit_on)}, calibrating on {split.calibrated_on}"
+    return f"{dates}, judging on {split.judged_on}" if split.judged_on else dates
+
+
+def _search_all(
+    candidates: Sequence[str],
+    rows: SearchRows | None,
+    schema: FeatureSchema,
     settings: TrainingSettings,
     notify: Notify,
-) -> Round:
-    fit = reader.read(split.fit_on, settings.rows.fit_at_most)
-    calibrate = reader.read([split.calibrated_on], settings.rows.calibration_at_most)
-    notify(f"fitting up to {max(split.fit_on)}, calibrating on {split.calibrated_on}")
-    fitted = fit_candidates(recipes, fit, calibrate, reader.schema, settings, notify)
-    return round_of(split, fitted, fit, calibrate)
+) -> dict[str, SearchResult]:
+    """Search every candidate's hyper-parameters on the same rows."""
+    if rows is None:
+        notify("keeping the declared hyper-parameters: too few fit dates to search")
+    else:
+        notify(f"searching hyper-parameters on {rows.fit.table.num_rows:,} rows of the fit dates")
+    return {name: search(name, rows, schema, settings) for name in candidates}
 
 
-def _read_judged(
-    reader: ExampleReader, counts: Sequence[DateCount], split: TimeSplit, settings: TrainingSettings
-) -> tuple[Examples, float]:
-    """Return the judged rows and for which share they stand, by weight, of everybody at risk on that date."""
-    count = next(count for count in counts if count.as_of_date == split.judged_on)
-    examples = reader.read([count.as_of_date], settings.rows.judged_at_most)
-    return examples, float(examples.example_weight.sum()) / count.all_rows
+def _score(pipeline: ChurnPipeline, examples: Examples) -> _Scored:
+    probability, raw = pipeline.score(examples.features)
+    return _Scored(probability, expit(to_log_odds(pipeline.estimator, raw)))
+
+
+def _by_log_loss(
+    probabilities: Mapping[str, np.ndarray],
+    examples: Examples,
+    ordered: Sequence[str],
+    settings: TrainingSettings,
+) -> tuple[str, str]:
+    """Choose the simplest within one standard error of the lowest log-loss; a loss is a negative profit."""
+    gains = {
+        name: -examples.example_weight * row_log_loss(examples.has_churned, probability)
+        for name, probability in probabilities.items()
+    }
+    compared = compare_profits(gains, bootstraps=settings.judging.bootstraps, seed=settings.seed)
+    chosen = simplest_within_one_error(compared, ordered)
+    lowest = compared[chosen].shortfall == 0
+    return (
+        chosen,
+        "lowest log-loss" if lowest else "simplest within one standard error of the lowest log-loss",
+    )
+
+
+def _candidate_diagnostics(
+    fitted: Fitted,
+    searches: Mapping[str, SearchResult],
+    scored: Mapping[str, _Scored],
+    examples: Examples,
+    judged_date: JudgedDate | None,
+    verdicts: Mapping[str, Verdict],
+    settings: TrainingSettings,
+) -> dict[str, CandidateDiagnostics]:
+    value_if_contacted = judged_date.value_if_contacted() if judged_date else None
+    return {
+        name: CandidateDiagnostics(
+            churn_probability=of.churn_probability,
+            uncalibrated_probability=of.uncalibrated_probability,
+            contact_value=verdicts[name].contact_value if verdicts else np.zeros(len(of.churn_probability)),
+            thresholds=tuple(
+                threshold_evaluation(
+                    examples.has_churned,
+                    of.churn_probability,
+                    settings.judging.thresholds,
+                    weight=examples.example_weight,
+                    value_if_contacted=value_if_contacted,
+                )
+            ),
+            calibration=fitted.calibration_trials[name],
+            search=searches[name].trials,
+        )
+        for name, of in scored.items()
+    }
+
+
+def _segment(examples: Examples) -> np.ndarray | None:
+    if "segment" not in [examples.schema.names[i] for i in examples.schema.categorical]:
+        return None
+    return np.array(examples.table["segment"].fill_null("").to_pylist(), dtype=object)
+
+
+def _digest(examples: Examples, encoder: FeatureEncoder) -> bytes:
+    digest = hashlib.sha256()
+    if "customer_id" in examples.table.column_names:
+        digest.update("\n".join(map(str, examples.table["customer_id"].to_pylist())).encode())
+    for part in (encoder.encode(examples.features), examples.has_churned, examples.example_weight):
+        digest.update(np.ascontiguousarray(part).data)
+    return digest.digest()
 
 
 def _edges(churn_probability: np.ndarray, bins: int) -> tuple[float, ...]:

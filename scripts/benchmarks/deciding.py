@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.measures import best, clocked, in_fresh_process
 from models_ml.decisions.choose import choose_actions
 from models_ml.decisions.limits import Limits
-from models_ml.decisions.references import POLICIES, Situation
+from models_ml.decisions.references import REFERENCE_POLICIES, Situation
 
 COST_CENTS = np.array([25.0, 485.0, 985.0, 1200.0])
 CHANNELS = ("email", "push", "email", "phone")
@@ -88,7 +88,7 @@ def _follow(customers: int) -> Usage:
         rng.random(customers) * 50_000,
         _limits(customers),
     )
-    return clocked(lambda: [follow(situation).value for follow in POLICIES.values()])[1]
+    return clocked(lambda: [follow(situation).value for follow in REFERENCE_POLICIES.values()])[1]
 
 
 def _values(customers: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

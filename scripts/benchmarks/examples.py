@@ -14,9 +14,8 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmarks.measures import quiet_connection
-from models_ml.decisions.policy import Policy, read_offer_effects, read_offers, read_policy
+from models_ml.decisions.policy import DecisionInputs, Policy, read_decision_inputs
 from models_ml.paths import project_root
-from models_ml.training.judging import Economics
 from models_ml.training.schema import Feature, FeatureSchema
 
 HORIZON_DAYS = 28
@@ -40,7 +39,7 @@ def schema_of(features: int) -> FeatureSchema:
     )
 
 
-def demo_economics() -> Economics:
+def demo_inputs() -> DecisionInputs:
     """Return policy, offers and priors of the demo's seeds."""
     seeds = project_root() / "seeds" / "demo"
     values = pd.read_csv(seeds / "policy.csv", dtype=str, index_col="parameter")["value"]
@@ -53,18 +52,15 @@ def demo_economics() -> Economics:
         columns={"mean": "effect_mean", "sd": "effect_sd"}
     )
     effects["effect_source"] = "assumed"
-    read = read_offers(pa.Table.from_pandas(offers))
-    return Economics(
-        read_policy(pa.Table.from_pylist([policy])),
-        read,
-        read_offer_effects(pa.Table.from_pandas(effects), read),
+    return read_decision_inputs(
+        pa.Table.from_pylist([policy]), pa.Table.from_pandas(offers), pa.Table.from_pandas(effects)
     )
 
 
 def write_examples(warehouse: Path, fit_rows: int, features: int, memory_limit: str) -> None:
     """Write ``training_examples``: ``fit_rows`` over the dates to fit on, as many customers on two later ones."""
     customers = -(-fit_rows // FIT_DATES)
-    schema, economics = schema_of(features), demo_economics()
+    schema, inputs = schema_of(features), demo_inputs()
     draws = [f"draw(key, {100 + position})" for position in range(features)]
     columns = [
         f"case when {draw} < 0.9 then round(ln({draw} / (0.9001 - least({draw}, 0.9))), 3) end as {name}"
@@ -73,8 +69,7 @@ def write_examples(warehouse: Path, fit_rows: int, features: int, memory_limit: 
         for position, (name, draw) in enumerate(zip(schema.names, draws, strict=True))
     ]
     signals = [
-        f"2 * draw(key, {position}) as signal_{name}"
-        for position, name in enumerate(economics.effects.signals)
+        f"2 * draw(key, {position}) as signal_{name}" for position, name in enumerate(inputs.effects.signals)
     ]
     dates = ", ".join(f"date '{day}'" for day in MONTH_ENDS)
     with quiet_connection(warehouse, memory_limit) as connection:
@@ -100,7 +95,7 @@ def write_examples(warehouse: Path, fit_rows: int, features: int, memory_limit: 
                 )) as has_churned,
                 draw(key, 51) < 0.05 as was_contacted,
                 cast(1 as double) as example_weight,
-                cast({2 ** len(economics.offers) - 1} as bigint) as offers_allowed,
+                cast({2 ** len(inputs.offers) - 1} as bigint) as offers_allowed,
                 20 + 80 * draw(key, 52) as monthly_revenue,
                 {", ".join(signals)},
                 {", ".join(columns)}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dbt_project_copy import Usage
 
-from benchmarks.examples import HORIZON_DAYS, demo_economics, schema_of, write_examples
+from benchmarks.examples import HORIZON_DAYS, demo_inputs, schema_of, write_examples
 from benchmarks.measures import clocked, in_fresh_process, quiet_connection
 from models_ml.errors import BayesPilotError
 from models_ml.scoring.reasons import BATCH_ROWS, explain_batches
@@ -42,7 +42,7 @@ def explain(warehouse: Path, rows: int, features: int, candidate: str) -> Usage:
     settings, schema = load_settings(), schema_of(features)
     with quiet_connection(warehouse) as connection:
         reader = ExampleReader(
-            connection, "select * from training_examples", schema, demo_economics().effects.signals
+            connection, "select * from training_examples", schema, demo_inputs().effects.signals
         )
         split = judged_split([count.as_of_date for count in reader.date_counts()], HORIZON_DAYS)
         pipeline = fit_pipeline(

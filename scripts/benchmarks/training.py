@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from dbt_project_copy import Usage
 
-from benchmarks.examples import HORIZON_DAYS, demo_economics, schema_of, write_examples
+from benchmarks.examples import HORIZON_DAYS, demo_inputs, schema_of, write_examples
 from benchmarks.measures import clocked, in_fresh_process, quiet_connection
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.examples import ExampleReader, judged_split
@@ -105,7 +105,7 @@ def run_stage(warehouse: Path, features: int, row_cap: int) -> Usage:
         return clocked(
             lambda: train(
                 reader,
-                demo_economics(),
+                demo_inputs(),
                 _settings(row_cap),
                 candidates=list(CANDIDATES),
                 notify=lambda _: None,
@@ -114,7 +114,7 @@ def run_stage(warehouse: Path, features: int, row_cap: int) -> Usage:
 
 
 def _reader(connection: Any, features: int) -> ExampleReader:  # noqa: ANN401 - a DuckDB connection
-    return ExampleReader(connection, EXAMPLES, schema_of(features), demo_economics().effects.signals)
+    return ExampleReader(connection, EXAMPLES, schema_of(features), demo_inputs().effects.signals)
 
 
 def _settings(row_cap: int) -> TrainingSettings:

@@ -49,11 +49,11 @@ def risk_beliefs(inputs: MonthInputs, effects: pa.Table) -> list[RiskBelief]:
     """
     rows = effects.to_pylist()
     sd = {(row["offer"], row["signal"]): float(row["effect_sd"]) for row in rows}
-    of, risk_alone = inputs.terms.effects, inputs.truth.churn_alone
+    of, risk_alone = inputs.decision.effects, inputs.truth.churn_alone
     believed = relative_risk(risk_alone, inputs.signals, of)
     found = []
-    for position, offer in enumerate(inputs.terms.offers):
-        may = np.flatnonzero(inputs.candidates.allowed[:, position])
+    for position, offer in enumerate(inputs.decision.offers):
+        may = np.flatnonzero(inputs.customers.allowed[:, position])
         if not len(may):
             continue
         weight = risk_alone[may]
@@ -73,7 +73,7 @@ def risk_beliefs(inputs: MonthInputs, effects: pa.Table) -> list[RiskBelief]:
 
 def _interval(inputs: MonthInputs, position: int, spread: Floats, at: np.ndarray) -> tuple[float, float]:
     """Quantiles of the average relative risk over coefficients drawn around their means."""
-    of = inputs.terms.effects
+    of = inputs.decision.effects
     rng = np.random.default_rng(position)
     drawn = of.coefficients[position] + spread * rng.standard_normal((DRAWS, len(spread)))
     many = OfferEffects(of.signals, drawn, np.zeros(DRAWS, dtype=bool))
@@ -86,8 +86,8 @@ def _interval(inputs: MonthInputs, position: int, spread: Floats, at: np.ndarray
 def coefficients(inputs: MonthInputs, effects: pa.Table) -> list[Coefficient]:
     """Compare each coefficient with the estimate that unlimited randomised data would give."""
     target = best_coefficients(inputs.truth, inputs.signals)
-    offers = [offer.offer for offer in inputs.terms.offers]
-    names = (INTERCEPT, *inputs.terms.effects.signals)
+    offers = [offer.offer for offer in inputs.decision.offers]
+    names = (INTERCEPT, *inputs.decision.effects.signals)
     return [
         Coefficient(
             row["offer"],

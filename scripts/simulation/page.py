@@ -10,7 +10,7 @@ from statistics import fmean
 import numpy as np
 from matplotlib.axes import Axes
 
-from models_ml.decisions.references import POLICIES
+from models_ml.decisions.references import REFERENCE_POLICIES
 from models_ml.reports.figures import PALETTE, QUIET, axes, money, share, svg
 from models_ml.reports.page import Fact, Figure, Page, Section, Table, write_page
 from simulation.beliefs import RiskBelief
@@ -19,7 +19,7 @@ from simulation.results import CURRENCY, POLICY_ORDER, mean_by_month, of_seed, s
 from simulation.true_value import BEST, NOBODY, OWN
 
 OTHERS = tuple(name for name in POLICY_ORDER if name not in (OWN, BEST, NOBODY))
-RULES = tuple(name for name in POLICIES if name != NOBODY)
+RULES = tuple(name for name in REFERENCE_POLICIES if name != NOBODY)
 DRAWN = (BEST, OWN, *RULES)
 COLOURS = {OWN: PALETTE[0], BEST: PALETTE[6], **dict(zip(RULES, PALETTE[1:6], strict=False))}
 EXPECTED = "what BayesPilot expected"

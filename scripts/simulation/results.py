@@ -10,12 +10,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from models_ml.decisions.references import POLICIES
+from models_ml.decisions.references import REFERENCE_POLICIES
 from simulation.loop import Month
 from simulation.true_value import BEST, NOBODY, NOTHING_WITHHELD, OWN, SIMPLE_RULES
 
 CURRENCY = "EUR"
-POLICY_ORDER = (OWN, NOTHING_WITHHELD, *POLICIES, BEST)
+POLICY_ORDER = (OWN, NOTHING_WITHHELD, *REFERENCE_POLICIES, BEST)
 RECOVERED_BY = 3  # months
 MONTHS_FILE, BELIEFS_FILE, EFFECTS_FILE = "months.csv", "relative_risks.csv", "effects.csv"
 

@@ -19,12 +19,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from models_ml.decisions.choose import Plan, choose_actions
-from models_ml.decisions.decide import Candidates, Terms
+from models_ml.decisions.decide import CustomersAtRisk
 from models_ml.decisions.economics import customer_value
-from models_ml.decisions.limits import Limits, limits_in_cents, nearest_cents
-from models_ml.decisions.policy import Policy
-from models_ml.decisions.references import POLICIES, Situation
-from models_ml.decisions.what_if import read_inputs
+from models_ml.decisions.limits import Limits, expected_cost_cents, nearest_cents
+from models_ml.decisions.policy import DecisionInputs, Policy
+from models_ml.decisions.references import REFERENCE_POLICIES, Situation
+from models_ml.decisions.what_if import read_what_if_inputs
 from models_ml.errors import BayesPilotError
 
 Floats = NDArray[np.float64]
@@ -48,8 +48,8 @@ class MonthInputs:
 
     customer_id: tuple[str, ...]
     signals: Floats
-    candidates: Candidates
-    terms: Terms
+    customers: CustomersAtRisk
+    decision: DecisionInputs
     limits: Limits
     truth: Truth
 
@@ -79,8 +79,8 @@ def read_month(connection: duckdb.DuckDBPyConnection, truth: pa.Table) -> MonthI
     BayesPilotError
         When the truth is of another day or world than the run.
     """
-    inputs = read_inputs(connection)
-    columns = ", ".join(f"signal_{name}" for name in inputs.terms.effects.signals)
+    inputs = read_what_if_inputs(connection)
+    columns = ", ".join(f"signal_{name}" for name in inputs.decision.effects.signals)
     rows = connection.sql(
         f"select customer_id, {columns} from int_decision_candidates order by customer_id"
     ).to_arrow_table()
@@ -88,10 +88,10 @@ def read_month(connection: duckdb.DuckDBPyConnection, truth: pa.Table) -> MonthI
     return MonthInputs(
         customer_id,
         np.column_stack([column.to_numpy() for column in rows.columns[1:]]),
-        inputs.candidates,
-        inputs.terms,
-        inputs.month.left(inputs.terms),
-        read_truth(truth, inputs.as_of_date, customer_id, [offer.offer for offer in inputs.terms.offers]),
+        inputs.customers,
+        inputs.decision,
+        inputs.month.left(inputs.decision.offers),
+        read_truth(truth, inputs.as_of_date, customer_id, [offer.offer for offer in inputs.decision.offers]),
     )
 
 
@@ -102,12 +102,14 @@ def value_month(inputs: MonthInputs, delivered: pa.Table, decided: pa.Table) -> 
     suppressed by a rule, with all that the month has left. ``nothing withheld`` is BayesPilot's own choice under
     these conditions.
     """
-    values = true_values(inputs.truth, inputs.terms.policy)
+    values = true_values(inputs.truth, inputs.decision.policy)
     situation = unrestricted(inputs)
-    references = {name: value_of(follow(situation).choice, values) for name, follow in POLICIES.items()}
+    references = {
+        name: value_of(follow(situation).choice, values) for name, follow in REFERENCE_POLICIES.items()
+    }
     own = _choice(inputs, delivered, "action")
     planned, done = (_choice(inputs, decided, column) for column in ("planned_action", "action"))
-    touch_price = float(nearest_cents(inputs.terms.policy.touch_price))
+    touch_price = float(nearest_cents(inputs.decision.policy.touch_price))
     free = _plan(situation, situation.expected_value, touch_price)
     in_trial = np.isin(inputs.customer_id, _customers_in(decided, TRIAL))
     return MonthValue(
@@ -127,15 +129,15 @@ def value_month(inputs: MonthInputs, delivered: pa.Table, decided: pa.Table) -> 
 
 def unrestricted(inputs: MonthInputs) -> Situation:
     """Return the month without holdouts and trial, as a reference policy would face it; money in cents."""
-    candidates = inputs.candidates
-    cost = np.broadcast_to(inputs.terms.cost_cents, candidates.value_cents.shape)
+    customers = inputs.customers
+    cost = np.broadcast_to(expected_cost_cents(inputs.decision.offers), customers.value_cents.shape)
     return Situation(
-        candidates.value_cents,
+        customers.value_cents,
         cost,
-        candidates.allowed & ~candidates.suppressed[:, None],
-        candidates.churn_probability,
-        candidates.customer_value_cents,
-        limits_in_cents(inputs.limits),
+        customers.allowed & ~customers.suppressed[:, None],
+        customers.churn_probability,
+        customers.customer_value_cents,
+        inputs.limits.in_cents(),
     )
 
 
@@ -158,7 +160,7 @@ def _plan(situation: Situation, values: Floats, touch_price: float) -> Plan:
 
 def _choice(inputs: MonthInputs, rows: pa.Table, column: str) -> NDArray[np.int64]:
     """Return the position (n,) of the offer in a column for each customer, −1 for nothing."""
-    names = {offer.offer: position for position, offer in enumerate(inputs.terms.offers)}
+    names = {offer.offer: position for position, offer in enumerate(inputs.decision.offers)}
     chosen = dict(zip(rows["customer_id"].to_pylist(), rows[column].to_pylist(), strict=True))
     return np.array([names.get(chosen.get(customer, ""), -1) for customer in inputs.customer_id])
 
