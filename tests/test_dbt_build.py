@@ -117,7 +117,7 @@ def test_the_command_the_exit_code_and_the_paths(tmp_path: Path, monkeypatch: py
         "DBT_PROFILES_DIR": str(tmp_path),
     }
     assert arguments[arguments.index("build") :] == [
-        "build", *"--full-refresh", "--vars", '{"source": "acme", "budget": 5}',
+        "build", "--full-refresh", "--vars", '{"source": "acme", "budget": 5}',
     ]  # fmt: skip
 
 
