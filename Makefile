@@ -3,6 +3,7 @@ SOURCE ?= demo
 PYTHON ?= python3
 PORT ?= 5000
 BIN := .venv/bin
+BAYESPILOT := $(BIN)/bayespilot
 VARS := {source: $(SOURCE)}
 
 .DEFAULT_GOAL := help
@@ -10,6 +11,7 @@ VARS := {source: $(SOURCE)}
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@test ! -x $(BAYESPILOT) || echo "More, and options: $(BAYESPILOT) --help"
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "BayesPilot needs Python 3.11 or newer; set PYTHON=…")'
@@ -20,27 +22,22 @@ help: ## list the tasks
 setup: .venv/installed ## create .venv and install what is pinned in constraints.txt
 
 run: setup ## raw tables to retention_actions, published copy, reports and summary (SOURCE=demo)
-	$(BIN)/dbt build --vars '$(VARS)'
-	$(BIN)/python scripts/publish.py --source $(SOURCE)
-	$(BIN)/python -m models_ml.decisions report --source $(SOURCE)
-	$(BIN)/python -m models_ml.monitoring report --source $(SOURCE)
-	$(BIN)/python scripts/summary.py --source $(SOURCE)
+	@$(BAYESPILOT) run --source $(SOURCE)
 
 build: setup ## dbt build alone
 	$(BIN)/dbt build --vars '$(VARS)'
 
-publish: setup ## copy the public tables for BI and CRM readers, aside and then by rename
-	$(BIN)/python scripts/publish.py --source $(SOURCE)
+publish: setup ## write the copy for BI and CRM readers
+	@$(BAYESPILOT) publish --source $(SOURCE)
 
 reports: setup ## policy.html and monitoring.html in reports/<source>/
-	$(BIN)/python -m models_ml.decisions report --source $(SOURCE)
-	$(BIN)/python -m models_ml.monitoring report --source $(SOURCE)
+	@$(BAYESPILOT) report --source $(SOURCE)
 
 summary: setup ## print what the last run decided
-	$(BIN)/python scripts/summary.py --source $(SOURCE)
+	@$(BAYESPILOT) summary --source $(SOURCE)
 
 loop: setup ## play the demo business forward, a few months in a few minutes, in a temporary folder
-	$(BIN)/python scripts/simulate_months.py
+	@$(BAYESPILOT) simulate
 
 # The tracking server is a large install that training does not need: it comes with the first `make mlflow`.
 .venv/ui: .venv/installed

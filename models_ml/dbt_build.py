@@ -18,8 +18,6 @@ from models_ml.paths import project_root
 
 # Options of every build: machine-readable events on standard output, without colours.
 EVENTS = ("--log-format", "json", "--no-use-colors")
-# The unit tests of SQL belong to `make test`: they check the code, not tonight's data.
-WITHOUT_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
 # Events of single nodes; dbt's closing lines say again, and in full, what they say of a fault.
 OF_ONE_NODE = {"LogModelResult", "LogSeedResult", "LogTestResult"}
 OWN_ERROR = re.compile(r"models_ml\.errors\.BayesPilotError: ")
@@ -90,7 +88,7 @@ def build(
         Told how many nodes have finished, how many there are, and what has just started or finished.
     """
     settings = json.dumps({"source": source, **variables}, default=str)
-    command = [_dbt(), *EVENTS, "build", *WITHOUT_UNIT_TESTS, *options, "--vars", settings]
+    command = [_dbt(), *EVENTS, "build", *options, "--vars", settings]
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
         log.open("w", encoding="utf-8") as file,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import Project
 
-from models_ml.dbt_build import WITHOUT_UNIT_TESTS, Outcome, build, follow
+from models_ml.dbt_build import Outcome, build, follow
 
 NODE = {"node_name": "policy_runs"}
 
@@ -117,7 +117,7 @@ def test_the_command_the_exit_code_and_the_paths(tmp_path: Path, monkeypatch: py
         "DBT_PROFILES_DIR": str(tmp_path),
     }
     assert arguments[arguments.index("build") :] == [
-        "build", *WITHOUT_UNIT_TESTS, "--full-refresh", "--vars", '{"source": "acme", "budget": 5}',
+        "build", "--full-refresh", "--vars", '{"source": "acme", "budget": 5}',
     ]  # fmt: skip
 
 
@@ -139,8 +139,10 @@ def test_a_failing_node_of_a_real_build_is_shown(fresh_copy: Project) -> None:
 
 @pytest.mark.build
 def test_a_run_builds_publishes_reports_and_sums_up(fresh_copy: Project) -> None:
-    finished = fresh_copy.run("python", "-m", "models_ml.cli", "run", "--selector", "decide")
+    changed = ("--vars", "{monthly_budget: 700}")  # as the README has it
+    finished = fresh_copy.run("python", "-m", "models_ml.cli", "run", "--selector", "decide", *changed)
     assert finished.returncode == 0, finished.stderr
+    assert fresh_copy.query("select monthly_budget from policy_runs") == [(700.0,)]
     lines = finished.stdout.splitlines()
     steps = [line.split()[0] for line in lines if line.split()[:1] in (["build"], ["publish"], ["reports"])]
     assert steps == ["build", "publish", "reports"]

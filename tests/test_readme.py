@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import csv
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 from conftest import ROOT
 
+from models_ml.cli import app
+
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "DECISIONS.md", "seeds/README.md", "CHANGELOG.md"]
-COMMAND_MODULES = ["models_ml.train", "models_ml.decisions", "models_ml.monitoring"]
-SCRIPTS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "scripts").glob("*.py"))
+SCRIPTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "scripts").glob("*.py")
+    if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+)
 
 
 def text_of(document: str) -> str:
@@ -36,11 +44,70 @@ def test_selectors_exist(document: str) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_files_exist(document: str) -> None:
     named = re.findall(
-        r"`((?:dbt_project|models_ml|scripts|seeds|tests)/[\w/.]+\.(?:py|sql|yml|md|toml))`",
+        r"[`(]((?:dbt_project|models_ml|scripts|seeds|tests)/[\w/.<>]+\.(?:py|sql|yml|md|toml|csv))[`)]",
         text_of(document),
     )
     for file in named:
-        assert (ROOT / file).is_file(), file
+        assert (ROOT / re.sub(r"<\w+>", "demo", file)).is_file(), file
+
+
+def commands_in(document: str) -> list[list[str]]:
+    """Return the arguments of every ``bayespilot …`` in code, on a line of its own or within a sentence."""
+    text = text_of(document)
+    lines = re.findall(r"^(?: {4}|15 4 .*&& )?(?:\.venv/bin/)?bayespilot (.*)$", text, re.MULTILINE)
+    spoken = re.findall(r"`(?:\.venv/bin/)?bayespilot ([^`]+)`", text)
+    return [shlex.split(found.split(">>")[0], comments=True) for found in (*lines, *spoken)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_that_is_named_is_understood(document: str) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    found = commands_in(document)
+    assert len(found) > 20 or document != "README.md"
+    for name, *arguments in found:
+        if name == "--help":
+            continue
+        assert name in commands, name
+        given = arguments or (["VERSION"] if name == "promote" else [])
+        commands[name].make_context(name, list(given))  # a usage error where an option does not exist
+
+
+def test_the_readme_lists_every_command() -> None:
+    table = text_of("README.md").split("## The command line")[1].split("## How data flows")[0]
+    named = re.findall(r"`bayespilot ([\w-]+)`", table)
+    assert set(named) == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def test_things_are_where_the_readme_says() -> None:
+    rows = text_of("README.md").split("## Where things are")[1].split("\n\n")[1].splitlines()[2:]
+    place = {cells[1].strip(): cells[2].strip() for cells in (row.split("|") for row in rows)}
+
+    def file_of(topic: str) -> str:
+        (cell,) = (where for what, where in place.items() if topic in what)
+        return (ROOT / cell.split("`")[1].replace("<source>", "demo")).read_text(encoding="utf-8")
+
+    assert "cool_down" in file_of("suppression rules")
+    assert "no_consent" in file_of("suppression by consent")
+    assert "def customer_value" in file_of("V, expected value")
+    assert "def choose_actions" in file_of("the choice under limits")
+    assert "monthly_budget" in {row["parameter"] for row in csv.DictReader(file_of("budget").splitlines())}
+    assert "psi_warn" in file_of("limits of drift").split("\n[limits]\n")[1]
+    assert "planned_contacts" in file_of("what writes `policy_runs`")
+
+
+def seeds() -> set[str]:
+    return {path.name for path in (ROOT / "seeds" / "demo").glob("*.csv")}
+
+
+def test_bringing_data_names_every_seed_and_every_staging_model() -> None:
+    recipe = text_of("README.md").split("## Bring your own data")[1].split("### ")[0]
+    assert set(re.findall(r"`(\w+\.csv)`", recipe)) == seeds()
+    staging = {path.stem for path in (ROOT / "dbt_project" / "sources" / "demo").glob("stg_*.sql")}
+    added = text_of("CONTRIBUTING.md").split("## Add a source")[1].split("## ")[0]
+    assert set(re.findall(r"`(stg_\w+)`", added)) == staging
+    numbers = {6: "six", 7: "seven", 8: "eight"}
+    assert f"{numbers[len(staging)]} `stg_*.sql`" in recipe
+    assert f"{numbers[len(seeds())]} seeds" in recipe
 
 
 def test_tables_of_the_readme_are_models() -> None:
@@ -63,13 +130,32 @@ def test_every_script_explains_itself(script: str) -> None:
     assert "Usage" in finished.stdout
 
 
-@pytest.mark.parametrize("module", COMMAND_MODULES)
-def test_every_command_explains_itself(module: str) -> None:
+def test_training_still_explains_itself_as_a_module() -> None:
     finished = subprocess.run(
-        [sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=False, cwd=ROOT
+        [sys.executable, "-m", "models_ml.train", "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
     )
     assert finished.returncode == 0, finished.stderr
-    assert "Usage" in finished.stdout
+    for option in ("--source", "--baseline", "--promote", "--rollback", "--list"):
+        assert option in finished.stdout
+
+
+def test_make_help_lists_every_task() -> None:
+    finished = subprocess.run(["make", "help"], capture_output=True, text=True, check=True, cwd=ROOT)
+    makefile = text_of("Makefile")
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    listed = re.findall(r"^make ([\w-]+) ", finished.stdout, re.MULTILINE)
+    assert sorted(listed) == sorted(phony.split())
+
+
+def test_pre_commit_runs_what_lint_runs() -> None:
+    lint = text_of("Makefile").split("\nlint:")[1].split("\ntest:")[0]
+    hooks = re.findall(r"entry: (.*)", text_of(".pre-commit-config.yaml"))
+    tools = [line.removeprefix("$(BIN)/") for line in lint.split() if line.startswith("$(BIN)/")]
+    assert sorted(tools) == sorted(hook.split()[0] for hook in hooks)
 
 
 def test_no_document_names_a_path_of_one_machine() -> None:
