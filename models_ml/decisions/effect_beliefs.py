@@ -2,8 +2,8 @@ r"""What is believed of the offers' effects, and the expected relative risk unde
 
 With z = (1, signals) of a customer and b_o the log-odds effects of offer o, normal with mean b̂_o and covariance Σ_o,
 the effect b_o·z is normal with mean m = b̂_o·z and variance s² = zᵀ Σ_o z. The expected churn probability under the
-offer is then an integral over one normal variable, which seven Gauss–Hermite nodes x_j with weights w_j give to five
-digits while s ≤ 1.5 (Abramowitz & Stegun 1964, *Handbook of Mathematical Functions*, 25.4.46):
+offer is then an integral over one normal variable, which seven Gauss–Hermite nodes x_j with weights w_j give to a
+ten-thousandth of it while s ≤ 1 (Abramowitz & Stegun 1964, *Handbook of Mathematical Functions*, 25.4.46):
 
     E[p_o] = Σ_j w_j · σ(logit p_0 + m + s·x_j)
 
