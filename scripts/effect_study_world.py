@@ -34,7 +34,7 @@ class Scenario:
     ``on_trial`` customers get an offer or nothing by chance. ``error`` (cells, 1 + s) is how log-odds of churn differ
     from those predicted, drawn from the prior where it is None. The first offer does nothing where ``has_null_offer``;
     other effects are drawn from the prior. An assigned offer reaches ``reach`` of its customers, and an offer of
-    somebody else ``contamination`` of all others; a contact comes up to ``days_to_contact`` of the 28 days after the
+    another team ``contamination`` of all others; a contact comes up to ``days_to_contact`` of the 28 days after the
     assignment, and customers who have left by then are not reached.
     """
 

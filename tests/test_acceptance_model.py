@@ -78,7 +78,7 @@ def test_an_offer_without_contacts_borrows_slopes_but_not_the_rate() -> None:
 
 
 def test_the_rate_is_that_of_the_customers_contacted() -> None:
-    """The seed's rate speaks of those contacted, who show more of the signal than others."""
+    """The seed's rate is that of customers contacted so far: they show more of the signal than others."""
     seen = ContactOutcomes(
         np.zeros(4, int), np.array([[1.0], [2.0], [1.0], [2.0]]), np.array([1, 0, 0, 0], bool)
     )

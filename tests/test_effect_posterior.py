@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from models_ml.effects.effect_posterior import (
     prior_beliefs,
     shares_reached,
 )
-from models_ml.effects.effect_settings import load_settings
+from models_ml.effects.effect_settings import SETTINGS_FILE, load_settings
 from models_ml.errors import BayesPilotError
 
 SETTINGS, _ = load_settings()
@@ -335,3 +336,13 @@ def test_impossible_shares_are_refused() -> None:
         effect_posterior(
             replace(episodes, signals=np.full((15, 1), np.nan)), beliefs(0.0, 0.0, sd=0.3, offers=2), SETTINGS
         )
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("= 0.5 ", "= 1 "), ("offer_correlation", "offer_correlations"), ("= 0.2 ", '= "0.2" ')]
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, old: str, new: str) -> None:
+    wrong = tmp_path / "effect_settings.toml"
+    wrong.write_text(SETTINGS_FILE.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    with pytest.raises(BayesPilotError, match=r"effects\.(offer_correlation|calibration_level_sd)"):
+        load_settings(wrong)

@@ -11,7 +11,7 @@ from effect_study_world import NULL_OFFER, Scenario, error_along_a_signal, play
 
 from models_ml.effects.effect_settings import load_settings
 
-WORLDS = 24
+WORLDS = 16
 SETTINGS, _ = load_settings()
 
 

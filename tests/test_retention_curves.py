@@ -36,7 +36,7 @@ HORIZON = 28
 FOLLOWED = 6  # later periods in the labels
 JUDGED = 12  # later periods over which lost ones are counted
 NO_RENEWALS = Renewals(np.empty(0, dtype=np.int64), np.empty(0), np.empty(0))
-NOBODY = FollowUp(np.empty(0), np.empty(0, dtype=np.int64), np.empty(0), np.empty(0))
+NO_LABELS = FollowUp(np.empty(0), np.empty(0, dtype=np.int64), np.empty(0), np.empty(0))
 TRUE = RetentionCurves(-3.0, 0.3, 0.5, 0.6, 0.6, -2.5, -4.0, 4.0, FOLLOWED, 0.05, HORIZON, {})
 STEADY = RetentionCurves(
     persistent_level=float(logit(0.2)),
@@ -175,7 +175,7 @@ def test_the_last_hazard_carries_on_not_the_last_survival() -> None:
 
 
 def test_without_labels_everybody_has_the_hazard_of_the_population() -> None:
-    curves = fitted(NOBODY, mean_churn=0.04)
+    curves = fitted(NO_LABELS, mean_churn=0.04)
     assert curves.hazard([0.001, 0.04, 0.9], 5) == pytest.approx([0.04] * 3)
     assert curves.hazard_at_renewal(365) == pytest.approx(1 - 0.96 ** (365 / 28))
     assert customer_value(curves, [0.5], [30.0], [0], [0], **TERMS)[0] > 0
@@ -280,19 +280,19 @@ def test_the_table_is_read_back_as_it_was_and_shows_observed_beside_fitted() -> 
 
 
 def test_empty_tables_still_give_parameters() -> None:
-    curves = fitted(NOBODY, 0.05)
-    table = retention_curves_table(curves, NOBODY, NO_RENEWALS)
+    curves = fitted(NO_LABELS, 0.05)
+    table = retention_curves_table(curves, NO_LABELS, NO_RENEWALS)
     assert read_retention_curves(table) == curves
 
 
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(BayesPilotError, match="mean churn rate"):
-        fitted(NOBODY, mean_churn=0.0)
+        fitted(NO_LABELS, mean_churn=0.0)
     more_left = FollowUp(np.array([0.1]), np.array([1]), np.array([3.0]), np.array([4.0]))
     with pytest.raises(BayesPilotError, match=r"more leavers than customers(.|\n)*4\.0"):
         fitted(more_left, mean_churn=0.1)
     with pytest.raises(BayesPilotError, match="days_to_renewal is missing"):
         customer_value(STEADY, [0.1], [1.0], [100], [np.nan], **TERMS)
-    table = retention_curves_table(fitted(NOBODY, 0.05), NOBODY, NO_RENEWALS)
+    table = retention_curves_table(fitted(NO_LABELS, 0.05), NO_LABELS, NO_RENEWALS)
     with pytest.raises(BayesPilotError, match="pace"):
         read_retention_curves(table.filter(pa.compute.not_equal(table["quantity"], "pace")))

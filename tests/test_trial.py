@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from models_ml.decisions.effect_beliefs import EffectBeliefs, effect_moments
 from models_ml.decisions.limits import Limits
-from models_ml.decisions.settings import TrialSettings, load_settings
+from models_ml.decisions.settings import SETTINGS_FILE, TrialSettings, load_settings
 from models_ml.decisions.trial import Trial, TrialCandidates, arm_probabilities, trial_inclusion
 from models_ml.errors import BayesPilotError
 
@@ -188,3 +189,19 @@ def test_nothing_unknown_or_nobody_allowed_is_no_trial() -> None:
         TrialCandidates(np.empty(0), np.empty(0), np.empty((0, 1)), np.empty((0, 3)), np.empty((0, 3), bool)),
         unknown(), ROOMY, np.empty(0), np.empty(0), TrialSettings(0.05, 0.3),
     ).assigned.tolist() == []  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("smallest_share = 0.05", "smallest_share = -1", "trial.smallest_share"),
+        ("smallest_share = 0.05", "", "trial.smallest_share"),
+        ("draws = 1000", "draws = 10.5", "plan_value.draws"),
+        ("[trial]", "[trials]", "trial, trials"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, old: str, new: str, named: str) -> None:
+    wrong = tmp_path / "settings.toml"
+    wrong.write_text(SETTINGS_FILE.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    with pytest.raises(BayesPilotError, match=named):
+        load_settings(wrong)

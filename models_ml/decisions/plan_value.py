@@ -1,4 +1,4 @@
-r"""What a plan is worth, with an interval: how far the sum moves with the effects that nobody knows exactly.
+r"""What a plan is worth, with an interval: how far the sum moves with effects that are not known exactly.
 
 For a fixed set of contacts (i, o) and effects b,
 

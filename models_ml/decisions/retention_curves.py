@@ -1,4 +1,4 @@
-r"""How long customers stay who stay now, and the margin that is lost with a customer.
+r"""How long customers stay after the horizon, and the margin that is lost with a customer.
 
 Time after an as_of_date is cut into periods of one horizon. Of customers who have not left within period 0 (the
 horizon itself), the hazard of leaving in period k = 1, 2, … is
@@ -217,7 +217,7 @@ def customer_value(
 
 
 def _days_kept(curves: RetentionCurves, probability: Floats, days: Floats) -> Floats:
-    """Return Σ_k d_k · S_k of customers whom nothing binds, period by period in place."""
+    """Return Σ_k d_k · S_k of customers who may leave at any time, period by period in place."""
     u = curves.centred(probability)
     level, slope = curves._line(np.arange(1, len(days)))
     reached, kept = np.ones_like(u), np.full_like(u, days[0] if len(days) else 0.0)

@@ -125,7 +125,7 @@ def fit_retention_curves(
     Parameters
     ----------
     follow_up : FollowUp
-        Customers whom no bill binds for longer than a horizon; may be empty.
+        Customers billed at least once a horizon; may be empty.
     renewals : Renewals
         The other customers; may be empty.
     mean_churn : float

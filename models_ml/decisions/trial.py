@@ -1,4 +1,4 @@
-r"""Trials that teach: customers about whom something is at stake and unknown are assigned by chance.
+r"""Trials: customers with much at stake and little known are assigned by chance.
 
 A customer is included with a probability proportional to
 
@@ -62,7 +62,7 @@ class TrialCandidates:
 
 @dataclass(frozen=True)
 class Trial:
-    """Who is on trial and what chance assigned, for n customers and k offers.
+    """Which customers are on trial and what chance assigned, for n customers and k offers.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Trial:
         Given inclusion: of each offer and, last, of nothing; rows add up to 1, or to 0 where nothing is allowed.
     is_included : ndarray of bool of shape (n,)
     assigned : ndarray of int of shape (n,)
-        Position of the assigned offer; −1 for nothing, and for customers who are not included.
+        Position of the assigned offer; −1 for nothing, and for customers not included.
     is_withdrawn : ndarray of bool of shape (n,)
         Assigned an offer that the limits cannot carry: not contacted, but still a member of that arm.
     """
@@ -84,13 +84,13 @@ class Trial:
 
     @property
     def propensity(self) -> Floats:
-        """Probability of the assignment given inclusion, shape (n,); 1 for customers who are not included."""
+        """Probability of the assignment given inclusion, shape (n,); 1 for customers not included."""
         chosen = self.arm_probability[np.arange(len(self.assigned)), self.assigned]  # −1 is the last column
         return np.where(self.is_included, chosen, 1.0)
 
     @property
     def propensity_no_action(self) -> Floats:
-        """Probability of nothing given inclusion, shape (n,); 1 for customers who are not included."""
+        """Probability of nothing given inclusion, shape (n,); 1 for customers not included."""
         return np.where(self.is_included, self.arm_probability[:, -1], 1.0)
 
 
@@ -102,7 +102,7 @@ def trial_inclusion(
     offer_draw: Floats,
     settings: TrialSettings,
 ) -> Trial:
-    """Decide who is on trial and assign offers, before anything is planned.
+    """Choose the customers on trial and assign offers, before anything is planned.
 
     Parameters
     ----------

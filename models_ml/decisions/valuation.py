@@ -68,8 +68,8 @@ def value_offers(
     Returns
     -------
     OfferValues
-        The expected incentive is also paid to those who would have stayed anyway. ``expected_cost`` is a read-only
-        view where costs are the same for all customers.
+        The expected incentive includes what customers accept that would have stayed anyway. ``expected_cost`` is a
+        read-only view where costs are the same for all customers.
 
     Raises
     ------

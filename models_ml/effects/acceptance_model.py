@@ -51,7 +51,7 @@ def fit_acceptance(
     settings: AcceptanceSettings,
     measured_below_variance_share: float,
 ) -> AcceptanceModel:
-    """Return the mode of the posterior; the prior where nobody was contacted, or where the rate is exactly 0 or 1.
+    """Return the mode of the posterior; the prior where no customer was contacted, or where the rate is exactly 0 or 1.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def fit_acceptance(
     if not np.isfinite(outcomes.features).all():
         raise BayesPilotError(
             "a feature of a contacted customer is missing",
-            where="the contacts that teach acceptance",
+            where="the contacts with a known answer",
             values=np.array(features)[~np.isfinite(outcomes.features).all(axis=0)].tolist(),
             next_step="dbt build -s +int_effect_evidence",
         )

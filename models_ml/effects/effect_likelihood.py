@@ -1,6 +1,6 @@
 r"""The log posterior of calibration and offer effects, with its derivatives.
 
-For a customer of cell c whom chance assigned to arm g, with z = (1, signals),
+For a customer of cell c, assigned by chance to arm g, with z = (1, signals),
 
     t_0 = logit p_0 + α_c·z                   log-odds of churn if left alone, α_c = δ_c + γ + η_c
     t_o = t_0 + b_o·z                         under offer o
@@ -51,7 +51,7 @@ class Prior:
 class CellRows:
     """The n customers of one cell; only the offers that reached some of them, at positions ``offers`` (m,).
 
-    ``design`` (n, 1 + s), ``log_odds`` (n,) of churn as predicted, ``sign`` (n,) +1 for those who left and −1 for the
+    ``design`` (n, 1 + s), ``log_odds`` (n,) of churn as predicted, ``sign`` (n,) +1 for leavers and −1 for the
     others, ``reach`` (n, 1 + m) with the share left alone first.
     """
 

@@ -2,8 +2,8 @@ r"""What randomised episodes say about the effect of each offer: a normal poster
 
 The likelihood is that of :mod:`models_ml.effects.effect_likelihood`. An arm is what chance assigned, never what was
 executed: customers who leave before the call are never called, so that the customers reached differ from the controls
-by more than the contact. What was executed enters as the share of the arm that an offer reached: actions that nobody
-executes say nothing about their offer, and controls that somebody contacted do not make it look weak.
+by more than the contact. What was executed enters as the share of the arm that an offer reached: actions that were
+not executed say nothing about their offer, and contacted controls do not make it look weak.
 
 Effects are normal with the seed's means and sds; those of two offers on the same signal are correlated. The mode comes
 from Fisher scoring with step halving, the covariance from the curvature there (Gelman et al. 2013, *Bayesian Data
@@ -77,7 +77,7 @@ class RandomisedEpisodes:
     arm : ndarray of int of shape (n,)
         Position in ``reach``.
     reach : ndarray of shape (arms, k)
-        Share of the arm's customers (same assignment and month) whom each offer reached within the horizon; rows add
+        Share of the arm's customers (same assignment and month) that each offer reached within the horizon; rows add
         up to at most 1. Control arms too.
     churn_probability : ndarray of shape (n,)
         In [0, 1], if left alone, as known before the assignment.
@@ -150,7 +150,7 @@ def shares_reached(
 def effect_posterior(
     episodes: RandomisedEpisodes, priors: EffectPriors, settings: EffectSettings
 ) -> EffectPosterior:
-    """Return the posterior; exactly the prior where no offer reached anybody.
+    """Return the posterior; exactly the prior where no offer reached a customer.
 
     What one offer's evidence says about another through the correlation of their priors moves its mean and sd, but
     leaves it assumed: an effect is measured where its own evidence would do so without any correlation.
@@ -165,8 +165,8 @@ def effect_posterior(
     >>> from models_ml.effects.effect_settings import load_settings
     >>> priors = EffectPriors(("call",), (), np.array([[-0.1]]), np.array([[0.2]]), 0.5)
     >>> none = np.empty(0, int)
-    >>> nobody = RandomisedEpisodes(("trial",), none, none, np.empty((0, 1)), np.empty(0), none > 0, np.empty((0, 0)))
-    >>> found = effect_posterior(nobody, priors, load_settings()[0]).beliefs
+    >>> empty = RandomisedEpisodes(("trial",), none, none, np.empty((0, 1)), np.empty(0), none > 0, np.empty((0, 0)))
+    >>> found = effect_posterior(empty, priors, load_settings()[0]).beliefs
     >>> found.mean.tolist(), found.covariance.round(9).tolist(), found.is_measured.tolist()
     ([[-0.1]], [[0.04]], [[False]])
     """
@@ -266,7 +266,7 @@ def calibration_covariance(cells: int, width: int, settings: EffectSettings) -> 
 def _is_measured(
     problem: LogPosterior, mode: Floats, priors: EffectPriors, settings: EffectSettings
 ) -> NDArray[np.bool_]:
-    """Tell whose variance its own evidence brings below the stated share of the prior's."""
+    """Tell for which effects their own evidence brings the variance below the stated share of the prior's."""
     size = problem.cells * problem.width
     alone = problem.prior.covariance.copy()
     alone[size:, size:] = priors.covariance_at(0.0)

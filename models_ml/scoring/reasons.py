@@ -91,5 +91,7 @@ def reasons_reader(
     purpose = read_purpose(cursor, tables)
     pipeline, _ = load_deployed(artifacts_folder(purpose.source), purpose)
     as_of_date = read_run(cursor, tables.int_run)["as_of_date"]
-    batches = cursor.sql(features_query(customer_features, purpose.schema, as_of_date)).to_arrow_reader(BATCH_ROWS)
+    batches = cursor.sql(features_query(customer_features, purpose.schema, as_of_date)).to_arrow_reader(
+        BATCH_ROWS
+    )
     return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, explain_batches(batches, pipeline))
