@@ -2,7 +2,7 @@
 
     python scripts/simulate_months.py --customers 20000 --months 6 --seeds 1,2,3,4,5 --priors none
 
-Each month is built, its actions are executed in the world, and the world's reaction is the next month's input. Each
+Each month is decided, its actions are executed in the world, and the world's reaction is the next month's input. Each
 seed gets a world and a copy of the project in a temporary folder; this project's warehouse and deployed pipeline do
 not change. Each month every policy is valued on the same customers, those that remain after BayesPilot's earlier
 contacts, and within the same limits. With --check the exit code is 1 where the policy did not learn, did not beat the
@@ -42,7 +42,7 @@ SHOWN = tuple(name for name in POLICY_ORDER if name != NOBODY)
 
 
 def simulate_all(
-    settings: Sequence[Setting], work: Path, deployed: Path | None, console: Console
+    settings: Sequence[Setting], work: Path, deployed: Path | None, console: Console, *, with_dbt: bool
 ) -> list[Month]:
     """Run one simulation per setting, each in its own folder below ``work``."""
     months: list[Month] = []
@@ -51,7 +51,9 @@ def simulate_all(
         for setting in settings:
             progress.update(steps, description=f"seed {setting.seed}")
             folder = work / f"seed_{setting.seed}"
-            months += simulate(setting, folder, lambda _: progress.advance(steps), deployed)
+            months += simulate(
+                setting, folder, lambda _: progress.advance(steps), deployed, with_dbt=with_dbt
+            )
             print_months(console, of_seed(months, setting.seed))
     return months
 
@@ -80,6 +82,12 @@ def main(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the page and the CSV files.")] = OUT,
+    with_dbt: Annotated[
+        bool,
+        typer.Option(
+            "--dbt/--fast", help="Build every month with dbt, or only the first: same decisions, in seconds."
+        ),
+    ] = False,
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 where a target is missed.")] = False,
     keep: Annotated[
         Path | None, typer.Option(help="Keep the copies of the project here instead of a temporary folder.")
@@ -91,7 +99,7 @@ def main(
     settings = [Setting(customers, months, number, priors, trial_share, past_trial) for number in numbers]
     try:
         with tempfile.TemporaryDirectory(prefix="bayespilot-") as aside:
-            simulated = simulate_all(settings, keep or Path(aside), deployed, console)
+            simulated = simulate_all(settings, keep or Path(aside), deployed, console, with_dbt=with_dbt)
     except BayesPilotError as error:
         console.print(f"[red]{error}")
         raise typer.Exit(1) from None

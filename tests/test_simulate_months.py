@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation.beliefs import best_coefficients
 from simulation.business import prior_rows, write_raw, write_seeds
+from simulation.compiled_project import CompiledProject
 from simulation.loop import ENDS_ON, Month, Setting, run_months, set_up
 from simulation.page import simulation_page
 from simulation.results import mean_by_month, missed_targets, share_of_best, total, write_results
@@ -406,3 +407,34 @@ def test_history_keeps_each_decision_once_and_a_replay_repeats_it(
         (month.as_of_date, 0) for month in months
     ]
     assert len(decisions(with_new_warehouse(project))) == held.decisions
+
+
+DECISION = (
+    "customer_id, as_of_date, action_id, planned_action, action, arm, propensity, propensity_no_action,"
+    " churn_probability, customer_value, relative_risk, expected_cost, incremental_expected_value, suppression_reason,"
+    " valid_from, valid_to"
+)
+
+
+@pytest.mark.build
+def test_months_without_dbt_decide_as_dbt_does(
+    simulated: Simulated, built_project: Project, tmp_path: Path
+) -> None:
+    """Built once with other beliefs, forked, and run with those of the dbt loop: each decision is the same."""
+    project, months, worlds = simulated
+    other = replace(SETTING, priors="demo", trial_share=0.0)
+    deployed = built_project.folder / "models_ml" / "artifacts" / "demo"
+    first, world = set_up(other, tmp_path / "built", deployed)
+    write_raw(first, raw_tables(world), world.as_of_date)
+    first.build(*QUICK)
+    fork = CompiledProject.of(first, world.as_of_date).fork(tmp_path / "fork")
+    write_seeds(
+        fork.project, customers=SETTING.customers, trial_share=SETTING.trial_share, priors=SETTING.priors
+    )
+    fork.load_seeds()
+    fast, after = zip(*run_months(SETTING, fork.project, world, compiled=fork), strict=True)
+    query = f"select {DECISION} from retention_actions_history order by all"
+    assert fork.project.read(query).equals(project.read(query))
+    assert [month.value for month in fast] == [month.value for month in months]
+    contacts = [each[-1].events["retention_contacts"] for each in (after, worlds)]
+    assert contacts[0].equals(contacts[1])

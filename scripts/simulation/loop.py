@@ -16,6 +16,7 @@ from demo_world.truth import truth
 
 from simulation.beliefs import Coefficient, RiskBelief, coefficients, risk_beliefs
 from simulation.business import SOURCE, write_raw, write_seeds
+from simulation.compiled_project import CompiledProject
 from simulation.true_value import DECIDED, DELIVERABLE, MonthValue, read_month, value_month
 from simulation.world import World, contacts_of, next_month, raw_tables, start_world
 
@@ -70,12 +71,27 @@ def set_up(setting: Setting, folder: Path, deployed: Path | None = None) -> tupl
 
 
 def run_months(
-    setting: Setting, project: ProjectCopy, world: World, build_options: tuple[str, ...] = WITHOUT_UNIT_TESTS
+    setting: Setting,
+    project: ProjectCopy,
+    world: World,
+    build_options: tuple[str, ...] = WITHOUT_UNIT_TESTS,
+    compiled: CompiledProject | None = None,
+    *,
+    with_dbt: bool = True,
 ) -> Iterator[tuple[Month, World]]:
-    """Run month after month; yield each with the world after it."""
+    """Run month after month; yield each with the world after it.
+
+    Where ``compiled`` is given, it runs every month instead of ``dbt build``; without ``with_dbt``, dbt builds the
+    first month only.
+    """
     for number in range(1, setting.months + 1):
         write_raw(project, raw_tables(world), world.as_of_date)
-        build = project.build(*build_options)
+        if compiled is None:
+            build = project.build(*build_options)
+            if not with_dbt and number < setting.months:
+                compiled = CompiledProject.of(project, world.as_of_date)
+        else:
+            build = compiled.run(world.as_of_date)
         delivered, effects = project.read(DELIVERABLE), project.read("from offer_effects order by all")
         with duckdb.connect(str(project.warehouse()), read_only=True) as connection:
             inputs = read_month(connection, truth(world.state))
@@ -103,11 +119,16 @@ def contacts_since(world: World, earlier: int) -> pa.Table:
 
 
 def simulate(
-    setting: Setting, folder: Path, notify: Callable[[Month], None], deployed: Path | None = None
+    setting: Setting,
+    folder: Path,
+    notify: Callable[[Month], None],
+    deployed: Path | None = None,
+    *,
+    with_dbt: bool = True,
 ) -> list[Month]:
     """Run one simulation in ``folder`` and return its months; ``notify`` is called after each."""
     months = []
-    for month, _ in run_months(setting, *set_up(setting, folder, deployed)):
+    for month, _ in run_months(setting, *set_up(setting, folder, deployed), with_dbt=with_dbt):
         notify(month)
         months.append(month)
     return months

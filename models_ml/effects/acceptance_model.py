@@ -1,0 +1,165 @@
+r"""Which customers accept an offer: a logistic regression whose prior is the seed's acceptance rate.
+
+    logit q_io = a_o + w_o · (x_i − x̄_o)
+
+for customers i contacted with offer o, x̄_o the mean features of those contacted with it. a_o is normal around the logit
+of ``acceptance_rate`` with sd ``acceptance_sd``; the slopes w_o are normal around 0, partly the same for all offers
+(sd ``shared_slope_sd``) and partly their own (sd ``own_slope_sd``). The mode makes expected acceptances add up to
+observed ones but for the pull of the prior, which is what planned costs need.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from models_ml.decisions.acceptance_rates import AcceptanceModel, Floats
+from models_ml.effects.effect_settings import AcceptanceSettings
+from models_ml.errors import BayesPilotError
+
+CERTAIN = 750.0  # log-odds of which the logistic function is exactly 0 or 1
+DIGITS = 9  # beyond them, sums may differ with the linear algebra library
+TOLERANCE = 1e-10
+MAXIMUM_STEPS = 100
+
+
+@dataclass(frozen=True)
+class AcceptancePriors:
+    """Beliefs about k offers: ``rate`` (k,) in [0, 1] and ``sd`` (k,) > 0 of its log-odds."""
+
+    offers: tuple[str, ...]
+    rate: Floats
+    sd: Floats
+
+
+@dataclass(frozen=True)
+class ContactOutcomes:
+    """n contacts that took place: position of the ``offer`` (n,), ``features`` (n, f) and ``has_accepted`` (n,)."""
+
+    offer: NDArray[np.int64]
+    features: Floats
+    has_accepted: NDArray[np.bool_]
+
+
+def fit_acceptance(
+    outcomes: ContactOutcomes,
+    priors: AcceptancePriors,
+    features: tuple[str, ...],
+    settings: AcceptanceSettings,
+    measured_below_variance_share: float,
+) -> AcceptanceModel:
+    """Return the mode of the posterior; the prior where no customer was contacted, or where the rate is exactly 0 or 1.
+
+    Parameters
+    ----------
+    outcomes : ContactOutcomes
+    priors : AcceptancePriors
+    features : tuple of str
+        Names of the f columns of ``outcomes.features``.
+    settings : AcceptanceSettings
+    measured_below_variance_share : float
+        A rate is measured once the variance of its intercept is below this share of the prior's.
+
+    Raises
+    ------
+    BayesPilotError
+        When a feature is not a finite number.
+
+    Examples
+    --------
+    Eight of ten accept where a quarter was expected:
+
+    >>> outcomes = ContactOutcomes(np.zeros(10, int), np.empty((10, 0)), np.arange(10) < 8)
+    >>> priors = AcceptancePriors(("call",), np.array([0.25]), np.array([0.5]))
+    >>> found = fit_acceptance(outcomes, priors, (), AcceptanceSettings(0.3, 0.2), 0.5)
+    >>> float(expit(found.log_odds[0, 0]).round(3)), float(found.intercept_sd[0].round(3))
+    (0.446, 0.393)
+    """
+    if not np.isfinite(outcomes.features).all():
+        raise BayesPilotError(
+            "a feature of a contacted customer is missing",
+            where="the contacts with a known answer",
+            values=np.array(features)[~np.isfinite(outcomes.features).all(axis=0)].tolist(),
+            next_step="dbt build -s +int_effect_evidence",
+        )
+    offers, width = len(priors.offers), 1 + len(features)
+    is_certain = (priors.rate == 0.0) | (priors.rate == 1.0)
+    rows = ~is_certain[outcomes.offer]
+    offer, accepted = outcomes.offer[rows], outcomes.has_accepted[rows]
+    centre = _centres(outcomes, offers)
+    design = np.column_stack([np.ones(len(offer)), outcomes.features[rows] - centre[offer]])
+    start = np.zeros((offers, width))
+    start[:, 0] = np.where(is_certain, np.where(priors.rate > 0.5, CERTAIN, -CERTAIN), 0.0)
+    start[~is_certain, 0] = logit(priors.rate[~is_certain])
+    precision = np.asarray(np.linalg.inv(_prior_covariance(priors, width, settings)), dtype=np.float64)
+    mode, covariance = _mode(design, offer, accepted, start, precision)
+    sd = np.sqrt(np.diag(covariance)).reshape(offers, width)[:, 0]
+    contacted = np.bincount(offer, minlength=offers) > 0
+    log_odds = np.round(mode, DIGITS)
+    log_odds[~contacted, 0] = start[~contacted, 0]
+    intercept_sd = np.where(contacted, np.round(sd, DIGITS), priors.sd)
+    is_measured = np.square(intercept_sd) < measured_below_variance_share * np.square(priors.sd)
+    return AcceptanceModel(
+        priors.offers, features, log_odds, np.round(centre, DIGITS), intercept_sd, is_measured
+    )
+
+
+def _centres(outcomes: ContactOutcomes, offers: int) -> Floats:
+    """Return the mean features of each offer's contacts; of all contacts for an offer without any."""
+    width = outcomes.features.shape[1]
+    if not len(outcomes.offer):
+        return np.zeros((offers, width))
+    centre = np.tile(outcomes.features.mean(axis=0), (offers, 1))
+    for offer in np.unique(outcomes.offer):
+        centre[offer] = outcomes.features[outcomes.offer == offer].mean(axis=0)
+    return centre
+
+
+def _prior_covariance(priors: AcceptancePriors, width: int, settings: AcceptanceSettings) -> Floats:
+    offers = len(priors.offers)
+    slopes = settings.shared_slope_sd**2 + settings.own_slope_sd**2 * np.eye(offers)
+    covariance = np.zeros((offers, width, offers, width))
+    covariance[:, 0, :, 0] = np.diag(np.square(priors.sd))
+    for column in range(1, width):
+        covariance[:, column, :, column] = slopes
+    return covariance.reshape(offers * width, offers * width)
+
+
+def _mode(
+    design: Floats, offer: NDArray[np.int64], accepted: NDArray[np.bool_], start: Floats, precision: Floats
+) -> tuple[Floats, Floats]:
+    """Return the mode (k, 1 + f) by Newton's method with step halving, and the inverse curvature there."""
+    offers, width = start.shape
+    mode = np.array(start)
+
+    def height(parameters: Floats) -> float:
+        log_odds = np.einsum("ij,ij->i", design, parameters[offer])
+        away = (parameters - start).ravel()
+        return float(
+            np.sum(accepted * log_odds - np.logaddexp(0.0, log_odds)) - 0.5 * away @ precision @ away
+        )
+
+    def curvature_and_gradient(parameters: Floats) -> tuple[Floats, Floats]:
+        q = expit(np.einsum("ij,ij->i", design, parameters[offer]))
+        gradient = -(precision @ (parameters - start).ravel()).reshape(offers, width)
+        curvature = precision.reshape(offers, width, offers, width).copy()
+        for each in range(offers):
+            mine = offer == each
+            gradient[each] += np.einsum("ij,i->j", design[mine], (accepted - q)[mine])
+            weighted = design[mine] * (q * (1.0 - q))[mine, None]
+            curvature[each, :, each] += np.einsum("ij,ik->jk", weighted, design[mine])
+        return curvature.reshape(offers * width, offers * width), gradient.ravel()
+
+    for _ in range(MAXIMUM_STEPS):
+        curvature, gradient = curvature_and_gradient(mode)
+        step = np.linalg.solve(curvature, gradient).reshape(offers, width)
+        if np.abs(step).max(initial=0.0) < TOLERANCE:
+            break
+        now = height(mode)
+        while height(mode + step) < now and np.abs(step).max() > TOLERANCE:
+            step *= 0.5
+        mode = mode + step
+    return mode, np.asarray(np.linalg.inv(curvature), dtype=np.float64)

@@ -1,0 +1,320 @@
+r"""What randomised episodes say about the effect of each offer: a normal posterior.
+
+The likelihood is that of :mod:`models_ml.effects.effect_likelihood`. An arm is what chance assigned, never what was
+executed: customers who leave before the call are never called, so that the customers reached differ from the controls
+by more than the contact. What was executed enters as the share of the arm that an offer reached: actions that were
+not executed say nothing about their offer, and contacted controls do not make it look weak.
+
+Effects are normal with the seed's means and sds; those of two offers on the same signal are correlated. The mode comes
+from Fisher scoring with step halving, the covariance from the curvature there (Gelman et al. 2013, *Bayesian Data
+Analysis*, section 4.1). The mean lies half a covariance times the third derivatives away from the mode (Lindley 1980,
+*Approximate Bayesian methods*): few churners make a posterior skew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models_ml.decisions.effect_beliefs import EffectBeliefs
+from models_ml.effects.effect_likelihood import Floats, Integers, LogPosterior, Prior, rows_of_cells
+from models_ml.effects.effect_settings import EffectSettings
+from models_ml.errors import BayesPilotError
+
+TOLERANCE = 1e-10  # largest step, in prior sds, that counts as arrived
+MAXIMUM_STEPS = 200
+MAXIMUM_HALVINGS = 60
+ROUNDING = 1e-11  # share of the log density that a sum may be off by
+SMALLEST_CURVATURE = 0.1  # of the prior's: a mode flatter than that is no top to trust
+DIGITS = 9  # beyond them, sums may differ with the linear algebra library
+COVARIANCE_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class EffectPriors:
+    """Beliefs about k offers over s signals, log-odds of churn.
+
+    ``mean`` and ``sd`` have shape (k, 1 + s), the intercept first, then ``signals`` in order; effects of two offers on
+    the same signal have correlation ``correlation``, in [0, 1).
+    """
+
+    offers: tuple[str, ...]
+    signals: tuple[str, ...]
+    mean: Floats
+    sd: Floats
+    correlation: float
+
+    @property
+    def covariance(self) -> Floats:
+        """Covariance of ``mean`` read row by row: c·sd_o·sd_o′ between offers on one signal, 0 between signals."""
+        return self.covariance_at(self.correlation)
+
+    def covariance_at(self, correlation: float) -> Floats:
+        """Return the covariance that another correlation between offers would give."""
+        offers, width = self.sd.shape
+        between = np.full((offers, offers), correlation)
+        np.fill_diagonal(between, 1.0)
+        covariance = np.zeros((offers, width, offers, width))
+        for column in range(width):
+            sd = self.sd[:, column]
+            covariance[:, column, :, column] = between * np.outer(sd, sd)
+        return covariance.reshape(offers * width, offers * width)
+
+
+@dataclass(frozen=True)
+class RandomisedEpisodes:
+    """n episodes in which chance assigned an offer or nothing.
+
+    Attributes
+    ----------
+    cells : tuple of str
+        Names of the C cells: one per compared offer for pick-holdouts, one for trials, one for past trials.
+    cell : ndarray of int of shape (n,)
+        Position in ``cells``.
+    arm : ndarray of int of shape (n,)
+        Position in ``reach``.
+    reach : ndarray of shape (arms, k)
+        Share of the arm's customers (same assignment and month) that each offer reached within the horizon; rows add
+        up to at most 1. Control arms too.
+    churn_probability : ndarray of shape (n,)
+        In [0, 1], if left alone, as known before the assignment.
+    has_churned : ndarray of bool of shape (n,)
+        Left within the horizon of the episode's first day, whenever contacted.
+    signals : ndarray of shape (n, s)
+        Reason signals on that day, about 0–2.
+    """
+
+    cells: tuple[str, ...]
+    cell: Integers
+    arm: Integers
+    reach: Floats
+    churn_probability: Floats
+    has_churned: NDArray[np.bool_]
+    signals: Floats
+
+
+@dataclass(frozen=True)
+class EffectPosterior:
+    """Beliefs about the effects, and ``calibration`` (C, 1 + s): mean α_c of each cell, log-odds of churn."""
+
+    beliefs: EffectBeliefs
+    calibration: Floats
+
+
+def shares_reached(
+    arm: Integers, assignment: Integers, reached: Integers, offers: int, prior_customers: float
+) -> Floats:
+    """Return the share of each arm that each offer reached, shape (arms, offers).
+
+    The share of an arm is drawn towards that of all arms with the same assignment, as if ``prior_customers`` more had
+    been observed there: the share of an arm with a single customer would be that customer's own contact, which depends
+    on having stayed long enough.
+
+    Parameters
+    ----------
+    arm : ndarray of int of shape (n,)
+        0, 1, …: customers of the same cell, assignment and month.
+    assignment : ndarray of int of shape (n,)
+        ≥ 0: the same for all arms that differ by the month only.
+    reached : ndarray of int of shape (n,)
+        The offer that first reached the customer within the horizon; −1 for none.
+    offers : int
+    prior_customers : float
+        > 0.
+
+    Examples
+    --------
+    Two months of one assignment: one of one reached in the first, one of three in the second; overall a half.
+
+    >>> shares_reached(np.array([0, 1, 1, 1]), np.zeros(4, int), np.array([0, 0, -1, -1]), 1, 1.0).tolist()
+    [[0.75], [0.375]]
+    """
+    arms, kinds = int(arm.max(initial=-1)) + 1, int(assignment.max(initial=-1)) + 1
+    assigned_of_arm = np.zeros(arms, dtype=np.int64)
+    assigned_of_arm[arm] = assignment
+    is_reached = reached[:, None] == np.arange(offers)
+    count, total = np.bincount(arm, minlength=arms), np.bincount(assignment, minlength=kinds)
+    share = np.empty((arms, offers))
+    for offer in range(offers):
+        here = np.bincount(arm, weights=is_reached[:, offer], minlength=arms)
+        overall = np.bincount(assignment, weights=is_reached[:, offer], minlength=kinds) / np.maximum(
+            total, 1
+        )
+        share[:, offer] = (here + prior_customers * overall[assigned_of_arm]) / (count + prior_customers)
+    return share
+
+
+def effect_posterior(
+    episodes: RandomisedEpisodes, priors: EffectPriors, settings: EffectSettings
+) -> EffectPosterior:
+    """Return the posterior; exactly the prior where no offer reached a customer.
+
+    What one offer's evidence says about another through the correlation of their priors moves its mean and sd, but
+    leaves it assumed: an effect is measured where its own evidence would do so without any correlation.
+
+    Raises
+    ------
+    BayesPilotError
+        When shares reached do not lie within 0 to 1, a number is missing, or no mode is found.
+
+    Examples
+    --------
+    >>> from models_ml.effects.effect_settings import load_settings
+    >>> priors = EffectPriors(("call",), (), np.array([[-0.1]]), np.array([[0.2]]), 0.5)
+    >>> none = np.empty(0, int)
+    >>> empty = RandomisedEpisodes(("trial",), none, none, np.empty((0, 1)), np.empty(0), none > 0, np.empty((0, 0)))
+    >>> found = effect_posterior(empty, priors, load_settings()[0]).beliefs
+    >>> found.mean.tolist(), found.covariance.round(9).tolist(), found.is_measured.tolist()
+    ([[-0.1]], [[0.04]], [[False]])
+    """
+    _check(episodes)
+    offers, width = priors.mean.shape
+    cells = len(episodes.cells)
+    problem = _problem(episodes, priors, settings)
+    mode = _mode(problem)
+    covariance = _covariance(problem, mode)
+    deviation = np.sqrt(np.diag(covariance))
+    centre = mode + np.clip(problem.mean_minus_mode(mode, covariance), -deviation, deviation)
+    own_evidence = np.zeros(offers, dtype=bool)
+    for rows in problem.rows:
+        own_evidence[list(rows.offers)] = True
+    effects = cells * width
+    beliefs = EffectBeliefs(
+        priors.offers,
+        priors.signals,
+        np.round(centre[effects:].reshape(offers, width), DIGITS),
+        np.round(covariance[effects:, effects:], COVARIANCE_DIGITS),
+        _is_measured(problem, mode, priors, settings) & own_evidence[:, None],
+    )
+    if not own_evidence.any():
+        beliefs = prior_beliefs(priors)
+    elif priors.correlation == 0.0:
+        beliefs = _with_priors(beliefs, priors, ~own_evidence)
+    return EffectPosterior(beliefs, np.round(centre[:effects].reshape(cells, width), DIGITS))
+
+
+def prior_beliefs(priors: EffectPriors) -> EffectBeliefs:
+    """Return the seed's beliefs as they are."""
+    return EffectBeliefs(
+        priors.offers, priors.signals, priors.mean, priors.covariance, np.zeros(priors.mean.shape, dtype=bool)
+    )
+
+
+def _with_priors(beliefs: EffectBeliefs, priors: EffectPriors, unknown: NDArray[np.bool_]) -> EffectBeliefs:
+    """Put the prior's own digits back for offers of which nothing was learned."""
+    rows = np.repeat(unknown, priors.mean.shape[1])
+    covariance = np.where(rows[:, None] | rows, priors.covariance, beliefs.covariance)
+    mean = np.where(unknown[:, None], priors.mean, beliefs.mean)
+    return EffectBeliefs(beliefs.offers, beliefs.signals, mean, covariance, beliefs.is_measured)
+
+
+def _check(episodes: RandomisedEpisodes) -> None:
+    numbers: Sequence[tuple[str, Floats, float, float]] = (
+        ("the share reached", episodes.reach, 0.0, 1.0),
+        ("the sum of the shares reached", episodes.reach.sum(axis=1), 0.0, 1.0 + 1e-9),
+        ("churn_probability", episodes.churn_probability, 0.0, 1.0),
+        ("a reason signal", episodes.signals, -1e6, 1e6),
+    )
+    for name, values, low, high in numbers:
+        wrong = ~((values >= low) & (values <= high))
+        if wrong.any():
+            raise BayesPilotError(
+                f"{name} is missing or outside [{low:g}, {high:g}]",
+                where="the randomised episodes",
+                values=values[wrong].tolist(),
+                next_step="dbt build -s +int_effect_evidence",
+            )
+
+
+def _problem(episodes: RandomisedEpisodes, priors: EffectPriors, settings: EffectSettings) -> LogPosterior:
+    cells, width = len(episodes.cells), priors.mean.shape[1]
+    calibration = calibration_covariance(cells, width, settings)
+    size = cells * width
+    covariance = np.zeros((size + priors.mean.size,) * 2)
+    covariance[:size, :size] = calibration
+    covariance[size:, size:] = priors.covariance
+    rows = rows_of_cells(
+        episodes.cell,
+        episodes.reach[episodes.arm],
+        episodes.churn_probability,
+        episodes.has_churned,
+        episodes.signals,
+        settings.smallest_probability,
+    )
+    mean = np.concatenate([np.zeros(size), priors.mean.ravel()])
+    return LogPosterior(rows, Prior.of(mean, covariance), cells, width)
+
+
+def calibration_covariance(cells: int, width: int, settings: EffectSettings) -> Floats:
+    """Return the prior covariance of the α_c = δ_c + γ + η_c, cell by cell.
+
+    Examples
+    --------
+    >>> from models_ml.effects.effect_settings import load_settings
+    >>> calibration_covariance(2, 1, load_settings()[0]).round(6).tolist()
+    [[0.22, 0.09], [0.09, 0.22]]
+    """
+    shared = settings.calibration_slope_sd**2 * (np.ones((cells, cells)) + np.eye(cells))
+    covariance = np.einsum("ab,jk->ajbk", shared, np.eye(width))
+    covariance[np.arange(cells), 0, np.arange(cells), 0] += settings.calibration_level_sd**2
+    return covariance.reshape(cells * width, cells * width)
+
+
+def _is_measured(
+    problem: LogPosterior, mode: Floats, priors: EffectPriors, settings: EffectSettings
+) -> NDArray[np.bool_]:
+    """Tell for which effects their own evidence brings the variance below the stated share of the prior's."""
+    size = problem.cells * problem.width
+    alone = problem.prior.covariance.copy()
+    alone[size:, size:] = priors.covariance_at(0.0)
+    covariance = _covariance(
+        LogPosterior(problem.rows, Prior.of(mode, alone), problem.cells, problem.width), mode
+    )
+    variance = np.diag(covariance)[size:].reshape(priors.sd.shape)
+    return np.asarray(variance < settings.measured_below_variance_share * np.square(priors.sd))
+
+
+def _whitened(problem: LogPosterior, information: Floats) -> Floats:
+    """Return the curvature of the log posterior in units of prior sds: 1 wherever the rows say nothing."""
+    factor = problem.prior.factor
+    return np.asarray(factor.T @ information @ factor + np.eye(len(factor)))
+
+
+def _covariance(problem: LogPosterior, mode: Floats) -> Floats:
+    """Return the inverse curvature; that of the expected one where some direction is not curved downwards."""
+    curvature = _whitened(problem, problem.observed_information(mode))
+    if np.linalg.eigvalsh(curvature).min() < SMALLEST_CURVATURE:
+        curvature = _whitened(problem, problem.expected_information(mode))
+    factor = problem.prior.factor
+    covariance = factor @ np.linalg.inv(curvature) @ factor.T
+    return np.asarray((covariance + covariance.T) / 2.0)
+
+
+def _mode(problem: LogPosterior) -> Floats:
+    factor = problem.prior.factor
+    parameters = np.array(problem.prior.mean)
+    density = problem.log_density(parameters)
+    step: Floats = np.zeros_like(parameters)
+    for _ in range(MAXIMUM_STEPS):
+        gradient = factor.T @ problem.gradient(parameters)
+        curvature = _whitened(problem, problem.expected_information(parameters))
+        step = np.asarray(np.linalg.solve(curvature, gradient), dtype=np.float64)
+        if np.abs(step).max() < TOLERANCE:
+            return parameters
+        reached = problem.log_density(parameters + factor @ step)
+        if float(gradient @ step) > ROUNDING * (1.0 + abs(density)):  # below it, densities compare noise
+            for _ in range(MAXIMUM_HALVINGS):
+                if reached >= density:
+                    break
+                step *= 0.5
+                reached = problem.log_density(parameters + factor @ step)
+        parameters, density = parameters + factor @ step, reached
+    raise BayesPilotError(
+        "no posterior of the offer effects was found",
+        where="offer_effects",
+        values=[float(np.abs(step).max())],
+        next_step="look for implausible rows: dbt show -s int_effect_evidence",
+    )

@@ -1,0 +1,93 @@
+"""Acceptance by a logistic model with a prior: the seed without contacts, calibrated totals with them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+
+from models_ml.decisions.acceptance_rates import acceptance_probability
+from models_ml.effects.acceptance_model import AcceptancePriors, ContactOutcomes, fit_acceptance
+from models_ml.effects.effect_settings import load_settings
+from models_ml.errors import BayesPilotError
+
+_, SETTINGS = load_settings()
+MEASURED_BELOW = 0.5
+
+
+def priors(*rates: float, sd: float = 0.3) -> AcceptancePriors:
+    names = tuple(f"offer_{number}" for number in range(len(rates)))
+    return AcceptancePriors(names, np.array(rates), np.full(len(rates), sd))
+
+
+def contacts(rng: np.random.Generator, log_odds: np.ndarray, count: int) -> ContactOutcomes:
+    """Draw contacts, `count` per offer, of customers with features 0 to 2."""
+    offers, width = log_odds.shape
+    offer = np.repeat(np.arange(offers), count)
+    features = rng.random((len(offer), width - 1)) * 2
+    chance = expit(log_odds[offer, 0] + (features * log_odds[offer, 1:]).sum(axis=1))
+    return ContactOutcomes(offer, features, rng.random(len(offer)) < chance)
+
+
+def test_without_contacts_everybody_accepts_at_the_rate_of_the_seed() -> None:
+    none = ContactOutcomes(np.empty(0, int), np.empty((0, 2)), np.empty(0, bool))
+    model = fit_acceptance(none, priors(0.28, 0.0, 1.0), ("a", "b"), SETTINGS, MEASURED_BELOW)
+    rates = acceptance_probability(np.array([[0.0, 0.0], [2.0, 1.0]]), model)
+    assert rates == pytest.approx(np.array([[0.28, 0.0, 1.0]] * 2), abs=1e-12)
+    assert rates[:, 1:].tolist() == [[0.0, 1.0]] * 2
+    assert not model.is_measured.any()
+
+
+def test_a_rate_of_nothing_or_all_is_certain_whatever_is_observed() -> None:
+    outcomes = ContactOutcomes(np.zeros(40, int), np.ones((40, 1)), np.arange(40) < 20)
+    model = fit_acceptance(outcomes, priors(0.0, 0.3), ("a",), SETTINGS, MEASURED_BELOW)
+    assert acceptance_probability(np.array([[2.0]]), model)[0, 0] == 0.0
+
+
+def test_slopes_are_found_and_totals_hold() -> None:
+    truth = np.array([[-1.5, 0.8, -0.4], [-0.5, 0.2, 0.3]])
+    rng = np.random.default_rng(1)
+    model = fit_acceptance(
+        contacts(rng, truth, 4_000), priors(0.2, 0.2), ("a", "b"), SETTINGS, MEASURED_BELOW
+    )
+    assert model.log_odds[:, 1:] == pytest.approx(truth[:, 1:], abs=0.15)
+    fresh = contacts(rng, truth, 4_000)
+    found = acceptance_probability(fresh.features, model)
+    for offer in range(2):
+        mine = fresh.offer == offer
+        assert found[mine, offer].sum() == pytest.approx(fresh.has_accepted[mine].sum(), rel=0.06)
+    assert model.is_measured.all()
+
+
+def test_few_contacts_move_a_rate_part_of_the_way() -> None:
+    """Ten of ten accept: the mode solves 10·(1 − q) = (logit q − logit 0.25)/0.3²."""
+    outcomes = ContactOutcomes(np.zeros(10, int), np.empty((10, 0)), np.ones(10, bool))
+    model = fit_acceptance(outcomes, priors(0.25), (), SETTINGS, MEASURED_BELOW)
+    q = acceptance_probability(np.empty((1, 0)), model)[0, 0]
+    assert 10 * (1 - q) == pytest.approx((logit(q) - logit(0.25)) / 0.09, abs=1e-6)
+    assert model.intercept_sd[0] == pytest.approx((1 / 0.09 + 10 * q * (1 - q)) ** -0.5)
+
+
+def test_an_offer_without_contacts_borrows_slopes_but_not_the_rate() -> None:
+    truth = np.array([[-1.0, 1.0]])
+    seen = contacts(np.random.default_rng(2), truth, 2_000)
+    model = fit_acceptance(seen, priors(0.2, 0.4), ("a",), SETTINGS, MEASURED_BELOW)
+    assert model.log_odds[1, 0] == pytest.approx(logit(0.4))
+    assert 0.3 < model.log_odds[1, 1] < model.log_odds[0, 1]
+    assert model.is_measured.tolist() == [True, False]
+
+
+def test_the_rate_is_that_of_the_customers_contacted() -> None:
+    """The seed's rate is that of customers contacted so far: they show more of the signal than others."""
+    seen = ContactOutcomes(
+        np.zeros(4, int), np.array([[1.0], [2.0], [1.0], [2.0]]), np.array([1, 0, 0, 0], bool)
+    )
+    model = fit_acceptance(seen, priors(0.25), ("a",), SETTINGS, MEASURED_BELOW)
+    assert model.centre.tolist() == [[1.5]]
+    assert acceptance_probability(np.array([[1.5]]), model)[0, 0] == pytest.approx(0.25, abs=0.005)
+
+
+def test_a_missing_feature_is_named() -> None:
+    seen = ContactOutcomes(np.zeros(1, int), np.array([[1.0, np.nan]]), np.ones(1, bool))
+    with pytest.raises(BayesPilotError, match="pain"):
+        fit_acceptance(seen, priors(0.25), ("late", "pain"), SETTINGS, MEASURED_BELOW)
