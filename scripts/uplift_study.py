@@ -32,7 +32,8 @@ SHOWN_AT_MOST = 0.05  # of the trials in which personalising cannot help
 FOUND_AT_LEAST = 0.8  # of those in which it helps
 COVERED_AT_LEAST = 0.9  # by 95 % intervals; a hundred replications leave ± 0.04
 PROMOTION = feature_schema(
-    {"V1": "categorical", "V2": "numeric", "V3": "numeric"} | dict.fromkeys(("V4", "V5", "V6", "V7"), "categorical")
+    {"V1": "categorical", "V2": "numeric", "V3": "numeric"}
+    | dict.fromkeys(("V4", "V5", "V6", "V7"), "categorical")
 )
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)

@@ -30,27 +30,35 @@ class SimulatedTrial:
         return float((learned.held_out.policies[policy] * against).sum(axis=1).mean())
 
 
-Effects = Callable[[pd.DataFrame], tuple[np.ndarray, np.ndarray]]  # log-odds of call, of discount
+# From customers and their probability of staying without an offer to that with the call and with the discount.
+Effects = Callable[[pd.DataFrame, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-def no_effect(customers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Neither offer does anything."""
-    return np.zeros(len(customers)), np.zeros(len(customers))
+def no_effect(customers: pd.DataFrame, alone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Leave everybody as without an offer."""
+    return alone, alone
 
 
-def same_for_all(customers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """The call helps everybody by the same amount, the discount less than it costs."""
-    return np.full(len(customers), 0.8), np.full(len(customers), 0.2)
+def break_even(customers: pd.DataFrame, alone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Let both offers earn exactly what they cost, for everybody: every policy is worth the same."""
+    return alone + COST["call"] / VALUE, alone + COST["discount"] / VALUE
 
 
-def some_harmed(customers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """The call helps long tenures and drives short ones away; the discount helps those on the basic plan."""
+def same_for_all(customers: pd.DataFrame, alone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Let the call help everybody alike, the discount less than it costs."""
+    return alone + 0.15, alone + 0.05
+
+
+def some_harmed(customers: pd.DataFrame, alone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Let the call help long tenures and drive short ones away, the discount help those on the basic plan."""
     call = np.where(customers["tenure"] > 0, 1.2, -0.8)
-    return call, np.where(customers["plan"] == "basic", 1.2, -0.2)
+    discount = np.where(customers["plan"] == "basic", 1.2, -0.2)
+    return expit(logit(alone) + call), expit(logit(alone) + discount)
 
 
 WORLDS: Mapping[str, Effects] = {
     "no effect": no_effect,
+    "break even": break_even,
     "same for all": same_for_all,
     "some harmed": some_harmed,
 }
@@ -59,7 +67,7 @@ WORLDS: Mapping[str, Effects] = {
 def simulate_trial(effects: Effects, customers: int, seed: int) -> SimulatedTrial:
     """Draw a trial in which each arm has the probability one third.
 
-    The outcome is whether the customer stays; without an offer about 60 % do, more of the frequent users.
+    The outcome is whether the customer stays; without an offer 40 to 80 % do, more of the frequent users.
     """
     random = np.random.default_rng(seed)
     frame = pd.DataFrame(
@@ -69,9 +77,8 @@ def simulate_trial(effects: Effects, customers: int, seed: int) -> SimulatedTria
             "plan": random.choice(["basic", "plus", "pro"], customers),
         }
     )
-    alone = logit(0.6) + 0.5 * frame["usage"].to_numpy()
-    moved = np.column_stack([np.zeros(customers), *effects(frame)])
-    stays = expit(alone[:, None] + moved)
+    alone = 0.4 + 0.4 * expit(frame["usage"].to_numpy())
+    stays = np.column_stack([alone, *effects(frame, alone)])
     arm = random.integers(0, len(ARMS), customers)
     frame["offer"] = np.array(ARMS)[arm]
     frame["stayed"] = (random.random(customers) < stays[np.arange(customers), arm]).astype(int)

@@ -10,11 +10,10 @@ import numpy as np
 from models_ml.decisions.limits import Limits
 from models_ml.evaluation import PolicyValue, policy_value
 from models_ml.uplift.folds import stratified_folds
-from models_ml.uplift.learners import LEARNERS, fit_responses
+from models_ml.uplift.learners import LEARNERS, LearnerInputs
 from models_ml.uplift.policies import LEARNED, net_gains, planned_policy, uniform_policies
-from models_ml.uplift.posterior import LINEAR
 from models_ml.uplift.qini import descending_rank
-from models_ml.uplift.selection import Notify, Selection, fitted_effects, money_scores, select_policy
+from models_ml.uplift.selection import Notify, Selection, money_scores, select_policy
 from models_ml.uplift.settings import UpliftSettings
 from models_ml.uplift.trial import CONTROL, Floats, Trial
 
@@ -54,20 +53,21 @@ def run_held_out(
     selections = []
     for held in range(folds):
         rows = np.flatnonzero(fold == held)
-        rest, part = trial.part(np.flatnonzero(fold != held)), trial.part(rows)
+        inputs = LearnerInputs(trial.part(np.flatnonzero(fold != held)), settings)
+        part = trial.part(rows)
         share = len(rows) / len(trial)
 
         def say(message: str, number: int = held + 1) -> None:
             notify(f"fold {number} of {folds}: {message}")
 
         selected = select_policy(
-            rest, learners, limits.scaled(1 - share), settings, fold_seed=held + 1, notify=say
+            inputs.trial, learners, limits.scaled(1 - share), settings, fold_seed=held + 1, notify=say
         )
         selections.append(selected)
-        outcomes[rows] = fit_responses(LINEAR, rest, settings).outcomes(part.features)
+        outcomes[rows] = inputs.linear_responses.outcomes(part.features)
         found = uniform_policies(part, limits.scaled(share))
         fitted = {
-            name: fitted_effects(name, rest, part.features, settings)[1]
+            name: LEARNERS[name].fit(inputs).effects(part.features)
             for name in sorted({selected.chosen, selected.best_learner} & LEARNERS.keys())
         }
         if selected.chosen in fitted:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,13 +44,38 @@ class EffectModel(Protocol):
 
 
 @dataclass(frozen=True)
+class LearnerInputs:
+    """A trial to learn from, with the outcome predictions that several learners share, made on first use."""
+
+    trial: Trial
+    settings: UpliftSettings
+
+    @cached_property
+    def linear_responses(self) -> Responses:
+        """Logistic regressions of the outcome in each arm."""
+        return fit_responses(LINEAR, self.trial, self.settings)
+
+    @cached_property
+    def crossfitted_outcomes(self) -> Floats:
+        """Expected outcome in each arm, (n, k + 1), each row predicted by what has not seen it."""
+        trial, folds = self.trial, self.settings.folds.nuisance
+        fold = stratified_folds(trial.strata, folds, self.settings.seed)
+        found = np.empty((len(trial), len(trial.arms)))
+        for held in range(folds):
+            fitted = fit_responses(LINEAR, trial.part(np.flatnonzero(fold != held)), self.settings)
+            rows = np.flatnonzero(fold == held)
+            found[rows] = fitted.outcomes(trial.features.take(pa.array(rows)))
+        return found
+
+
+@dataclass(frozen=True)
 class Learner:
     """A named way to learn effects; a lower ``complexity`` wins among equals."""
 
     name: str
     title: str
     complexity: int
-    fit: Callable[[Trial, UpliftSettings], EffectModel]
+    fit: Callable[[LearnerInputs], EffectModel]
 
 
 class _Constant:
@@ -119,9 +144,7 @@ def _forest(of: RandomForestClassifier) -> RandomForestRegressor:
 
 def _boosting(of: HistGradientBoostingClassifier) -> HistGradientBoostingRegressor:
     return HistGradientBoostingRegressor(
-        **_shared(
-            of, "max_iter", "learning_rate", "max_leaf_nodes", "min_samples_leaf", "l2_regularization"
-        ),
+        **_shared(of, "max_iter", "learning_rate", "max_leaf_nodes", "min_samples_leaf", "l2_regularization"),
         **_shared(of, "max_bins", "early_stopping", "random_state"),
     )
 
@@ -144,9 +167,7 @@ def fit_responses(estimator: str, trial: Trial, settings: UpliftSettings) -> Res
     """Fit the outcome in each arm with an estimator of the registry."""
     kind = _fit_classifier if trial.is_binary else _fit_regression
     rows = [np.flatnonzero(trial.arm == at) for at in range(len(trial.arms))]
-    return Responses(
-        tuple(kind(estimator, trial.part(arm), trial.outcome[arm], settings) for arm in rows)
-    )
+    return Responses(tuple(kind(estimator, trial.part(arm), trial.outcome[arm], settings) for arm in rows))
 
 
 def _fit_classifier(
@@ -174,9 +195,7 @@ def _unfitted(estimator: str, trial: Trial, settings: UpliftSettings) -> tuple[F
     return encoder, CANDIDATES[estimator].build(encoder, settings.learners[estimator], settings.seed)
 
 
-def _finished(
-    encoder: FeatureEncoder, pipeline: Pipeline, features: pa.Table, target: np.ndarray
-) -> _Fitted:
+def _finished(encoder: FeatureEncoder, pipeline: Pipeline, features: pa.Table, target: np.ndarray) -> _Fitted:
     with one_thread():
         pipeline.fit(encoder.encode(features), target)
     last = pipeline.named_steps["estimator"]
@@ -185,39 +204,37 @@ def _finished(
     return _Fitted(encoder, pipeline)
 
 
-def crossfitted_outcomes(trial: Trial, settings: UpliftSettings) -> Floats:
-    """Return the expected outcome in each arm, (n, k + 1), each row predicted by what has not seen it."""
-    folds = settings.folds.nuisance
-    fold = stratified_folds(trial.strata, folds, settings.seed)
-    found = np.empty((len(trial), len(trial.arms)))
-    for held in range(folds):
-        fitted = fit_responses(LINEAR, trial.part(np.flatnonzero(fold != held)), settings)
-        rows = np.flatnonzero(fold == held)
-        found[rows] = fitted.outcomes(trial.features.take(pa.array(rows)))
-    return found
+def _posterior(inputs: LearnerInputs) -> EffectModel:
+    return fit_posterior(inputs.trial, inputs.settings)
 
 
-def fit_doubly_robust(estimator: str, trial: Trial, settings: UpliftSettings) -> _Regressions:
+def _t_learner(estimator: str, inputs: LearnerInputs) -> EffectModel:
+    if estimator == LINEAR:
+        return inputs.linear_responses
+    return fit_responses(estimator, inputs.trial, inputs.settings)
+
+
+def _dr_learner(estimator: str, inputs: LearnerInputs) -> EffectModel:
     """Regress the doubly robust score of each offer against the control on the features."""
-    scores = trial.scores(crossfitted_outcomes(trial, settings))
+    trial = inputs.trial
+    scores = trial.scores(inputs.crossfitted_outcomes)
     return _Regressions(
         tuple(
-            _fit_regression(estimator, trial, scores[:, at] - scores[:, 0], settings)
+            _fit_regression(estimator, trial, scores[:, at] - scores[:, 0], inputs.settings)
             for at in range(1, len(trial.arms))
         )
     )
 
 
 def _registry() -> dict[str, Learner]:
-    found = [Learner("effect_posterior", "effect posterior", 2, fit_posterior)]
+    found = [Learner("effect_posterior", "effect posterior", 2, _posterior)]
     for name, candidate in CANDIDATES.items():
         title = f"T-learner, {name.replace('_', ' ')}"
         order = 1 + 2 * candidate.complexity
-        found.append(Learner(f"t_{name}", title, order, partial(fit_responses, name)))
+        found.append(Learner(f"t_{name}", title, order, partial(_t_learner, name)))
     for name, words in ((LINEAR, "linear regression"), ("gradient_boosting", "gradient boosting")):
         order = 2 + 2 * CANDIDATES[name].complexity
-        fit = partial(fit_doubly_robust, name)
-        found.append(Learner(f"dr_{name}", f"DR-learner, {words}", order, fit))
+        found.append(Learner(f"dr_{name}", f"DR-learner, {words}", order, partial(_dr_learner, name)))
     return {learner.name: learner for learner in sorted(found, key=lambda one: one.complexity)}
 
 

@@ -12,7 +12,7 @@ from models_ml.evaluation import PolicyValue
 from models_ml.training.frames import Frame, as_table, feature_columns
 from models_ml.training.schema import FeatureSchema
 from models_ml.uplift.held_out import HeldOut, Worth, are_the_same, contrast, run_held_out, worth_of
-from models_ml.uplift.learners import LEARNERS, EffectModel
+from models_ml.uplift.learners import LEARNERS, EffectModel, LearnerInputs
 from models_ml.uplift.policies import (
     LEARNED,
     NOBODY,
@@ -23,7 +23,7 @@ from models_ml.uplift.policies import (
 )
 from models_ml.uplift.qini import QiniCurve, qini_curve
 from models_ml.uplift.randomisation import ArmBalance, check_randomisation
-from models_ml.uplift.selection import Notify, Selection, checked_learners, fitted_effects, select_policy
+from models_ml.uplift.selection import Notify, Selection, checked_learners, select_policy
 from models_ml.uplift.settings import UpliftSettings, load_settings
 from models_ml.uplift.trial import Amount, Cost, Floats, Money, Propensity, Trial, read_trial
 from models_ml.uplift.verdict import Verdict, reach_verdict
@@ -208,7 +208,7 @@ def learn_policy(
     selection = select_policy(trial, names, given, chosen_settings, fold_seed=0, notify=lambda message: None)
     model = None
     if selection.chosen in LEARNERS:
-        model, _ = fitted_effects(selection.chosen, trial, trial.features.slice(0, 1), chosen_settings)
+        model = LEARNERS[selection.chosen].fit(LearnerInputs(trial, chosen_settings))
     worth = {name: worth_of(trial, held_out, name, NOBODY, chosen_settings) for name in held_out.policies}
     alike = [name for name in held_out.policies if name != LEARNED]
     contrasts = {name: contrast(trial, held_out, LEARNED, name, chosen_settings) for name in alike}

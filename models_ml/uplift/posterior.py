@@ -2,8 +2,8 @@
 
     g(E[y | x, arm a]) = α + β·z + 1{a > 0} · (δ_a + θ_a·z)
 
-z: the features as the logistic candidate reads them (standardised, categories as indicators), d of them; g: log-odds for a
-binary outcome, else the outcome in standard deviations. Independent normal priors around 0, that of θ with
+z: the d features as the logistic candidate reads them, standardised, categories as indicators; g: log-odds
+for a binary outcome, else the outcome in standard deviations. Independent normal priors around 0, that of θ with
 the standard deviation under which the trial is most probable (type II maximum likelihood; MacKay 1992,
 "Bayesian interpolation"): without heterogeneity θ shrinks to 0, and everybody is predicted the same effect on
 the scale of g. Laplace posterior; expectations over it by Gauss-Hermite quadrature.
@@ -104,20 +104,16 @@ def fit_posterior(trial: Trial, settings: UpliftSettings) -> EffectPosterior:
         scale = 1.0 if trial.is_binary else float(trial.outcome.std())
         response = trial.outcome if trial.is_binary else (trial.outcome - trial.outcome.mean()) / scale
         problem = _Problem(z, response, trial.arm, len(trial.offers), trial.is_binary)
-        best: tuple[float, Floats, Floats, float] | None = None
-        mode = np.zeros(problem.size)
+        mode, found = np.zeros(problem.size), []
         for deviation in settings.posterior.interaction_sds:
             precision = _precision(problem, settings, deviation)
             mode, curvature = problem.mode(mode, precision)
-            evidence = problem.evidence(mode, curvature, precision)
-            if best is None or evidence > best[0]:
-                best = evidence, mode, curvature, deviation
-    assert best is not None  # noqa: S101 - settings hold at least one deviation
-    _, mode, curvature, deviation = best
+            found.append((problem.evidence(mode, curvature, precision), deviation, mode, curvature))
+    _, deviation, mode, curvature = max(found, key=lambda one: one[0])
     return EffectPosterior(
         design,
         mode,
-        np.linalg.inv(curvature),
+        np.asarray(np.linalg.inv(curvature), dtype=np.float64),
         len(trial.offers),
         trial.is_binary,
         scale,
@@ -136,9 +132,7 @@ def _precision(problem: _Problem, settings: UpliftSettings, interaction_sd: floa
 class _Problem:
     """Log posterior of the coefficients; sums over the rows of each arm, so that no (n, size) matrix is held."""
 
-    def __init__(
-        self, z: Floats, response: Floats, arm: np.ndarray, offers: int, is_binary: bool
-    ) -> None:
+    def __init__(self, z: Floats, response: Floats, arm: np.ndarray, offers: int, is_binary: bool) -> None:
         self.width, self.offers, self.is_binary = z.shape[1], offers, is_binary
         self.size = self.width * (offers + 1)
         self.parts = [(z[arm == at], response[arm == at]) for at in range(offers + 1)]

@@ -22,7 +22,7 @@ _LEVEL = 0.95
 class QiniCurve:
     """Net money per customer against contacting none, by share contacted, each (bins + 1,).
 
-    ``low`` to ``high`` holds the whole curve with probability 95 % (bootstrap over customers, the rankings as they are).
+    ``low`` to ``high`` holds the whole curve with probability 95 % (bootstrap over customers, ranks as they are).
     ``coefficient`` is the area between the curve and a straight line to its end, money per customer: how much
     ranking gains over a random order, on average over all shares; ``coefficient_low`` to ``coefficient_high``
     is its 95 % interval.
@@ -59,7 +59,7 @@ def qini_curve(gain: Floats, rank: Floats, settings: QiniSettings, seed: int) ->
     """
     bins = np.minimum((rank * settings.bins).astype(np.int64), settings.bins - 1)
     counts = np.bincount(bins, minlength=settings.bins).astype(np.float64)
-    share, value, coefficient = _cumulated(counts, np.bincount(bins, gain, settings.bins))
+    share, value, coefficient = _cumulated(counts, _sums(bins, gain, settings.bins))
     random = np.random.default_rng(seed)
     curves, coefficients = np.empty((settings.bootstraps, len(value))), np.empty(settings.bootstraps)
     for draw in range(settings.bootstraps):
@@ -67,12 +67,16 @@ def qini_curve(gain: Floats, rank: Floats, settings: QiniSettings, seed: int) ->
         drawn_bins = bins[taken]
         drawn = np.bincount(drawn_bins, minlength=settings.bins).astype(np.float64)
         drawn_share, drawn_value, coefficients[draw] = _cumulated(
-            drawn, np.bincount(drawn_bins, gain[taken], settings.bins)
+            drawn, _sums(drawn_bins, gain[taken], settings.bins)
         )
         curves[draw] = np.interp(share, drawn_share, drawn_value)
     reach = _simultaneous_reach(curves - value)
     low, high = 2 * coefficient - np.quantile(coefficients, [(1 + _LEVEL) / 2, (1 - _LEVEL) / 2])
     return QiniCurve(share, value, value - reach, value + reach, coefficient, float(low), float(high))
+
+
+def _sums(bins: np.ndarray, gain: Floats, count: int) -> Floats:
+    return np.asarray(np.bincount(bins, gain, count), dtype=np.float64)
 
 
 def _cumulated(counts: Floats, sums: Floats) -> tuple[Floats, Floats, float]:

@@ -104,7 +104,9 @@ def _check_leaks(trial: Trial, matrix: Floats, separable: float) -> None:
             codes = np.nan_to_num(column, nan=-1.0).astype(np.int64) + 1
             shares = np.bincount(codes, happened) / np.maximum(np.bincount(codes), 1)
             column = shares[codes]
-        filled = np.where(np.isnan(column), np.nanmin(column) - 1 if np.isfinite(column).any() else 0.0, column)
+        filled = np.where(
+            np.isnan(column), np.nanmin(column) - 1 if np.isfinite(column).any() else 0.0, column
+        )
         auc = roc_auc_score(happened, filled)
         if max(auc, 1 - auc) > separable:
             found.append(feature.feature)

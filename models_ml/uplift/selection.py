@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from models_ml.decisions.limits import Limits
 from models_ml.errors import BayesPilotError
 from models_ml.uplift.folds import stratified_folds
-from models_ml.uplift.learners import LEARNERS, EffectModel, fit_responses
+from models_ml.uplift.learners import LEARNERS, LearnerInputs
 from models_ml.uplift.policies import NOBODY, planned_policy, uniform_policies
-from models_ml.uplift.posterior import LINEAR
 from models_ml.uplift.settings import UpliftSettings
 from models_ml.uplift.trial import Floats, Trial
 
@@ -94,13 +92,14 @@ def select_policy(
     treated: dict[str, Floats] = {}
     for held in range(folds):
         rows = np.flatnonzero(fold == held)
-        rest, part = trial.part(np.flatnonzero(fold != held)), trial.part(rows)
+        inputs = LearnerInputs(trial.part(np.flatnonzero(fold != held)), settings)
+        part = trial.part(rows)
         notify(f"comparing {len(learners)} learners on {len(rows):,} rows that they have not seen")
-        scores = money_scores(part, fit_responses(LINEAR, rest, settings).outcomes(part.features))
+        scores = money_scores(part, inputs.linear_responses.outcomes(part.features))
         share = limits.scaled(len(rows) / len(trial))
         policies = uniform_policies(part, share)
         for name in learners:
-            effects = LEARNERS[name].fit(rest, settings).effects(part.features)
+            effects = LEARNERS[name].fit(inputs).effects(part.features)
             policies[name] = planned_policy(part, effects, share)
         for name, policy in policies.items():
             worth.setdefault(name, np.empty(len(trial)))[rows] = (policy * scores).sum(axis=1) - scores[:, 0]
@@ -161,11 +160,3 @@ def _complexities(names: Mapping[str, Floats]) -> dict[str, int]:
 
 def _standard_error(rows: Floats) -> float:
     return float(rows.std(ddof=1) / np.sqrt(len(rows)))
-
-
-def fitted_effects(
-    name: str, trial: Trial, features: pa.Table, settings: UpliftSettings
-) -> tuple[EffectModel, Floats]:
-    """Fit a learner on a trial; return it with the effects that it expects for these features, (m, k)."""
-    model = LEARNERS[name].fit(trial, settings)
-    return model, model.effects(features)

@@ -79,7 +79,9 @@ def reach_verdict(
     same : names of policies that treat every held-out customer as the learned policy does
     """
     missing = [name for name, of in contrasts.items() if of is None]
-    closest = same[0] if same else missing[0] if missing else min(contrasts, key=lambda of: _low(contrasts[of]))
+    closest = (
+        same[0] if same else missing[0] if missing else min(contrasts, key=lambda of: _low(contrasts[of]))
+    )
     shown = not missing and all(_low(of) > 0 for of in contrasts.values())
     offers = [name for name in worth if name not in (NOBODY, LEARNED)]
     earning = {
