@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from models_ml.decisions.choose import choose_actions
 from models_ml.decisions.limits import Limits
-from models_ml.decisions.policy import choose_actions
 from models_ml.errors import BayesPilotError
 from models_ml.uplift.trial import CONTROL, Floats, Trial
 

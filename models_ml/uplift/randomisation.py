@@ -12,10 +12,10 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import roc_auc_score
 
 from models_ml.errors import BayesPilotError
-from models_ml.training.encoding import FeatureEncoder, fit_encoder
+from models_ml.training.leakage import LeakageLimits, find_suspects
+from models_ml.training.schema import FeatureEncoder, fit_encoder
 from models_ml.training.threads import one_thread
 from models_ml.uplift.folds import stratified_folds
 from models_ml.uplift.settings import UpliftSettings
@@ -54,7 +54,7 @@ def check_randomisation(trial: Trial, settings: UpliftSettings) -> list[ArmBalan
     part = _sample(trial, settings)
     encoder = fit_encoder(part.features, part.schema, settings.columns.categories_at_most)
     matrix = encoder.encode(part.features)
-    _check_leaks(part, matrix, settings.trial.separable_auc)
+    _check_leaks(part, settings.leakage)
     found = _dependence(part, matrix, encoder, settings.seed)
     _check_dependence(part, found, matrix, encoder, settings.trial.false_alarm)
     counts = np.bincount(trial.arm)
@@ -92,29 +92,15 @@ def _check_shares(trial: Trial, false_alarm: float) -> None:
         )
 
 
-def _check_leaks(trial: Trial, matrix: Floats, separable: float) -> None:
+def _check_leaks(trial: Trial, limits: LeakageLimits) -> None:
     """Refuse features that give the outcome away: they were recorded after it, or are the outcome."""
-    happened = trial.outcome > 0 if not trial.is_binary else trial.outcome == 1
-    if happened.all() or not happened.any():
-        return
-    found = []
-    for position, feature in enumerate(trial.schema.features):
-        column = matrix[:, position]
-        if feature.role == "categorical":
-            codes = np.nan_to_num(column, nan=-1.0).astype(np.int64) + 1
-            shares = np.bincount(codes, happened) / np.maximum(np.bincount(codes), 1)
-            column = shares[codes]
-        filled = np.where(
-            np.isnan(column), np.nanmin(column) - 1 if np.isfinite(column).any() else 0.0, column
-        )
-        auc = roc_auc_score(happened, filled)
-        if max(auc, 1 - auc) > separable:
-            found.append(feature.feature)
-    if found:
+    happened = trial.outcome > 0
+    suspects = find_suspects(trial.features, trial.schema, happened, limits=limits)
+    if suspects:
         raise BayesPilotError(
-            f"a feature alone tells the outcome (AUC above {separable}): it was recorded after it",
+            "a feature alone tells the outcome, or has another value in every row",
             where=WHERE,
-            values=found,
+            values=[suspect.feature for suspect in suspects],
             next_step="leave it out (--exclude on the command line); features must be known before the assignment",
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from models_ml.errors import BayesPilotError
 from models_ml.training.candidates import Hyperparameters
+from models_ml.training.leakage import LeakageLimits
 
 SETTINGS_FILE = Path(__file__).with_name("settings.toml")
 
@@ -31,7 +32,6 @@ class TrialSettings:
     responders_per_arm_at_least: int
     false_alarm: float
     differing_rows_at_least: int
-    separable_auc: float
     balance_rows_at_most: int
 
 
@@ -78,6 +78,7 @@ class UpliftSettings:
     seed: int
     folds: FoldSettings
     trial: TrialSettings
+    leakage: LeakageLimits
     columns: ColumnSettings
     posterior: PosteriorSettings
     qini: QiniSettings
@@ -88,6 +89,7 @@ class UpliftSettings:
 _SECTIONS: Mapping[str, type] = {
     "folds": FoldSettings,
     "trial": TrialSettings,
+    "leakage": LeakageLimits,
     "columns": ColumnSettings,
     "posterior": PosteriorSettings,
     "qini": QiniSettings,
