@@ -67,13 +67,30 @@ def feature_groups(
     return found[: settings.features_at_most]
 
 
+def plan_groups(trial: Trial, policy: Floats, scores: Floats) -> tuple[Group, ...]:
+    """Return the customers grouped by what a policy does with them, those without an offer first.
+
+    Parameters
+    ----------
+    policy, scores : ndarray of shape (n, k + 1)
+        The policy as 0 and 1, and doubly robust scores of money, both from what has not seen the row.
+    """
+    arm = policy.argmax(axis=1)
+    labels = ["gets no offer", *(f"gets “{offer}”" for offer in trial.offers)]
+    found = (_group(labels[at], trial, arm, scores, np.flatnonzero(arm == at)) for at in range(len(labels)))
+    return tuple(group for group in found if group.customers)
+
+
 def _categories(column: pa.ChunkedArray, settings: PageSettings) -> tuple[np.ndarray, list[str]]:
     counts = pc.value_counts(column.drop_null()).to_pylist()
     ordered = sorted(counts, key=lambda row: (-row["counts"], row["values"]))
     kept = sorted(row["values"] for row in ordered[: settings.categories_at_most])
     code = pc.index_in(column, value_set=pa.array(kept, column.type)).fill_null(len(kept))
     code = np.asarray(code.to_numpy(zero_copy_only=False) if isinstance(code, pa.Array) else code.to_numpy())
-    return code, [*kept, *(["other or missing"] if (code == len(kept)).any() else [])]
+    return code, [
+        *(f"= {value}" for value in kept),
+        *(["other or missing"] if (code == len(kept)).any() else []),
+    ]
 
 
 def _parts(column: pa.ChunkedArray, settings: PageSettings) -> tuple[np.ndarray, list[str]]:
@@ -83,7 +100,7 @@ def _parts(column: pa.ChunkedArray, settings: PageSettings) -> tuple[np.ndarray,
     edges = np.unique(np.quantile(known, shares)) if len(known) else np.empty(0)
     edges = edges[edges < known.max()] if len(known) else edges  # an empty last part tells nothing
     code = np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="left"))
-    texts = [f"{edge:.4g}" for edge in edges]
+    texts = [f"{edge:.4g}".replace("-", "−") for edge in edges]
     labels = [f"up to {texts[0]}"] if texts else ["any value"]
     labels += [f"{low} to {high}" for low, high in itertools.pairwise(texts)]
     labels += [f"above {texts[-1]}"] if texts else []

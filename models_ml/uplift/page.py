@@ -8,7 +8,7 @@ from pathlib import Path
 from models_ml.evaluation import Estimate
 from models_ml.reports.figures import PALETTE, QUIET, axes, share, svg
 from models_ml.reports.page import Fact, Figure, Page, Section, Table, Text, write_page
-from models_ml.uplift.groups import FeatureGroups, feature_groups
+from models_ml.uplift.groups import Group, feature_groups, plan_groups
 from models_ml.uplift.learners import LEARNERS
 from models_ml.uplift.learning import LearnedPolicy
 from models_ml.uplift.policies import LEARNED, NOBODY
@@ -40,12 +40,11 @@ def uplift_page(learned: LearnedPolicy, *, title: str, currency: str, notes: tup
     trial = learned.trial
     return Page(
         title="Which customers should get which offer",
-        subtitle=f"trial {title}: {len(trial):,} customers, {len(trial.offers)} offer(s) against “{trial.control}”",
+        subtitle=f"trial {title}: {len(trial):,} customers, {_listed(trial.offers)} against “{trial.control}”",
         verdict=learned.verdict.sentence(currency),
         facts=_facts(learned, currency),
         sections=[
             _values(learned, currency),
-            _ranking(learned, currency),
             _treated(learned, currency),
             _selection(learned, currency),
             _trial(learned, notes),
@@ -63,11 +62,13 @@ def policy_title(name: str) -> str:
     return LEARNERS[name].title if name in LEARNERS else name
 
 
+def _listed(offers: tuple[str, ...]) -> str:
+    return ", ".join(f"“{offer}”" for offer in offers)
+
+
 def _facts(learned: LearnedPolicy, currency: str) -> list[Fact]:
-    verdict, worth = learned.verdict, learned.worth[LEARNED]
+    verdict, worth, ranked = learned.verdict, learned.worth[LEARNED], learned.qini
     gained = worth.against_none
-    difference = verdict.contrast
-    ranked = learned.qini
     return [
         Fact(
             "learned policy against treating none",
@@ -75,11 +76,9 @@ def _facts(learned: LearnedPolicy, currency: str) -> list[Fact]:
             "the same, or hardly different" if gained is None else f"{interval(gained)} per 1,000 customers",
         ),
         Fact(
-            f"learned policy against “{verdict.closest}”",
-            "–" if difference is None else per_thousand(difference.value, currency),
-            "the same, or hardly different"
-            if difference is None
-            else f"{interval(difference)} per 1,000 customers",
+            f"“{verdict.best_offer}” against treating none",
+            per_thousand(verdict.earned.value, currency),
+            f"{interval(verdict.earned)} per 1,000 customers",
         ),
         Fact("gets an offer", share(worth.treated, 0), "of the held-out customers, by the learned policy"),
         Fact(
@@ -96,19 +95,17 @@ def interval_of(low: float, high: float) -> str:
 
 
 def _values(learned: LearnedPolicy, currency: str) -> Section:
-    rows = []
-    for name, worth in learned.worth.items():
-        against = learned.contrasts.get(name)
-        rows.append(
-            (
-                name,
-                share(worth.treated, 0),
-                per_thousand(worth.cost, ""),
-                *_estimate(worth.value),
-                *_estimate(worth.against_none, "0" if name == NOBODY else "–"),
-                *_estimate(against, ""),
-            )
+    rows = [
+        (
+            name,
+            share(worth.treated, 0),
+            per_thousand(worth.cost, ""),
+            _estimate(worth.value),
+            _estimate(worth.against_none, "0" if name == NOBODY else "–"),
+            _estimate(learned.contrasts.get(name), "" if name == LEARNED else "–"),
         )
+        for name, worth in learned.worth.items()
+    ]
     limited = learned.limits.budget < float("inf") or bool(
         (learned.limits.offer_capacity < float("inf")).any()
     )
@@ -117,29 +114,36 @@ def _values(learned: LearnedPolicy, currency: str) -> Section:
         if limited
         else ""
     )
+    unit = f" in {currency}" if currency else ""
     return Section(
         "What each policy is worth",
         [
             _value_figure(learned, currency),
+            _qini_figure(learned, currency),
             Table(
                 (
-                    "policy", "gets an offer", "cost", "value", "95 % interval", "against treating none",
-                    "95 % interval", "learned policy against it", "95 % interval",
+                    "policy",
+                    "gets an offer",
+                    "cost",
+                    "value",
+                    "against treating none",
+                    "learned policy against it",
                 ),
                 rows,
-                caption=f"Money{' in ' + currency if currency else ''} per 1,000 held-out customers",
+                caption=f"Money{unit} per 1,000 held-out customers, 95 % intervals in brackets",
                 highlight=list(learned.worth).index(LEARNED),
             ),
+            Text(_ranking(learned, currency)),
         ],
         intro=(
-            "Each policy on customers that neither the learners nor the selection had seen. The learned policy helps"
-            f" only where it beats every policy that treats all alike.{limits}"
+            "Each policy on customers that neither the learners nor the selection had seen. The learned policy is shown"
+            f" to help only where it beats every policy that treats all alike.{limits}"
         ),
-    )  # fmt: skip
+    )
 
 
-def _estimate(found: Estimate | None, otherwise: str = "–") -> tuple[str, str]:
-    return (otherwise, "") if found is None else (per_thousand(found.value, ""), interval(found))
+def _estimate(found: Estimate | None, otherwise: str = "–") -> str:
+    return otherwise if found is None else f"{per_thousand(found.value, '')} ({interval(found)})"
 
 
 def _value_figure(learned: LearnedPolicy, currency: str) -> Figure:
@@ -163,7 +167,7 @@ def _money_label(what: str, currency: str) -> str:
     return f"{what},\n{currency + ' ' if currency else ''}per 1,000 customers"
 
 
-def _ranking(learned: LearnedPolicy, currency: str) -> Section:
+def _qini_figure(learned: LearnedPolicy, currency: str) -> Figure:
     curve = learned.qini
     with axes() as (figure, axis):
         axis.fill_between(
@@ -179,11 +183,15 @@ def _ranking(learned: LearnedPolicy, currency: str) -> Section:
         axis.set_xlabel("share of customers with an offer, %")
         axis.set_ylabel(_money_label("against treating none", currency))
         axis.legend(fontsize=9)
-        drawn = Figure(
-            svg(figure), "Qini curve of net money on held-out customers; the dashed line needs no ranking."
+        return Figure(
+            svg(figure),
+            "Qini curve: net money on held-out customers if a growing share gets its best offer, without limits.",
         )
+
+
+def _ranking(learned: LearnedPolicy, currency: str) -> str:
+    curve = learned.qini
     best = Counter(policy_title(one.best_learner) for one in learned.held_out.selections).most_common()
-    ranked_by = ", ".join(f"{title} ({count})" for title, count in best)
     low, high = curve.coefficient_low, curve.coefficient_high
     finding = (
         "The ranking finds customers who gain more than others."
@@ -192,69 +200,68 @@ def _ranking(learned: LearnedPolicy, currency: str) -> Section:
         if high < 0
         else "The ranking is not shown to be better than a random order."
     )
-    return Section(
-        "Does the ranking find the customers who gain",
-        [
-            drawn,
-            Text(
-                f"{finding} Qini coefficient, the area between curve and line:"
-                f" {per_thousand(curve.coefficient, currency)} per 1,000 customers (95 % interval"
-                f" {interval_of(low, high)}). Ranked by the best learner of each fold: {ranked_by}. The band holds the"
-                " rankings as they are."
-            ),
-        ],
+    return (
+        f"{finding} Qini coefficient, the area between the curve and the dashed line:"
+        f" {per_thousand(curve.coefficient, currency)} per 1,000 customers (95 % interval {interval_of(low, high)})."
+        f" Ranked by the best learner of each fold: {', '.join(f'{title} ({count})' for title, count in best)}."
+        " Band and interval hold for the rankings as they are, not for other trials of this size."
     )
 
 
 def _treated(learned: LearnedPolicy, currency: str) -> Section:
-    title = "Who gets which offer"
-    trial = learned.trial
+    trial, held_out = learned.trial, learned.held_out
     planned = learned.planned_arm()
-    found = feature_groups(trial, planned, learned.held_out.scores, learned.settings.page)
+    found = feature_groups(trial, planned, held_out.scores, learned.settings.page)
+    chosen = policy_title(learned.selection.chosen)
+    unit = f" in {currency}" if currency else ""
+    offers = [f"gain of “{offer}”" for offer in trial.offers]
+    blocks: list[Table | Text] = []
+    policy = held_out.policies[LEARNED]
+    if ((policy == 0) | (policy == 1)).all():
+        blocks.append(
+            Table(
+                ("by the learned policy", "customers", *offers),
+                [
+                    _group_row(group.label, group, with_share=False)
+                    for group in plan_groups(trial, policy, held_out.scores)
+                ],
+                caption=(
+                    f"What each offer gains net of its cost{unit} per 1,000 customers held out, for those who would"
+                    " get it and for the others"
+                ),
+            )
+        )
+    if found:
+        columns = [column for offer in trial.offers for column in (f"gets “{offer}”", f"gain of “{offer}”")]
+        rows = [
+            _group_row(f"{feature.feature} {group.label}", group, with_share=True)
+            for feature in found
+            for group in feature.groups
+        ]
+        caption = (
+            f"Share of each group with an offer, and what the offer gains net of its cost{unit} per 1,000 customers if"
+            " the whole group gets it (held out). Features by how much they tell about the plan; intervals are not"
+            " corrected for their number"
+        )
+        blocks.append(Table(("group", "customers", *columns), rows, caption=caption))
     shares = ", ".join(
-        f"{share(float((planned == 1 + position).mean()), 0)} “{offer}”"
+        f"“{offer}” for {share(float((planned == 1 + position).mean()), 0)}"
         for position, offer in enumerate(trial.offers)
     )
-    chosen = policy_title(learned.selection.chosen)
-    if not found:
-        return Section(
-            title, [Text(f"On the whole trial the selection keeps “{chosen}”: everybody is treated alike.")]
-        )
+    everybody = "" if found else " Everybody is treated alike."
     return Section(
-        title,
-        [Table(_group_columns(trial.offers), _group_rows(found), caption=_group_caption(currency))],
-        intro=(
-            f"Chosen on the whole trial: {chosen}. It plans {shares}. Features are listed by how much they tell about"
-            " the plan."
-        ),
+        "Who gets which offer",
+        blocks,
+        intro=f"Chosen on the whole trial: {chosen}. It plans {shares}.{everybody}",
     )
 
 
-def _group_columns(offers: tuple[str, ...]) -> tuple[str, ...]:
-    columns = ["feature", "group", "customers"]
-    for offer in offers:
-        columns += [f"gets “{offer}”", f"gain of “{offer}” for all", "95 % interval"]
-    return tuple(columns)
-
-
-def _group_caption(currency: str) -> str:
-    unit = f" in {currency}" if currency else ""
-    return (
-        f"Share of each group with an offer, and what the offer gains net of its cost{unit} per 1,000 customers if"
-        " everybody in the group gets it, from customers held out. Groups were picked by looking at the plan, intervals"
-        " are not corrected for their number"
-    )
-
-
-def _group_rows(found: list[FeatureGroups]) -> list[tuple[str, ...]]:
-    rows = []
-    for feature in found:
-        for group in feature.groups:
-            cells = [feature.feature, group.label, f"{group.customers:,}"]
-            for treated, gain in zip(group.treated, group.gains, strict=True):
-                cells += [share(float(treated), 0), *_estimate(gain)]
-            rows.append(tuple(cells))
-    return rows
+def _group_row(label: str, group: Group, *, with_share: bool) -> tuple[str, ...]:
+    cells = [label, f"{group.customers:,}"]
+    for treated, gain in zip(group.treated, group.gains, strict=True):
+        cells += [share(float(treated), 0)] if with_share else []
+        cells.append(_estimate(gain))
+    return tuple(cells)
 
 
 def _selection(learned: LearnedPolicy, currency: str) -> Section:

@@ -94,7 +94,7 @@ def select_policy(
         rows = np.flatnonzero(fold == held)
         inputs = LearnerInputs(trial.part(np.flatnonzero(fold != held)), settings)
         part = trial.part(rows)
-        notify(f"comparing {len(learners)} learners on {len(rows):,} rows that they have not seen")
+        notify(f"comparing {len(learners)} learners, part {held + 1} of {folds}")
         scores = money_scores(part, inputs.linear_responses.outcomes(part.features))
         share = limits.scaled(len(rows) / len(trial))
         policies = uniform_policies(part, share)

@@ -19,15 +19,17 @@ CUSTOMERS = 1000  # money is said per so many
 class Verdict:
     """``is_shown``: the learned policy earns more than each that treats all alike; ``closest``: the one it beats least.
 
-    ``earning`` names the offer for all that is shown to earn more than treating none, None if there is none.
+    ``best_offer`` names the offer for all that is worth most, of those shown to earn more than treating none
+    where there are any (``is_earning``); ``earned`` is its value against treating none.
     """
 
     is_shown: bool
     closest: str
     contrast: PolicyValue | None
     is_same: bool
-    earning: str | None
-    earned: PolicyValue | None
+    best_offer: str
+    earned: PolicyValue
+    is_earning: bool
 
     def sentence(self, currency: str) -> str:
         """Return the verdict in one or two sentences, money per 1,000 customers."""
@@ -55,12 +57,11 @@ class Verdict:
         return f"Personalising is not shown to help: {measured}."
 
     def _one_offer(self, currency: str) -> str:
-        if self.earning is None or self.earned is None:
-            return "No offer for all is shown to earn more than treating none."
-        return (
-            f"“{self.earning}” is shown to earn {per_thousand(self.earned.value, currency)} per 1,000 customers more"
-            f" than treating none ({interval(self.earned)})."
+        shown = "shown" if self.is_earning else "not shown"
+        measured = (
+            f"{per_thousand(self.earned.value, currency)} per 1,000 customers ({interval(self.earned)})"
         )
+        return f"“{self.best_offer}” is {shown} to earn more than treating none: {measured}."
 
 
 def reach_verdict(
@@ -83,16 +84,15 @@ def reach_verdict(
         same[0] if same else missing[0] if missing else min(contrasts, key=lambda of: _low(contrasts[of]))
     )
     shown = not missing and all(_low(of) > 0 for of in contrasts.values())
-    offers = [name for name in worth if name not in (NOBODY, LEARNED)]
-    earning = {
-        name: found
-        for name in offers
-        if (found := worth[name].against_none) is not None and _low(found, comparisons=len(offers)) > 0
+    offers = {
+        name: of.against_none
+        for name, of in worth.items()
+        if name not in (NOBODY, LEARNED) and of.against_none is not None
     }
-    best = max(earning, key=lambda name: earning[name].value, default=None)
-    return Verdict(
-        shown, closest, contrasts[closest], bool(same), best, None if best is None else earning[best]
-    )
+    earning = {name: of for name, of in offers.items() if _low(of, comparisons=len(offers)) > 0}
+    candidates = earning or offers
+    best = max(candidates, key=lambda name: candidates[name].value)
+    return Verdict(shown, closest, contrasts[closest], bool(same), best, offers[best], bool(earning))
 
 
 def per_thousand(money: float, currency: str) -> str:
