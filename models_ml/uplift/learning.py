@@ -1,0 +1,229 @@
+"""Learn from a randomised trial which customers should get which offer, and what that is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models_ml.decisions.limits import Limits
+from models_ml.evaluation import PolicyValue
+from models_ml.training.frames import Frame, as_table, feature_columns
+from models_ml.training.schema import FeatureSchema
+from models_ml.uplift.held_out import HeldOut, Worth, are_the_same, contrast, run_held_out, worth_of
+from models_ml.uplift.learners import LEARNERS, EffectModel, LearnerInputs
+from models_ml.uplift.policies import (
+    LEARNED,
+    NOBODY,
+    checked_limits,
+    net_gains,
+    planned_choice,
+    uniform_policies,
+)
+from models_ml.uplift.qini import QiniCurve, qini_curve
+from models_ml.uplift.randomisation import ArmBalance, check_randomisation
+from models_ml.uplift.selection import Notify, Selection, checked_learners, select_policy
+from models_ml.uplift.settings import UpliftSettings, load_settings
+from models_ml.uplift.trial import Amount, Cost, Floats, Money, Propensity, Trial, read_trial
+from models_ml.uplift.verdict import Verdict, reach_verdict
+
+
+@dataclass(frozen=True)
+class LearnedPolicy:
+    """A policy learned from a trial, with what it and the policies that treat all alike are worth.
+
+    Attributes
+    ----------
+    trial : Trial
+    arms : list of ArmBalance
+        Rows, shares and mean outcomes, the control first.
+    selection : Selection
+        How the policy was chosen on the whole trial; ``selection.chosen`` names it.
+    model : EffectModel or None
+        Fitted on the whole trial; None where the chosen policy treats all alike.
+    worth : mapping of policy to Worth
+        On customers held out from the whole procedure, money per customer; `LEARNED` is the procedure itself.
+    contrasts : mapping of policy to PolicyValue or None
+        The learned policy against each that treats all alike; None where they are the same or hardly differ.
+    verdict : Verdict
+        Whether personalising is shown to help, in words.
+    qini : QiniCurve
+    held_out : HeldOut
+    """
+
+    trial: Trial
+    arms: Sequence[ArmBalance]
+    selection: Selection
+    model: EffectModel | None
+    worth: Mapping[str, Worth]
+    contrasts: Mapping[str, PolicyValue | None]
+    verdict: Verdict
+    qini: QiniCurve
+    held_out: HeldOut
+    limits: Limits
+    money: Money
+    settings: UpliftSettings
+
+    def choose(self, frame: Frame, limits: Limits | None = None) -> np.ndarray:
+        """Return the arm that each row of a frame should get, labels of shape (n,).
+
+        Parameters
+        ----------
+        frame : pandas, polars or pyarrow frame
+            With the columns of the schema, and those of value and cost where these are columns.
+        limits : Limits, optional
+            Of these customers; none without.
+        """
+        table = as_table(frame)
+        value, cost = self.money.read(table, self.trial.offers)
+        features = feature_columns(table, self.trial.schema)
+        new = replace(
+            self.trial,
+            features=features,
+            arm=np.zeros(table.num_rows, dtype=np.int64),
+            outcome=np.zeros(table.num_rows),
+            propensity=np.ones(table.num_rows),
+            value=value,
+            cost=cost,
+        )
+        allowed = checked_limits(limits, self.trial)
+        effects = None if self.model is None else self.model.effects(features)
+        return np.array(self.trial.arms, dtype=object)[self._chosen_arm(new, effects, allowed)]
+
+    def planned_arm(self) -> np.ndarray:
+        """Return the arm that the chosen policy gives each row of the trial, (n,)."""
+        effects = None if self.model is None else self.model.effects(self.trial.features)
+        return self._chosen_arm(self.trial, effects, self.limits)
+
+    def _chosen_arm(self, trial: Trial, effects: Floats | None, limits: Limits) -> np.ndarray:
+        if effects is not None:
+            return 1 + planned_choice(net_gains(trial, effects), trial.cost[:, 1:], limits)
+        names = list(uniform_policies(trial, limits))
+        position = names.index(self.selection.chosen) - 1
+        if position < 0:
+            return np.zeros(len(trial), dtype=np.int64)
+        # The same for all: as many as the limits allow, in a random order.
+        allowed = np.broadcast_to(np.arange(len(trial.offers)) == position, (len(trial), len(trial.offers)))
+        lot = np.random.default_rng(self.settings.seed).permutation(len(trial))
+        return 1 + planned_choice(np.ones(allowed.shape), trial.cost[:, 1:], limits, allowed, lot)
+
+
+def learn_policy(
+    frame: Frame,
+    schema: FeatureSchema,
+    *,
+    treatment: str,
+    control: object,
+    outcome: str,
+    value: Amount,
+    cost: Cost,
+    propensity: Propensity = None,
+    limits: Limits | None = None,
+    learners: Sequence[str] | None = None,
+    seed: int | None = None,
+    settings: UpliftSettings | None = None,
+    notify: Notify = lambda message: None,
+) -> LearnedPolicy:
+    """Learn from a randomised trial which customers should get which offer.
+
+    Policies that treat all alike (treat none, one offer for all) compete with learned ones: T-learners,
+    DR-learners, an effect posterior. On inner folds the simplest within one standard error of the best is
+    chosen. What that procedure is worth is measured on outer folds that neither the learners nor the selection
+    have seen. Personalising is called helpful only if it earns more there than *each* policy that treats all
+    alike, each by a 95 % interval; so that a trial without any difference passes in at most 2.5 %.
+
+    Parameters
+    ----------
+    frame : pandas, polars or pyarrow frame
+        One row per customer of the trial; rows keep their order.
+    schema : FeatureSchema
+        Columns known before the assignment, with their roles; see `models_ml.training.feature_schema`.
+    treatment : str
+        Column of arms: the control and one or more offers.
+    control : label
+        The arm that got nothing.
+    outcome : str
+        Column of 0 and 1, or of an amount such as money; never missing.
+    value : float or str
+        Money per unit of outcome, negative where the outcome is a loss (churn): a number or a column.
+    cost : float, str, or mapping of offer to either
+        Money per contact, at least 0, in the unit of ``value``.
+    propensity : float, str or mapping of arm to float, optional
+        Probability of the offer (one offer), of each arm, or the column with the probability of the arm that the
+        row got. Without it the observed shares of the arms are used: the same chance for every row.
+    limits : Limits, optional
+        Budget and capacities for as many customers as the frame has rows; the plan is then made by
+        `choose_actions` under them, and one offer for all means: for as many as they allow, drawn by lot.
+    learners : names in `models_ml.uplift.learners.LEARNERS`, optional
+    seed : int, optional
+        Of folds, learners and bootstraps; that of the settings without.
+    settings : UpliftSettings, ``settings.toml`` without
+    notify : callable, told in words what is done
+
+    Raises
+    ------
+    BayesPilotError
+        If a column is missing or holds what it must not, an arm is missing or too small, the trial is not
+        randomised as stated, or a feature gives the outcome away.
+
+    Examples
+    --------
+    The offer helps customers of plan "a" and harms those of plan "b":
+
+    >>> import numpy as np, pandas as pd
+    >>> from models_ml.training import feature_schema
+    >>> random = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"arm": random.choice(["call", "none"], 4000)})
+    >>> frame["plan"] = random.choice(["a", "b"], 4000)
+    >>> gain = np.where(frame["plan"] == "a", 0.2, -0.2) * (frame["arm"] == "call")
+    >>> frame["stayed"] = random.random(4000) < 0.5 + gain
+    >>> learned = learn_policy(
+    ...     frame, feature_schema({"plan": "categorical"}), treatment="arm", control="none",
+    ...     outcome="stayed", value=100.0, cost=1.0, propensity=0.5, learners=["effect_posterior"],
+    ... )
+    >>> learned.verdict.is_shown, learned.choose(pd.DataFrame({"plan": ["a", "b"]})).tolist()
+    (True, ['call', 'none'])
+    """
+    chosen_settings = load_settings() if settings is None else settings
+    if seed is not None:
+        chosen_settings = replace(chosen_settings, seed=seed)
+    money = Money(value, cost)
+    trial = read_trial(
+        frame,
+        schema,
+        treatment=treatment,
+        control=control,
+        outcome=outcome,
+        propensity=propensity,
+        money=money,
+        settings=chosen_settings.trial,
+    )
+    names = checked_learners(learners, trial)
+    given = checked_limits(limits, trial)
+    notify("checking the randomisation")
+    arms = check_randomisation(trial, chosen_settings)
+    held_out = run_held_out(trial, names, given, chosen_settings, notify)
+    notify("selecting on the whole trial")
+    selection = select_policy(trial, names, given, chosen_settings, fold_seed=0, notify=lambda message: None)
+    model = None
+    if selection.chosen in LEARNERS:
+        model = LEARNERS[selection.chosen].fit(LearnerInputs(trial, chosen_settings))
+    worth = {name: worth_of(trial, held_out, name, NOBODY, chosen_settings) for name in held_out.policies}
+    alike = [name for name in held_out.policies if name != LEARNED]
+    contrasts = {name: contrast(trial, held_out, LEARNED, name, chosen_settings) for name in alike}
+    same = [name for name in alike if are_the_same(held_out, LEARNED, name)]
+    return LearnedPolicy(
+        trial=trial,
+        arms=arms,
+        selection=selection,
+        model=model,
+        worth=worth,
+        contrasts=contrasts,
+        verdict=reach_verdict(worth, contrasts, same),
+        qini=qini_curve(held_out.ranked_gain, held_out.rank, chosen_settings.qini, chosen_settings.seed),
+        held_out=held_out,
+        limits=given,
+        money=money,
+        settings=chosen_settings,
+    )

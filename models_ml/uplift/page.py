@@ -1,0 +1,326 @@
+"""The page of a learned policy: verdict, value of each policy, Qini curve, who gets which offer, how it was chosen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from models_ml.evaluation import Estimate
+from models_ml.reports.figures import PALETTE, QUIET, axes, share, svg
+from models_ml.reports.page import Fact, Figure, Page, Section, Table, Text, write_page
+from models_ml.uplift.groups import Group, feature_groups, plan_groups
+from models_ml.uplift.learners import LEARNERS
+from models_ml.uplift.learning import LearnedPolicy
+from models_ml.uplift.policies import LEARNED, NOBODY
+from models_ml.uplift.verdict import CUSTOMERS, interval, per_thousand
+
+BLUE, VERMILION = PALETTE[:2]
+_CLEAR = 0.001  # below, a probability of chance is not written out
+
+
+def write_uplift_page(
+    path: Path, learned: LearnedPolicy, *, title: str, currency: str, notes: tuple[str, ...] = ()
+) -> None:
+    """Write the page of a learned policy.
+
+    Parameters
+    ----------
+    title : str
+        What the trial is called, such as its file name.
+    currency : str
+        Unit of money, or nothing.
+    notes : tuple of str
+        What the reader should know of how the file was read.
+    """
+    write_page(path, uplift_page(learned, title=title, currency=currency, notes=notes))
+
+
+def uplift_page(learned: LearnedPolicy, *, title: str, currency: str, notes: tuple[str, ...] = ()) -> Page:
+    """Build the page of a learned policy."""
+    trial = learned.trial
+    return Page(
+        title="Which customers should get which offer",
+        subtitle=f"trial {title}: {len(trial):,} customers, {_listed(trial.offers)} against “{trial.control}”",
+        verdict=learned.verdict.sentence(currency),
+        facts=_facts(learned, currency),
+        sections=[
+            _values(learned, currency),
+            _treated(learned, currency),
+            _selection(learned, currency),
+            _trial(learned, notes),
+        ],
+        footer=(
+            "Values are doubly robust estimates on customers held out from learners and selection alike, with 95 %"
+            " intervals; the value of the learned policy is that of the whole procedure of learning and selecting."
+            f" Seed {learned.settings.seed}."
+        ),
+    )
+
+
+def policy_title(name: str) -> str:
+    """Return the words for a policy or a learner."""
+    return LEARNERS[name].title if name in LEARNERS else name
+
+
+def _listed(offers: tuple[str, ...]) -> str:
+    return ", ".join(f"“{offer}”" for offer in offers)
+
+
+def _facts(learned: LearnedPolicy, currency: str) -> list[Fact]:
+    verdict, worth, ranked = learned.verdict, learned.worth[LEARNED], learned.qini
+    gained = worth.against_none
+    return [
+        Fact(
+            "learned policy against treating none",
+            "–" if gained is None else per_thousand(gained.value, currency),
+            "the same, or hardly different" if gained is None else f"{interval(gained)} per 1,000 customers",
+        ),
+        Fact(
+            f"“{verdict.best_offer}” against treating none",
+            per_thousand(verdict.earned.value, currency),
+            f"{interval(verdict.earned)} per 1,000 customers",
+        ),
+        Fact("gets an offer", share(worth.treated, 0), "of the held-out customers, by the learned policy"),
+        Fact(
+            "ranking against a random order",
+            per_thousand(ranked.coefficient, currency),
+            f"Qini coefficient, {interval_of(ranked.coefficient_low, ranked.coefficient_high)} per 1,000 customers",
+        ),
+    ]
+
+
+def interval_of(low: float, high: float) -> str:
+    """Return two amounts per customer as an interval per 1,000 customers."""
+    return f"{per_thousand(low, '')} to {per_thousand(high, '')}"
+
+
+def _values(learned: LearnedPolicy, currency: str) -> Section:
+    rows = [
+        (
+            name,
+            share(worth.treated, 0),
+            per_thousand(worth.cost, ""),
+            _estimate(worth.value),
+            _estimate(worth.against_none, "0" if name == NOBODY else "–"),
+            _estimate(learned.contrasts.get(name), "" if name == LEARNED else "–"),
+        )
+        for name, worth in learned.worth.items()
+    ]
+    limited = learned.limits.budget < float("inf") or bool(
+        (learned.limits.offer_capacity < float("inf")).any()
+    )
+    limits = (
+        " Under the limits given, one offer for all is made to as many as they allow, drawn by lot."
+        if limited
+        else ""
+    )
+    unit = f" in {currency}" if currency else ""
+    return Section(
+        "What each policy is worth",
+        [
+            _value_figure(learned, currency),
+            _qini_figure(learned, currency),
+            Table(
+                (
+                    "policy",
+                    "gets an offer",
+                    "cost",
+                    "value",
+                    "against treating none",
+                    "learned policy against it",
+                ),
+                rows,
+                caption=f"Money{unit} per 1,000 held-out customers, 95 % intervals in brackets",
+                highlight=list(learned.worth).index(LEARNED),
+            ),
+            Text(_ranking(learned, currency)),
+        ],
+        intro=(
+            "Each policy on customers that neither the learners nor the selection had seen. The learned policy is shown"
+            f" to help only where it beats every policy that treats all alike.{limits}"
+        ),
+    )
+
+
+def _estimate(found: Estimate | None, otherwise: str = "–") -> str:
+    return otherwise if found is None else f"{per_thousand(found.value, '')} ({interval(found)})"
+
+
+def _value_figure(learned: LearnedPolicy, currency: str) -> Figure:
+    names = list(learned.worth)[::-1]
+    with axes(6.4, 1.2 + 0.55 * len(names)) as (figure, axis):
+        for place, name in enumerate(names):
+            found = learned.worth[name].against_none
+            colour = BLUE if name == LEARNED else QUIET
+            value, low, high = (0.0, 0.0, 0.0) if found is None else (found.value, found.low, found.high)
+            axis.plot([CUSTOMERS * low, CUSTOMERS * high], [place, place], color=colour, linewidth=2.5)
+            axis.plot([CUSTOMERS * value], [place], "o", color=colour, markersize=8)
+        axis.axvline(0, color=QUIET, linewidth=1)
+        axis.set_yticks(range(len(names)), names)
+        axis.set_ylim(-0.6, len(names) - 0.4)
+        axis.grid(axis="y", visible=False)
+        axis.set_xlabel(_money_label("against treating none", currency))
+        return Figure(svg(figure), "Value against treating none, with 95 % intervals.")
+
+
+def _money_label(what: str, currency: str) -> str:
+    return f"{what},\n{currency + ' ' if currency else ''}per 1,000 customers"
+
+
+def _qini_figure(learned: LearnedPolicy, currency: str) -> Figure:
+    curve = learned.qini
+    with axes() as (figure, axis):
+        axis.fill_between(
+            100 * curve.share, CUSTOMERS * curve.low, CUSTOMERS * curve.high, color=BLUE, alpha=0.15, linewidth=0,
+            label="95 % band of the whole curve",
+        )  # fmt: skip
+        axis.plot(100 * curve.share, CUSTOMERS * curve.value, color=BLUE, label="most promising first")
+        axis.plot(
+            [0, 100], [0, CUSTOMERS * curve.value[-1]], color=VERMILION, linestyle="--", label="random order"
+        )
+        axis.axhline(0, color=QUIET, linewidth=1)
+        axis.set_xlim(0, 100)
+        axis.set_xlabel("share of customers with an offer, %")
+        axis.set_ylabel(_money_label("against treating none", currency))
+        axis.legend(fontsize=9)
+        return Figure(
+            svg(figure),
+            "Qini curve: net money on held-out customers if a growing share gets its best offer, without limits.",
+        )
+
+
+def _ranking(learned: LearnedPolicy, currency: str) -> str:
+    curve = learned.qini
+    best = Counter(policy_title(one.best_learner) for one in learned.held_out.selections).most_common()
+    low, high = curve.coefficient_low, curve.coefficient_high
+    finding = (
+        "The ranking finds customers who gain more than others."
+        if low > 0
+        else "The ranking is worse than a random order."
+        if high < 0
+        else "The ranking is not shown to be better than a random order."
+    )
+    return (
+        f"{finding} Qini coefficient, the area between the curve and the dashed line:"
+        f" {per_thousand(curve.coefficient, currency)} per 1,000 customers (95 % interval {interval_of(low, high)})."
+        f" Ranked by the best learner of each fold: {', '.join(f'{title} ({count})' for title, count in best)}."
+        " Band and interval hold for the rankings as they are, not for other trials of this size."
+    )
+
+
+def _treated(learned: LearnedPolicy, currency: str) -> Section:
+    trial, held_out = learned.trial, learned.held_out
+    planned = learned.planned_arm()
+    found = feature_groups(trial, planned, held_out.scores, learned.settings.page)
+    chosen = policy_title(learned.selection.chosen)
+    unit = f" in {currency}" if currency else ""
+    offers = [f"gain of “{offer}”" for offer in trial.offers]
+    blocks: list[Table | Text] = []
+    policy = held_out.policies[LEARNED]
+    if ((policy == 0) | (policy == 1)).all():
+        blocks.append(
+            Table(
+                ("by the learned policy", "customers", *offers),
+                [
+                    _group_row(group.label, group, with_share=False)
+                    for group in plan_groups(trial, policy, held_out.scores)
+                ],
+                caption=(
+                    f"What each offer gains net of its cost{unit} per 1,000 customers held out, for those who would"
+                    " get it and for the others"
+                ),
+            )
+        )
+    if found:
+        columns = [column for offer in trial.offers for column in (f"gets “{offer}”", f"gain of “{offer}”")]
+        rows = [
+            _group_row(f"{feature.feature} {group.label}", group, with_share=True)
+            for feature in found
+            for group in feature.groups
+        ]
+        caption = (
+            f"Share of each group with an offer, and what the offer gains net of its cost{unit} per 1,000 customers if"
+            " the whole group gets it (held out). Features by how much they tell about the plan; intervals are not"
+            " corrected for their number"
+        )
+        blocks.append(Table(("group", "customers", *columns), rows, caption=caption))
+    shares = ", ".join(
+        f"“{offer}” for {share(float((planned == 1 + position).mean()), 0)}"
+        for position, offer in enumerate(trial.offers)
+    )
+    everybody = "" if found else " Everybody is treated alike."
+    return Section(
+        "Who gets which offer",
+        blocks,
+        intro=f"Chosen on the whole trial: {chosen}. It plans {shares}.{everybody}",
+    )
+
+
+def _group_row(label: str, group: Group, *, with_share: bool) -> tuple[str, ...]:
+    cells = [label, f"{group.customers:,}"]
+    for treated, gain in zip(group.treated, group.gains, strict=True):
+        cells += [share(float(treated), 0)] if with_share else []
+        cells.append(_estimate(gain))
+    return tuple(cells)
+
+
+def _selection(learned: LearnedPolicy, currency: str) -> Section:
+    judged = learned.selection.judged
+    picks = Counter(one.chosen for one in learned.held_out.selections)
+    rows = [
+        (
+            policy_title(name),
+            per_thousand(of.value, ""),
+            per_thousand(of.shortfall, ""),
+            per_thousand(of.shortfall_standard_error, ""),
+            share(of.treated, 0),
+            str(picks[name]),
+        )
+        for name, of in judged.items()
+    ]
+    unit = f" in {currency}" if currency else ""
+    return Section(
+        "How the policy was chosen",
+        [
+            Table(
+                (
+                    "policy, simplest first", "against treating none", "behind the best", "standard error of that",
+                    "gets an offer", f"chosen in {len(learned.held_out.selections)} folds",
+                ),
+                rows,
+                caption=f"On inner folds of the whole trial, money{unit} per 1,000 customers",
+                highlight=list(judged).index(learned.selection.chosen),
+            ),
+        ],
+        intro=(
+            "The simplest policy within one standard error of the best is chosen. The same was done again inside each"
+            " outer fold; the values above come from there, because the best of several looks better than it is."
+        ),
+    )  # fmt: skip
+
+
+def _trial(learned: LearnedPolicy, notes: tuple[str, ...]) -> Section:
+    trial = learned.trial
+    outcome = "share with the outcome" if trial.is_binary else "mean outcome"
+    rows = [
+        (
+            arm.label,
+            f"{arm.rows:,}",
+            share(arm.share, 2),
+            share(arm.stated_share, 2),
+            share(arm.mean_outcome, 2) if trial.is_binary else f"{arm.mean_outcome:,.3f}",
+            f"{arm.probability:.2f}" if arm.probability >= _CLEAR else "below 0.001",
+        )
+        for arm in learned.arms
+    ]
+    return Section(
+        "The trial",
+        [
+            Table(("arm", "customers", "share", "stated share", outcome, "balance by chance"), rows),
+            Text(
+                "Balance by chance: probability that features would predict the arm at least so well if it was drawn as"
+                " stated. A trial with less than one in ten thousand is refused."
+            ),
+            *(Text(note) for note in notes),
+        ],
+    )
