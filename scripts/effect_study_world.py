@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import expit
 
 from models_ml.effects.effect_likelihood import Floats, Integers
@@ -54,7 +55,7 @@ class Found:
     """Errors of the posterior mean over its sd (k, 1 + s), and whether the 95 % interval holds the truth (k, 1 + s)."""
 
     z: Floats
-    covered: Floats
+    covered: npt.NDArray[np.bool_]
 
 
 def cells() -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from conftest import ROOT
 
 PACKAGE = "models_ml"
 ORDER = (  # a module imports from its own group and from earlier ones
-    ("errors", "paths", "files", "warehouse", "settings_file"),
+    ("errors", "paths", "files", "warehouse", "settings_file", "threads"),
     ("evaluation",),
     ("decisions",),
     ("training",),
@@ -20,7 +20,9 @@ ORDER = (  # a module imports from its own group and from earlier ones
     ("effects",),
     ("monitoring",),
     ("reports",),
-    ("train_and_deploy", "terminal", "dbt_build", "publish", "summary", "run", "train", "cli"),
+    ("terminal",),
+    ("uplift",),
+    ("train_and_deploy", "dbt_build", "publish", "summary", "run", "train", "cli"),
 )
 PLACE = {name: position for position, group in enumerate(ORDER) for name in group}
 

@@ -24,10 +24,10 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline
 
+from models_ml.threads import one_thread
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.pipeline import raw_score, to_log_odds
 from models_ml.training.schema import FeatureEncoder, fit_encoder
-from models_ml.training.threads import one_thread
 from models_ml.uplift.folds import stratified_folds
 from models_ml.uplift.posterior import LINEAR, fit_posterior
 from models_ml.uplift.settings import UpliftSettings

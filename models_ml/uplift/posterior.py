@@ -20,9 +20,9 @@ from scipy.special import expit
 from sklearn.pipeline import Pipeline
 
 from models_ml.errors import BayesPilotError
+from models_ml.threads import one_thread
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.schema import FeatureEncoder, fit_encoder
-from models_ml.training.threads import one_thread
 from models_ml.uplift.settings import UpliftSettings
 from models_ml.uplift.trial import CONTROL, Floats, Trial
 
