@@ -20,7 +20,7 @@ from models_ml.paths import artifacts_folder
 from models_ml.training.context import read_run, run_is_empty
 from models_ml.training.population import SCORE, FeatureBins, numbers, read_bins, sizes
 
-EVERYBODY = "all"
+ALL_CUSTOMERS = "all"
 
 REFERENCE_SCHEMA = pa.schema(
     [
@@ -64,7 +64,7 @@ def reference_rows(frozen: Iterable[FeatureBins], chance: float) -> list[dict[st
     """
     rows = []
     for one in frozen:
-        whole = [(EVERYBODY, one.shares, one.rows)]
+        whole = [(ALL_CUSTOMERS, one.shares, one.rows)]
         parts = [(slice_name(part.feature, part.category), part.shares, part.rows) for part in one.slices]
         shared = {
             "feature": one.feature,
@@ -184,7 +184,7 @@ def measured_rows(table: pa.Table, frozen: Sequence[FeatureBins]) -> list[dict[s
     for one in frozen:
         column = table[one.feature]
         position = one.assign(column)
-        members = [(EVERYBODY, np.ones(table.num_rows, dtype=bool))] + [
+        members = [(ALL_CUSTOMERS, np.ones(table.num_rows, dtype=bool))] + [
             (slice_name(part.feature, part.category), _is(table[part.feature], part.category))
             for part in one.slices
         ]

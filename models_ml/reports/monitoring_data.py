@@ -1,4 +1,4 @@
-"""Read what the monitoring report shows: the report tables of a warehouse, and the seconds of the last dbt run."""
+"""What the monitoring page reads: the monitoring tables of a warehouse, and the seconds of the last dbt run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one page layout of all reports: headline facts, then sections of text, tables and figures."""
+"""The page layout of every report: a verdict, headline facts, then sections of text, tables and figures."""
 
 from __future__ import annotations
 
@@ -44,6 +44,14 @@ class Table:
     caption: str = ""
     highlight: int | None = None
     kind: str = "table"
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Which columns hold numbers only, one entry per column; none does in a table without rows."""
+        return [
+            bool(self.rows) and all(is_number(row[place]) for row in self.rows)
+            for place in range(len(self.columns))
+        ]
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,6 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["drawing"] = Markup
-    environment.tests["number"] = is_number
     return environment.get_template(TEMPLATE).render(page=page)
 
 

@@ -1,4 +1,4 @@
-"""What a training leaves in the folder of reports: the page, two tables and a summary for programs."""
+"""The files that a training writes into the folder of reports: the page, two tables and a summary for programs."""
 
 from __future__ import annotations
 
