@@ -24,8 +24,8 @@ from models_ml.deployment.champion import (
     how_judged,
     stand_in_for,
 )
-from models_ml.deployment.deployed import DeploymentRecord, library_versions, serialise, write_deployment
-from models_ml.deployment.records import deployment_record
+from models_ml.deployment.deployed import write_deployment
+from models_ml.deployment.record import DeploymentRecord, deployment_record, library_versions, serialise
 from models_ml.training.context import Purpose, read_inputs, read_purpose, warehouse_tables
 from models_ml.training.examples import ExampleReader
 from models_ml.training.pipeline import ChurnPipeline

@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 
 from models_ml.deployment import deployed
 from models_ml.deployment.challenge import Selection
-from models_ml.deployment.deployed import DEPLOYED, load_deployed, misfits, read_record, write_deployment
+from models_ml.deployment.deployed import DEPLOYED, load_deployed, read_record, write_deployment
 from models_ml.deployment.logs import CANDIDATE_LOG, CANDIDATES_SCHEMA, candidates_table
+from models_ml.deployment.record import misfits
 from models_ml.deployment.tracking import Tracker
 from models_ml.errors import BayesPilotError
 from models_ml.train import app

@@ -20,7 +20,7 @@ from test_training import quick_settings
 from typer.testing import CliRunner
 
 from models_ml.cli import app as commands
-from models_ml.deployment.deployed import DEPLOYED, DeploymentRecord, load_deployed, read_record
+from models_ml.deployment.deployed import DEPLOYED, load_deployed, read_record
 from models_ml.deployment.logs import (
     DEPLOYMENT_LOG,
     DEPLOYMENTS_SCHEMA,
@@ -28,6 +28,7 @@ from models_ml.deployment.logs import (
     deployments_table,
     read_events,
 )
+from models_ml.deployment.record import DeploymentRecord
 from models_ml.deployment.versions import kept_versions, promote, roll_back
 from models_ml.errors import BayesPilotError
 from models_ml.train import app

@@ -18,8 +18,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from test_training import quick_settings
 
 from models_ml.deployment.challenge import Guardrail, Selection
-from models_ml.deployment.deployed import DeploymentRecord
-from models_ml.deployment.records import deployment_record, pipeline_version
+from models_ml.deployment.record import DeploymentRecord, deployment_record, pipeline_version
 from models_ml.reports import training_tables as tables
 from models_ml.reports.page import render
 from models_ml.reports.training_curves import (

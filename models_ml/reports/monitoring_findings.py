@@ -204,7 +204,7 @@ def policy_section(data: MonitoringData) -> Section:
         return Section("Is the policy earning?", [Text(text)])
     months = [
         row
-        for row in data.policy_value or ()
+        for row in data.policy_value
         if row["method"] == HEADLINE and row["period"] != ALL_MONTHS and row["value"] is not None
     ]
     months.sort(key=lambda row: row["period"])
@@ -221,7 +221,7 @@ def policy_section(data: MonitoringData) -> Section:
 
 
 def _table(data: MonitoringData) -> Table:
-    rows = {row["method"]: row for row in data.policy_value or () if row["period"] == ALL_MONTHS}
+    rows = {row["method"]: row for row in data.policy_value if row["period"] == ALL_MONTHS}
     cells = [
         (
             words,
@@ -239,9 +239,7 @@ def _table(data: MonitoringData) -> Table:
 
 
 def _headline(data: MonitoringData) -> Row | None:
-    rows = [
-        row for row in data.policy_value or () if (row["period"], row["method"]) == (ALL_MONTHS, HEADLINE)
-    ]
+    rows = [row for row in data.policy_value if (row["period"], row["method"]) == (ALL_MONTHS, HEADLINE)]
     return rows[0] if rows else None
 
 

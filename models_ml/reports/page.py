@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+from models_ml.files import write_text
 
 TEMPLATE = "page.html.j2"
 
@@ -109,11 +110,8 @@ def render(page: Page) -> str:
 
 
 def write_page(path: Path, page: Page) -> None:
-    """Write the page aside, then rename it, so that a reader never sees half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(render(page), encoding="utf-8")
-    aside.replace(path)
+    """Write the page; a reader never sees half of one."""
+    write_text(path, render(page))
 
 
 def is_number(cell: str) -> bool:

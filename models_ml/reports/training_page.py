@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from models_ml.deployment.challenge import Selection, perfect_range
-from models_ml.deployment.deployed import DeploymentRecord
+from models_ml.deployment.record import DeploymentRecord
 from models_ml.reports import training_figures as figures
 from models_ml.reports import training_tables as tables
 from models_ml.reports.figures import money, share
