@@ -222,7 +222,7 @@ class TestVerification:
 
     @pytest.mark.usefixtures("training_is_seen")
     @pytest.mark.parametrize("damage", DAMAGES)
-    def test_asking_to_retrain_mends_any_damage(
+    def test_asking_to_retrain_trains_in_spite_of_any_damage(
         self, damage: str, folder: Path, settings: TrainingSettings
     ) -> None:
         DAMAGES[damage][0](folder)
