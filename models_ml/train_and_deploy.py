@@ -16,14 +16,7 @@ from dbt.adapters.events.logging import AdapterLogger
 from models_ml.decisions.policy import DecisionInputs
 from models_ml.deployment.challenge import Selection
 from models_ml.deployment.champion import Challenger, Champion, challenge, find_champion
-from models_ml.deployment.deployed import (
-    DeploymentRecord,
-    misfits,
-    read_record,
-    serialise,
-    verify,
-    write_deployment,
-)
+from models_ml.deployment.deployed import read_record, verify, write_deployment
 from models_ml.deployment.logs import (
     append_candidates,
     append_event,
@@ -32,7 +25,14 @@ from models_ml.deployment.logs import (
     next_training_run,
     read_events,
 )
-from models_ml.deployment.records import candidate_records, deployment_record, pipeline_version
+from models_ml.deployment.record import (
+    DeploymentRecord,
+    candidate_records,
+    deployment_record,
+    misfits,
+    pipeline_version,
+    serialise,
+)
 from models_ml.deployment.tracking import Tracker
 from models_ml.deployment.versions import keep_candidates, keep_version
 from models_ml.paths import artifacts_folder, reports_folder

@@ -54,6 +54,13 @@ def generate_world(folder: Path, *, customers: int, seed: int = 7, months: int =
     return folder
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that needs a project as a build."""
+    for item in items:
+        if {"built_project", "fresh_copy", "new_project"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.build)
+
+
 @pytest.fixture(scope="session")
 def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Raw files of a business with 800 customers."""

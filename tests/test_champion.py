@@ -1,4 +1,4 @@
-"""The deployed pipeline as an opponent: judged by what it could not know, and beaten only by what is better."""
+"""The champion: judged on data that it has not seen, and replaced only by a better challenger."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from models_ml.deployment.champion import (
     how_judged,
     stand_in_for,
 )
-from models_ml.deployment.deployed import DeploymentRecord, library_versions, serialise, write_deployment
-from models_ml.deployment.records import deployment_record
+from models_ml.deployment.deployed import write_deployment
+from models_ml.deployment.record import DeploymentRecord, deployment_record, library_versions, serialise
 from models_ml.training.context import Purpose, read_inputs, read_purpose, warehouse_tables
 from models_ml.training.examples import ExampleReader
 from models_ml.training.pipeline import ChurnPipeline
@@ -38,7 +38,7 @@ LAST, BEFORE = data.MONTH_ENDS[-1], data.MONTH_ENDS[-2]
 
 @dataclass(frozen=True)
 class Noisy:
-    """A pipeline whose log-odds carry noise: worse than the original, but on some customers lucky."""
+    """A pipeline whose log-odds carry noise: worse than the original, but by chance better on some customers."""
 
     pipeline: ChurnPipeline
     spread: float
@@ -51,7 +51,7 @@ class Noisy:
 
 
 def wide(settings: TrainingSettings) -> TrainingSettings:
-    """Return settings whose guardrails everybody holds: with 1,500 customers chance alone breaks some."""
+    """Return settings with guardrails that always hold: with 1,500 customers, chance alone breaks some."""
     promotion = replace(
         settings.promotion,
         calibration_ratio_from=0.5,
@@ -103,7 +103,9 @@ class TestContest:
         assert selection.probability_better >= 0.9
         assert "as deployed" in selection.reason
 
-    def test_a_lucky_challenger_is_not(self, challenger: Challenger, record: DeploymentRecord) -> None:
+    def test_a_challenger_that_is_better_by_chance_is_not(
+        self, challenger: Challenger, record: DeploymentRecord
+    ) -> None:
         nearly_as_good = Noisy(challenger.result.judged.pipelines[ONLY], spread=0.1, seed=4)
         selection = against(challenger, record, nearly_as_good)
         assert " more than the champion" in selection.reason
@@ -199,7 +201,7 @@ class TestHonestJudging:
         assert np.corrcoef(other, judged)[0, 1] > 0.8
 
     @pytest.mark.parametrize("change", [{"candidate": "oracle"}, {"recipe": {"depth": 3}}])
-    def test_a_recipe_that_nobody_knows_any_more_is_no_opponent(
+    def test_a_recipe_that_is_unknown_now_cannot_compete(
         self, challenger: Challenger, record: DeploymentRecord, change: dict[str, object]
     ) -> None:
         seen = {"refitted": record.refitted | {"calibrated_on": LAST.isoformat()}}

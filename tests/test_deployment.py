@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 
 from models_ml.deployment import deployed
 from models_ml.deployment.challenge import Selection
-from models_ml.deployment.deployed import DEPLOYED, load_deployed, misfits, read_record, write_deployment
+from models_ml.deployment.deployed import DEPLOYED, load_deployed, read_record, write_deployment
 from models_ml.deployment.logs import CANDIDATE_LOG, CANDIDATES_SCHEMA, candidates_table
+from models_ml.deployment.record import misfits
 from models_ml.deployment.tracking import Tracker
 from models_ml.errors import BayesPilotError
 from models_ml.train import app
@@ -221,7 +222,7 @@ class TestVerification:
 
     @pytest.mark.usefixtures("training_is_seen")
     @pytest.mark.parametrize("damage", DAMAGES)
-    def test_asking_to_retrain_mends_any_damage(
+    def test_asking_to_retrain_trains_in_spite_of_any_damage(
         self, damage: str, folder: Path, settings: TrainingSettings
     ) -> None:
         DAMAGES[damage][0](folder)

@@ -20,7 +20,7 @@ from test_training import quick_settings
 from typer.testing import CliRunner
 
 from models_ml.cli import app as commands
-from models_ml.deployment.deployed import DEPLOYED, DeploymentRecord, load_deployed, read_record
+from models_ml.deployment.deployed import DEPLOYED, load_deployed, read_record
 from models_ml.deployment.logs import (
     DEPLOYMENT_LOG,
     DEPLOYMENTS_SCHEMA,
@@ -28,6 +28,7 @@ from models_ml.deployment.logs import (
     deployments_table,
     read_events,
 )
+from models_ml.deployment.record import DeploymentRecord
 from models_ml.deployment.versions import kept_versions, promote, roll_back
 from models_ml.errors import BayesPilotError
 from models_ml.train import app
@@ -207,7 +208,7 @@ class TestByHand:
         monkeypatch.setattr("models_ml.train_and_deploy.train", refuse)
         assert ensure(folder, training_examples=EXAMPLES).record.pipeline_version == newer
 
-    def test_a_damaged_deployment_is_mended_by_promoting_what_it_was(
+    def test_promoting_the_deployed_version_repairs_a_damaged_file(
         self, folder: Path, purpose: Purpose
     ) -> None:
         _, newer = versions(folder)
@@ -215,7 +216,9 @@ class TestByHand:
         assert promote(folder, newer, purpose)[1]
         assert load_deployed(folder, purpose)[1].pipeline_version == newer
 
-    def test_a_registry_that_lost_a_version_learns_it_again(self, folder: Path, purpose: Purpose) -> None:
+    def test_a_version_that_the_registry_lost_is_registered_again(
+        self, folder: Path, purpose: Purpose
+    ) -> None:
         older, _ = versions(folder)
         client = mlflow_client(folder)
         for one in client.search_model_versions("name = 'bayespilot-demo'"):

@@ -28,11 +28,10 @@ from models_ml.errors import BayesPilotError
 from models_ml.monitoring.drift import (
     MEASURED_SCHEMA,
     REFERENCE_SCHEMA,
-    limits_table,
     measured_rows,
     reference_rows,
 )
-from models_ml.monitoring.settings import SETTINGS_FILE, load_monitoring_settings
+from models_ml.monitoring.settings import SETTINGS_FILE, limits_table, load_monitoring_settings
 from models_ml.reports.monitoring_data import node_seconds, read_monitoring
 from models_ml.reports.monitoring_findings import findings, scores_answer
 from models_ml.reports.monitoring_page import contacts, monitoring_page
@@ -158,7 +157,7 @@ def test_bins_say_what_the_population_looked_like() -> None:
     assert region.labels[-2:] == ("other", "missing")
 
 
-def test_weights_make_the_rows_stand_for_everybody() -> None:
+def test_a_row_counts_as_often_as_its_weight_says() -> None:
     columns = population(1, 4) | {"region": ["north", "south", "south", "south"]}
     region = only(frozen_bins(columns, np.array([3.0, 1.0, 1.0, 1.0])), "region")
     assert region.shares == (0.5, 0.5, 0.0, 0.0)
@@ -618,7 +617,7 @@ def test_a_build_without_drift_is_silent_and_logged(built_project: Project) -> N
 
 
 @pytest.mark.build
-def test_actions_that_nobody_executes_are_shown_and_asked_about(built_project: Project) -> None:
+def test_actions_that_are_never_executed_are_shown_and_found(built_project: Project) -> None:
     data = read_monitoring(
         built_project.warehouse(), "demo", built_project.folder / "target/run_results.json"
     )
@@ -668,5 +667,5 @@ def test_a_warehouse_without_the_reports_says_what_to_run(tmp_path: Path) -> Non
     warehouse = tmp_path / "demo.duckdb"
     with duckdb.connect(str(warehouse)) as connection:
         connection.execute("create table churn_scores (x int)")
-    with pytest.raises(BayesPilotError, match=r"(?s)rpt_calibration.*dbt build"):
+    with pytest.raises(BayesPilotError, match=r"(?s)lacks a table.*rpt_.*next: "):
         read_monitoring(warehouse, "demo", tmp_path / "none.json")

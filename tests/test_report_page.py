@@ -1,4 +1,4 @@
-"""The page layout and the house style of figures, which every report shares."""
+"""The page layout and the style of figures, which every report shares."""
 
 from __future__ import annotations
 

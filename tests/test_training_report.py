@@ -18,8 +18,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from test_training import quick_settings
 
 from models_ml.deployment.challenge import Guardrail, Selection
-from models_ml.deployment.deployed import DeploymentRecord
-from models_ml.deployment.records import deployment_record, pipeline_version
+from models_ml.deployment.record import DeploymentRecord, deployment_record, pipeline_version
 from models_ml.reports import training_tables as tables
 from models_ml.reports.page import render
 from models_ml.reports.training_curves import (
@@ -41,7 +40,7 @@ from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import TrainingResult, train
 
 RAILS = (
-    Guardrail("calibration_ratio", 1.03, 0.9, 1.1, True, "forecast over observed"),
+    Guardrail("calibration_ratio", 1.03, 0.9, 1.1, True, "predicted over observed"),
     Guardrail("contacts_ratio", 2.31, None, 2.0, False, "231 contacts against 100"),
 )
 
@@ -97,7 +96,7 @@ def files(
 
 @pytest.fixture(scope="module")
 def many() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return 20,000 customers whose forecast is perfect: churned, churn probability, weight."""
+    """Return 20,000 customers with perfectly calibrated probabilities: churned, churn probability, weight."""
     random = np.random.default_rng(4)
     probability = random.beta(1, 12, 20_000)
     return random.random(20_000) < probability, probability, np.where(probability > 0.1, 3.0, 1.0)
@@ -204,10 +203,10 @@ class TestPage:
             ("first", "is deployed, the first of this source"),
             ("promoted", "is deployed and replaces old-1"),
             ("kept", "The champion old-1 stays deployed"),
-            ("forced", "its predecessor cannot compete"),
+            ("forced", "since the champion cannot compete"),
         ],
     )
-    def test_the_verdict_names_candidate_fate_and_reason(
+    def test_the_verdict_names_candidate_outcome_and_reason(
         self, result: TrainingResult, record: DeploymentRecord, outcome: str, says: str
     ) -> None:
         verdict = training_page(result, selection(record, outcome), record, {}, currency="EUR").verdict

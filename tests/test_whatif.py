@@ -25,7 +25,7 @@ from models_ml.decisions.what_if import (
 )
 from models_ml.errors import BayesPilotError
 from models_ml.reports.figures import money
-from models_ml.reports.what_if_page import slot_prices
+from models_ml.reports.what_if_page import capacity_prices
 from models_ml.warehouse import open_warehouse
 
 pytestmark = pytest.mark.build
@@ -101,11 +101,18 @@ def test_more_of_a_limit_is_never_worth_less(inputs: WhatIfInputs) -> None:
 def test_whatif_prints_tables_and_draws_a_page(here: Project) -> None:
     code, output = run("what-if", "--budget", "20,60.5", "--capacity", "call=0,5")
     assert code == 0, output
-    for expected in ("60.50", "Under another call", "greedy", "contact nobody", "next slot", "whatif.html"):
+    for expected in (
+        "60.50",
+        "another monthly capacity of offer call",
+        "greedy",
+        "contact nobody",
+        "prices of",
+        "whatif.html",
+    ):
         assert expected in output
     page = (here.folder / "reports" / "demo" / "whatif.html").read_text(encoding="utf-8")
-    assert "Value against budget" in page
-    assert "Value against call" in page
+    assert "Another monthly budget" in page
+    assert "Another monthly capacity of offer call" in page
     assert page.count("<svg") == 3
     assert "http" not in re.sub(r"http://www\.w3\.org/\S+", "", page), "self-contained"
 
@@ -117,10 +124,11 @@ def test_the_policy_report_says_what_the_plan_does(here: Project) -> None:
     value, gap = here.query("select planned_value, plan_gap from policy_runs")[0]
     assert money(value, "EUR") in page
     for expected in (
-        "Who is left alone, and why",
+        "Customers not contacted, and why",
         "universal holdout",
         "break-even",
-        "one more returns",
+        "Contacts made",
+        "held out",
         "at stake",
     ):
         assert expected in page
@@ -144,7 +152,7 @@ def test_a_trial_stands_beside_the_plan_that_is_compared(
     assert value - trial >= greedy > value, "the plan keeps up with greedy, the trial costs"
     page = (fresh_copy.folder / "reports" / "demo" / "policy.html").read_text(encoding="utf-8")
     assert f"expected to return {money(value - trial, 'EUR')} net" in page.replace("\n", " ")
-    assert "trial, beside the plan" in page
+    assert "Trial, beside the plan" in page
 
 
 def test_two_reports_of_one_plan_are_the_same(here: Project) -> None:
@@ -218,9 +226,9 @@ def test_amounts_between_are_whole_and_reach_the_largest() -> None:
     assert between(limit, [1000.0], customers=10_000_000) == []
 
 
-def test_slot_prices_name_what_is_scarce() -> None:
-    assert slot_prices({"budget": 1.0, "offer call": 0.0}) == "–"
-    assert slot_prices({"channel email": 0.5, "offer call": 2.0}) == "call 2.00, email 0.50"
+def test_capacity_prices_name_what_is_scarce() -> None:
+    assert capacity_prices({"budget": 1.0, "offer call": 0.0}) == "–"
+    assert capacity_prices({"channel email": 0.5, "offer call": 2.0}) == "call 2.00, email 0.50"
 
 
 def test_a_name_of_both_an_offer_and_a_channel_is_the_offers(inputs: WhatIfInputs) -> None:

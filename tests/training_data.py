@@ -110,9 +110,6 @@ def policy_table(**changes: object) -> pa.Table:
         "value_horizon_days": 365,
         "annual_discount_rate": 0.1,
         "monthly_budget": 900.0,
-        "monthly_capacity_email": 400,
-        "monthly_capacity_phone": 60,
-        "monthly_capacity_push": 0,
         "pacing": "none",
         "touch_price": 0.0,
         "cool_down_days": 30,
@@ -142,6 +139,7 @@ def offers_table() -> pa.Table:
                 "incentive_cost": 0.0,
                 "acceptance_rate": 0.5,
                 "monthly_capacity": 60,
+                "channel_capacity": 60,
             },
             shared
             | {
@@ -153,6 +151,7 @@ def offers_table() -> pa.Table:
                 "incentive_cost": 10.0,
                 "acceptance_rate": 0.3,
                 "monthly_capacity": 300,
+                "channel_capacity": 400,
             },
         ]
     )

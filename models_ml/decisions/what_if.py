@@ -198,10 +198,3 @@ def between(limit: MonthLimit, wanted: Sequence[float], customers: int) -> list[
     return (
         sorted({float(round(amount)) for amount in np.linspace(0.0, highest, points)}) if points > 1 else []
     )
-
-
-def label(limit: MonthLimit) -> str:
-    """Return what a limit is called in a heading: "budget", "call", "channel email"."""
-    if limit.kind == "budget":
-        return "budget"
-    return limit.name if limit.kind == "offer" else f"{limit.kind} {limit.name}"

@@ -1,1 +1,1 @@
-"""What is deployed, what challenged it, and how it can be taken back: the training stage's results kept and guarded."""
+"""Deployment: the deployed pipeline and its kept versions, the challenge that replaces it, logs and tracking."""

@@ -1,14 +1,13 @@
-"""Champion and challenger: whether the winner of a training takes over from what is deployed.
+"""Champion and challenger: the rules by which the winner of a training replaces what is deployed.
 
 A challenger with another recipe (candidate or hyper-parameters) must earn more than the champion with the
-probability that the settings ask for, over paired bootstraps of judged profit on the same rows. Two kinds have
-the benefit of the doubt instead: they take over unless they earn *less* with that probability.
+probability that the settings ask for, over paired bootstraps of judged profit on the same rows. In two cases it
+only must not earn *less* with that probability:
 
-- A *refresh*: the champion's own recipe on data at least as new. It is no new idea that could be lucky, and it
-  cannot prove itself: judged on a date that neither has seen, the two often are the very same fit, so that
-  asking for proof would keep the first pipeline for ever. The same version again is no refresh and stays out.
-- The successor of a *stale* champion, calibrated ``stale_after_days`` or more before the challenger: otherwise
-  a champion whose recipe is never chosen again would stay, ever older, however often it is retrained.
+- A *refresh*, the champion's own recipe on data at least as new. Judged on a date that neither has seen, the two
+  are often the same fit, so that a refresh could never prove to be better. The same version again is no refresh.
+- The successor of a *stale* champion, calibrated ``stale_after_days`` or more before the challenger. Otherwise a
+  champion whose recipe is never chosen again would stay deployed however often the business trains.
 
 A failed guardrail keeps the champion in every case. With no champion, or one that cannot compete, the winner is
 deployed and failed guardrails are recorded only: no pipeline at all would be worse.
@@ -25,6 +24,10 @@ import numpy as np
 from models_ml.training.settings import Promotion
 
 Outcome = Literal["first", "promoted", "kept", "forced"]
+Probability = Callable[
+    [np.ndarray, np.ndarray], float
+]  # that the first values, row by row, have the larger total
+NORMAL_95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Guardrail:
 
 @dataclass(frozen=True)
 class Selection:
-    """What became of a training's winner, and why.
+    """Whether a training's winner is deployed, and why.
 
     ``outcome`` is "first" (nothing was deployed), "promoted" (better than the champion), "kept" (registered,
     the champion stays) or "forced" (the champion cannot compete any more). ``probability_better`` is the
@@ -87,6 +90,34 @@ class Contest:
     judged_as: str
     is_refresh: bool
     is_stale: bool
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The judged rows and a challenger on them.
+
+    Attributes
+    ----------
+    has_churned : ndarray of shape (n,), bool
+    weight : ndarray of shape (n,), > 0
+    segment : ndarray of shape (n,), text (missing: None), or None where the business has no segments
+    churn_probability : ndarray of shape (n,), 0 to 1
+    """
+
+    has_churned: np.ndarray
+    weight: np.ndarray
+    segment: np.ndarray | None
+    churn_probability: np.ndarray
+
+
+@dataclass(frozen=True)
+class ContactValues:
+    """Value of each row's contact under challenger and champion, money, 0 without a contact, shape (n,)."""
+
+    challenger: np.ndarray
+    champion: np.ndarray
+    challenger_contacts: int
+    champion_contacts: int
 
 
 def select_unopposed(
@@ -145,42 +176,6 @@ def select_against(
     )
 
 
-def _names(guardrails: Sequence[Guardrail]) -> str:
-    return ", ".join(f"{rail.name} {rail.value:.3f}" for rail in guardrails)
-
-
-Probability = Callable[[np.ndarray, np.ndarray], float]  # that the first values, row by row, total more
-NORMAL_95 = 1.96
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The judged rows and a challenger on them.
-
-    Attributes
-    ----------
-    has_churned : ndarray of shape (n,), bool
-    weight : ndarray of shape (n,), > 0
-    segment : ndarray of shape (n,), text (missing: None), or None where the business has no segments
-    churn_probability : ndarray of shape (n,), 0 to 1
-    """
-
-    has_churned: np.ndarray
-    weight: np.ndarray
-    segment: np.ndarray | None
-    churn_probability: np.ndarray
-
-
-@dataclass(frozen=True)
-class ContactValues:
-    """What each row's contact was worth under challenger and champion, money, 0 where left alone, shape (n,)."""
-
-    challenger: np.ndarray
-    champion: np.ndarray
-    challenger_contacts: int
-    champion_contacts: int
-
-
 def measure_guardrails(
     judged: Judged, contacts: ContactValues | None, bounds: Promotion, probability_better: Probability
 ) -> tuple[Guardrail, ...]:
@@ -193,7 +188,7 @@ def measure_guardrails(
 
 
 def perfect_range(churn_probability: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
-    """Return within which calibration ratios a perfect forecast of these rows lies 95 times of 100.
+    """Return the range of calibration ratios that contains 95 % of perfectly calibrated forecasts of these rows.
 
     The observed weighted churn has mean Σ w·p and variance Σ w²·p·(1 − p); normal approximation.
 
@@ -216,7 +211,7 @@ def _calibration(judged: Judged, bounds: Promotion) -> Guardrail:
         _ratio(judged, np.ones(len(judged.weight), bool)),
         bounds.calibration_ratio_from,
         bounds.calibration_ratio_to,
-        f"mean predicted over mean observed churn; a perfect forecast of {len(judged.weight):,} customers"
+        f"mean predicted over mean observed churn; with {len(judged.weight):,} customers, perfect calibration"
         f" lies within {low:.2f} to {high:.2f} 19 times of 20",
     )
 
@@ -224,7 +219,7 @@ def _calibration(judged: Judged, bounds: Promotion) -> Guardrail:
 def _contacts_ratio(contacts: ContactValues, bounds: Promotion) -> Guardrail:
     new, old = contacts.challenger_contacts, contacts.champion_contacts
     note = f"{new:,} contacts against {old:,} of the champion's plan"
-    if old == 0:  # no ratio; who contacts nobody is no measure
+    if old == 0:  # a plan without contacts is no measure
         return _guardrail("contacts_ratio", 1.0, None, None, note)
     return _guardrail("contacts_ratio", new / old, bounds.contacts_ratio_from, bounds.contacts_ratio_to, note)
 
@@ -273,3 +268,7 @@ def _ratio(judged: Judged, rows: np.ndarray) -> float:
 def _guardrail(name: str, value: float, low: float | None, high: float | None, note: str) -> Guardrail:
     passes = (low is None or value >= low) and (high is None or value <= high)
     return Guardrail(name, round(float(value), 9), low, high, passes, note)
+
+
+def _names(guardrails: Sequence[Guardrail]) -> str:
+    return ", ".join(f"{rail.name} {rail.value:.3f}" for rail in guardrails)

@@ -1,8 +1,8 @@
-"""The deployed pipeline as an opponent: whether it can compete, and what it would have said on the judged date.
+"""The champion in the challenge: whether it can compete, and what it would have predicted on the judged date.
 
-It is judged only by what it could not know. Where every row that taught or calibrated the deployed pipeline lies
-a horizon or more before the judged date, its own scores count. Otherwise it has seen that date, and its recipe
-stands for it, fitted on the judged split like every candidate.
+It is judged on data that it has not seen. Where every row that fitted or calibrated the deployed pipeline lies a
+horizon or more before the judged date, its own scores count. Otherwise its recipe, fitted on the judged split like
+every candidate, is judged in its place.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from models_ml.deployment.challenge import (
     select_same,
     select_unopposed,
 )
-from models_ml.deployment.deployed import DEPLOYED, DeploymentRecord, misfits, read_record, unpickle, verify
+from models_ml.deployment.deployed import DEPLOYED, read_record, unpickle, verify
+from models_ml.deployment.record import DeploymentRecord, misfits
 from models_ml.errors import BayesPilotError
 from models_ml.evaluation.judged_profit import probability_better
 from models_ml.training.candidates import CANDIDATES
@@ -46,7 +47,7 @@ class Champion:
 
 @dataclass(frozen=True)
 class NoChampion:
-    """Nothing competes: nothing is deployed (``because`` is empty), or what is cannot."""
+    """Nothing competes: nothing is deployed (``because`` is empty), or the deployed pipeline cannot compete."""
 
     version: str | None
     because: str
@@ -64,7 +65,7 @@ class Challenger:
 
 
 def find_champion(folder: Path, purpose: Purpose) -> Champion | NoChampion:
-    """Load what is deployed; what cannot be read, does not verify or does not fit is no opponent."""
+    """Load what is deployed; a pipeline that cannot be read, is damaged or does not fit cannot compete."""
     version = None
     try:
         record = read_record(folder)
@@ -99,9 +100,9 @@ def challenge(challenger: Challenger, champion: Champion | NoChampion) -> Select
 
 
 def how_judged(record: DeploymentRecord, result: TrainingResult) -> str:
-    """Return "deployed" where the deployed pipeline knew nothing of the judged date, else "recipe".
+    """Return "deployed" where the deployed pipeline has not seen the judged date, else "recipe".
 
-    A label of date d is known on d + horizon; the calibration date is the last that a pipeline learned from.
+    A label of date d is known on d + horizon; the calibration date is the last that a pipeline has seen.
     """
     known_on = date.fromisoformat(record.refitted["calibrated_on"]) + timedelta(days=record.horizon_days)
     judged_on = result.judged.split.judged_on
@@ -158,10 +159,10 @@ def _opposed(
 def contact_values_of(
     result: TrainingResult, champion_probability: np.ndarray, settings: TrainingSettings
 ) -> ContactValues:
-    """Return what the contacts of both plans were worth, on terms to which both contribute.
+    """Return the value of the contacts of both plans, by terms to which both contribute.
 
-    The reference churn probability is that of this training's candidates and the champion together: with the
-    candidates alone, a training of one candidate would grade itself.
+    The reference churn probability is the mean of this training's candidates and the champion: with the candidates
+    alone, a training of a single candidate would be judged by its own probabilities.
     """
     judged = result.judged_date
     probabilities = {name: of.churn_probability for name, of in result.diagnostics.candidates.items()}

@@ -1,89 +1,33 @@
-"""What is deployed: the pickled pipeline beside a record that is checked before anything is unpickled."""
+"""The files of a pipeline: the pickle beside its record, which is checked before anything is unpickled."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-import os
-import platform
-from dataclasses import asdict, dataclass, fields
-from importlib.metadata import version
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import joblib
 
+from models_ml.deployment.record import FORMAT, DeploymentRecord, library_versions, misfits
 from models_ml.errors import BayesPilotError
+from models_ml.files import files_aside
 from models_ml.training.context import Purpose
 from models_ml.training.pipeline import ChurnPipeline
-from models_ml.training.schema import FeatureSchema, read_schema
 
-FORMAT = 2  # raised when the pickled classes change, so that older files are refused by name
 VERSIONS = "versions"  # folder of the kept versions
 DEPLOYED = "deployed_pipeline"
 PROMOTE = "python -m models_ml.train --list, then --promote VERSION"
 RETRAIN = "dbt build --vars '{retrain: true}'"
-_LIBRARIES = ("scikit-learn", "numpy", "scipy", "joblib")
-
-
-@dataclass(frozen=True)
-class DeploymentRecord:
-    """Content of ``deployed_pipeline.json``; dates are ISO text, probabilities 0 to 1.
-
-    ``recipe`` holds the hyper-parameters; ``data_fingerprint`` is a hash of every row that taught or calibrated;
-    ``feature_bins`` say what the population looked like then (`models_ml.training.population`).
-    """
-
-    format: int
-    pipeline_version: str
-    candidate: str
-    recipe: dict[str, float]
-    selection_reason: str
-    source: str
-    churn_definition: str
-    horizon_days: int
-    activity_map_hash: str
-    features: list[dict[str, Any]]
-    libraries: dict[str, str]
-    sha256: str
-    calibration_method: str
-    judged: dict[str, Any]
-    refitted: dict[str, Any]
-    score_bin_edges: list[float]
-    settings_fingerprint: str
-    data_fingerprint: str
-    trained_at: str
-    mlflow_run_id: str
-    feature_bins: list[dict[str, Any]]
-
-    @property
-    def schema(self) -> FeatureSchema:
-        """The features that the pipeline reads."""
-        return read_schema(self.features)
-
-
-def library_versions() -> dict[str, str]:
-    """Return the versions that a pickled pipeline depends on."""
-    python = ".".join(platform.python_version_tuple()[:2])
-    return {"python": python} | {name: version(name) for name in _LIBRARIES}
-
-
-def serialise(pipeline: ChurnPipeline) -> bytes:
-    """Return the pickled pipeline."""
-    buffer = io.BytesIO()
-    joblib.dump(pipeline, buffer, compress=3)
-    return buffer.getvalue()
 
 
 def write_deployment(folder: Path, content: bytes, record: DeploymentRecord, stem: str = DEPLOYED) -> None:
-    """Write both files aside, then rename them, the record last: after a crash any mismatch is seen."""
-    folder.mkdir(parents=True, exist_ok=True)
-    as_json = json.dumps(asdict(record), indent=2, sort_keys=False) + "\n"
-    for suffix, data in ((".pkl", content), (".json", as_json.encode())):
-        aside = folder / f".{stem}{suffix}.{os.getpid()}"
-        aside.write_bytes(data)
-        aside.replace(folder / f"{stem}{suffix}")
+    """Write the pickle and its record aside, then switch each, the record last: a mixture fails the checksum."""
+    with files_aside(folder, last=f"{stem}.json") as aside:
+        (aside / f"{stem}.pkl").write_bytes(content)
+        (aside / f"{stem}.json").write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
 
 
 def read_record(folder: Path, stem: str = DEPLOYED) -> DeploymentRecord | None:
@@ -139,16 +83,6 @@ def verify(folder: Path, record: DeploymentRecord, source: str, stem: str = DEPL
             "the deployed pipeline fails its checksum", path, [f"{checksum[:12]}…, not {record.sha256[:12]}…"]
         )
     return content
-
-
-def misfits(record: DeploymentRecord, purpose: Purpose) -> list[str]:
-    """Say, entry by entry, why the deployed pipeline does not fit; an empty list means that it does."""
-    found = [
-        f"{name}: deployed for {getattr(record, name)}, now {getattr(purpose, name)}"
-        for name in ("churn_definition", "horizon_days", "activity_map_hash")
-        if getattr(record, name) != getattr(purpose, name)
-    ]
-    return found + [f"feature {name}" for name in record.schema.differences(purpose.schema)]
 
 
 def load_deployed(folder: Path, purpose: Purpose) -> tuple[ChurnPipeline, DeploymentRecord]:

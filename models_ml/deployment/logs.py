@@ -1,15 +1,15 @@
-"""The log of deployments: one JSON line per event, from which a rollback knows where to return.
+"""The two logs of a source's pipelines, JSON lines beside the deployed files, and the tables that show them.
 
-What is deployed stands in ``deployed_pipeline.json`` alone; the log says how it came about. Events: a training
-that deploys where nothing competes ("deployed"), one whose winner beats the champion or a promotion by hand
-("promoted"), one whose winner does not ("kept"), and "rolled_back".
+``pipeline_candidates.jsonl`` holds every candidate of every training as it was judged. ``deployments.jsonl`` holds
+one line per event, from which a rollback finds the version to return to: a training that deploys where nothing
+competes ("deployed"), one whose winner replaces the champion or a promotion by hand ("promoted"), one whose winner
+does not ("kept"), and "rolled_back".
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -20,62 +20,21 @@ import pyarrow as pa
 
 from models_ml.deployment.challenge import Outcome, Selection
 from models_ml.errors import BayesPilotError
+from models_ml.files import write_text
 from models_ml.paths import artifacts_folder
 from models_ml.training.context import read_run, run_is_empty
 from models_ml.training.stage import TrainingResult
 
-
-def append_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Append the rows: the whole log is written aside and renamed, so a crash leaves no half line."""
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    earlier = path.read_text(encoding="utf-8") if path.is_file() else ""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(earlier + lines, encoding="utf-8")
-    aside.replace(path)
-
-
-def read_lines(path: Path, log: str, needed: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Return the rows in order; none where there is no file.
-
-    Parameters
-    ----------
-    log : str
-        What the file is called in an error.
-    needed : sequence of str
-        Entries that every line must have.
-
-    Raises
-    ------
-    BayesPilotError
-        If a line is not a JSON object, or lacks a needed entry.
-    """
-    if not path.is_file():
-        return []
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise _broken(f"a line of {log} is not JSON ({error})", path, number, []) from error
-        missing = [name for name in needed if name not in row] if isinstance(row, dict) else list(needed)
-        if missing or not isinstance(row, dict):
-            raise _broken(f"a line of {log} lacks entries", path, number, missing)
-        rows.append(row)
-    return rows
-
-
-def _broken(what: str, path: Path, number: int, values: list[str]) -> BayesPilotError:
-    return BayesPilotError(
-        what,
-        where=f"{path}, line {number}",
-        values=values,
-        next_step="remove the broken line and run again",
-    )
-
-
-CANDIDATE_LOG = "pipeline_candidates.jsonl"
+CANDIDATE_LOG, DEPLOYMENT_LOG = "pipeline_candidates.jsonl", "deployments.jsonl"
 DIGITS, CENTS = 9, 2
+
+Event = Literal["deployed", "promoted", "kept", "rolled_back"]
+EVENT_OF: dict[Outcome, Event] = {
+    "first": "deployed",
+    "forced": "deployed",
+    "promoted": "promoted",
+    "kept": "kept",
+}
 
 METRICS = (
     "auc",
@@ -127,6 +86,21 @@ CANDIDATES_SCHEMA = pa.schema(
         ("threshold_sweep", pa.string()),
     ]
 )
+DEPLOYMENTS_SCHEMA = pa.schema(
+    [
+        ("event_number", pa.int32()),
+        ("happened_at", pa.timestamp("us")),
+        ("event", pa.string()),
+        ("training_run", pa.int32()),
+        ("pipeline_version", pa.string()),
+        ("previous_version", pa.string()),
+        ("deployed_version", pa.string()),
+        ("probability_better", pa.float64()),
+        ("failed_guardrails", pa.string()),
+        ("guardrails", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
 
 
 def candidate_rows(
@@ -139,7 +113,7 @@ def candidate_rows(
     pipeline_version : str
         Of the winner's refit.
     selection : Selection, optional
-        What became of the winner; stands on its row alone.
+        Whether the winner is deployed; stands on its row alone.
     """
     shared = {"pipeline_version": pipeline_version} | _judged_rows(result)
     rows = []
@@ -160,7 +134,7 @@ def candidate_rows(
                 "profit_shortfall": round(profit.shortfall, CENTS),
                 "profit_shortfall_standard_error": round(profit.shortfall_standard_error, CENTS),
             }
-            | (_became(selection) if is_selected and selection else {})
+            | (_outcome(selection) if is_selected and selection else {})
             | {metric: finite(verdict.metrics[metric]) for metric in METRICS}
             | {
                 "calibration_tried": json.dumps(_rounded(result.diagnostics.candidates[name].calibration)),
@@ -192,7 +166,7 @@ def _judged_rows(result: TrainingResult) -> dict[str, Any]:
     }
 
 
-def _became(selection: Selection) -> dict[str, Any]:
+def _outcome(selection: Selection) -> dict[str, Any]:
     better = selection.probability_better
     return {
         "outcome": selection.outcome,
@@ -246,36 +220,9 @@ def _read(folder: Path) -> list[dict[str, Any]]:
     return read_lines(folder / CANDIDATE_LOG, "the candidate log", ("training_run", "candidate"))
 
 
-DEPLOYMENT_LOG = "deployments.jsonl"
-DIGITS = 9
-Event = Literal["deployed", "promoted", "kept", "rolled_back"]
-EVENT_OF: dict[Outcome, Event] = {
-    "first": "deployed",
-    "forced": "deployed",
-    "promoted": "promoted",
-    "kept": "kept",
-}
-
-DEPLOYMENTS_SCHEMA = pa.schema(
-    [
-        ("event_number", pa.int32()),
-        ("happened_at", pa.timestamp("us")),
-        ("event", pa.string()),
-        ("training_run", pa.int32()),
-        ("pipeline_version", pa.string()),
-        ("previous_version", pa.string()),
-        ("deployed_version", pa.string()),
-        ("probability_better", pa.float64()),
-        ("failed_guardrails", pa.string()),
-        ("guardrails", pa.string()),
-        ("reason", pa.string()),
-    ]
-)
-
-
 @dataclass(frozen=True)
 class DeploymentEvent:
-    """One line: ``pipeline_version`` is what the event is about, ``deployed_version`` what is deployed after it."""
+    """One line: ``pipeline_version`` is the subject of the event, ``deployed_version`` is deployed after it."""
 
     happened_at: str
     event: Event
@@ -338,8 +285,8 @@ def read_events(folder: Path) -> list[DeploymentEvent]:
 def deployed_before(events: Sequence[DeploymentEvent], deployed: str | None) -> str | None:
     """Return the version that a rollback returns to, or None.
 
-    A rollback undoes a deployment: rolling back twice goes back twice, never forth again. ``deployed`` is what
-    is deployed by its record, which counts where a crash has kept its line out of the log.
+    A rollback undoes a deployment: a second rollback goes one deployment further back, never forward. ``deployed``
+    is the deployed version by its record, which counts where the log does not mention it.
 
     Examples
     --------
@@ -391,3 +338,49 @@ def deployments_table(folder: Path) -> pa.Table:
 def failed_names(guardrails: Sequence[dict[str, Any]]) -> str | None:
     """Return the names of the guardrails that do not hold, or None."""
     return ", ".join(str(rail["name"]) for rail in guardrails if not rail["passes"]) or None
+
+
+def append_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Append the rows; the whole log is written anew, so that a crash leaves no half line."""
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    earlier = path.read_text(encoding="utf-8") if path.is_file() else ""
+    write_text(path, earlier + lines)
+
+
+def read_lines(path: Path, log: str, needed: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return the rows in order; none where there is no file.
+
+    Parameters
+    ----------
+    log : str
+        What the file is called in an error.
+    needed : sequence of str
+        Entries that every line must have.
+
+    Raises
+    ------
+    BayesPilotError
+        If a line is not a JSON object, or lacks a needed entry.
+    """
+    if not path.is_file():
+        return []
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise _broken(f"a line of {log} is not JSON ({error})", path, number, []) from error
+        missing = [name for name in needed if name not in row] if isinstance(row, dict) else list(needed)
+        if missing or not isinstance(row, dict):
+            raise _broken(f"a line of {log} lacks entries", path, number, missing)
+        rows.append(row)
+    return rows
+
+
+def _broken(what: str, path: Path, number: int, values: list[str]) -> BayesPilotError:
+    return BayesPilotError(
+        what,
+        where=f"{path}, line {number}",
+        values=values,
+        next_step="remove the broken line and run again",
+    )

@@ -16,7 +16,8 @@ from mlflow.models import Model, ModelSignature
 from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-from models_ml.deployment.deployed import DEPLOYED, DeploymentRecord, read_record, unpickle, verify
+from models_ml.deployment.deployed import DEPLOYED, read_record, unpickle, verify
+from models_ml.deployment.record import DeploymentRecord
 from models_ml.errors import BayesPilotError
 from models_ml.training.pipeline import ChurnPipeline
 
@@ -24,7 +25,7 @@ OUTPUT = "churn_probability"
 
 
 class Scorer:
-    """What ``load_model`` returns inside its wrapper."""
+    """The object that ``load_model`` returns inside its wrapper."""
 
     def __init__(self, pipeline: ChurnPipeline, record: DeploymentRecord) -> None:
         self._pipeline, self._schema = pipeline, record.schema
@@ -41,7 +42,7 @@ class Scorer:
 
 
 def signature(record: DeploymentRecord) -> ModelSignature:
-    """Return which columns go in and what comes out; every feature may be missing."""
+    """Return the columns of input and output; every feature may be missing."""
     columns: list[ColSpec | TensorSpec] = [
         ColSpec(
             DataType.string if one.role == "categorical" else DataType.double, one.feature, required=False

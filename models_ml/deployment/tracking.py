@@ -1,8 +1,7 @@
-"""What MLflow keeps of a training: one run with a child per candidate, and the alias of what is deployed.
+"""Tracking with MLflow: one run per training with a child per candidate, and the alias of the deployed version.
 
-A sqlite file per source by default; ``MLFLOW_TRACKING_URI`` names a server instead. Every training's winner
-becomes a version of the registered pipeline ``bayespilot-<source>``; the alias ``champion`` stands at the one
-that is deployed.
+The store is a sqlite file per source, or the server that ``MLFLOW_TRACKING_URI`` names. Every training's winner
+becomes a version of the registered pipeline ``bayespilot-<source>``; the alias ``champion`` marks the deployed one.
 """
 
 from __future__ import annotations
@@ -20,85 +19,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models_ml.deployment.challenge import Selection
-from models_ml.deployment.deployed import DEPLOYED, VERSIONS, DeploymentRecord
+from models_ml.deployment.deployed import DEPLOYED, VERSIONS
+from models_ml.deployment.record import DeploymentRecord
 from models_ml.errors import BayesPilotError
 from models_ml.training.judging import Verdict
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import Round, TrainingResult
 
-PACKAGE_FOLDER = Path(__file__).resolve().parent.parent
-
-
-def code_version(folder: Path = PACKAGE_FOLDER) -> str:
-    """Return the commit of the package's checkout, with ``-dirty`` where files differ from it.
-
-    A package installed without its checkout has no commit: then ``bayespilot`` and its version.
-    """
-    installed = f"bayespilot {version('bayespilot')}"
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        described = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return installed
-    return described.stdout.strip() if described.returncode == 0 else installed
-
-
-def run_tags(result: TrainingResult, version: str, selection: Selection) -> dict[str, str]:
-    """Return what tells runs apart: version, outcome of the challenge, data and code."""
-    return {
-        "pipeline_version": version,
-        "outcome": selection.outcome,
-        "outcome_reason": selection.reason,
-        "champion_version": selection.champion_version or "",
-        "failed_guardrails": ", ".join(guardrail.name for guardrail in selection.failed),
-        "data_fingerprint": result.refitted.data_fingerprint,
-        "code_version": code_version(),
-    }
-
-
-def run_metrics(result: TrainingResult, selection: Selection) -> dict[str, float]:
-    """Return metrics of the winner, judged and refitted, and of its challenge."""
-    judged = candidate_metrics(result.verdicts[result.chosen])
-    metrics = {name if "judged" in name else f"judged_{name}": value for name, value in judged.items()}
-    metrics |= {f"refitted_{name}": value for name, value in result.refit_metrics.items()}
-    metrics |= {f"guardrail_{guardrail.name}": guardrail.value for guardrail in selection.guardrails}
-    if selection.probability_better is not None:
-        metrics["probability_better"] = selection.probability_better
-    return metrics
-
-
-def candidate_metrics(verdict: Verdict) -> dict[str, float]:
-    """Return what a candidate showed on the judged date, by name."""
-    return dict(verdict.metrics) | {
-        "judged_profit": verdict.profit.profit,
-        "judged_profit_standard_error": verdict.profit.standard_error,
-        "shortfall": verdict.profit.shortfall,
-        "shortfall_standard_error": verdict.profit.shortfall_standard_error,
-        "planned_contacts": verdict.planned_contacts,
-        "planned_cost": verdict.planned_cost,
-    }
-
-
-def round_parameters(round_: Round, candidate: str) -> dict[str, str]:
-    """Return dates and sizes of a round, and which curve calibrates a candidate in it."""
-    split = round_.split
-    said = {
-        "fit_from": min(split.fit_on),
-        "fit_to": max(split.fit_on),
-        "calibrated_on": split.calibrated_on,
-        "judged_on": split.judged_on,
-        "fit_rows": round_.fit_rows,
-        "calibration_rows": round_.calibration_rows,
-        "calibration_method": round_.pipelines[candidate].calibrator.method,
-    }
-    return {name: str(value) for name, value in said.items() if value is not None}
-
-
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-CHAMPION = "champion"
-REPORTS = "reports"
+CHAMPION, REPORTS = "champion", "reports"
+PACKAGE_FOLDER = Path(__file__).resolve().parent.parent
 
 
 class Tracker:
@@ -157,7 +89,7 @@ class Tracker:
             self._create_version(client, record.pipeline_version, f"{uri}/{DEPLOYED}", run_id)
 
     def point_champion_at(self, record: DeploymentRecord) -> None:
-        """Move the alias to what is deployed; register the kept files where the registry has lost it.
+        """Move the alias to the deployed version; register its kept files where the registry does not have it.
 
         A version trained several times is registered several times: the one of the record's run, else the last.
         """
@@ -208,6 +140,71 @@ class Tracker:
                 where=self._uri,
                 next_step="check MLFLOW_TRACKING_URI, or unset it to use the file beside the artifacts",
             ) from error
+
+
+def code_version(folder: Path = PACKAGE_FOLDER) -> str:
+    """Return the commit of the package's checkout, with ``-dirty`` where files differ from it.
+
+    A package installed without its checkout has no commit: then ``bayespilot`` and its version.
+    """
+    installed = f"bayespilot {version('bayespilot')}"
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        described = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return installed
+    return described.stdout.strip() if described.returncode == 0 else installed
+
+
+def run_tags(result: TrainingResult, version: str, selection: Selection) -> dict[str, str]:
+    """Return the tags of a run: version, outcome of the challenge, fingerprints of data and code."""
+    return {
+        "pipeline_version": version,
+        "outcome": selection.outcome,
+        "outcome_reason": selection.reason,
+        "champion_version": selection.champion_version or "",
+        "failed_guardrails": ", ".join(guardrail.name for guardrail in selection.failed),
+        "data_fingerprint": result.refitted.data_fingerprint,
+        "code_version": code_version(),
+    }
+
+
+def run_metrics(result: TrainingResult, selection: Selection) -> dict[str, float]:
+    """Return metrics of the winner, judged and refitted, and of its challenge."""
+    judged = candidate_metrics(result.verdicts[result.chosen])
+    metrics = {name if "judged" in name else f"judged_{name}": value for name, value in judged.items()}
+    metrics |= {f"refitted_{name}": value for name, value in result.refit_metrics.items()}
+    metrics |= {f"guardrail_{guardrail.name}": guardrail.value for guardrail in selection.guardrails}
+    if selection.probability_better is not None:
+        metrics["probability_better"] = selection.probability_better
+    return metrics
+
+
+def candidate_metrics(verdict: Verdict) -> dict[str, float]:
+    """Return what a candidate showed on the judged date, by name."""
+    return dict(verdict.metrics) | {
+        "judged_profit": verdict.profit.profit,
+        "judged_profit_standard_error": verdict.profit.standard_error,
+        "shortfall": verdict.profit.shortfall,
+        "shortfall_standard_error": verdict.profit.shortfall_standard_error,
+        "planned_contacts": verdict.planned_contacts,
+        "planned_cost": verdict.planned_cost,
+    }
+
+
+def round_parameters(round_: Round, candidate: str) -> dict[str, str]:
+    """Return dates and sizes of a round, and which curve calibrates a candidate in it."""
+    split = round_.split
+    said = {
+        "fit_from": min(split.fit_on),
+        "fit_to": max(split.fit_on),
+        "calibrated_on": split.calibrated_on,
+        "judged_on": split.judged_on,
+        "fit_rows": round_.fit_rows,
+        "calibration_rows": round_.calibration_rows,
+        "calibration_method": round_.pipelines[candidate].calibrator.method,
+    }
+    return {name: str(value) for name, value in said.items() if value is not None}
 
 
 def _log(

@@ -1,7 +1,6 @@
-"""Every training's winner, kept: ``versions/<pipeline_version>/`` holds what ``deployed_pipeline`` would.
+"""Kept versions: every training's winner in ``versions/<pipeline_version>/``, and their promotion and rollback.
 
-A version is deployed by copying its two files over the deployed ones, so that what is deployed stands in one
-place whether or not the versions are kept. The candidates of the latest training stand beside, as judged.
+The candidates of the latest training stand beside, in ``candidates/``, as they were judged.
 """
 
 from __future__ import annotations
@@ -11,15 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from models_ml.deployment.deployed import (
-    DEPLOYED,
-    VERSIONS,
-    DeploymentRecord,
-    misfits,
-    read_record,
-    verify,
-    write_deployment,
-)
+from models_ml.deployment.deployed import DEPLOYED, VERSIONS, read_record, verify, write_deployment
 from models_ml.deployment.logs import (
     DEPLOYMENT_LOG,
     Event,
@@ -28,12 +19,23 @@ from models_ml.deployment.logs import (
     event_by_hand,
     read_events,
 )
+from models_ml.deployment.record import DeploymentRecord, misfits
 from models_ml.deployment.tracking import Tracker
 from models_ml.errors import BayesPilotError
 from models_ml.training.context import Purpose
 
 CANDIDATES_FOLDER = "candidates"
 LIST = "python -m models_ml.train --source {source} --list"
+
+
+@dataclass(frozen=True)
+class KeptVersion:
+    """One line of the list: a version, its record (None: damaged, see ``fault``) and whether it is deployed."""
+
+    version: str
+    record: DeploymentRecord | None
+    fault: str
+    is_champion: bool
 
 
 def keep_version(folder: Path, content: bytes, record: DeploymentRecord) -> None:
@@ -44,8 +46,7 @@ def keep_version(folder: Path, content: bytes, record: DeploymentRecord) -> None
 def keep_candidates(folder: Path, candidates: Mapping[str, tuple[bytes, DeploymentRecord]]) -> None:
     """Keep every candidate of the latest training as judged, ``candidates/<candidate>.pkl`` and ``.json``.
 
-    They are the pipelines whose figures stand in ``pipeline_candidates``; refitting those that lost would
-    cost another training and nobody deploys them.
+    They are the pipelines whose figures stand in ``pipeline_candidates``; only the winner is refitted.
     """
     target = folder / CANDIDATES_FOLDER
     for name, (content, record) in candidates.items():
@@ -123,16 +124,6 @@ def is_deployed(folder: Path, version: str, content: bytes) -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class KeptVersion:
-    """One line of the list: a version, its record (None: damaged, see ``fault``) and whether it is deployed."""
-
-    version: str
-    record: DeploymentRecord | None
-    fault: str
-    is_champion: bool
-
-
 def promote(folder: Path, version: str, purpose: Purpose) -> tuple[DeploymentRecord, bool]:
     """Deploy a kept version; return its record, and False where it was deployed already.
 
@@ -145,7 +136,7 @@ def promote(folder: Path, version: str, purpose: Purpose) -> tuple[DeploymentRec
 
 
 def roll_back(folder: Path, purpose: Purpose) -> DeploymentRecord:
-    """Deploy what was deployed before; twice goes back twice.
+    """Deploy the version that was deployed before; a second rollback goes one further back.
 
     Raises
     ------
@@ -200,5 +191,5 @@ def _deploy(
         append_event(folder, event_by_hand(event, version, previous, reason))
     else:
         record = read_record(folder) or record
-    tracker.point_champion_at(record)  # also where an earlier attempt stopped before it
+    tracker.point_champion_at(record)  # also where an earlier attempt stopped before this line
     return record, changes

@@ -1,1 +1,1 @@
-"""Watching a deployed pipeline: what the population looked like at training, and how far it has moved."""
+"""Monitoring: the population of a run beside the population at training."""

@@ -1,4 +1,8 @@
-"""How many customers of a run fall into each frozen bin, and what else drift reports need of its features."""
+"""The tables that drift is measured by: limits, bins set at training, and the customers of a run per bin.
+
+``int_reference_bins`` holds the bins of the deployed pipeline's record, ``int_measured_bins`` how many customers of
+the run's date fall into each; SQL compares the two.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import chi2
 
-from models_ml.deployment.deployed import DeploymentRecord, read_record
+from models_ml.deployment.deployed import read_record
+from models_ml.deployment.record import DeploymentRecord
 from models_ml.errors import BayesPilotError
 from models_ml.monitoring.settings import load_monitoring_settings
 from models_ml.paths import artifacts_folder
 from models_ml.training.context import read_run, run_is_empty
 from models_ml.training.population import SCORE, FeatureBins, numbers, read_bins, sizes
 
-EVERYBODY = "all"
+ALL_CUSTOMERS = "all"
+SHOWN_VALUES = 5
 
 REFERENCE_SCHEMA = pa.schema(
     [
@@ -41,10 +47,30 @@ REFERENCE_SCHEMA = pa.schema(
         ("pipeline_version", pa.string()),
     ]
 )
+MEASURED_SCHEMA = pa.schema(
+    [
+        ("as_of_date", pa.date32()),
+        ("feature", pa.string()),
+        ("slice", pa.string()),
+        ("bin_position", pa.int32()),
+        ("customers", pa.int64()),
+        ("median_size", pa.float64()),
+        ("sized_customers", pa.int64()),
+        ("new_values", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class MeasuredTables:
+    """Selects that `measured_table` reads; each field holds SQL yielding the table of its name."""
+
+    int_run: str
+    customer_features: str
 
 
 def reference_table(cursor: Any, int_run: str) -> pa.Table:  # noqa: ANN401 - a DuckDB cursor
-    """Return the bins of what is deployed, rows of `REFERENCE_SCHEMA`; empty where the run is empty."""
+    """Return the bins of the deployed pipeline, rows of `REFERENCE_SCHEMA`; empty where the run is empty."""
     if run_is_empty(cursor, int_run):
         return REFERENCE_SCHEMA.empty_table()
     record = deployed_record(artifacts_folder(read_run(cursor, int_run)["source"]))
@@ -64,7 +90,7 @@ def reference_rows(frozen: Iterable[FeatureBins], chance: float) -> list[dict[st
     """
     rows = []
     for one in frozen:
-        whole = [(EVERYBODY, one.shares, one.rows)]
+        whole = [(ALL_CUSTOMERS, one.shares, one.rows)]
         parts = [(slice_name(part.feature, part.category), part.shares, part.rows) for part in one.slices]
         shared = {
             "feature": one.feature,
@@ -96,7 +122,7 @@ def reference_rows(frozen: Iterable[FeatureBins], chance: float) -> list[dict[st
 
 
 def slice_name(feature: str, category: str) -> str:
-    """Return how reports call the customers of one category.
+    """Return the name of a slice, the customers of one category.
 
     Examples
     --------
@@ -107,41 +133,17 @@ def slice_name(feature: str, category: str) -> str:
 
 
 def deployed_record(folder: Path) -> DeploymentRecord:
-    """Return the record of what is deployed.
+    """Return the record of the deployed pipeline.
 
     Raises
     ------
     BayesPilotError
-        If nothing is.
+        If there is none.
     """
     record = read_record(folder)
     if record is None:
         raise BayesPilotError("nothing is deployed yet", where=str(folder), next_step="dbt build")
     return record
-
-
-SHOWN_VALUES = 5
-
-MEASURED_SCHEMA = pa.schema(
-    [
-        ("as_of_date", pa.date32()),
-        ("feature", pa.string()),
-        ("slice", pa.string()),
-        ("bin_position", pa.int32()),
-        ("customers", pa.int64()),
-        ("median_size", pa.float64()),
-        ("sized_customers", pa.int64()),
-        ("new_values", pa.string()),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class MeasuredTables:
-    """Selects that the measurement reads; each field holds SQL yielding the table of its name."""
-
-    int_run: str
-    customer_features: str
 
 
 def measured_table(cursor: Any, tables: MeasuredTables) -> pa.Table:  # noqa: ANN401 - a DuckDB cursor
@@ -184,7 +186,7 @@ def measured_rows(table: pa.Table, frozen: Sequence[FeatureBins]) -> list[dict[s
     for one in frozen:
         column = table[one.feature]
         position = one.assign(column)
-        members = [(EVERYBODY, np.ones(table.num_rows, dtype=bool))] + [
+        members = [(ALL_CUSTOMERS, np.ones(table.num_rows, dtype=bool))] + [
             (slice_name(part.feature, part.category), _is(table[part.feature], part.category))
             for part in one.slices
         ]

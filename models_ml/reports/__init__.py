@@ -1,1 +1,1 @@
-"""Pages that a person reads: self-contained HTML, drawn from what the run computed."""
+"""Reports: self-contained HTML pages about a training, a plan, a what-if and the monitoring of a run."""

@@ -1,10 +1,9 @@
-"""Read what the monitoring report shows: the report tables of a warehouse, and the seconds of the last dbt run."""
+"""What the monitoring page reads: the monitoring tables of a warehouse, and the seconds of the last dbt run."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from models_ml.errors import BayesPilotError
+from models_ml.warehouse import no_decisions, open_warehouse
 
 Row = Mapping[str, Any]
 
@@ -27,6 +26,7 @@ _ORDERED = {
     "rpt_retraining_advice": "reason",
     "deployed_pipeline": "pipeline_version",
     "int_monitoring_limits": "psi_warn",
+    "rpt_policy_value": "all",
 }
 
 
@@ -34,8 +34,7 @@ _ORDERED = {
 class MonitoringData:
     """Rows of the report tables as dicts, over all run dates where the table is a log.
 
-    ``policy_value`` is None where the warehouse has no such table; ``seconds`` holds node and seconds of the
-    last dbt run, slowest first, empty where dbt left no results.
+    ``seconds`` holds node and seconds of the last dbt run, slowest first, empty where dbt left no results.
     """
 
     source: str
@@ -50,7 +49,7 @@ class MonitoringData:
     advice: Sequence[Row]
     deployed: Row
     limits: Row
-    policy_value: Sequence[Row] | None
+    policy_value: Sequence[Row]
     seconds: Sequence[tuple[str, float]]
 
     def latest(self, rows: Sequence[Row]) -> list[Row]:
@@ -66,33 +65,10 @@ def read_monitoring(warehouse: Path, source: str, run_results: Path) -> Monitori
     BayesPilotError
         If the warehouse is missing, held by another process, lacks a report table or holds no run.
     """
-    build = f"dbt build --vars '{{source: {source}}}'"
-    if not warehouse.is_file():
-        raise BayesPilotError("there is no warehouse to report on", where=str(warehouse), next_step=build)
-    try:
-        connection = duckdb.connect(str(warehouse), read_only=True)
-    except duckdb.Error as error:
-        raise BayesPilotError(
-            "the warehouse cannot be opened",
-            where=str(warehouse),
-            values=[str(error).splitlines()[0]],
-            next_step="wait until dbt has finished, then run the report again",
-        ) from error
-    with closing(connection):
-        found = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
-        found |= {name for (name,) in connection.execute("select view_name from duckdb_views()").fetchall()}
-        missing = sorted(name for name in _ORDERED if name not in found)
-        if missing:
-            raise BayesPilotError(
-                "the warehouse lacks tables of the report",
-                where=str(warehouse),
-                values=missing,
-                next_step=build,
-            )
+    with open_warehouse(source, warehouse) as connection:
         rows = {name: _rows(connection, name, order) for name, order in _ORDERED.items()}
-        value = _rows(connection, "rpt_policy_value", "all") if "rpt_policy_value" in found else None
     if not rows["deployed_pipeline"] or not rows["rpt_expected_performance"]:
-        raise BayesPilotError("the warehouse holds no run yet", where=str(warehouse), next_step=build)
+        raise no_decisions(source, "deployed_pipeline, rpt_expected_performance")
     return MonitoringData(
         source=source,
         as_of_date=rows["rpt_expected_performance"][-1]["as_of_date"],
@@ -106,7 +82,7 @@ def read_monitoring(warehouse: Path, source: str, run_results: Path) -> Monitori
         advice=rows["rpt_retraining_advice"],
         deployed=rows["deployed_pipeline"][0],
         limits=rows["int_monitoring_limits"][0],
-        policy_value=value,
+        policy_value=rows["rpt_policy_value"],
         seconds=node_seconds(run_results),
     )
 

@@ -1,4 +1,4 @@
-"""The figures of the monitoring report; each takes rows of the monitoring tables and returns an inline SVG."""
+"""The figures of the monitoring page; each takes rows of the monitoring tables and returns an inline SVG."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from datetime import date
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from models_ml.reports.figures import PALETTE, QUIET, axes, svg
+from models_ml.reports.figures import PALETTE, QUIET, WIDTH, axes, svg
 from models_ml.reports.monitoring_data import MonitoringData, Row
 
-WIDTH, HEIGHT = 5.0, 3.4
+HEIGHT = 3.4  # inches
 BLUE, VERMILION = PALETTE[:2]
 YELLOW, BLACK = PALETTE[4], PALETTE[6]
-MOVED_WORDS = {"warn": "moved", "alert": "moved far", "error": "broken: unit or missing values"}
+STATUS_WORDS = {"warn": "moved", "alert": "moved far", "error": "broken: unit or missing values"}
 LABELLED_DATES = 6
 NO_ACTION = "no_action"
 
@@ -37,7 +37,7 @@ def calibration(rows: Sequence[Row]) -> str:
         _labels(axis, months)
         _per_cent(axis)
         axis.set_ylim(0, 1.2 * max(row["observed_upper"] for row in rows))
-        axis.set_ylabel("churn if left alone")
+        axis.set_ylabel("churn without contact")
         axis.legend(loc="upper left", ncols=2)
         return svg(figure)
 
@@ -73,7 +73,7 @@ def moved_over_time(data: MonitoringData) -> str:
         for (status, by_date), color in zip(counts.items(), (YELLOW, VERMILION, BLACK), strict=True):
             heights = list(by_date.values())
             axis.bar(
-                range(len(dates)), heights, bottom=bottom, width=0.6, color=color, label=MOVED_WORDS[status]
+                range(len(dates)), heights, bottom=bottom, width=0.6, color=color, label=STATUS_WORDS[status]
             )
             bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
         axis.set_xlim(-0.8, len(dates) - 0.2)
@@ -111,6 +111,20 @@ def actions_over_time(data: MonitoringData) -> str:
         return svg(figure)
 
 
+def value_by_month(rows: Sequence[Row]) -> str:
+    """Draw what the policy earned beyond contacting nobody, with its 95 % interval, month by month."""
+    values = [row["value"] for row in rows]
+    below = [row["value"] - row["value_low"] for row in rows]
+    above = [row["value_high"] - row["value"] for row in rows]
+    with axes(WIDTH, HEIGHT) as (figure, axis):
+        axis.axhline(0, color=QUIET, linewidth=1)
+        axis.errorbar(range(len(rows)), values, yerr=[below, above], fmt="o", color=BLUE, capsize=4)
+        axis.set_xlim(-0.6, len(rows) - 0.4)
+        _labels(axis, [row["period"] for row in rows])
+        axis.set_ylabel(f"value, {rows[0]['currency']}")
+        return svg(figure)
+
+
 def _labels(axis: Axes, labels: Sequence[str], every: int | None = None) -> None:
     step = every or max(1, -(-len(labels) // LABELLED_DATES))
     shown = range(0, len(labels), step)
@@ -123,17 +137,3 @@ def _per_cent(axis: Axes) -> None:
 
 def _up_to(row: Row) -> str:
     return "1" if row["upper_edge"] is None else f"{row['upper_edge']:.2g}"
-
-
-def value_by_month(rows: Sequence[Row]) -> str:
-    """Draw what the policy earned against contacting nobody, with its 95 % interval, month by month."""
-    values = [row["value"] for row in rows]
-    below = [row["value"] - row["value_low"] for row in rows]
-    above = [row["value_high"] - row["value"] for row in rows]
-    with axes(WIDTH, HEIGHT) as (figure, axis):
-        axis.axhline(0, color=QUIET, linewidth=1)
-        axis.errorbar(range(len(rows)), values, yerr=[below, above], fmt="o", color=BLUE, capsize=4)
-        axis.set_xlim(-0.6, len(rows) - 0.4)
-        _labels(axis, [row["period"] for row in rows])
-        axis.set_ylabel(f"value, {rows[0]['currency']}")
-        return svg(figure)

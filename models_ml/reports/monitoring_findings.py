@@ -1,4 +1,4 @@
-"""What of a run needs a person, and whether the scores still hold: sentences from the monitoring tables."""
+"""What the monitoring tables say, in sentences: findings that need a person, and whether scores and policy hold."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ from models_ml.reports.page import Figure, Section, Table, Text
 ACT, LOOK = "act", "look"
 LISTED_FEATURES = 3
 UNDONE_SHARE = 1 / 3  # of the actions of a month; some always come too late
+NONE = "–"
+ALL_MONTHS = "all"  # the period of rpt_policy_value that holds every month together
+HEADLINE = "doubly_robust"  # the narrowest interval of the three
+METHODS = {
+    "doubly_robust": "chosen customers, doubly robust",
+    "pick_holdout": "chosen customers, contacted against held out",
+    "universal_holdout": "whole programme, against the universal holdout",
+}
 
 
 @dataclass(frozen=True)
@@ -44,19 +52,19 @@ def scores_answer(data: MonitoringData) -> tuple[str, str]:
     """Say whether the scores are still right: one word, and one sentence."""
     pooled = pooled_calibration(data)
     if any(True for _ in _broken_input(data)):
-        return "no", "the scores rest on broken input"
+        return "no", "the scores were computed from broken input"
     if pooled is not None and pooled["status"] != "ok":
         ratio = pooled["observed_over_predicted"]
-        return "no", f"observed churn is {ratio:.2f} times what they say"
+        return "no", f"observed churn is {ratio:.2f} times the predicted churn"
     if data.advice:
         return "in doubt", f"retraining is advised ({data.advice[0]['reason']})"
     if pooled is None:
-        return "so far, yes", "nothing speaks against the scores, and no outcome has matured yet"
+        return "so far, yes", "no check fails, and no outcome is known yet"
     low, high = ratio_interval(pooled)
     allowed = data.limits["calibration_ratio"]
     if low < 1 / allowed or high > allowed:
-        return "so far, yes", "nothing speaks against the scores; outcomes are too few to be sure"
-    return "yes", "the scores hold: churn is as they said"
+        return "so far, yes", "no check fails; outcomes are too few to be sure"
+    return "yes", "observed churn agrees with the predicted churn"
 
 
 def ratio_interval(calibration: Row) -> tuple[float, float]:
@@ -113,14 +121,14 @@ def _questions(data: MonitoringData) -> Iterator[Finding]:
                 LOOK,
                 f"The feed {feed['feed']} delivers little",
                 f"{feed['events_last_28_days']:,} events in 28 days, usually {usual:,.0f}",
-                "ask its owner whether this is the business or the feed",
+                "ask the owner of the feed whether the business or the feed has changed",
             )
         if feed["status"] == "quiet":
             yield Finding(
                 LOOK,
-                "No retention contact for long",
+                "No retention contact for a long time",
                 f"the latest on {feed['latest_event_on']}",
-                "ask whether the actions are being executed and reported",
+                "check that actions are executed and reported",
             )
     for row in data.latest(data.features):
         if row["has_new_category"]:
@@ -128,12 +136,12 @@ def _questions(data: MonitoringData) -> Iterator[Finding]:
                 LOOK,
                 f"New categories of {row['feature']}",
                 f"{row['new_values']}: {share(row['new_share'])} of customers",
-                "they count as unknown until a retraining has seen them",
+                "they count as unknown until the next training",
             )
 
 
 def _undone(data: MonitoringData) -> Iterator[Finding]:
-    """Tell of actions that nobody took, in the latest month that has any to speak of."""
+    """Report actions that were never executed, in the latest month that has one."""
     months = sorted({row["month"] for row in data.contacts if row["contact_status"] == "not_executed"})
     if not months:
         return
@@ -144,8 +152,8 @@ def _undone(data: MonitoringData) -> Iterator[Finding]:
         yield Finding(
             LOOK,
             "Many actions are never executed",
-            f"{missed:,} of {decided:,} in {months[-1]:%Y-%m}; they used up slots and budget, and teach little",
-            "ask who executes retention_actions_deliverable, or lower the capacities to what is done",
+            f"{missed:,} of {decided:,} in {months[-1]:%Y-%m}; they use capacity and budget without any effect",
+            "check the process that executes retention_actions_deliverable, or lower the capacities to what is done",
         )
 
 
@@ -156,7 +164,7 @@ def _moved(data: MonitoringData) -> Iterator[Finding]:
         if row["status"] == "alert"
     ]
     if alerting:
-        next_step = "see which change of the business explains it"
+        next_step = "find the change of the business that explains it"
         yield Finding(LOOK, "The population has moved far", _first(alerting), next_step)
 
 
@@ -169,19 +177,8 @@ def _first(named: Sequence[str]) -> str:
     return ", ".join(named[:LISTED_FEATURES]) + (f" and {more} more" if more > 0 else "")
 
 
-POOLED = "all"
-HEADLINE = "doubly_robust"  # the narrowest interval of the three
-TITLE = "Is the policy earning?"
-NONE = "–"
-_METHODS = {
-    "doubly_robust": "chosen customers, doubly robust",
-    "pick_holdout": "chosen customers, plain contrast",
-    "universal_holdout": "whole programme, plain contrast",
-}
-
-
 def policy_answer(data: MonitoringData) -> tuple[str, str]:
-    """Say whether the policy earns: one word, and the amount behind it."""
+    """Say whether the policy earns: one word, and the amount with its interval."""
     pooled = _headline(data)
     if pooled is None or pooled["value"] is None:
         return "not known yet", "no outcome yet"
@@ -194,7 +191,7 @@ def policy_sentence(data: MonitoringData) -> str:
     """Say the same as one sentence without a full stop."""
     pooled = _headline(data)
     if pooled is None or pooled["value"] is None:
-        return "No outcome says yet what the policy earns"
+        return "What the policy earns is not known yet"
     beginning = "The policy" if pooled["is_distinguishable"] else "What the policy has earned is"
     return f"{beginning} {str(pooled['verdict']).rstrip('.')}"
 
@@ -203,24 +200,28 @@ def policy_section(data: MonitoringData) -> Section:
     """Return what the policy has earned against contacting nobody, by method and by month."""
     pooled = _headline(data)
     if pooled is None or pooled["value"] is None:
-        text = "Outcomes of contacted and held-out customers are compared here once the first horizon has passed."
-        return Section(TITLE, [Text(text)])
+        text = "Contacted and held-out customers are compared here once the churn horizon of the first run has passed."
+        return Section("Is the policy earning?", [Text(text)])
     months = [
         row
-        for row in data.policy_value or ()
-        if row["method"] == HEADLINE and row["period"] != POOLED and row["value"] is not None
+        for row in data.policy_value
+        if row["method"] == HEADLINE and row["period"] != ALL_MONTHS and row["value"] is not None
     ]
     months.sort(key=lambda row: row["period"])
     drawn = [
-        Figure(value_by_month(months), "Money earned against contacting nobody, by month of the decision.")
+        Figure(
+            value_by_month(months),
+            "Money earned beyond contacting nobody, by month of the decision, with 95 % intervals.",
+        )
     ]
     return Section(
-        TITLE, [*(drawn if len(months) > 1 else []), _table(data), Text(f"{policy_sentence(data)}.")]
+        "Is the policy earning?",
+        [*(drawn if len(months) > 1 else []), _table(data), Text(f"{policy_sentence(data)}.")],
     )
 
 
 def _table(data: MonitoringData) -> Table:
-    rows = {row["method"]: row for row in data.policy_value or () if row["period"] == POOLED}
+    rows = {row["method"]: row for row in data.policy_value if row["period"] == ALL_MONTHS}
     cells = [
         (
             words,
@@ -230,15 +231,15 @@ def _table(data: MonitoringData) -> Table:
             _amount(rows[method], "value"),
             _interval(rows[method]),
         )
-        for method, words in _METHODS.items()
+        for method, words in METHODS.items()
         if method in rows
     ]
-    columns = ("Measured on", "Months", "Customers", "Left alone", "Value", "95 % interval")
-    return Table(columns, cells, "Value against contacting nobody, all months together")
+    columns = ("Measured on", "Months", "Customers", "Not contacted", "Value", "95 % interval")
+    return Table(columns, cells, "Value beyond contacting nobody, all months together")
 
 
 def _headline(data: MonitoringData) -> Row | None:
-    rows = [row for row in data.policy_value or () if (row["period"], row["method"]) == (POOLED, HEADLINE)]
+    rows = [row for row in data.policy_value if (row["period"], row["method"]) == (ALL_MONTHS, HEADLINE)]
     return rows[0] if rows else None
 
 

@@ -1,14 +1,15 @@
-"""The page of a run's health, readable in two minutes: are the scores right, is the policy earning, who must act."""
+"""The monitoring page: are the scores right, does the policy earn, and what needs a person."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
 
-from models_ml.monitoring.drift import EVERYBODY
+from models_ml.monitoring.drift import ALL_CUSTOMERS
 from models_ml.reports import monitoring_figures as figures
 from models_ml.reports.figures import money, share
 from models_ml.reports.monitoring_data import MonitoringData, Row
+from models_ml.reports.monitoring_figures import STATUS_WORDS
 from models_ml.reports.monitoring_findings import (
     ACT,
     findings,
@@ -27,177 +28,23 @@ SHOWN_RUNS = 12
 SHOWN_NODES = 8
 SHOWN_MONTHS = 12
 NONE = "–"
-
-
-def needs_a_person(data: MonitoringData) -> Table:
-    """List what to do, most urgent first."""
-    rows = [(one.urgency, one.what, one.evidence, one.next_step) for one in findings(data)]
-    return Table(("", "What", "Evidence", "Next step"), rows)
-
-
-def calibration_groups(rows: Sequence[Row], month: date) -> Table:
-    """Compare predicted and observed churn of one outcome month, by tier and segment."""
-    words = {"ok": "holds", "too_low": "too low", "too_high": "too high"}
-    cells = [
-        (
-            f"{row['breakdown'].replace('_', ' ')}: {row['group_name']}",
-            f"{row['customers']:,}",
-            share(row["predicted_churn"]),
-            share(row["observed_churn"]),
-            f"{share(row['observed_lower'])} – {share(row['observed_upper'])}",
-            words[row["status"]],
-        )
-        for row in rows
-        if row["outcome_month"] == month and row["breakdown"] in ("risk_tier", "segment")
-    ]
-    return Table(
-        ("Group", "Customers", "Predicted", "Observed", "95 % interval", "Prediction"),
-        cells,
-        f"Customers left alone, decided on in {month:%B %Y}",
-    )
-
-
-def moved_features(data: MonitoringData) -> Table:
-    """List the features that moved furthest, with the slices that moved by themselves."""
-    latest = [row for row in data.latest(data.features) if row["status"] != "exempt"]
-    order = {"error": 0, "alert": 1, "warn": 2, "ok": 3}
-    latest.sort(key=lambda row: (order[row["status"]], -row["psi"], row["feature"], row["slice"]))
-    shown = [row for row in latest if row["status"] != "ok"][:SHOWN_FEATURES] or latest[
-        :SHOWN_STEADY_FEATURES
-    ]
-    cells = [
-        (
-            row["feature"],
-            "everybody" if row["slice"] == EVERYBODY else row["slice"],
-            f"{row['psi']:.3f}",
-            f"{row['psi_by_chance']:.3f}",
-            f"{share(row['missing_share_then'])} → {share(row['missing_share'])}",
-            _sizes(row),
-            row["status"],
-        )
-        for row in shown
-    ]
-    columns = ("Feature", "Of", "Index", "By chance", "Missing, then → now", "Median, then → now", "Reads")
-    return Table(columns, cells)
-
-
-def runs(data: MonitoringData) -> Table:
-    """List who was decided on and what the plan promised, run by run, latest first."""
-    planned = {
-        row["as_of_date"]: row["row_count"]
-        for row in data.volume
-        if row["measure"] == "planned_action" and row["item"] == "no_action"
-    }
-    shifts = {row["as_of_date"]: f"{row['psi']:.3f}" for row in data.scores}
-    several = len({row["pipeline_version"] for row in data.performance}) > 1
-    cells = [
-        (
-            str(row["as_of_date"]),
-            f"{row['customers']:,}",
-            f"{row['expected_churners']:,.0f}",
-            f"{row['customers'] - planned.get(row['as_of_date'], row['customers']):,}",
-            _money(row["expected_spend"], row["currency"]),
-            _money(row["expected_profit"], row["currency"]),
-            NONE if row["expected_auc"] is None else f"{row['expected_auc']:.3f}",
-            shifts.get(row["as_of_date"], NONE),
-            *([row["pipeline_version"]] if several else []),
-        )
-        for row in list(reversed(data.performance))[:SHOWN_RUNS]
-    ]
-    columns = (
-        "Run", "At risk", "Expected to leave", "Planned contacts", "Expected cost", "Expected profit",
-        "Expected AUC", "Score shift", *(["Pipeline"] if several else []),
-    )  # fmt: skip
-    return Table(columns, cells)
-
-
+RUNS_EXPLAINED = (
+    "Planned contacts include held-out customers. Expected AUC: the ranking quality that the probabilities themselves"
+    " promise, 0.5 is chance, 1 is perfect. Score shift: the population stability index of the churn probabilities"
+    " against training."
+)
+INDEX_EXPLAINED = (
+    "Index: the population stability index compares the shares of customers at training (then) and in this run (now),"
+    " bin by bin: the sum of (share now − share then) × ln(share now / share then). 0 is no change. The bins were set"
+    " at training. By chance: what the index reaches by chance alone with so few customers; up to it, a feature is"
+    " steady. Features that grow with the calendar are left out."
+)
 CONTACT_WORDS = {
     "executed": "Executed",
-    "executed_late": "Late",
+    "executed_late": "Executed late",
     "executed_unplanned": "Without a decision",
     "not_executed": "Never executed",
 }
-
-
-def contacts(data: MonitoringData) -> Table:
-    """Hold what was done against what was decided, month by month, since the first run."""
-    counts: dict[date, dict[str, Row]] = {}
-    for row in data.contacts:
-        if row["contact_status"] in CONTACT_WORDS:
-            counts.setdefault(row["month"], {})[row["contact_status"]] = row
-    cells = [
-        (
-            f"{month:%Y-%m}",
-            *(f"{rows[status]['contacts']:,}" if status in rows else "0" for status in CONTACT_WORDS),
-            f"{sum(row['realised_cost'] for row in rows.values()):,.2f}",
-        )
-        for month, rows in sorted(counts.items())[-SHOWN_MONTHS:]
-    ]
-    return Table(("Month", *CONTACT_WORDS.values(), "Cost"), cells, "Contacts, against what was decided")
-
-
-def quarantined(data: MonitoringData) -> Table:
-    """Count the rows set aside by the latest run and the one before."""
-    dates = sorted({row["as_of_date"] for row in data.volume})
-    before = dates[-2] if len(dates) > 1 else None
-    counts: dict[tuple[str, str], dict[date, int]] = {}
-    for row in data.volume:
-        if row["measure"] == "quarantined":
-            counts.setdefault((row["item"], row["detail"]), {})[row["as_of_date"]] = row["row_count"]
-    cells = [
-        (
-            item,
-            detail.replace("_", " "),
-            f"{by_date.get(data.as_of_date, 0):,}",
-            NONE if before is None else f"{by_date.get(before, 0):,}",
-        )
-        for (item, detail), by_date in sorted(counts.items())
-        if data.as_of_date in by_date or before in by_date
-    ]
-    return Table(("Table", "Reason", "This run", "Run before"), cells, "Rows set aside (quarantine)")
-
-
-def feeds(data: MonitoringData) -> Table:
-    """Say when each feed last delivered."""
-    cells = [
-        (
-            row["feed"],
-            str(row["latest_event_on"]),
-            str(row["silent_days"]),
-            NONE if row["longest_gap_days"] is None else str(row["longest_gap_days"]),
-            f"{row['events_last_28_days']:,}",
-            NONE if row["usual_events_per_28_days"] is None else f"{row['usual_events_per_28_days']:,.0f}",
-            row["status"].replace("_", " "),
-        )
-        for row in data.latest(data.feeds)
-    ]
-    columns = ("Feed", "Latest event", "Days since", "Longest gap", "Events in 28 days", "Usually", "Reads")
-    return Table(columns, cells, "Feeds")
-
-
-def slowest_nodes(data: MonitoringData) -> Table:
-    """Say where the seconds of the last dbt run went."""
-    total = sum(seconds for _, seconds in data.seconds)
-    cells = [(name, f"{seconds:.1f}", share(seconds / total)) for name, seconds in data.seconds[:SHOWN_NODES]]
-    caption = f"Slowest of {len(data.seconds)} nodes of the last dbt run, {total:,.1f} s together"
-    return Table(("Node", "Seconds", "Share"), cells, caption)
-
-
-def _money(amount: float | None, currency: str | None) -> str:
-    return NONE if amount is None or currency is None else money(amount, currency)
-
-
-def _sizes(row: Row) -> str:
-    if row["slice"] != EVERYBODY or row["median_size_then"] is None or row["median_size"] is None:
-        return NONE
-    return f"{row['median_size_then']:,.6g} → {row['median_size']:,.6g}"
-
-
-EXPLAINED = (
-    "The population stability index compares two sets of shares, bin by bin: the sum of (share now − share then)"
-    " × ln(share now / share then). 0 is no change. Bins are frozen when the pipeline is trained. An index that"
-    " so few customers reach by chance is not counted, and features that grow with the calendar are left out."
-)
 
 
 def monitoring_page(data: MonitoringData) -> Page:
@@ -224,7 +71,7 @@ def monitoring_page(data: MonitoringData) -> Page:
         verdict=verdict(data),
         facts=_facts(data),
         sections=[section for section in sections if section is not None],
-        footer=f"Latest run {data.as_of_date}; {len(data.performance)} runs on record."
+        footer=f"Latest run {data.as_of_date}; runs on record: {len(data.performance)}."
         " Limits: models_ml/monitoring/settings.toml.",
     )
 
@@ -235,9 +82,9 @@ def verdict(data: MonitoringData) -> str:
     found = findings(data)
     acts = [finding for finding in found if finding.urgency == ACT]
     if acts:
-        person = f"{acts[0].what}" + (f", and {len(acts) - 1} more must be acted on" if len(acts) > 1 else "")
+        person = acts[0].what + (f", and {len(acts) - 1} more findings to act on" if len(acts) > 1 else "")
     elif found:
-        person = f"Nothing must be acted on; {len(found)} to look at"
+        person = f"Nothing to act on; findings to look at: {len(found)}"
     else:
         person = "Nothing needs a person"
     return f"{scores[0].upper()}{scores[1:]}. {policy_sentence(data)}. {person}."
@@ -252,12 +99,14 @@ def _facts(data: MonitoringData) -> list[Fact]:
     return [
         Fact("Scores still right?", *scores_answer(data)),
         Fact("Policy earning?", *policy_answer(data)),
-        Fact("Needs a person", str(acts), f"and {len(found) - acts} to look at"),
+        Fact("Findings to act on", str(acts), f"and {len(found) - acts} to look at"),
         _calibration_fact(data),
         Fact(
             "Score shift (index)",
             f"{scores[0]['psi']:.3f}" if scores else NONE,
-            f"{scores[0]['status']}; warns above {data.limits['psi_warn']:g}" if scores else "no frozen bins",
+            f"{scores[0]['status']}; warns above {data.limits['psi_warn']:g}"
+            if scores
+            else "no bins were set at training",
         ),
         Fact("Features moved", f"{far} of {len(moved)}", "since training"),
     ]
@@ -268,7 +117,7 @@ def _calibration_fact(data: MonitoringData) -> Fact:
     if pooled is None:
         return Fact("Observed ÷ predicted churn", NONE, "no outcome yet")
     low, high = ratio_interval(pooled)
-    note = f"95 %: {low:.2f} to {high:.2f}; {pooled['customers']:,} outcomes left alone"
+    note = f"95 %: {low:.2f} to {high:.2f}; {pooled['customers']:,} outcomes without contact"
     return Fact("Observed ÷ predicted churn", f"{pooled['observed_over_predicted']:.2f}", note)
 
 
@@ -284,11 +133,11 @@ def _scores(data: MonitoringData) -> Section:
     months = [row for row in data.calibration if row["breakdown"] == "all"]
     if not months:
         text = (
-            "No outcome has matured yet: predicted and observed churn are compared here once the horizon of the"
-            " first run has passed. Until then the expected AUC says what the probabilities promise."
+            "Not known yet: predicted and observed churn are compared here once the churn horizon of the first run has"
+            " passed."
         )
         return Section("Are the scores still right?", [Text(text)])
-    caption = "Churn of customers left alone, weighted to stand for everybody, by month of the decision."
+    caption = "Churn of customers without contact, weighted to represent all, by month of the decision."
     return Section(
         "Are the scores still right?",
         [
@@ -303,22 +152,25 @@ def _population(data: MonitoringData) -> Section:
     scores = data.latest(data.scores)
     if not scores:
         return Section(
-            title, [Text("The deployed pipeline has no frozen bins; the next training freezes them.")]
+            title, [Text("The deployed pipeline has no bins to compare with; the next training sets them.")]
         )
-    caption = "Churn probabilities of this run in the bins frozen at training."
+    caption = "Churn probabilities of this run in the bins set at training."
     blocks: list[Text | Table | Figure] = [Figure(figures.score_bins(scores), caption)]
     if _run_count(data) > 1:
         blocks.append(
             Figure(figures.moved_over_time(data), "Features that have moved since training, run by run.")
         )
-    return Section(title, [*blocks, moved_features(data), Text(EXPLAINED)])
+    return Section(title, [*blocks, moved_features(data), Text(INDEX_EXPLAINED)])
 
 
 def _volume(data: MonitoringData) -> Section:
-    caption = "Planned contacts by offer, pick-holdouts included."
+    caption = "Planned contacts by offer, held-out customers included."
     drawn = [Figure(figures.actions_over_time(data), caption)] if _run_count(data) > 1 else []
     done = contacts(data)
-    return Section("What ran, and what was done?", [*drawn, runs(data), *([done] if done.rows else [])])
+    return Section(
+        "What was planned, and what was done?",
+        [*drawn, runs(data), Text(RUNS_EXPLAINED), *([done] if done.rows else [])],
+    )
 
 
 def _run_count(data: MonitoringData) -> int:
@@ -332,4 +184,180 @@ def _deliveries(data: MonitoringData) -> Section:
         blocks.append(rejected)
     if data.seconds:
         blocks.append(slowest_nodes(data))
-    return Section("What came in, and how long it took", blocks)
+    return Section("What was delivered, and how long the run took", blocks)
+
+
+def needs_a_person(data: MonitoringData) -> Table:
+    """List what to do, most urgent first."""
+    rows = [(one.urgency, one.what, one.evidence, one.next_step) for one in findings(data)]
+    return Table(("", "What", "Evidence", "Next step"), rows)
+
+
+def calibration_groups(rows: Sequence[Row], month: date) -> Table:
+    """Compare predicted and observed churn of one outcome month, by risk tier and segment."""
+    words = {"ok": "holds", "too_low": "too low", "too_high": "too high"}
+    cells = [
+        (
+            f"{row['breakdown'].replace('_', ' ')}: {row['group_name']}",
+            f"{row['customers']:,}",
+            share(row["predicted_churn"]),
+            share(row["observed_churn"]),
+            f"{share(row['observed_lower'])} – {share(row['observed_upper'])}",
+            words[row["status"]],
+        )
+        for row in rows
+        if row["outcome_month"] == month and row["breakdown"] in ("risk_tier", "segment")
+    ]
+    return Table(
+        ("Group", "Customers", "Predicted churn", "Observed churn", "95 % interval", "Prediction"),
+        cells,
+        f"Customers without contact, decided on in {month:%B %Y}",
+    )
+
+
+def moved_features(data: MonitoringData) -> Table:
+    """List the features that moved furthest, with the slices that moved by themselves."""
+    latest = [row for row in data.latest(data.features) if row["status"] != "exempt"]
+    order = {"error": 0, "alert": 1, "warn": 2, "ok": 3}
+    latest.sort(key=lambda row: (order[row["status"]], -row["psi"], row["feature"], row["slice"]))
+    shown = [row for row in latest if row["status"] != "ok"][:SHOWN_FEATURES] or latest[
+        :SHOWN_STEADY_FEATURES
+    ]
+    cells = [
+        (
+            row["feature"],
+            "all customers" if row["slice"] == ALL_CUSTOMERS else row["slice"],
+            f"{row['psi']:.3f}",
+            f"{row['psi_by_chance']:.3f}",
+            f"{share(row['missing_share_then'])} → {share(row['missing_share'])}",
+            _sizes(row),
+            STATUS_WORDS.get(row["status"], "steady"),
+        )
+        for row in shown
+    ]
+    columns = (
+        "Feature",
+        "Among",
+        "Index",
+        "By chance",
+        "Missing, then → now",
+        "Median, then → now",
+        "Status",
+    )
+    return Table(columns, cells)
+
+
+def runs(data: MonitoringData) -> Table:
+    """List customers at risk, planned contacts and what was expected of them, run by run, latest first."""
+    planned = {
+        row["as_of_date"]: row["row_count"]
+        for row in data.volume
+        if row["measure"] == "planned_action" and row["item"] == "no_action"
+    }
+    shifts = {row["as_of_date"]: f"{row['psi']:.3f}" for row in data.scores}
+    several = len({row["pipeline_version"] for row in data.performance}) > 1
+    cells = [
+        (
+            str(row["as_of_date"]),
+            f"{row['customers']:,}",
+            f"{row['expected_churners']:,.0f}",
+            f"{row['customers'] - planned.get(row['as_of_date'], row['customers']):,}",
+            _money(row["expected_spend"], row["currency"]),
+            _money(row["expected_profit"], row["currency"]),
+            NONE if row["expected_auc"] is None else f"{row['expected_auc']:.3f}",
+            shifts.get(row["as_of_date"], NONE),
+            *([row["pipeline_version"]] if several else []),
+        )
+        for row in list(reversed(data.performance))[:SHOWN_RUNS]
+    ]
+    columns = (
+        "Run", "At risk", "Expected churners", "Planned contacts", "Planned cost", "Planned value",
+        "Expected AUC", "Score shift", *(["Pipeline"] if several else []),
+    )  # fmt: skip
+    return Table(columns, cells)
+
+
+def contacts(data: MonitoringData) -> Table:
+    """Compare what was done with what was decided, month by month, since the first run."""
+    counts: dict[date, dict[str, Row]] = {}
+    for row in data.contacts:
+        if row["contact_status"] in CONTACT_WORDS:
+            counts.setdefault(row["month"], {})[row["contact_status"]] = row
+    cells = [
+        (
+            f"{month:%Y-%m}",
+            *(f"{rows[status]['contacts']:,}" if status in rows else "0" for status in CONTACT_WORDS),
+            f"{sum(row['realised_cost'] for row in rows.values()):,.2f}",
+        )
+        for month, rows in sorted(counts.items())[-SHOWN_MONTHS:]
+    ]
+    return Table(
+        ("Month", *CONTACT_WORDS.values(), "Cost"),
+        cells,
+        "Contacts reported, compared with the actions decided",
+    )
+
+
+def quarantined(data: MonitoringData) -> Table:
+    """Count the rows set aside by the latest run and the one before."""
+    dates = sorted({row["as_of_date"] for row in data.volume})
+    before = dates[-2] if len(dates) > 1 else None
+    counts: dict[tuple[str, str], dict[date, int]] = {}
+    for row in data.volume:
+        if row["measure"] == "quarantined":
+            counts.setdefault((row["item"], row["detail"]), {})[row["as_of_date"]] = row["row_count"]
+    cells = [
+        (
+            item,
+            detail.replace("_", " "),
+            f"{by_date.get(data.as_of_date, 0):,}",
+            NONE if before is None else f"{by_date.get(before, 0):,}",
+        )
+        for (item, detail), by_date in sorted(counts.items())
+        if data.as_of_date in by_date or before in by_date
+    ]
+    return Table(("Table", "Reason", "This run", "Run before"), cells, "Rows set aside (quarantine)")
+
+
+def feeds(data: MonitoringData) -> Table:
+    """List when each feed delivered last, and how much."""
+    cells = [
+        (
+            row["feed"],
+            str(row["latest_event_on"]),
+            str(row["silent_days"]),
+            NONE if row["longest_gap_days"] is None else str(row["longest_gap_days"]),
+            f"{row['events_last_28_days']:,}",
+            NONE if row["usual_events_per_28_days"] is None else f"{row['usual_events_per_28_days']:,.0f}",
+            row["status"].replace("_", " "),
+        )
+        for row in data.latest(data.feeds)
+    ]
+    columns = (
+        "Feed",
+        "Latest event",
+        "Days since",
+        "Longest gap",
+        "Events in 28 days",
+        "Usual events",
+        "Status",
+    )
+    return Table(columns, cells, "Feeds: when each delivered last, in days, and how much")
+
+
+def slowest_nodes(data: MonitoringData) -> Table:
+    """List the nodes of the last dbt run that took longest."""
+    total = sum(seconds for _, seconds in data.seconds)
+    cells = [(name, f"{seconds:.1f}", share(seconds / total)) for name, seconds in data.seconds[:SHOWN_NODES]]
+    caption = f"Slowest of {len(data.seconds)} nodes of the last dbt run, {total:,.1f} s together"
+    return Table(("Node", "Seconds", "Share"), cells, caption)
+
+
+def _money(amount: float | None, currency: str | None) -> str:
+    return NONE if amount is None or currency is None else money(amount, currency)
+
+
+def _sizes(row: Row) -> str:
+    if row["slice"] != ALL_CUSTOMERS or row["median_size_then"] is None or row["median_size"] is None:
+        return NONE
+    return f"{row['median_size_then']:,.6g} → {row['median_size']:,.6g}"

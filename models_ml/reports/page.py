@@ -1,8 +1,7 @@
-"""The one page layout of all reports: headline facts, then sections of text, tables and figures."""
+"""The page layout of every report: a verdict, headline facts, then sections of text, tables and figures."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+from models_ml.files import write_text
 
 TEMPLATE = "page.html.j2"
 
@@ -44,6 +45,14 @@ class Table:
     caption: str = ""
     highlight: int | None = None
     kind: str = "table"
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Which columns hold numbers only, one entry per column; none does in a table without rows."""
+        return [
+            bool(self.rows) and all(is_number(row[place]) for row in self.rows)
+            for place in range(len(self.columns))
+        ]
 
 
 @dataclass(frozen=True)
@@ -97,16 +106,12 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["drawing"] = Markup
-    environment.tests["number"] = is_number
     return environment.get_template(TEMPLATE).render(page=page)
 
 
 def write_page(path: Path, page: Page) -> None:
-    """Write the page aside, then rename it, so that a reader never sees half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(render(page), encoding="utf-8")
-    aside.replace(path)
+    """Write the page; a reader never sees half of one."""
+    write_text(path, render(page))
 
 
 def is_number(cell: str) -> bool:

@@ -1,4 +1,8 @@
-"""What the policy report reads from the warehouse: the last plan, grouped in every way that it is shown."""
+"""What the policy page reads from the warehouse: the last plan, grouped in every way that it is shown.
+
+*Planned* counts every customer for whom the plan chose an offer, *made* those of them who are contacted; the
+difference is held out to measure the contacts.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,10 @@ from models_ml.errors import BayesPilotError
 
 Row = Mapping[str, Any]
 
-# A run that was logged before trials were told apart had no column for them.
+# Why a customer is not contacted, in the words of the rationale: its first part.
+WHY_NOT_CONTACTED = "regexp_replace(split_part(rationale, ';', 1), '^Not contacted: ', '')"
+
+# policy_runs leaves the trial columns empty for runs that were logged without them.
 RUN = """
     select * replace (
         coalesce(trial_contacts, 0) as trial_contacts,
@@ -21,41 +28,49 @@ RUN = """
     where as_of_date = (select max(as_of_date) from retention_actions)
 """
 OFFERS = """
+    with planned as (
+        select
+            int_offers.action_label,
+            int_offers.channel,
+            actions.action <> 'no_action' as is_made,
+            actions.expected_cost::decimal(18, 2) as cost,
+            actions.incremental_expected_value::decimal(18, 2) as value
+        from retention_actions as actions
+        inner join int_offers on actions.planned_action = int_offers.offer
+    )
+
     select
-        int_offers.action_label,
-        int_offers.channel,
+        action_label,
+        channel,
         count(*) as planned,
-        count(*) filter (where actions.action <> 'no_action') as made,
-        sum(actions.expected_cost::decimal(18, 2)) as spend,
-        sum(actions.incremental_expected_value::decimal(18, 2)) as value
-    from retention_actions as actions
-    inner join int_offers on actions.planned_action = int_offers.offer
-    group by all
-    order by value desc, action_label
+        sum(cost) as planned_cost,
+        sum(value) as planned_value,
+        count(*) filter (where is_made) as made,
+        coalesce(sum(cost) filter (where is_made), 0) as made_cost,
+        coalesce(sum(value) filter (where is_made), 0) as made_value
+    from planned
+    group by action_label, channel
+    order by planned_value desc, action_label
 """
 TIERS = """
     select
         risk_tier,
         count(*) as customers,
+        sum((churn_probability * customer_value)::decimal(18, 2)) as at_stake,
         count(*) filter (where planned_action <> 'no_action') as planned,
-        sum(expected_cost::decimal(18, 2)) as spend,
-        sum(incremental_expected_value::decimal(18, 2)) as value,
-        sum((churn_probability * customer_value)::decimal(18, 2)) as at_stake
+        sum(expected_cost::decimal(18, 2)) as planned_cost,
+        sum(incremental_expected_value::decimal(18, 2)) as planned_value
     from retention_actions
     group by risk_tier
     order by array_position(['escalate', 'review', 'monitor'], risk_tier)
 """
-LEFT_ALONE = """
+NOT_CONTACTED = f"""
     select
-        case
-            when actions.arm = 'not_chosen' and planned.has_worthwhile_offer then 'outbid'
-            else coalesce(actions.suppression_reason, actions.arm)
-        end as why,
+        {WHY_NOT_CONTACTED} as why,
         count(*) as customers,
-        sum((actions.churn_probability * actions.customer_value)::decimal(18, 2)) as at_stake
-    from retention_actions as actions
-    left join int_planned_actions as planned on actions.customer_id = planned.customer_id
-    where actions.action = 'no_action'
+        sum((churn_probability * customer_value)::decimal(18, 2)) as at_stake
+    from retention_actions
+    where action = 'no_action'
     group by why
     order by customers desc, why
 """
@@ -104,7 +119,7 @@ LIMITS = """
     order by array_position(['budget', 'offer', 'channel'], int_month_limits.limit_type),
         int_month_limits.limit_name
 """
-# One row per offer and per reason to leave a customer alone: the first by priority, else by what is at stake.
+# One row per offer and per reason not to contact: the first by priority, else by the expected loss.
 EXAMPLES = """
     select action_label, arm, suppression_reason, risk_tier, rationale
     from (
@@ -129,7 +144,7 @@ class LastPlan:
     run: Row
     offers: Sequence[Row]
     tiers: Sequence[Row]
-    left_alone: Sequence[Row]
+    not_contacted: Sequence[Row]
     arms: Sequence[Row]
     limits: Sequence[Row]
     examples: Sequence[Row]
@@ -148,7 +163,7 @@ def read_last_plan(connection: Any) -> LastPlan:  # noqa: ANN401 - a DuckDB conn
         raise BayesPilotError(
             "the warehouse holds no decisions", where="policy_runs", next_step="dbt build (without --empty)"
         )
-    groups = (_rows(connection, sql) for sql in (OFFERS, TIERS, LEFT_ALONE, ARMS, LIMITS, EXAMPLES))
+    groups = (_rows(connection, sql) for sql in (OFFERS, TIERS, NOT_CONTACTED, ARMS, LIMITS, EXAMPLES))
     return LastPlan(runs[0], *groups)
 
 

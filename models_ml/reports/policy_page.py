@@ -1,27 +1,34 @@
-"""The policy report: what the last plan does, what it is worth, and what limits it."""
+"""The policy page: what the last plan does, what it is worth, what limits it, and why others are not contacted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from models_ml.decisions.what_if import Curve, WhatIfInputs, draw_curve, read_what_if_inputs
 from models_ml.reports.figures import money, share
-from models_ml.reports.page import Fact, Page, write_page
+from models_ml.reports.page import Fact, Figure, Page, Section, Table, Text, write_page
 from models_ml.reports.policy_data import LastPlan, Row, read_last_plan
-from models_ml.reports.policy_sections import (
-    beside_references_section,
-    examples_section,
-    groups_section,
-    left_alone_section,
-    limit_prices,
-    limits_section,
-    measured_section,
+from models_ml.reports.policy_figures import (
+    limit_words,
+    price_curve,
+    value_and_cost,
+    value_bars,
+    value_curve,
 )
 
 CURVE_TOP = 2.0  # times the present limit
 PLAN = "this plan"
+ARM_WORDS = {
+    "policy": "chosen, contacted",
+    "pick_holdout": "chosen, held out",
+    "universal_holdout": "universal holdout",
+    "trial": "trial",
+    "not_chosen": "not chosen",
+    "suppressed": "suppressed",
+}
 
 
 def write_policy_report(path: Path, connection: Any, *, source: str) -> None:  # noqa: ANN401 - a DuckDB connection
@@ -31,15 +38,15 @@ def write_policy_report(path: Path, connection: Any, *, source: str) -> None:  #
 
 
 def _curves(inputs: WhatIfInputs, plan: LastPlan) -> list[Curve]:
-    """Curves of the budget and of the slots that are scarce, or else of those that are used the most."""
+    """Return the curves of the budget and of every scarce capacity, or else of the one that is used the most."""
     prices = limit_prices(plan.run)
-    slots = [limit for limit in inputs.month.limits if limit.kind != "budget" and limit.monthly > 0]
-    scarce = [limit for limit in slots if prices.get(f"{limit.kind} {limit.name}", 0.0) > 0]
+    capacities = [limit for limit in inputs.month.limits if limit.kind != "budget" and limit.monthly > 0]
+    scarce = [limit for limit in capacities if prices.get(f"{limit.kind} {limit.name}", 0.0) > 0]
     used = {(row["limit_type"], row["limit_name"]): row["planned"] for row in plan.limits}
-    busiest = sorted(slots, key=lambda limit: -used.get((limit.kind, limit.name), 0.0) / limit.monthly)[:1]
+    busiest = sorted(capacities, key=lambda limit: -used.get((limit.kind, limit.name), 0.0) / limit.monthly)
     return [
         draw_curve(inputs, limit, [CURVE_TOP * limit.monthly])
-        for limit in (inputs.month.find("budget"), *(scarce or busiest))
+        for limit in (inputs.month.find("budget"), *(scarce or busiest[:1]))
     ]
 
 
@@ -47,45 +54,30 @@ def policy_page(plan: LastPlan, curves: Sequence[Curve], *, source: str) -> Page
     """Build the page; the first curve is that of the budget."""
     run, currency = plan.run, plan.run["currency"]
     values = _values(run)
-    contacts, spend = (
-        run["planned_contacts"] - run["trial_contacts"],
-        run["planned_spend"] - run["trial_spend"],
-    )
+    contacts = run["planned_contacts"] - run["trial_contacts"]
+    cost = run["planned_spend"] - run["trial_spend"]
     rival, rival_value = max(list(values.items())[1:], key=lambda item: item[1])
     return Page(
-        title="Whom to contact, and why",
-        subtitle=f"source {source}, decisions of {run['as_of_date']}, {run['customers_at_risk']:,} customers at risk",
+        title=f"Retention plan: {source}",
+        subtitle=f"Decisions of {run['as_of_date']}: {run['customers_at_risk']:,} customers at risk.",
         verdict=(
-            f"{contacts:,} planned contacts at {money(spend, currency)} are expected"
+            f"{contacts:,} planned contacts at {money(cost, currency)} are expected"
             f" to return {money(values[PLAN], currency)} net; the best of the simpler policies"
             f" ({rival}) would return {money(rival_value, currency)}."
         ),
-        facts=[
-            Fact("expected value", money(values[PLAN], currency), "net of its cost"),
-            Fact(
-                "expected cost",
-                money(spend, currency),
-                f"of {money(run['available_budget'], currency)} that the month has left",
-            ),
-            Fact(
-                "contacts", f"{run['contacts']:,}", f"and {run['pick_holdouts']:,} held out to measure them"
-            ),
-            *_trial(run, currency),
-            Fact(f"one more {currency} returns", f"{run['budget_price']:.2f} {currency}", "net of itself"),
-            Fact("proven gap", share(run["plan_gap"], 3), "at most this far from the best possible plan"),
-        ],
+        facts=_facts(run, currency, contacts, cost, values[PLAN]),
         sections=[
-            groups_section(plan, currency),
-            beside_references_section(values, curves[0], currency),
-            limits_section(plan, curves, currency),
-            left_alone_section(plan, currency),
-            measured_section(plan),
-            examples_section(plan),
+            _groups(plan, currency),
+            _references(values, curves[0], currency),
+            _limits(plan, curves, currency),
+            _not_contacted(plan, currency),
+            _arms(plan),
+            _examples(plan),
         ],
         footer=(
             f"pipeline {run['pipeline_version']}, policy {run['policy_version']}\n"
-            "Values are expectations under the present churn probabilities and offer effects, before pick-holdouts"
-            " are withheld; what contacts achieved is measured against the holdouts."
+            "Values are expectations under the present churn probabilities and offer effects; what contacts achieved"
+            " is measured against the holdouts and stands on the monitoring page."
         ),
     )
 
@@ -102,13 +94,197 @@ def _values(run: Row) -> dict[str, float]:
     }
 
 
-def _trial(run: Row, currency: str) -> list[Fact]:
-    """Return what the trial does, where there is one."""
-    if not run["trial_contacts"]:
-        return []
-    bring = (
-        f"{money(run['trial_spend'], currency)}, expected to return {money(run['trial_value'], currency)} now"
-    )
-    return [
-        Fact("trial, beside the plan", f"{run['trial_contacts']:,}", f"contacts to learn from, at {bring}")
+def _facts(run: Row, currency: str, contacts: int, cost: float, value: float) -> list[Fact]:
+    made = run["contacts"] - run["trial_contacts"]
+    trial = [
+        Fact(
+            "Trial, beside the plan",
+            f"{run['trial_contacts']:,}",
+            f"contacts to measure offers, at {money(run['trial_spend'], currency)}, expected to return"
+            f" {money(run['trial_value'], currency)}",
+        )
     ]
+    return [
+        Fact("Planned contacts", f"{contacts:,}", "held-out customers included"),
+        Fact(
+            "Planned cost",
+            money(cost, currency),
+            f"of {money(run['available_budget'], currency)} that the month has left",
+        ),
+        Fact("Planned value", money(value, currency), "expected, net of its cost"),
+        *(trial if run["trial_contacts"] else []),
+        Fact(
+            "Contacts made", f"{made:,}", f"{run['pick_holdouts']:,} of the plan are held out to measure them"
+        ),
+        Fact(
+            "Price of the budget",
+            f"{run['budget_price']:.2f} {currency}",
+            f"one more {currency} returns this beyond itself",
+        ),
+        Fact(
+            "Proven gap",
+            share(run["plan_gap"], 3),
+            "the plan is at most this far below the best possible one",
+        ),
+    ]
+
+
+def _groups(plan: LastPlan, currency: str) -> Section:
+    """Show what each offer and each tier is planned to bring and cost, and what of it is made."""
+    offers = [
+        (
+            row["action_label"],
+            row["channel"],
+            *_counted(row, "planned"),
+            f"{row['planned_value'] / row['planned']:,.2f}",
+            *_counted(row, "made"),
+        )
+        for row in plan.offers
+    ]
+    tiers = [
+        (row["risk_tier"], f"{row['customers']:,}", f"{row['at_stake']:,.0f}", *_counted(row, "planned"))
+        for row in plan.tiers
+    ]
+    figures = [
+        _bars([row["action_label"] for row in plan.offers], plan.offers, currency, "offer"),
+        _bars([row["risk_tier"] for row in plan.tiers], plan.tiers, currency, "risk tier"),
+    ]
+    planned = ("planned contacts", "planned cost", "planned value")
+    made = ("contacts made", "their cost", "their value")
+    columns = ("offer", "channel", *planned, "value per contact", *made)
+    return Section(
+        "By offer and by risk tier",
+        [
+            *(figures if offers else []),
+            Table(columns, offers, f"Contacts by offer, {currency}{_with_trial(plan)}"),
+            Table(
+                ("risk tier", "customers", "expected loss", *planned),
+                tiers,
+                f"Contacts by risk tier, {currency}; expected loss = churn probability × customer value, if nobody"
+                " is contacted",
+            ),
+        ],
+        "Value is expected and net of cost. Planned contacts are all customers for whom the plan chose an offer;"
+        " contacts made leave out those who are held out to measure the contacts. The plan follows value, not risk: a"
+        " customer of a low risk tier is contacted where that pays.",
+    )
+
+
+def _with_trial(plan: LastPlan) -> str:
+    return "; contacts of the trial included" if plan.run["trial_contacts"] else ""
+
+
+def _counted(row: Row, which: str) -> tuple[str, str, str]:
+    return f"{row[which]:,}", f"{row[f'{which}_cost']:,.2f}", f"{row[f'{which}_value']:,.2f}"
+
+
+def _bars(names: Sequence[str], rows: Sequence[Row], currency: str, group: str) -> Figure:
+    return value_and_cost(
+        names,
+        [float(row["planned_value"]) for row in rows],
+        [float(row["planned_cost"]) for row in rows],
+        currency,
+        f"Planned value (net of cost) and planned cost by {group}.",
+    )
+
+
+def _references(values: Mapping[str, float], budget: Curve, currency: str) -> Section:
+    """Show the plan beside the reference policies, and value against the budget."""
+    intro = (
+        "Simpler policies on the same customers, churn probabilities, offer effects and limits. Greedy: offers in"
+        " order of expected value per cost. Break-even: one offer, made where churn probability × relative saving ×"
+        " customer value exceeds its cost. Top risk: one offer to the customers with the highest churn"
+        " probability. Fixed thresholds: the cheapest offer from a churn probability of 0.3, the most expensive one"
+        " from 0.7."
+    )
+    bars = value_bars(
+        values, currency, "Expected value of the plan and of the simpler policies, net of cost."
+    )
+    return Section(
+        "Beside simpler policies, and under other budgets", [bars, value_curve(budget, currency)], intro
+    )
+
+
+def _limits(plan: LastPlan, curves: Sequence[Curve], currency: str) -> Section:
+    """Show every limit with its price, and value against the scarce capacities."""
+    prices = limit_prices(plan.run)
+    cells = []
+    for row in plan.limits:
+        is_money = row["limit_type"] == "budget"
+        key = "budget" if is_money else f"{row['limit_type']} {row['limit_name']}"
+        digits = 2 if is_money else 0
+        amounts = [f"{row[column]:,.{digits}f}" for column in ("monthly_limit", "used", "planned")]
+        cells.append(
+            (
+                limit_words(row["limit_type"], row["limit_name"]),
+                *amounts,
+                f"{prices.get(key, 0.0):.2f} {currency}",
+            )
+        )
+    figures = [price_curve(curves[0], currency), *(value_curve(curve, currency) for curve in curves[1:])]
+    return Section(
+        "What limits the plan",
+        [
+            *figures,
+            Table(
+                ("limit", "a month", "used before", "planned now", "price"),
+                cells,
+                f"Limits of the calendar month{_with_trial(plan)}",
+            ),
+        ],
+        f"The price of a limit is what one more {currency} of budget, or one more contact, would return beyond its"
+        " cost. A limit with a price of 0 does not hold the plan back.",
+    )
+
+
+def _not_contacted(plan: LastPlan, currency: str) -> Section:
+    """Show why customers are not contacted, and the loss expected of them."""
+    cells = [(row["why"], f"{row['customers']:,}", f"{row['at_stake']:,.0f}") for row in plan.not_contacted]
+    columns = ("why", "customers", f"expected loss, {currency}")
+    return Section("Customers not contacted, and why", [Table(columns, cells)])
+
+
+def _arms(plan: LastPlan) -> Section:
+    """Show the arms with their propensities."""
+    cells = [
+        (
+            arm_words(row["arm"]),
+            f"{row['customers']:,}",
+            f"{row['contacts']:,}",
+            f"{row['propensity']:.2f}",
+            f"{row['propensity_no_action']:.2f}",
+        )
+        for row in plan.arms
+    ]
+    columns = ("arm", "customers", "contacts made", "propensity", "of no contact")
+    intro = (
+        "An arm is what a customer was assigned to. Held out: chosen by the plan, but by chance not contacted, so that"
+        " the effect of contacts can be measured. Universal holdout: never contacted, so that the whole programme can"
+        " be measured. Suppressed: a rule forbids a contact now. Propensity: the probability of what the arm got, known"
+        " beforehand; beside it, the probability of no contact."
+    )
+    return Section("How the contacts will be measured", [Table(columns, cells)], intro)
+
+
+def _examples(plan: LastPlan) -> Section:
+    texts = [
+        Text(f"{arm_words(row['arm']).capitalize()}, risk tier {row['risk_tier']}. {row['rationale']}")
+        for row in plan.examples
+    ]
+    return Section("Examples", texts, "The rationale that an agent reads, one customer of each kind.")
+
+
+def arm_words(arm: str) -> str:
+    """Return what an arm is called.
+
+    Examples
+    --------
+    >>> arm_words("not_chosen"), arm_words("second_trial")
+    ('not chosen', 'second trial')
+    """
+    return ARM_WORDS.get(arm, arm.replace("_", " "))
+
+
+def limit_prices(run: Row) -> dict[str, float]:
+    """Return the price of every limit."""
+    return dict(json.loads(run["limit_prices"]))

@@ -1,4 +1,4 @@
-"""The numbers behind the curves of a training report, thinned to what a drawing can show.
+"""The numbers behind the curves of the training page, thinned to what a drawing can show.
 
 Arguments as in `models_ml.evaluation.metrics`: ``has_churned`` ndarray of shape (n,), bool;
 ``churn_probability`` ndarray of shape (n,), 0 to 1; ``weight`` ndarray of shape (n,), > 0.
@@ -25,7 +25,7 @@ class Curve(NamedTuple):
 
 
 class Reliability(NamedTuple):
-    """Quantile bins of churn probability; ``low`` to ``high`` holds 95 % of the rates that a perfect forecast sees."""
+    """Quantile bins of churn probability; 95 % of the rates under perfect calibration lie from ``low`` to ``high``."""
 
     mean_probability: np.ndarray
     churn_rate: np.ndarray
@@ -35,12 +35,12 @@ class Reliability(NamedTuple):
 
     @property
     def outside(self) -> np.ndarray:
-        """Which bins a perfect forecast would see only one time in twenty, bool."""
+        """Which bins lie outside the range, bool; under perfect calibration one in twenty does."""
         return (self.churn_rate < self.low) | (self.churn_rate > self.high)
 
 
 def roc_points(has_churned: np.ndarray, churn_probability: np.ndarray, weight: np.ndarray) -> Curve:
-    """Return the ROC curve: false alarms among stayers against churners found, both shares."""
+    """Return the ROC curve: the share of non-churners contacted against the share of churners found."""
     false_rate, true_rate, _ = roc_curve(has_churned, churn_probability, sample_weight=weight)
     return thin(Curve(false_rate, true_rate))
 
@@ -48,7 +48,7 @@ def roc_points(has_churned: np.ndarray, churn_probability: np.ndarray, weight: n
 def precision_recall_points(
     has_churned: np.ndarray, churn_probability: np.ndarray, weight: np.ndarray
 ) -> Curve:
-    """Return recall against precision, from the riskiest customer to everybody."""
+    """Return recall against precision, from the riskiest customer alone to all customers."""
     precision, recall, _ = precision_recall_curve(has_churned, churn_probability, sample_weight=weight)
     return thin(Curve(recall[::-1], precision[::-1]))
 
@@ -56,12 +56,12 @@ def precision_recall_points(
 def profit_points(
     churn_probability: np.ndarray, weight: np.ndarray, value: np.ndarray, points: int = POINTS
 ) -> Curve:
-    """Return the share contacted, riskiest first, against what these contacts are worth in sum.
+    """Return the share contacted, riskiest first, against the total value of these contacts.
 
     Parameters
     ----------
     value : ndarray of shape (n,), money
-        What contacting each row returns, unweighted. Equal probabilities are contacted together.
+        Value of contacting each row, unweighted. Equal probabilities are contacted together.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def profit_points(
 def reliability(
     has_churned: np.ndarray, churn_probability: np.ndarray, weight: np.ndarray, bins: int
 ) -> Reliability:
-    """Return what was forecast and what happened, with the range of chance of a bin of that size.
+    """Return predicted and observed churn per bin, with the range of chance of a bin of that size.
 
     The range is the binomial one at the bin's mean probability (Bröcker and Smith 2007, consistency bars),
     with the effective number of rows (Σw)² / Σw² where weights differ.
@@ -114,7 +114,7 @@ def readable_bins(churners: int) -> int:
 
 
 def thin(curve: Curve, points: int = POINTS) -> Curve:
-    """Keep about ``points`` points, evenly along the way that the line goes, either axis scaled to its range.
+    """Keep about ``points`` points, evenly spaced along the line, either axis scaled to its range.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""The figures of a judged date: how candidates rank, and what their plans earn; with the looks they share.
+"""The figures of the training page: ranking and profit, calibration, dates and search, importance of features.
 
-Every function takes the result of a training and returns an inline SVG.
+Every drawing function returns an inline SVG.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from models_ml.reports.figures import PALETTE, QUIET, axes, svg
+from models_ml.reports.figures import PALETTE, QUIET, WIDTH, axes, svg
 from models_ml.reports.training_curves import (
     Curve,
     Reliability,
@@ -28,12 +28,14 @@ from models_ml.reports.training_curves import (
 from models_ml.training.diagnostics import FeatureImportance
 from models_ml.training.stage import TrainingResult
 
-# Two stand side by side on a wide screen and below each other on a narrow one, legible on both.
-WIDTH, HEIGHT = 5.0, 3.9
-SMALL = 10
+HEIGHT = 3.9  # inches
+SMALL = 10  # points
+SHOWN = 10  # features per drawing: the rest explains little
 BLUE, VERMILION = PALETTE[:2]
 DIAGONAL: dict[str, Any] = {"color": QUIET, "linewidth": 1.2, "linestyle": "--"}
 _DASHES = ("--", ":", "-.")
+_ROLES = {"fit": ("o", BLUE), "calibrate": ("s", PALETTE[4]), "judge": ("D", VERMILION)}
+_TICKS = (0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 _APART = 0.014  # between the points of plans that contact equally many, share of the axis
 
 
@@ -69,14 +71,14 @@ def plain(name: str) -> str:
 
 def roc(result: TrainingResult) -> str:
     """Draw the ROC curve of every candidate on the judged rows."""
-    labels = ("stayers contacted by mistake", "churners found")
+    labels = ("non-churners contacted", "churners found")
     return _curves(result, roc_points, labels, "auc", ([0, 1], [0, 1]))
 
 
 def precision_recall(result: TrainingResult) -> str:
     """Draw precision against recall of every candidate on the judged rows."""
     base = float(np.average(result.diagnostics.has_churned, weights=result.diagnostics.weight))
-    labels = ("churners found (recall)", "contacted who leave (precision)")
+    labels = ("churners found (recall)", "churners among the contacted (precision)")
     return _curves(result, precision_recall_points, labels, "average_precision", ([0, 1], [base, base]))
 
 
@@ -109,42 +111,6 @@ def profit_curve(result: TrainingResult, currency: str) -> str:
         return svg(figure)
 
 
-def _curves(
-    result: TrainingResult,
-    points: Callable[[np.ndarray, np.ndarray, np.ndarray], Curve],
-    labels: tuple[str, str],
-    metric: str,
-    guess: tuple[list[float], list[float]],
-) -> str:
-    diagnostics = result.diagnostics
-    with axes(WIDTH, HEIGHT) as (figure, axis):
-        axis.plot(*guess, label="chance", **DIAGONAL)
-        for name, look in looks(result).items():
-            probability = diagnostics.candidates[name].churn_probability
-            curve = points(diagnostics.has_churned, probability, diagnostics.weight)
-            value = result.verdicts[name].metrics[metric]
-            axis.plot(curve.x, curve.y, label=f"{plain(name)} {value:.3f}", **look._asdict())
-        axis.set(xlabel=labels[0], ylabel=labels[1], xlim=(0, 1), ylim=(0, 1.02))
-        percent(axis.xaxis, axis.yaxis)
-        legend_above(figure, axis)
-        return svg(figure)
-
-
-def percent(*sides: Axis) -> None:
-    """Write the ticks of these axes in per cent."""
-    for side in sides:
-        side.set_major_formatter(FuncFormatter(lambda part, _: f"{100 * part:.3g} %"))
-
-
-def legend_above(figure: Figure, axis: Axes, columns: int = 2) -> None:
-    """Put the legend above the axes, where it hides nothing."""
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=columns, fontsize=SMALL, columnspacing=1)
-
-
-_TICKS = (0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
-
-
 def reliability_bins(
     result: TrainingResult, name: str, *, before: bool = False, coarse: int = 1
 ) -> Reliability:
@@ -163,12 +129,12 @@ def reliability_bins(
 
 
 def is_recalibrated(result: TrainingResult) -> bool:
-    """Say whether a curve stands between the chosen candidate's estimator and its probabilities."""
+    """Say whether the chosen candidate's probabilities pass through a calibration curve."""
     return bool(result.judged.pipelines[result.chosen].calibrator.method != "none")
 
 
 def reliability_diagram(result: TrainingResult) -> str:
-    """Draw forecast against observed churn of the chosen candidate, the range of chance, and customers."""
+    """Draw predicted against observed churn of the chosen candidate, the range of chance, and customers."""
     found = reliability_bins(result, result.chosen)
     top = 1.06 * max(float(part.max()) for part in (found.mean_probability, found.churn_rate, found.high))
     with axes(WIDTH, HEIGHT) as (figure, axis):
@@ -177,7 +143,7 @@ def reliability_diagram(result: TrainingResult) -> str:
         upper.plot([0, top], [0, top], **DIAGONAL)
         band: dict[str, Any] = {"color": BLUE, "alpha": 0.18, "linewidth": 0}
         upper.fill_between(
-            found.mean_probability, found.low, found.high, label="95 % of a perfect forecast", **band
+            found.mean_probability, found.low, found.high, label="95 % range if perfect", **band
         )
         for mark, color, rows, label in (
             ("o", BLUE, ~found.outside, "within"),
@@ -188,7 +154,7 @@ def reliability_diagram(result: TrainingResult) -> str:
                 upper.plot(*points, mark, color=color, label=label, clip_on=False, zorder=3)
         upper.set(ylabel="observed churn")
         lower.vlines(found.mean_probability, 0, found.customers, color=BLUE, linewidth=3)
-        lower.set(xlabel="forecast churn probability", ylabel="customers", ylim=(0, None))
+        lower.set(xlabel="predicted churn probability", ylabel="customers", ylim=(0, None))
         lower.yaxis.set_major_locator(MaxNLocator(2, integer=True))
         _stretch(upper, lower, top=top)
         legend_above(figure, upper, columns=3)
@@ -212,39 +178,16 @@ def before_and_after(result: TrainingResult) -> str:
         if is_recalibrated(result):
             axis.plot(
                 raw.mean_probability, raw.churn_rate, "s-", color="black", linewidth=1, markersize=4,
-                label="chosen, before", clip_on=False,
+                label="chosen, uncalibrated", clip_on=False,
             )  # fmt: skip
-        axis.set(xlabel="forecast churn probability", ylabel="observed churn")
+        axis.set(xlabel="predicted churn probability", ylabel="observed churn")
         _stretch(axis, top=top)
         legend_above(figure, axis)
         return svg(figure)
 
 
-def _stretch(main: Axes, *below: Axes, top: float) -> None:
-    """Scale both sides of the main axes, and the horizontal one of those below, from 0 to ``top``."""
-    ticks = [0.0]
-    for tick in _TICKS:
-        if tick <= top and np.sqrt(tick) - np.sqrt(ticks[-1]) > 0.13 * np.sqrt(top):
-            ticks.append(tick)
-    for axis in (main, *below):
-        axis.set_xscale("function", functions=(_root, np.square))
-        axis.set(xlim=(0, top), xticks=ticks)
-        percent(axis.xaxis)
-    main.set_yscale("function", functions=(_root, np.square))
-    main.set(ylim=(0, top), yticks=ticks)
-    percent(main.yaxis)
-
-
-def _root(values: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.maximum(values, 0))
-
-
-SHOWN = 10  # features per drawing: the rest explains little
-_ROLES = {"fit": ("o", BLUE), "calibrate": ("s", PALETTE[4]), "judge": ("D", VERMILION)}
-
-
 def time_line(result: TrainingResult) -> str:
-    """Draw which month ends taught, calibrated and judged, in the judged round and in the refit."""
+    """Draw which month ends are used to fit, calibrate and judge, in the judged round and in the refit."""
     rounds = {
         "judged": (result.judged, {"judge": result.judged_rows}),
         "refitted: the same recipe, later": (result.refitted, {}),
@@ -312,7 +255,7 @@ def permutation_importance(shown: Sequence[FeatureImportance]) -> str:
 def shap_importance(shown: Sequence[FeatureImportance]) -> str:
     """Draw the mean absolute contribution of each feature."""
     return _bars(
-        [row.feature for row in shown], [row.shap for row in shown], "mean |SHAP|, log-odds of churn"
+        [row.feature for row in shown], [row.shap for row in shown], "mean absolute SHAP value, log-odds"
     )
 
 
@@ -323,6 +266,58 @@ def coefficients(shown: Sequence[tuple[str, float]]) -> str:
         [value for _, value in shown],
         "log-odds of churn per standard deviation",
     )
+
+
+def _curves(
+    result: TrainingResult,
+    points: Callable[[np.ndarray, np.ndarray, np.ndarray], Curve],
+    labels: tuple[str, str],
+    metric: str,
+    guess: tuple[list[float], list[float]],
+) -> str:
+    diagnostics = result.diagnostics
+    with axes(WIDTH, HEIGHT) as (figure, axis):
+        axis.plot(*guess, label="chance", **DIAGONAL)
+        for name, look in looks(result).items():
+            probability = diagnostics.candidates[name].churn_probability
+            curve = points(diagnostics.has_churned, probability, diagnostics.weight)
+            value = result.verdicts[name].metrics[metric]
+            axis.plot(curve.x, curve.y, label=f"{plain(name)} {value:.3f}", **look._asdict())
+        axis.set(xlabel=labels[0], ylabel=labels[1], xlim=(0, 1), ylim=(0, 1.02))
+        percent(axis.xaxis, axis.yaxis)
+        legend_above(figure, axis)
+        return svg(figure)
+
+
+def percent(*sides: Axis) -> None:
+    """Write the ticks of these axes in per cent."""
+    for side in sides:
+        side.set_major_formatter(FuncFormatter(lambda part, _: f"{100 * part:.3g} %"))
+
+
+def legend_above(figure: Figure, axis: Axes, columns: int = 2) -> None:
+    """Put the legend above the axes, where it hides nothing."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns, fontsize=SMALL, columnspacing=1)
+
+
+def _stretch(main: Axes, *below: Axes, top: float) -> None:
+    """Scale both sides of the main axes, and the horizontal one of those below, from 0 to ``top``."""
+    ticks = [0.0]
+    for tick in _TICKS:
+        if tick <= top and np.sqrt(tick) - np.sqrt(ticks[-1]) > 0.13 * np.sqrt(top):
+            ticks.append(tick)
+    for axis in (main, *below):
+        axis.set_xscale("function", functions=(_root, np.square))
+        axis.set(xlim=(0, top), xticks=ticks)
+        percent(axis.xaxis)
+    main.set_yscale("function", functions=(_root, np.square))
+    main.set(ylim=(0, top), yticks=ticks)
+    percent(main.yaxis)
+
+
+def _root(values: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(values, 0))
 
 
 def _bars(

@@ -1,19 +1,19 @@
-"""What a training leaves in the folder of reports: the page, two tables and a summary for programs."""
+"""The files that a training writes into the folder of reports: the page, two tables and a summary for programs."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from models_ml.deployment.challenge import Selection
-from models_ml.deployment.deployed import DeploymentRecord
 from models_ml.deployment.logs import DIGITS, candidate_rows, finite
+from models_ml.deployment.record import DeploymentRecord
+from models_ml.files import write_text
 from models_ml.reports.page import write_page
 from models_ml.reports.training_page import training_page, training_plots
 from models_ml.training.stage import TrainingResult
@@ -35,7 +35,7 @@ def write_training_files(
     currency: str,
     plots: Mapping[str, str] | None = None,
 ) -> list[Path]:
-    """Write the four files, each aside and then renamed; return their paths.
+    """Write the four files, each as a whole; return their paths.
 
     Parameters
     ----------
@@ -48,13 +48,12 @@ def write_training_files(
     plots : mapping of name to SVG, optional
         The figures, where they are drawn already.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     drawn = training_plots(result, currency) if plots is None else plots
     write_page(folder / PAGE, training_page(result, selection, record, drawn, currency=currency))
-    _write(folder / COMPARISON, _as_csv(candidate_rows(result, record.pipeline_version, selection)))
-    _write(folder / SWEEP, _as_csv(threshold_rows(result)))
+    write_text(folder / COMPARISON, _as_csv(candidate_rows(result, record.pipeline_version, selection)))
+    write_text(folder / SWEEP, _as_csv(threshold_rows(result)))
     summary = selected(result, selection, record, currency)
-    _write(folder / SELECTED, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    write_text(folder / SELECTED, json.dumps(summary, indent=2, allow_nan=False) + "\n")
     return [folder / name for name in (PAGE, COMPARISON, SWEEP, SELECTED)]
 
 
@@ -111,9 +110,3 @@ def _as_csv(rows: Sequence[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)

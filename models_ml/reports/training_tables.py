@@ -1,4 +1,4 @@
-"""Tables of the judged date: candidates, cut-offs, calibration and segments; cells are ready-made text."""
+"""The tables of the training page: candidates, cut-offs, calibration, segments, search, guardrails, dates and rows."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from models_ml.reports.training_figures import plain
 from models_ml.training.stage import TrainingResult
 
 THRESHOLDS_SHOWN = 11
-# What a reader compares: short name, name in full, digits that tell candidates apart.
+# Metrics that candidates are compared by: short name, name in full, digits that tell candidates apart.
 METRICS = {
     "auc": ("AUC", "AUC", 3),
     "average_precision": ("AP", "average precision", 3),
     "log_loss": ("log-loss", "log-loss", 3),
-    "lift": ("lift", "churn among the riskiest over churn of all", 2),
-    "empc": ("EMPC", "expected maximum profit per customer", 2),
+    "lift": ("lift", "churn rate of the riskiest customers over that of all", 2),
+    "empc": ("EMPC", "expected maximum profit per customer (published measure)", 2),
     "calibration_error": ("ECE", "expected calibration error", 3),
-    "calibration_ratio": ("ratio", "forecast over observed churn (1 is right)", 3),
+    "calibration_ratio": ("ratio", "predicted over observed churn (1 is right)", 3),
 }
 
 
@@ -83,7 +83,7 @@ def candidates(result: TrainingResult, currency: str) -> Table:
 def abbreviations() -> str:
     """Return what the columns of `candidates` mean."""
     meanings = "; ".join(f"{label}: {meaning}" for label, meaning, _ in METRICS.values() if label != meaning)
-    return f"Simplest candidate first, ± one standard error, shortfall to the best. {meanings}."
+    return f"Simplest candidate first; ± one standard error; shortfall: profit below the best candidate. {meanings}."
 
 
 def thresholds(result: TrainingResult, currency: str) -> Table | None:
@@ -103,7 +103,7 @@ def thresholds(result: TrainingResult, currency: str) -> Table | None:
         ]
         for i in kept
     ]
-    columns = ("cut-off", "contacted", "of them churn", "churners found", "judged profit")
+    columns = ("cut-off", "contacted", "churners among them", "churners found", "judged profit")
     return Table(columns, cells, highlight=kept.index(best))
 
 
@@ -123,7 +123,7 @@ def calibration_methods(result: TrainingResult) -> Table | None:
                 marked = len(rows)
             rows.append(_method(name, tried))
     columns = (
-        "candidate", "method", "", "Brier", "reliability", "resolution", "log-loss", "ECE",
+        "candidate", "method", "state", "Brier", "reliability", "resolution", "log-loss", "ECE",
         "predicted", "observed", "ratio",
     )  # fmt: skip
     return Table(columns, rows, highlight=marked) if rows else None
@@ -132,7 +132,7 @@ def calibration_methods(result: TrainingResult) -> Table | None:
 def _method(name: str, tried: dict[str, Any]) -> list[str]:
     return [
         one_line(name),
-        "none\u00a0(before)" if tried["method"] == "none" else tried["method"],
+        "none" if tried["method"] == "none" else tried["method"],
         "in\u00a0use" if tried["is_chosen"] else "",
         *(number(tried[part], 4) for part in _CALIBRATION_PARTS),
         number(tried["calibration_ratio"]),
@@ -149,7 +149,7 @@ def segments(result: TrainingResult, currency: str) -> Table | None:
         for name in sorted(set(names.tolist()), key=str)
     ]
     columns = (
-        "segment", "customers", "churners", "forecast", "ratio", "if perfect", "AUC", "judged profit"
+        "segment", "customers", "churners", "predicted", "ratio", "range if perfect", "AUC", "judged profit"
     )  # fmt: skip
     return Table(columns, rows)
 
@@ -182,10 +182,10 @@ def recipes(result: TrainingResult) -> Table:
                 one_line(name),
                 f"{len(tried)}",
                 number(sum(row["seconds"] for row in tried), 1),
-                "declared" if not tried or tried[0]["is_chosen"] else "another",
+                "declared setting" if not tried or tried[0]["is_chosen"] else "setting found",
             ]
         )
-    columns = ("candidate", "tried", "seconds", "in use")
+    columns = ("candidate", "settings tried", "seconds", "in use")
     return Table(columns, rows, highlight=names.index(result.chosen))
 
 
@@ -209,7 +209,7 @@ def guardrails(selection: Selection) -> Table | None:
         ]
         for rail in selection.guardrails
     ]
-    return Table(("guardrail", "", "value", "allowed"), rows) if rows else None
+    return Table(("guardrail", "state", "value", "allowed"), rows) if rows else None
 
 
 def _bounds(low: float | None, high: float | None) -> str:
@@ -223,7 +223,7 @@ def _bounds(low: float | None, high: float | None) -> str:
 
 
 def rounds(result: TrainingResult) -> Table:
-    """Return which dates and rows each step read."""
+    """Return the dates and rows that each step read."""
     rows = []
     for name, fitted in (("judged", result.judged), ("refitted", result.refitted)):
         split = fitted.split

@@ -9,22 +9,26 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as TerminalTable
 
-from models_ml.decisions.what_if import Answer, Curve, MonthLimit, WhatIfInputs, label
+from models_ml.decisions.what_if import Answer, Curve, MonthLimit, WhatIfInputs
 from models_ml.reports.figures import money, share
 from models_ml.reports.page import Fact, Page, Section, Table, write_page
-from models_ml.reports.policy_sections import price_curve, value_curve
+from models_ml.reports.policy_figures import limit_words, price_curve, value_curve
 
-PLAN_COLUMNS = ("spend", "contacts", "value", "next unit", "next slot", "gap")
+PLAN_COLUMNS = ("cost", "contacts", "value", "price of budget", "prices of capacity", "gap")
+PLAN_TERMS = (
+    "Price: what one more unit of a limit would return beyond its cost. Gap: how far, at most, the plan lies below the"
+    " best possible one."
+)
 NOTHING = "–"
 SMALL_PRICE = 0.0005
 
 
-def slot_prices(prices: Mapping[str, float]) -> str:
+def capacity_prices(prices: Mapping[str, float]) -> str:
     """Return what one more contact would return, for the limits where it would return something.
 
     Examples
     --------
-    >>> slot_prices({"budget": 0.3, "offer call": 1.204, "channel email": 0.0})
+    >>> capacity_prices({"budget": 0.3, "offer call": 1.204, "channel email": 0.0})
     'call 1.20'
     """
     scarce = [
@@ -36,15 +40,15 @@ def slot_prices(prices: Mapping[str, float]) -> str:
 
 
 def plan_cells(answer: Answer) -> tuple[str, ...]:
-    """Return the cells of ``PLAN_COLUMNS``."""
+    """Return the cells of ``PLAN_COLUMNS``: planned cost, contacts, expected value net of cost, prices and gap."""
     summary = answer.summary
     return (
         f"{summary.spend:,.2f}",
         f"{sum(summary.contacts):,}",
         f"{summary.value:,.2f}",
         f"{summary.budget_price:.3f}",
-        slot_prices(summary.prices),
-        f"{summary.gap:.1e}",
+        capacity_prices(summary.prices),
+        share(summary.gap, 2),
     )
 
 
@@ -65,7 +69,8 @@ def print_curves(curves: Sequence[Curve], currency: str) -> None:
 def plan_table(curve: Curve, currency: str) -> TerminalTable:
     """Return what the plan does at every amount asked for, for the shell."""
     unit = currency if curve.limit.kind == "budget" else "contacts"
-    table = _table(f"Under another {label(curve.limit)} ({unit} a month), money in {currency}")
+    table = _table(f"Plans under another monthly {_name(curve)} ({unit}); money in {currency}, expected")
+    table.caption, table.caption_justify = PLAN_TERMS, "left"
     for column in ("a month", *PLAN_COLUMNS):
         table.add_column(column, justify="right")
     for answer in curve.asked:
@@ -79,7 +84,7 @@ def plan_table(curve: Curve, currency: str) -> TerminalTable:
 
 def reference_table(curve: Curve, currency: str) -> TerminalTable:
     """Return what the plan and every reference policy would earn, for the shell."""
-    table = _table(f"Value in {currency}, beside what simpler policies would earn")
+    table = _table(f"Expected value in {currency}, beside that of simpler policies")
     for column in ("a month", "this plan", *curve.asked[0].summary.references):
         table.add_column(column, justify="right")
     for answer in curve.asked:
@@ -89,6 +94,10 @@ def reference_table(curve: Curve, currency: str) -> TerminalTable:
             style="bold" if is_present(answer, curve) else None,
         )
     return table
+
+
+def _name(curve: Curve) -> str:
+    return limit_words(curve.limit.kind, curve.limit.name)
 
 
 def _table(title: str) -> TerminalTable:
@@ -118,11 +127,8 @@ def whatif_page(curves: Sequence[Curve], *, source: str, inputs: WhatIfInputs) -
     present = next(answer for answer in budget.drawn if answer.monthly == budget.limit.monthly)
     best = max(budget.asked, key=lambda answer: answer.summary.value)
     return Page(
-        title="What another limit would bring",
-        subtitle=(
-            f"source {source}, decisions of {inputs.as_of_date},"
-            f" {inputs.customers.number:,} customers at risk"
-        ),
+        title=f"Plans under other limits: {source}",
+        subtitle=f"Decisions of {inputs.as_of_date}: {inputs.customers.number:,} customers at risk.",
         verdict=(
             f"At the present budget of {money(present.monthly, currency)} a month the plan is expected to return"
             f" {money(present.summary.value, currency)} net; at {money(best.monthly, currency)} it would return"
@@ -130,47 +136,51 @@ def whatif_page(curves: Sequence[Curve], *, source: str, inputs: WhatIfInputs) -
         ),
         facts=[
             Fact(
-                "present budget",
+                "Present budget",
                 money(present.monthly, currency),
-                f"{money(present.summary.spend, currency)} spent",
+                f"{money(present.summary.spend, currency)} planned cost",
             ),
-            Fact("expected value", money(present.summary.value, currency), "net of its cost"),
+            Fact("Planned value", money(present.summary.value, currency), "expected, net of its cost"),
             Fact(
-                f"one more {currency} returns",
+                "Price of the budget",
                 f"{present.summary.budget_price:.2f} {currency}",
-                "net of itself",
+                f"one more {currency} returns this beyond itself",
             ),
-            Fact("proven gap", share(present.summary.gap, 3), "at most this far from the best plan"),
+            Fact(
+                "Proven gap",
+                share(present.summary.gap, 3),
+                "the plan is at most this far below the best possible one",
+            ),
         ],
         sections=[_section(curve, currency) for curve in curves],
         footer=(
-            "Every point is decided by the same function as the build, on the same scores; values are expectations"
-            " under the present offer effects. dbt build --selector decide --vars '{monthly_budget: …}' takes the"
-            " decision for good."
+            "Every plan is made by the function that decides in the build, on the same scores; values are expectations"
+            " under the present offer effects. Nothing in the warehouse changes: to decide under another limit, run"
+            " dbt build --selector decide --vars '{monthly_budget: …}'."
         ),
     )
 
 
 def _section(curve: Curve, currency: str) -> Section:
-    first = f"{label(curve.limit)} a month"
+    amounts = f"{'budget' if curve.limit.kind == 'budget' else 'contacts'} a month"
     marked = [at for at, answer in enumerate(curve.asked) if is_present(answer, curve)]
     figures = [value_curve(curve, currency)]
     if curve.limit.kind == "budget":
         figures.append(price_curve(curve, currency))
     return Section(
-        f"Value against {label(curve.limit)}",
+        f"Another monthly {_name(curve)}",
         [
             *figures,
             Table(
-                (first, *PLAN_COLUMNS),
+                (amounts, *PLAN_COLUMNS),
                 [(amount(answer, curve.limit), *plan_cells(answer)) for answer in curve.asked],
-                caption=f"The plan, money in {currency}",
+                caption=f"The plan, money in {currency}. {PLAN_TERMS}",
                 highlight=marked[0] if marked else None,
             ),
             Table(
-                (first, "this plan", *curve.asked[0].summary.references),
+                (amounts, "this plan", *curve.asked[0].summary.references),
                 [(amount(answer, curve.limit), *reference_cells(answer)) for answer in curve.asked],
-                caption=f"Expected value in {currency}, beside reference policies with the same limits",
+                caption=f"Expected value in {currency}, beside simpler policies under the same limits",
                 highlight=marked[0] if marked else None,
             ),
         ],

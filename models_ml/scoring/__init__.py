@@ -1,1 +1,1 @@
-"""Applying the deployed pipeline: pure functions from record batch to record batch."""
+"""Scoring: the deployed pipeline applied to features, and its reasons, from record batch to record batch."""

@@ -1,4 +1,8 @@
-"""The table ``int_churn_predictions``: the deployed pipeline over one date's features, batch by batch."""
+"""Churn probabilities of the deployed pipeline, batch by batch.
+
+``int_churn_predictions`` holds those of the run's date, ``int_trial_probabilities`` those of the customers and dates
+of past trials.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,8 @@ from models_ml.training.context import PurposeTables, read_purpose, read_run, ru
 from models_ml.training.pipeline import ChurnPipeline
 from models_ml.training.schema import FeatureSchema
 
-BATCH_ROWS = 16_384  # the matrix of a batch stays in the processor's cache: trees pass over it once a tree
-DIGITS = 9  # beyond them, probabilities may differ with the batch boundary
+BATCH_ROWS = 16_384  # trees read the matrix of a batch once a tree: it should stay in the processor's cache
+DIGITS = 9  # later digits of a probability can depend on where a batch ends
 
 PROBABILITIES_SCHEMA = pa.schema(
     [
@@ -56,7 +60,7 @@ def probabilities_reader(cursor: Any, tables: PurposeTables, customer_features: 
     Raises
     ------
     BayesPilotError
-        If what is deployed is damaged or does not fit; scoring never trains.
+        If the deployed pipeline is damaged or does not fit; scoring never trains.
     """
     if run_is_empty(cursor, tables.int_run):
         return pa.RecordBatchReader.from_batches(PROBABILITIES_SCHEMA, [])
@@ -88,12 +92,12 @@ def trial_probabilities_reader(
 ) -> pa.RecordBatchReader:
     """Score every customer-date on which a past trial was assigned, in order of date and customer.
 
-    Empty where no trial has matured, or the run is empty; the deployed pipeline is then not even opened.
+    Empty where no trial has matured, or the run is empty; the deployed pipeline is then not opened.
 
     Raises
     ------
     BayesPilotError
-        If what is deployed is damaged or does not fit.
+        If the deployed pipeline is damaged or does not fit.
     """
     needed = f"select distinct customer_id, scored_on as as_of_date from ({int_trial_assignments})"
     if run_is_empty(cursor, tables.int_run) or not cursor.execute(f"{needed} limit 1").fetchall():

@@ -1,4 +1,4 @@
-"""The table ``int_churn_reasons``: the features that raise each customer's risk, strongest first."""
+"""The table ``int_churn_reasons``: the features that raise each customer's churn probability, strongest first."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def reasons_reader(
     Raises
     ------
     BayesPilotError
-        If what is deployed is damaged or does not fit.
+        If the deployed pipeline is damaged or does not fit.
     """
     if run_is_empty(cursor, tables.int_run):
         return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, [])

@@ -13,14 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measures import BenchmarkProject, best, clocked, in_fresh_process, quiet_connection
 from benchmarks.raw_tables import ENDS_ON, DataSize, write_raw_tables
-from models_ml.deployment.deployed import (
-    FORMAT,
-    DeploymentRecord,
-    library_versions,
-    load_deployed,
-    serialise,
-    write_deployment,
-)
+from models_ml.deployment.deployed import FORMAT, load_deployed, write_deployment
+from models_ml.deployment.record import DeploymentRecord, library_versions, serialise
 from models_ml.errors import BayesPilotError
 from models_ml.paths import artifacts_folder
 from models_ml.scoring.probabilities import BATCH_ROWS, features_query, probabilities_reader

@@ -1,20 +1,81 @@
-"""From a training's result to the records that are kept with its pipelines."""
+"""The record of a pipeline: what it was made for and from, its figures, and the checksum of its file.
+
+It is written beside the pickled pipeline and read before anything is unpickled.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import platform
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
-from models_ml.deployment.deployed import FORMAT, DeploymentRecord, library_versions, serialise
+import joblib
+
 from models_ml.deployment.logs import CENTS, finite
 from models_ml.training.context import Purpose
+from models_ml.training.pipeline import ChurnPipeline
 from models_ml.training.population import freeze_bins
+from models_ml.training.schema import FeatureSchema, read_schema
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import Round, TrainingResult
+
+FORMAT = 2  # raised when the pickled classes change, so that older files are refused by name
+_LIBRARIES = ("scikit-learn", "numpy", "scipy", "joblib")
+
+
+@dataclass(frozen=True)
+class DeploymentRecord:
+    """Content of ``deployed_pipeline.json``; dates are ISO text, probabilities 0 to 1.
+
+    ``recipe`` holds the hyper-parameters; ``data_fingerprint`` is a hash of every row that fitted or calibrated;
+    ``feature_bins`` say what the population looked like then (`models_ml.training.population`).
+    """
+
+    format: int
+    pipeline_version: str
+    candidate: str
+    recipe: dict[str, float]
+    selection_reason: str
+    source: str
+    churn_definition: str
+    horizon_days: int
+    activity_map_hash: str
+    features: list[dict[str, Any]]
+    libraries: dict[str, str]
+    sha256: str
+    calibration_method: str
+    judged: dict[str, Any]
+    refitted: dict[str, Any]
+    score_bin_edges: list[float]
+    settings_fingerprint: str
+    data_fingerprint: str
+    trained_at: str
+    mlflow_run_id: str
+    feature_bins: list[dict[str, Any]]
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """The features that the pipeline reads."""
+        return read_schema(self.features)
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions that a pickled pipeline depends on."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python} | {name: version(name) for name in _LIBRARIES}
+
+
+def serialise(pipeline: ChurnPipeline) -> bytes:
+    """Return the pickled pipeline."""
+    buffer = io.BytesIO()
+    joblib.dump(pipeline, buffer, compress=3)
+    return buffer.getvalue()
 
 
 def pipeline_version(
@@ -72,7 +133,7 @@ def deployment_record(
 def candidate_records(
     result: TrainingResult, purpose: Purpose, settings: TrainingSettings, winner: DeploymentRecord
 ) -> dict[str, tuple[bytes, DeploymentRecord]]:
-    """Return pickle and record of every candidate as judged; nothing of it is refitted or monitored."""
+    """Return pickle and record of every candidate as judged; none is refitted or monitored."""
     kept = {}
     for name, pipeline in sorted(result.judged.pipelines.items()):
         content = serialise(pipeline)
@@ -93,6 +154,16 @@ def candidate_records(
         )
         kept[name] = content, record
     return kept
+
+
+def misfits(record: DeploymentRecord, purpose: Purpose) -> list[str]:
+    """Say, entry by entry, why the deployed pipeline does not fit; an empty list means that it does."""
+    found = [
+        f"{name}: deployed for {getattr(record, name)}, now {getattr(purpose, name)}"
+        for name in ("churn_definition", "horizon_days", "activity_map_hash")
+        if getattr(record, name) != getattr(purpose, name)
+    ]
+    return found + [f"feature {name}" for name in record.schema.differences(purpose.schema)]
 
 
 def _version(
