@@ -18,7 +18,7 @@ MONTH_ENDS = (
 )
 RUN_DATE = date(2025, 7, 31)
 HORIZON_DAYS = 28
-SIGNALS = ("long_silent", "slipping")
+SIGNALS = ("declining_engagement", "dormant")
 FEATURES = (
     ("days_since_last_activity", "numeric", "INTEGER", 1),
     ("orders_last_90_days", "numeric", "BIGINT", -1),
@@ -65,8 +65,8 @@ def example_rows(customers: int, day: date, seed: int = 0) -> dict[str, object]:
         "offers_allowed": pa.array(
             random.choice([0, 1, 2, 3], customers, p=[0.1, 0.1, 0.1, 0.7]), pa.int64()
         ),
-        "signal_long_silent": silent / 60,
-        "signal_slipping": random.uniform(0, 2, customers),
+        "signal_dormant": silent / 60,
+        "signal_declining_engagement": random.uniform(0, 2, customers),
     }
 
 
@@ -110,9 +110,6 @@ def policy_table(**changes: object) -> pa.Table:
         "value_horizon_days": 365,
         "annual_discount_rate": 0.1,
         "monthly_budget": 900.0,
-        "monthly_capacity_email": 400,
-        "monthly_capacity_phone": 60,
-        "monthly_capacity_push": 0,
         "pacing": "none",
         "touch_price": 0.0,
         "cool_down_days": 30,
@@ -142,6 +139,7 @@ def offers_table() -> pa.Table:
                 "incentive_cost": 0.0,
                 "acceptance_rate": 0.5,
                 "monthly_capacity": 60,
+                "channel_capacity": 60,
             },
             shared
             | {
@@ -153,6 +151,7 @@ def offers_table() -> pa.Table:
                 "incentive_cost": 10.0,
                 "acceptance_rate": 0.3,
                 "monthly_capacity": 300,
+                "channel_capacity": 400,
             },
         ]
     )
@@ -161,11 +160,11 @@ def offers_table() -> pa.Table:
 def effects_table() -> pa.Table:
     rows = [
         ("call", "intercept", -0.4),
-        ("call", "long_silent", -0.2),
-        ("call", "slipping", 0.0),
+        ("call", "dormant", -0.2),
+        ("call", "declining_engagement", 0.0),
         ("discount", "intercept", -0.3),
-        ("discount", "long_silent", 0.1),
-        ("discount", "slipping", -0.2),
+        ("discount", "dormant", 0.1),
+        ("discount", "declining_engagement", -0.2),
     ]
     return pa.Table.from_pylist(
         [
