@@ -127,7 +127,7 @@ def test_a_broken_row_is_set_aside_and_counted(own_raw: Project, reason: str) ->
     own_raw.dbt("build", "-s", "+quarantine")
     assert own_raw.query(count)[0][0] == before + added
     kept, quarantined, now = own_raw.query(
-        f"select (select count(*) from int_valid_{table}),"
+        f"select (select count(*) from int_checked_{table} where quarantine_reason is null),"
         f" (select count(*) from quarantine where staging_model = 'stg_{table}'), (select count(*) from stg_{table})"
     )[0]
     assert kept + quarantined == now >= staged
@@ -142,7 +142,7 @@ SEED_FAULTS: dict[str, tuple[str, Callable[[list[dict[str, str]]], None], str]] 
     "negative cost": (
         "offers",
         lambda rows: rows[0].update(contact_cost="-2"),
-        "contact_cost must be 0 or more",
+        "contact_cost -2.0 must be at least 0",
     ),
     "capacity missing": (
         "offers",
@@ -165,14 +165,14 @@ SEED_FAULTS: dict[str, tuple[str, Callable[[list[dict[str, str]]], None], str]] 
         lambda rows: next(row for row in rows if row["parameter"] == "pick_holdout_share").update(
             value="0.01"
         ),
-        "pick_holdout_share: value 0.01 does not meet: number = 0 or number between 0.05 and 0.95",
+        "pick_holdout_share: value 0.01 must be 0, or at least 0.05 and at most 0.95",
     ),
     "unknown meaning": (
         "activity_map",
         lambda rows: rows[0].update(meaning="love"),
-        "meaning must be engagement, price_interest, leaving_signal or purchase",
+        "meaning love must be one of engagement, price_interest, leaving_signal, purchase",
     ),
-    "source missing": ("offers", lambda rows: rows[1].update(source=""), "states no unit or no source"),
+    "source missing": ("offers", lambda rows: rows[1].update(source=""), "source is missing"),
 }
 
 

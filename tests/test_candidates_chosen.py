@@ -69,11 +69,10 @@ class TestWholeStage:
 
     def trained(self, methods: tuple[str, ...]) -> TrainingResult:
         offers = data.offers_table()
-        position = offers.schema.get_field_index("monthly_capacity")
-        offers = offers.set_column(position, "monthly_capacity", [[5000, 5000]])
-        policy = data.policy_table(
-            monthly_budget=1e6, monthly_capacity_email=9000, monthly_capacity_phone=9000
-        )
+        for column, capacity in (("monthly_capacity", 5000), ("channel_capacity", 9000)):
+            position = offers.schema.get_field_index(column)
+            offers = offers.set_column(position, column, [[capacity, capacity]])
+        policy = data.policy_table(monthly_budget=1e6)
         return scenes.train_on(
             data.examples_table(1500),
             self.names,

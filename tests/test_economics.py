@@ -70,7 +70,7 @@ def test_probabilities_that_are_none_are_refused(wrong: float) -> None:
 
 def test_relative_risk_from_odds() -> None:
     # Odds 1/3 times e^(ln 2 · (1 + 0.5)) with the signal at 0.5 and both coefficients ln 2.
-    both = OfferEffects(("slipping",), np.log([[2.0, 2.0]]), np.array([False]))
+    both = OfferEffects(("declining_engagement",), np.log([[2.0, 2.0]]), np.array([False]))
     odds = 2**1.5 / 3
     assert relative_risk([0.25], [[0.5]], both) == pytest.approx(np.array([[odds / (1 + odds) / 0.25]]))
 
@@ -115,7 +115,7 @@ def test_value_offers_composes_the_formulas() -> None:
         ({"incentive_cost": None}, r"offers\.csv, offer nudge: incentive_cost is missing"),
         ({"acceptance_rate": 1.2}, r"offers\.csv, offer nudge: acceptance_rate 1\.2"),
         ({"monthly_capacity": None}, r"offers\.csv, offer nudge: monthly_capacity is missing"),
-        ({"channel": "fax"}, r"offers\.csv, offer nudge: channel 'fax'"),
+        ({"channel": "phone"}, r"channels\.csv, channel phone: the channel has two capacities"),
         ({"offer": "no_action"}, r"offers\.csv, offer no_action: the name"),
         ({"offer": "call"}, r"offers\.csv, offer call: the offer occurs twice"),
     ],
@@ -166,12 +166,12 @@ def effect_row(offer: str, signal: str, mean: float | None, source: str = "assum
 
 def test_effects_become_one_row_per_offer() -> None:
     rows = [
-        effect_row("nudge", "slipping", -0.3),
+        effect_row("nudge", "declining_engagement", -0.3),
         effect_row("nudge", "intercept", 0.1),
         effect_row("call", "intercept", -0.2, "measured"),
     ]
     read = read_offer_effects(pa.Table.from_pylist(rows), offers())
-    assert read.signals == ("slipping",)
+    assert read.signals == ("declining_engagement",)
     assert read.coefficients.tolist() == [[-0.2, 0.0], [0.1, -0.3]]
     assert read.measured.tolist() == [True, False]
 

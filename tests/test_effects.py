@@ -283,8 +283,8 @@ def test_acceptance_without_contacts_or_doubt_is_the_seed_exactly() -> None:
 def test_priors_and_evidence_that_lack_something_are_refused() -> None:
     rows = [{"offer": "a", "signal": "intercept", "mean": 0.0, "sd": 0.1}]
     assert read_priors(pa.Table.from_pylist(rows)).mean.tolist() == [[0.0]]
-    with pytest.raises(BayesPilotError, match="a, slipping"):
-        read_priors(pa.Table.from_pylist([*rows, {**rows[0], "signal": "slipping", "sd": 0.0}]))
+    with pytest.raises(BayesPilotError, match="a, declining_engagement"):
+        read_priors(pa.Table.from_pylist([*rows, {**rows[0], "signal": "declining_engagement", "sd": 0.0}]))
     row = {
         "stratum": "trial", "offer": "b", "compared_offer": None, "churn_probability": 0.1, "has_churned": True,
         "evidence_weight": 1.0, "executed_share": 1.0,

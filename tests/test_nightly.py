@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +38,7 @@ def nights(first_night: Project, tmp_path: Path) -> Project:
 def night(day: int, **variables: object) -> tuple[str, str]:
     """Return the arguments that decide for a day of October 2026."""
     settings = {"as_of_date": f"2026-10-{day:02d}", **variables}
-    return "--vars", "{" + ", ".join(f"{name}: '{value}'" for name, value in settings.items()) + "}"
+    return "--vars", json.dumps(settings)
 
 
 def execute_actions(project: Project, day: int, customers: int) -> list[str]:
@@ -86,7 +87,7 @@ def test_three_nights_stay_within_the_month_and_contact_nobody_twice(nights: Pro
 
 
 def test_more_budget_later_in_the_month_only_adds_what_is_new(nights: Project) -> None:
-    nights.dbt("build", *night(13, monthly_budget=100000, monthly_capacity_email=5000))
+    nights.dbt("build", *night(13, monthly_budget=100000, channel_capacity={"email": 5000}))
     planned_twice = nights.query(
         "select customer_id from retention_actions_history where planned_action <> 'no_action'"
         " group by customer_id having count(*) > 1"

@@ -91,7 +91,7 @@ def check_outcomes(project: Project, planted: Planted, source: str = "demo") -> 
     """Hold action_outcomes and the effects against what was planted."""
     outcomes = {row[0]: row[1:] for row in project.query(
         "select action_id, contact_status, is_contacted, has_accepted, realised_cost, outcome_weight,"
-        " signal_slipping is not null from action_outcomes", source,
+        " signal_declining_engagement is not null from action_outcomes", source,
     )}  # fmt: skip
     decisions = project.query(
         "select count(*) from retention_actions_history where as_of_date < (select max(as_of_date)"

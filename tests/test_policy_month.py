@@ -29,9 +29,9 @@ POLICY: dict[str, Any] = {
     "horizon_days": 10,
     "action_valid_days": 4,
     "monthly_budget": 300.0,
-    "monthly_capacity_email": 25,  # scarcer than the nudge itself, its only offer
     "touch_price": 0.05,
 }
+CHANNELS = {"email": 25, "phone": 10, "push": 50}  # e-mail is scarcer than the nudge itself, its only offer
 MODELS = ("int_month_limits", "int_suppressions", "retention_actions_deliverable")
 
 
@@ -47,7 +47,12 @@ class Month:
         self.draws = np.random.default_rng(5)
         self.connection = duckdb.connect()
         self.connection.execute("attach ':memory:' as demo; use demo")
-        tables = {"int_policy_parameters": policy_table(**self.settings), "int_offers": offers_table()}
+        channels = {"channel": list(CHANNELS), "monthly_capacity": list(CHANNELS.values())}
+        tables = {
+            "int_policy_parameters": policy_table(**self.settings),
+            "int_offers": offers_table(),
+            "int_channels": pa.table(channels),
+        }
         for name, table in tables.items():
             self.connection.register("given", table)
             self.connection.execute(f"create table {name} as from given")
@@ -61,14 +66,14 @@ class Month:
             );
             create view int_previous_actions as
                 from retention_actions_history where as_of_date < (select max(as_of_date) from int_run);
-            create table int_valid_retention_contacts (
+            create table int_checked_retention_contacts (
                 contact_id text, action_id text, customer_id text, offer text, contacted_on date,
-                accepted_on date, cost double, is_randomized boolean, propensity double
+                accepted_on date, cost double, is_randomized boolean, propensity double, quarantine_reason text
             );
-            create table int_valid_customers as
-                select printf('c%06d', i) as customer_id, i % 7 <> 0 as consents_to_email,
-                    i % 5 <> 0 as consents_to_phone, false as consents_to_push
+            create table int_consents as
+                select printf('c%06d', i) as customer_id, channel, i % one_in <> 0 as is_granted
                 from range({CUSTOMERS}) as numbers (i)
+                cross join (values ('email', 7), ('phone', 5), ('push', 1)) as channels (channel, one_in)
             """
         )
 
@@ -78,14 +83,20 @@ class Month:
     def model(self, name: str) -> list[tuple[Any, ...]]:
         return self.rows(f"from ({self.sql[name]})")
 
+    def consents(self) -> dict[tuple[str, str], bool]:
+        """Return whether each customer consents to each channel."""
+        rows = self.rows("select customer_id, channel, is_granted from int_consents")
+        return {(customer, channel): is_granted for customer, channel, is_granted in rows}
+
     def night(self, day: date) -> list[dict[str, Any]]:
         """Decide for a day and write its decisions into history."""
         self.connection.execute(f"delete from int_run; insert into int_run values (date '{day}')")
         suppressed = {row[0]: row[1:] for row in self.model("int_suppressions")}
-        consents = {row[0]: row[1:] for row in self.rows("from int_valid_customers")}
+        consents = self.consents()
         names = [f"c{number:06d}" for number in range(CUSTOMERS)]
         allowed = [
-            (int(consents[name][1]) + 2 * int(consents[name][0])) & ~int(suppressed.get(name, (None, 0))[1])
+            (int(consents[name, "phone"]) + 2 * int(consents[name, "email"]))
+            & ~int(suppressed.get(name, (None, 0))[1])
             for name in names
         ]
         terms = policy(**self.settings)
@@ -122,7 +133,7 @@ class Month:
         """Execute every second deliverable action the day after, as a CRM would; the others lapse."""
         for row in sorted(self.model("retention_actions_deliverable"))[::2]:
             self.connection.execute(
-                "insert into int_valid_retention_contacts values (?, ?, ?, ?, ?, null, 1, false, null)",
+                "insert into int_checked_retention_contacts values (?, ?, ?, ?, ?, null, 1, false, null, null)",
                 [f"contact {row[0]}", row[0], row[1], row[3], day + timedelta(1)],
             )
 
@@ -147,7 +158,7 @@ def assert_month_keeps_its_limits(month: Month, day: date) -> None:
     contacts = {name: count for name, count, _ in used}
     assert float(sum(cost for *_, cost in used)) <= 300.0 * share + 0.005
     assert contacts.get("call", 0) <= int(10 * share)
-    assert contacts.get("nudge", 0) <= int(25 * share), "the channel's slots"
+    assert contacts.get("nudge", 0) <= int(25 * share), "the capacity of the channel"
 
 
 @pytest.mark.build
@@ -172,7 +183,7 @@ def test_a_month_of_nights(month: Month) -> None:
         assert_deliverable_is_allowed(month, day, rows)
         month.execute_some(day)
         contacted |= {row[0]: row[1] for row in month.rows(
-            "select customer_id, max(contacted_on) from int_valid_retention_contacts group by 1"
+            "select customer_id, max(contacted_on) from int_checked_retention_contacts group by 1"
         )}  # fmt: skip
         withheld_yesterday = {row["customer_id"] for row in rows if row["arm"] == "pick_holdout"}
     assert planned > 30
@@ -185,20 +196,20 @@ def assert_deliverable_is_allowed(month: Month, day: date, rows: list[dict[str, 
     """No held-out, non-consenting, cooled-down or executed row; only last nights' open actions beside tonight's."""
     deliverable = month.model("retention_actions_deliverable")
     ids = {row[0] for row in deliverable}
-    executed = {row[0] for row in month.rows("select action_id from int_valid_retention_contacts")}
+    executed = {row[0] for row in month.rows("select action_id from int_checked_retention_contacts")}
     assert not ids & executed
     lately = {
         row[0]
         for row in month.rows(
-            "select customer_id from int_valid_retention_contacts"
+            "select customer_id from int_checked_retention_contacts"
             f" where contacted_on >= date '{day + timedelta(1 - POLICY['cool_down_days'])}'"
         )
     }
-    consents = {row[0]: {"email": row[1], "phone": row[2]} for row in month.rows("from int_valid_customers")}
+    consents = month.consents()
     tonight = {row["customer_id"]: row for row in rows}
     for action_id, customer_id, as_of_date, _, _, channel, *_ in deliverable:
         assert customer_id not in lately
-        assert consents[customer_id][channel]
+        assert consents[customer_id, channel]
         row = tonight[customer_id]
         if as_of_date == day:
             assert row["arm"] in ("policy", "trial"), action_id

@@ -336,9 +336,9 @@ def report(table: pa.Table) -> list[dict[str, Any]]:
         "create table int_customer_months as select *, horizon_ends_on as month_horizon_ends_on,"
         " has_churned as has_churned_by_month_horizon from made"
     )
-    for name in ("int_policy_value_rewards", "int_policy_value_totals"):
-        sql = jinja2.Template((MONITORING / f"{name}.sql").read_text()).render(ref=lambda table: table)
-        connection.execute(f"create table {name} as {sql}")
+    model = (MONITORING / "int_policy_value_totals.sql").read_text()
+    sql = jinja2.Template(model).render(ref=lambda table: table)
+    connection.execute(f"create table int_policy_value_totals as {sql}")
     built = policy_value_table(
         connection.cursor(),
         action_outcomes="select * from action_outcomes",

@@ -18,7 +18,7 @@ MONTH_ENDS = (
 )
 RUN_DATE = date(2025, 7, 31)
 HORIZON_DAYS = 28
-SIGNALS = ("long_silent", "slipping")
+SIGNALS = ("declining_engagement", "dormant")
 FEATURES = (
     ("days_since_last_activity", "numeric", "INTEGER", 1),
     ("orders_last_90_days", "numeric", "BIGINT", -1),
@@ -65,8 +65,8 @@ def example_rows(customers: int, day: date, seed: int = 0) -> dict[str, object]:
         "offers_allowed": pa.array(
             random.choice([0, 1, 2, 3], customers, p=[0.1, 0.1, 0.1, 0.7]), pa.int64()
         ),
-        "signal_long_silent": silent / 60,
-        "signal_slipping": random.uniform(0, 2, customers),
+        "signal_dormant": silent / 60,
+        "signal_declining_engagement": random.uniform(0, 2, customers),
     }
 
 
@@ -160,11 +160,11 @@ def offers_table() -> pa.Table:
 def effects_table() -> pa.Table:
     rows = [
         ("call", "intercept", -0.4),
-        ("call", "long_silent", -0.2),
-        ("call", "slipping", 0.0),
+        ("call", "dormant", -0.2),
+        ("call", "declining_engagement", 0.0),
         ("discount", "intercept", -0.3),
-        ("discount", "long_silent", 0.1),
-        ("discount", "slipping", -0.2),
+        ("discount", "dormant", 0.1),
+        ("discount", "declining_engagement", -0.2),
     ]
     return pa.Table.from_pylist(
         [

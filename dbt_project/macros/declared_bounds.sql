@@ -40,7 +40,6 @@
 {#- Bounds in words, as what a value must be. -#}
 {% macro bounds_text(bounds, type) -%}
     {%- set parts = [] -%}
-    {%- if 'also' in bounds -%}{%- do parts.append(bounds.also ~ ", or") -%}{%- endif -%}
     {%- if 'one_of' in bounds -%}{%- do parts.append("one of " ~ bounds.one_of | join(", ")) -%}{%- endif -%}
     {%- if 'length' in bounds -%}{%- do parts.append(bounds.length ~ " letters") -%}{%- endif -%}
     {%- if 'required' in bounds -%}{%- do parts.append("a text") -%}{%- endif -%}
@@ -50,5 +49,5 @@
     }.items() if key in bounds -%}
         {%- do parts.append(words ~ " " ~ bounds[key]) -%}
     {%- endfor -%}
-    {{ parts | join(' ') }}
+    {{ bounds.also ~ ', or ' if 'also' in bounds }}{{ parts | join(' and ') }}
 {%- endmacro %}

@@ -70,10 +70,9 @@ class Bounds:
         Examples
         --------
         >>> Bounds(also=0, minimum=0.05, maximum=0.95).words()
-        '0, or at least 0.05 at most 0.95'
+        '0, or at least 0.05 and at most 0.95'
         """
         parts = [
-            ("{:g}, or", self.also),
             ("one of {}", self.one_of and ", ".join(self.one_of)),
             ("{} letters", self.length),
             ("a text", self.required),
@@ -82,7 +81,8 @@ class Bounds:
             ("greater than {:g}", self.above),
             ("less than {:g}", self.below),
         ]
-        return " ".join(text.format(value) for text, value in parts if value is not None)
+        bounded = " and ".join(text.format(value) for text, value in parts if value is not None)
+        return bounded if self.also is None else f"{self.also:g}, or {bounded}"
 
 
 @cache

@@ -55,8 +55,8 @@ features as (
         cast(monthly_fee as double) as monthly_fee,
         cast(days_in_current_period as integer) as days_in_current_period,
         cast(days_to_commitment_end as integer) as days_to_commitment_end,
-        {{ windowed_count('plan_changed', 'plan_changes', [365]) }},
-        {{ windowed_count('price_increased', 'price_increases', [90, 365]) }},
+        {{ windowed_count('plan_changed_events', 'plan_changes', [365]) }},
+        {{ windowed_count('price_increased_events', 'price_increases', [90, 365]) }},
         {{ windowed_money('price_increased_cents', 'price_increase_amount', [90, 365]) }},
 
         ----------  money
@@ -95,21 +95,21 @@ features as (
         {{ days_between('last_leaving_signal_on', 'at_risk.as_of_date') }} as days_since_last_leaving_signal,
 
         ----------  payments
-        {{ windowed_count('invoice_due', 'invoices_due') }},
+        {{ windowed_count('invoice_due_events', 'invoices_due') }},
         {{ windowed_money('invoice_paid_cents', 'amount_paid') }},
-        {{ windowed_count('payment_late', 'late_payments') }},
+        {{ windowed_count('payment_late_events', 'late_payments') }},
         {{ days_between('last_payment_late_on', 'at_risk.as_of_date') }} as days_since_last_late_payment,
         cast(coalesce(overdue_invoices, 0) as integer) as overdue_invoices,
 
         ----------  support
-        {{ windowed_count('ticket_opened', 'tickets_opened') }},
-        {{ windowed_count('poor_rating', 'poor_ratings', [90, 365]) }},
+        {{ windowed_count('ticket_opened_events', 'tickets_opened') }},
+        {{ windowed_count('poor_rating_events', 'poor_ratings', [90, 365]) }},
         {{ days_between('last_ticket_opened_on', 'at_risk.as_of_date') }} as days_since_last_ticket,
         cast(coalesce(open_tickets, 0) as integer) as open_tickets,
 
         ----------  retention contacts
-        {{ windowed_count('contacted', 'contacts') }},
-        {{ windowed_count('offer_accepted', 'offers_accepted', [90, 365]) }},
+        {{ windowed_count('contacted_events', 'contacts') }},
+        {{ windowed_count('offer_accepted_events', 'offers_accepted', [90, 365]) }},
         {{ days_between('last_contacted_on', 'at_risk.as_of_date') }} as days_since_last_contact
     from at_risk
     inner join feature_dates on at_risk.as_of_date = feature_dates.as_of_date

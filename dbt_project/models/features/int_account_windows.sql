@@ -16,7 +16,7 @@ totals as (
         account_segments.customer_id,
         segment_windows.as_of_date,
         {% for event in account_event_counts() -%}
-            {{ sum_over_windows(event ~ '_events', event, 'integer') }},
+            {{ sum_over_windows(event ~ '_events', event ~ '_events', 'integer') }},
         {% endfor -%}
         {% for event in account_event_amounts() -%}
             {{ sum_over_windows(event ~ '_cents', event ~ '_cents') }},
