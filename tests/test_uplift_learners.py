@@ -41,7 +41,7 @@ def simulated(rows: int, *, slope: float, money: bool = False, seed: int = 0) ->
 @pytest.mark.parametrize("money", [False, True], ids=["binary", "money"])
 @pytest.mark.parametrize("name", list(LEARNERS))
 def test_every_learner_finds_a_strong_difference(name: str, money: bool) -> None:
-    trial, effect = simulated(4000, slope=0.3, money=money)
+    trial, _ = simulated(4000, slope=0.3, money=money)
     assert trial.is_binary != money
     fresh, truth = simulated(2000, slope=0.3, money=money, seed=1)
     found = LEARNERS[name].fit(LearnerInputs(trial, SETTINGS)).effects(fresh.features)[:, 0]
@@ -176,7 +176,7 @@ class TestQini:
             curve = qini_curve(2.0 - 4.0 * rank + random.normal(0, 5, 1000), rank, self.SETTINGS, seed)
             truth = 2.0 * curve.share - 2.0 * curve.share**2
             held.append(bool(((curve.low - 1e-9 <= truth) & (truth <= curve.high + 1e-9)).all()))
-        assert 0.85 < np.mean(held)
+        assert np.mean(held) > 0.85
 
     def test_the_best_come_first(self) -> None:
         gain = np.repeat([3.0, -1.0], 500)
