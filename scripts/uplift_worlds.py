@@ -26,7 +26,8 @@ class SimulatedTrial:
 
     def true_gain(self, learned: LearnedPolicy, policy: str) -> float:
         """Return the true money per customer of a held-out policy against treating none."""
-        against = self.expected_money - self.expected_money[:, :1]
+        judged = self.expected_money[learned.held_out.rows]
+        against = judged - judged[:, :1]
         return float((learned.held_out.policies[policy] * against).sum(axis=1).mean())
 
 

@@ -129,9 +129,9 @@ def learn_policy(
 
     Policies that treat all alike (treat none, one offer for all) compete with learned ones: T-learners,
     DR-learners, an effect posterior. On inner folds the simplest within one standard error of the best is
-    chosen. What that procedure is worth is measured on outer folds that neither the learners nor the selection
-    have seen. Personalising is called helpful only if it earns more there than *each* policy that treats all
-    alike, each by a 95 % interval; so that a trial without any difference passes in at most 2.5 %.
+    chosen. What that whole procedure is worth is measured part by part, each part by what was learned and selected
+    on the parts before it. Personalising is called helpful only if it earns more there than *each* policy that
+    treats all alike, each by a 95 % interval; so that a trial without any difference passes in at most 2.5 %.
 
     Parameters
     ----------
@@ -209,9 +209,9 @@ def learn_policy(
     model = None
     if selection.chosen in LEARNERS:
         model = LEARNERS[selection.chosen].fit(LearnerInputs(trial, chosen_settings))
-    worth = {name: worth_of(trial, held_out, name, NOBODY, chosen_settings) for name in held_out.policies}
+    worth = {name: worth_of(held_out, name, NOBODY, chosen_settings) for name in held_out.policies}
     alike = [name for name in held_out.policies if name != LEARNED]
-    contrasts = {name: contrast(trial, held_out, LEARNED, name, chosen_settings) for name in alike}
+    contrasts = {name: contrast(held_out, LEARNED, name, chosen_settings) for name in alike}
     same = [name for name in alike if are_the_same(held_out, LEARNED, name)]
     return LearnedPolicy(
         trial=trial,

@@ -51,8 +51,8 @@ def uplift_page(learned: LearnedPolicy, *, title: str, currency: str, notes: tup
         ],
         footer=(
             "Values are doubly robust estimates on customers held out from learners and selection alike, with 95 %"
-            " intervals; the value of the learned policy is that of the whole procedure of learning and selecting."
-            f" Seed {learned.settings.seed}."
+            " intervals; the value of the learned policy is that of the whole procedure, learning from a part of the"
+            f" trial. Seed {learned.settings.seed}."
         ),
     )
 
@@ -76,9 +76,11 @@ def _facts(learned: LearnedPolicy, currency: str) -> list[Fact]:
             "the same, or hardly different" if gained is None else f"{interval(gained)} per 1,000 customers",
         ),
         Fact(
-            f"“{verdict.best_offer}” against treating none",
-            per_thousand(verdict.earned.value, currency),
-            f"{interval(verdict.earned)} per 1,000 customers",
+            f"“{verdict.best_offer or 'one offer'}” against treating none",
+            "–" if verdict.earned is None else per_thousand(verdict.earned.value, currency),
+            "limits allow none"
+            if verdict.earned is None
+            else f"{interval(verdict.earned)} per 1,000 customers",
         ),
         Fact("gets an offer", share(worth.treated, 0), "of the held-out customers, by the learned policy"),
         Fact(
@@ -136,8 +138,9 @@ def _values(learned: LearnedPolicy, currency: str) -> Section:
             Text(_ranking(learned, currency)),
         ],
         intro=(
-            "Each policy on customers that neither the learners nor the selection had seen. The learned policy is shown"
-            f" to help only where it beats every policy that treats all alike.{limits}"
+            f"Each policy on {len(learned.held_out.rows):,} customers, part by part, each part by what was learned and"
+            " selected on the parts before it. The learned policy is shown to help only where it beats every policy that"
+            f" treats all alike.{limits}"
         ),
     )
 
@@ -203,15 +206,16 @@ def _ranking(learned: LearnedPolicy, currency: str) -> str:
     return (
         f"{finding} Qini coefficient, the area between the curve and the dashed line:"
         f" {per_thousand(curve.coefficient, currency)} per 1,000 customers (95 % interval {interval_of(low, high)})."
-        f" Ranked by the best learner of each fold: {', '.join(f'{title} ({count})' for title, count in best)}."
+        f" Ranked by the best learner before each part: {', '.join(f'{title} ({count})' for title, count in best)}."
         " Band and interval hold for the rankings as they are, not for other trials of this size."
     )
 
 
 def _treated(learned: LearnedPolicy, currency: str) -> Section:
     trial, held_out = learned.trial, learned.held_out
+    judged = held_out.trial
     planned = learned.planned_arm()
-    found = feature_groups(trial, planned, held_out.scores, learned.settings.page)
+    found = feature_groups(judged, planned[held_out.rows], held_out.scores, learned.settings.page)
     chosen = policy_title(learned.selection.chosen)
     unit = f" in {currency}" if currency else ""
     offers = [f"gain of “{offer}”" for offer in trial.offers]
@@ -223,7 +227,7 @@ def _treated(learned: LearnedPolicy, currency: str) -> Section:
                 ("by the learned policy", "customers", *offers),
                 [
                     _group_row(group.label, group, with_share=False)
-                    for group in plan_groups(trial, policy, held_out.scores)
+                    for group in plan_groups(judged, policy, held_out.scores)
                 ],
                 caption=(
                     f"What each offer gains net of its cost{unit} per 1,000 customers held out, for those who would"
@@ -285,7 +289,7 @@ def _selection(learned: LearnedPolicy, currency: str) -> Section:
             Table(
                 (
                     "policy, simplest first", "against treating none", "behind the best", "standard error of that",
-                    "gets an offer", f"chosen in {len(learned.held_out.selections)} folds",
+                    "gets an offer", f"chosen in {len(learned.held_out.selections)} parts",
                 ),
                 rows,
                 caption=f"On inner folds of the whole trial, money{unit} per 1,000 customers",
@@ -293,8 +297,9 @@ def _selection(learned: LearnedPolicy, currency: str) -> Section:
             ),
         ],
         intro=(
-            "The simplest policy within one standard error of the best is chosen. The same was done again inside each"
-            " outer fold; the values above come from there, because the best of several looks better than it is."
+            "The simplest policy within one standard error of the best is chosen. The same was done on"
+            " the parts before each judged part; the values above come from there, because the best of several looks"
+            " better than it is."
         ),
     )  # fmt: skip
 

@@ -20,6 +20,7 @@ class FoldSettings:
     """How often rows are held out: for the value, for the selection, for outcome predictions."""
 
     outer: int
+    learned_first: int
     inner: int
     nuisance: int
 

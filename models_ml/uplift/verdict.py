@@ -20,7 +20,8 @@ class Verdict:
     """``is_shown``: the learned policy earns more than each that treats all alike; ``closest``: the one it beats least.
 
     ``best_offer`` names the offer for all that is worth most, of those shown to earn more than treating none
-    where there are any (``is_earning``); ``earned`` is its value against treating none.
+    where there are any (``is_earning``); ``earned`` is its value against treating none, None where limits allow
+    no offer.
     """
 
     is_shown: bool
@@ -28,7 +29,7 @@ class Verdict:
     contrast: PolicyValue | None
     is_same: bool
     best_offer: str
-    earned: PolicyValue
+    earned: PolicyValue | None
     is_earning: bool
 
     def sentence(self, currency: str) -> str:
@@ -38,7 +39,7 @@ class Verdict:
     def _personalising(self, currency: str) -> str:
         if self.is_same:
             return (
-                f"Personalising is not shown to help: in every fold the selection kept “{self.closest}”,"
+                f"Personalising is not shown to help: in every part of the trial the selection kept “{self.closest}”,"
                 " the same for all."
             )
         if self.contrast is None:
@@ -57,11 +58,15 @@ class Verdict:
         return f"Personalising is not shown to help: {measured}."
 
     def _one_offer(self, currency: str) -> str:
-        shown = "shown" if self.is_earning else "not shown"
+        if self.earned is None:
+            return ""
+        earns = "shown to earn more" if self.is_earning else "not shown to earn more"
+        if self.earned.high < 0:
+            earns = "shown to earn less"
         measured = (
             f"{per_thousand(self.earned.value, currency)} per 1,000 customers ({interval(self.earned)})"
         )
-        return f"“{self.best_offer}” is {shown} to earn more than treating none: {measured}."
+        return f"“{self.best_offer}” is {earns} than treating none: {measured}."
 
 
 def reach_verdict(
@@ -91,8 +96,8 @@ def reach_verdict(
     }
     earning = {name: of for name, of in offers.items() if _low(of, comparisons=len(offers)) > 0}
     candidates = earning or offers
-    best = max(candidates, key=lambda name: candidates[name].value)
-    return Verdict(shown, closest, contrasts[closest], bool(same), best, offers[best], bool(earning))
+    best = max(candidates, key=lambda name: candidates[name].value, default="")
+    return Verdict(shown, closest, contrasts[closest], bool(same), best, offers.get(best), bool(earning))
 
 
 def per_thousand(money: float, currency: str) -> str:
