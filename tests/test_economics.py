@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -18,7 +20,9 @@ from models_ml.decisions.economics import (
 from models_ml.decisions.limits import month_limits, read_limits
 from models_ml.decisions.policy import (
     DecisionInputs,
+    Offer,
     OfferEffects,
+    Policy,
     read_offer_effects,
     read_offers,
     read_policy,
@@ -115,6 +119,7 @@ def test_value_offers_composes_the_formulas() -> None:
         ({"incentive_cost": None}, r"offers\.csv, offer nudge: incentive_cost is missing"),
         ({"acceptance_rate": 1.2}, r"offers\.csv, offer nudge: acceptance_rate 1\.2"),
         ({"monthly_capacity": None}, r"offers\.csv, offer nudge: monthly_capacity is missing"),
+        ({"channel": " "}, r"offers\.csv, offer nudge: channel ' ' must be a text"),
         ({"channel": "phone"}, r"channels\.csv, channel phone: the channel has two capacities"),
         ({"offer": "no_action"}, r"offers\.csv, offer no_action: the name"),
         ({"offer": "call"}, r"offers\.csv, offer call: the offer occurs twice"),
@@ -141,19 +146,91 @@ def test_a_trial_of_twenty_offers_is_refused() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pick_holdout_share": 0.04}, "pick_holdout_share: 0.04 must be 0 or within"),
-        ({"pick_holdout_share": 0.96}, "pick_holdout_share 0.96"),
+        ({"pick_holdout_share": 0.04}, "pick_holdout_share 0.04 must be 0, or at least 0.05"),
         ({"margin_rate": 1.5}, "margin_rate 1.5"),
         ({"horizon_days": 28.5}, "horizon_days 28.5 must be a whole number"),
         ({"monthly_budget": None}, "monthly_budget is missing"),
-        ({"value_horizon_days": 30}, "value_horizon_days: 30 must exceed"),
-        ({"review_from": 0.5}, "review_from: 0.5 lies above"),
-        ({"pacing": "daily"}, "pacing: 'daily'"),
+        ({"value_horizon_days": 30}, "horizon_days: 30 must be less than value_horizon_days, 30"),
+        ({"review_from": 0.5}, r"review_from: 0\.5 must be less than escalate_from, 0\.3"),
+        ({"review_from": 0.3}, r"review_from: 0\.3 must be less than escalate_from, 0\.3"),
+        ({"pacing": "daily"}, "pacing 'daily' must be one of none, linear"),
+        ({"currency": "EURO"}, "currency 'EURO' must be 3 letters"),
+        ({"randomisation_salt": " "}, "randomisation_salt ' ' must be a text"),
     ],
 )
 def test_wrong_parameters_name_their_row(changes: dict[str, object], message: str) -> None:
     with pytest.raises(BayesPilotError, match=r"policy\.csv, parameter .*" + message):
         read_policy(policy_table(**changes))
+
+
+# The lowest and the highest value of each number; None: unbounded. A bound that is excluded is written as the nearest
+# value inside.
+POLICY_RANGES: dict[str, tuple[float, float | None]] = {
+    "horizon_days": (1, 365),
+    "at_risk_days": (1, 365),
+    "training_month_ends": (3, 120),
+    "minimum_history_days": (0, 3650),
+    "payment_grace_days": (0, 365),
+    "margin_rate": (1e-9, 1.0),
+    "value_horizon_days": (2, 3650),
+    "annual_discount_rate": (0.0, 1 - 1e-9),
+    "monthly_budget": (0.0, None),
+    "touch_price": (0.0, None),
+    "cool_down_days": (0, 3650),
+    "action_valid_days": (1, 365),
+    "minimum_customer_value": (0.0, None),
+    "universal_holdout_share": (0.0, 0.5),
+    "pick_holdout_share": (0.0, 0.95),
+    "trial_share": (0.0, 1.0),
+    "review_from": (1e-9, 0.5 - 1e-9),
+    "escalate_from": (1e-9, 1 - 1e-9),
+}
+OFFER_RANGES: dict[str, tuple[float, float | None]] = {
+    "contact_cost": (0.0, None),
+    "incentive_cost": (0.0, None),
+    "acceptance_rate": (0.0, 1.0),
+    "monthly_capacity": (0, None),
+    "channel_capacity": (0, None),
+    "lock_out_days": (0, 3650),
+}
+COMPANIONS = {  # what else must change so that a value breaks no rule between two parameters
+    "horizon_days": {"value_horizon_days": 3650},
+    "value_horizon_days": {"horizon_days": 1},
+    "review_from": {"escalate_from": 0.5},
+    "escalate_from": {"review_from": 1e-10},
+}
+
+
+def beyond(value: float, direction: int) -> float:
+    """The nearest value that a bound at ``value`` must refuse."""
+    return value + direction * (1 if isinstance(value, int) else 1e-9)
+
+
+def test_every_number_of_the_policy_and_of_offers_has_its_range_here() -> None:
+    numbers = {field.name for field in fields(Policy) if field.type != "str"}
+    assert numbers == POLICY_RANGES.keys()
+    assert {field.name for field in fields(Offer) if field.type != "str"} == OFFER_RANGES.keys()
+
+
+@pytest.mark.parametrize("name", POLICY_RANGES)
+def test_parameters_end_at_their_bounds(name: str) -> None:
+    lowest, highest = POLICY_RANGES[name]
+    others = COMPANIONS.get(name, {})
+    for value in (lowest,) if highest is None else (lowest, highest):
+        assert getattr(read_policy(policy_table(**{name: value}, **others)), name) == value
+    for value in (beyond(lowest, -1), np.inf if highest is None else beyond(highest, 1)):
+        with pytest.raises(BayesPilotError, match=f"parameter {name}: "):
+            read_policy(policy_table(**{name: value}, **others))
+
+
+@pytest.mark.parametrize("name", OFFER_RANGES)
+def test_offers_end_at_their_bounds(name: str) -> None:
+    lowest, highest = OFFER_RANGES[name]
+    for value in (lowest,) if highest is None else (lowest, highest):
+        assert getattr(read_offers(offers_table(**{name: value}))[1], name) == value
+    for value in (beyond(lowest, -1), np.inf if highest is None else beyond(highest, 1)):
+        with pytest.raises(BayesPilotError, match=f"offer nudge: {name} "):
+            read_offers(offers_table(**{name: value}))
 
 
 def test_policy_is_read_as_it_stands() -> None:

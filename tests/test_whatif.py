@@ -1,31 +1,24 @@
-"""What-ifs and the policy report: the same answer as the build, in words and pages that a person reads."""
+"""What-ifs and the policy report on a built project: the same answer as the build, in tables and pages."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from conftest import ROOT, Project
+from conftest import Project
 from typer.testing import CliRunner
 
 from models_ml.cli import app
 from models_ml.decisions.what_if import (
-    MonthLimit,
     WhatIfInputs,
     ask,
-    between,
     draw_curve,
-    open_share,
     read_what_if_inputs,
 )
-from models_ml.errors import BayesPilotError
 from models_ml.reports.figures import money
-from models_ml.reports.what_if_page import capacity_prices
 from models_ml.warehouse import open_warehouse
 
 pytestmark = pytest.mark.build
@@ -208,38 +201,3 @@ def test_rationales_name_money_and_risk_and_no_placeholder(here: Project) -> Non
         else:
             assert "expected to cost" in sentence
             assert "this offer helps" in sentence or "drawn by chance" in sentence
-
-
-# By hand
-
-
-def test_pacing_opens_the_month_day_by_day() -> None:
-    paced, free = SimpleNamespace(pacing="linear"), SimpleNamespace(pacing="none")
-    assert open_share(date(2026, 2, 7), paced) == 0.25  # type: ignore[arg-type]
-    assert open_share(date(2026, 2, 7), free) == 1.0  # type: ignore[arg-type]
-
-
-def test_amounts_between_are_whole_and_reach_the_largest() -> None:
-    limit = MonthLimit("budget", "EUR", 600.0, 0.0)
-    amounts = between(limit, [1000.0], customers=100)
-    assert (amounts[0], amounts[-1], len(amounts)) == (0.0, 1000.0, 21)
-    assert between(limit, [1000.0], customers=10_000_000) == []
-
-
-def test_capacity_prices_name_what_is_scarce() -> None:
-    assert capacity_prices({"budget": 1.0, "offer call": 0.0}) == "–"
-    assert capacity_prices({"channel email": 0.5, "offer call": 2.0}) == "call 2.00, email 0.50"
-
-
-def test_a_name_of_both_an_offer_and_a_channel_is_the_offers(inputs: WhatIfInputs) -> None:
-    assert inputs.month.find("channel:email").kind == "channel"
-    assert inputs.month.find("call").kind == "offer"
-    with pytest.raises(BayesPilotError, match="no capacity"):
-        inputs.month.find("offer:email")
-
-
-def test_help_explains_itself() -> None:
-    code, output = run("what-if", "--help")
-    assert code == 0
-    assert "--capacity" in output
-    assert ROOT.exists()

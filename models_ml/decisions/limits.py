@@ -107,7 +107,13 @@ class Limits:
         )
 
     def in_cents(self) -> Limits:
-        """Return the same limits with the budget in whole cents, rounded down."""
+        """Return the same limits with the budget in whole cents, rounded down.
+
+        Examples
+        --------
+        >>> Limits(9.259, np.array([10.0]), {"email": 8.0}, ("email",)).in_cents().budget
+        925.0
+        """
         return replace(self, budget=float(cents_down(self.budget)))
 
 
