@@ -1,1 +1,1 @@
-"""Decisions: what a contact is worth, whom to contact under limits, and how randomisation is logged."""
+"""Decisions: the value of a contact, which customers to contact under limits, and how randomisation is logged."""

@@ -98,7 +98,6 @@ class PlanSummary:
     """
 
     value: float
-    steered_value: float
     spend: float
     contacts: tuple[int, ...]
     bound: float
@@ -288,7 +287,6 @@ def _summary(plan: Plan, situation: Situation) -> PlanSummary:
     prices = {name: price if name == "budget" else price / CENTS for name, price in plan.prices.items()}
     return PlanSummary(
         value=float(money(plan.value)),
-        steered_value=float(money(plan.steered_value)),
         spend=float(money(plan.spend)),
         contacts=tuple(plan.contacts.tolist()),
         bound=float(money(np.rint(plan.bound))),

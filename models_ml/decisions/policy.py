@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from models_ml.decisions.bounds import Bounds, policy_bounds, seed_bounds
 from models_ml.errors import BayesPilotError
 
-MAXIMUM_OFFERS = (
-    19  # of a trial, which draws among k offers and no action: k + 1 ≤ 20 bounds the weights by 20
-)
+# A trial draws among k offers and no action: with k ≤ 19 a weight 1 / propensity is at most 20.
+MAXIMUM_OFFERS = 19
 SEED_FOLDER = "seeds/<source>"
 
 

@@ -37,20 +37,14 @@ class Situation:
 
 @dataclass(frozen=True)
 class Reference:
-    """The plan of a reference policy: ``choice`` (n,) with −1 for nothing, its value and its cost."""
+    """The plan of a reference policy: ``choice`` (n,) with −1 for nothing, and its expected value."""
 
     choice: Positions
     value: float
-    spend: float
-
-    @property
-    def contacts(self) -> int:
-        """Number of customers contacted."""
-        return int((self.choice >= 0).sum())
 
 
 def contact_nobody(situation: Situation) -> Reference:
-    """Contact nobody: value and cost are 0."""
+    """Contact nobody."""
     return _sum_up(situation, np.full(len(situation.churn_probability), -1))
 
 
@@ -224,5 +218,4 @@ def _serve(situation: Situation, rows: Positions, offers: Positions) -> Position
 def _sum_up(situation: Situation, choice: Positions) -> Reference:
     rows = np.flatnonzero(choice >= 0)
     value = math.fsum(situation.expected_value[rows, choice[rows]].tolist())
-    spend = math.fsum(situation.expected_cost[rows, choice[rows]].tolist())
-    return Reference(choice, value, spend)
+    return Reference(choice, value)

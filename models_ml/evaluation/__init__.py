@@ -1,4 +1,4 @@
-"""How good a churn probability is (ranking, calibration, profit), and what a policy has been worth."""
+"""Quality of churn probabilities (ranking, calibration, profit), and the measured value of a policy."""
 
 from models_ml.evaluation.contrasts import (
     months_needed,

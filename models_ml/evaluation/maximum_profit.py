@@ -2,8 +2,8 @@
 
 Source: Verbraken, Verbeke and Baesens (2013), "A novel profit maximizing metric for measuring classification
 performance of customer churn prediction models", IEEE TKDE 25(5), equations 5 and 9. A share γ of the
-contacted would-be churners accepts and stays; γ ~ Beta(alpha, beta). Stayers who are contacted take the
-incentive as well. These yardsticks compare rankings across studies; candidates are selected by judged profit.
+contacted customers who would churn accepts and stays; γ ~ Beta(alpha, beta). Contacted stayers take the
+incentive as well. These measures compare rankings across studies; candidates are selected by judged profit.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def maximum_profit(
     churn_probability : ndarray of shape (n,)
         Any finite score whose order ranks; equal scores are contacted together.
     clv : float
-        Money kept with a customer who stays; above ``incentive_cost``.
+        Money that a kept customer brings; above ``incentive_cost``.
     incentive_cost, contact_cost : float
-        Money, at least 0: the incentive of whoever takes it, and each contact.
+        Money, at least 0, per incentive taken and per contact.
     alpha, beta : float
         Above 0; the share of contacted churners who stay is γ ~ Beta(alpha, beta).
 
@@ -99,9 +99,9 @@ def expected_maximum_profit(
     churn_probability : ndarray of shape (n,)
         Any finite score whose order ranks; equal scores are contacted together.
     clv : float
-        Money kept with a customer who stays; above ``incentive_cost``.
+        Money that a kept customer brings; above ``incentive_cost``.
     incentive_cost, contact_cost : float
-        Money, at least 0: the incentive of whoever takes it, and each contact.
+        Money, at least 0, per incentive taken and per contact.
     alpha, beta : float
         Above 0; the share of contacted churners who stay is γ ~ Beta(alpha, beta).
 
