@@ -1,4 +1,4 @@
-"""Scenes for the tests of candidates: judged dates, candidates that lie about their level, quick settings."""
+"""Scenes for the tests of candidates: judged dates, candidates that predict too much or too little, quick settings."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def judged_date(
     return open_judged_date(probabilities, examples, decision_inputs(), limits, quick_settings())
 
 
-class Boastful(LogisticRegression):
+class PredictsTooMuch(LogisticRegression):
     """Says more churn than there is; its ranking is the same."""
 
     def decision_function(self, X: np.ndarray) -> np.ndarray:
         return super().decision_function(X) + 1.5
 
 
-class Modest(LogisticRegression):
+class PredictsTooLittle(LogisticRegression):
     """Says less churn than there is; its ranking is the same."""
 
     def decision_function(self, X: np.ndarray) -> np.ndarray:

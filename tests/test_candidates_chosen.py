@@ -1,4 +1,4 @@
-"""How candidates are chosen: by money on equal terms, never by flattering themselves."""
+"""How candidates are chosen: by profit at one reference probability, never by their own."""
 
 from __future__ import annotations
 
@@ -60,11 +60,14 @@ def test_where_limits_bind_a_scaled_copy_makes_the_same_plan() -> None:
 
 
 class TestWholeStage:
-    names = ("logistic_regression", "boastful", "modest")
+    names = ("logistic_regression", "predicts_too_much", "predicts_too_little")
 
     @pytest.fixture(autouse=True)
     def registered(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name, kind in (("boastful", scenes.Boastful), ("modest", scenes.Modest)):
+        for name, kind in (
+            ("predicts_too_much", scenes.PredictsTooMuch),
+            ("predicts_too_little", scenes.PredictsTooLittle),
+        ):
             monkeypatch.setitem(CANDIDATES, name, scenes.candidate_of(name, kind))  # type: ignore[arg-type]
 
     def trained(self, methods: tuple[str, ...]) -> TrainingResult:
@@ -101,11 +104,11 @@ class TestWholeStage:
     def test_without_calibration_the_honest_one_is_selected(self) -> None:
         result = self.trained(("none",))
         assert result.chosen == "logistic_regression"
-        assert result.judged.pipelines["boastful"].calibrator.method == "none"
+        assert result.judged.pipelines["predicts_too_much"].calibrator.method == "none"
 
 
-def test_holdouts_stand_in_for_all_who_were_chosen() -> None:
-    """A month after a policy began, who was chosen is judged by one holdout in ten; plan and profit stay as they were."""
+def test_holdouts_represent_all_chosen_customers() -> None:
+    """Of the customers that a policy chose, one holdout in ten represents all; plan and profit stay the same."""
     examples = scenes.judged_examples(20_000)
     truth = examples.table["truth"].to_numpy()
     limits = Limits(6000.0, np.array([600.0, 900.0]), {"phone": 600.0, "email": 900.0}, ("phone", "email"))
@@ -133,7 +136,7 @@ def test_a_weight_counts_in_profit_whatever_the_copies() -> None:
     np.testing.assert_allclose(worth, 1.25 * single.contact_value(single.plan(truth)), rtol=1e-4)
 
 
-class TestTermsOfJudging:
+class TestJudgedDate:
     """Four hundred customers, two offers (a call at 6, a discount at 0.1 + 0.3 · 10), nothing scarce."""
 
     truth = np.full(400, 0.4)

@@ -176,11 +176,11 @@ def test_an_empty_plan_says_so(value: np.ndarray, bounds: Limits, allowed: np.nd
 
 
 def test_closed_limits_are_priced_by_what_their_first_unit_would_return() -> None:
-    # Two customers, one unit of money for offer 0 and two for offer 1: best 6 / 1, for who has nothing yet.
+    # Two customers, one unit of money for offer 0 and two for offer 1: best 6 / 1, for a customer without an offer.
     closed = choose([[6.0, 8.0], [4.0, 9.0]], [[1.0, 2.0]] * 2, limits(0, 9, 9))
     assert closed.budget_price == closed.prices["budget"] == pytest.approx(6.0)
     assert closed.bound == 0.0
-    # Without a slot of offer 1 each takes offer 0; the first slot would raise 4 to 9.
+    # Without capacity for offer 1 each takes offer 0; one contact with it would raise 4 to 9.
     slotless = choose([[6.0, 8.0], [4.0, 9.0]], [[1.0, 2.0]] * 2, limits(9, 9, 0))
     assert slotless.prices["offer offer 1"] == pytest.approx(5.0)
     assert slotless.prices["offer offer 0"] == 0.0

@@ -33,25 +33,25 @@ probabilities = st.floats(0.0, 1.0)
 
 
 def test_customer_value_of_two_discounted_periods() -> None:
-    terms = policy(annual_discount_rate=0.1)
+    chosen = policy(annual_discount_rate=0.1)
     margin = 60.0 * 0.5
     expected = margin * 1.1 ** (-45 / 365) + 0.8 * margin * 1.1 ** (-75 / 365)
-    assert customer_value([60.0], [0.2], terms) == pytest.approx([expected], rel=1e-12)
+    assert customer_value([60.0], [0.2], chosen) == pytest.approx([expected], rel=1e-12)
 
 
 def test_last_period_is_cut_at_the_value_horizon() -> None:
-    terms = policy(value_horizon_days=75)
-    assert customer_value([60.0], [0.2], terms) == pytest.approx([30.0 + 0.8 * 15.0])
+    chosen = policy(value_horizon_days=75)
+    assert customer_value([60.0], [0.2], chosen) == pytest.approx([30.0 + 0.8 * 15.0])
 
 
 def test_certain_churn_is_worth_one_period_and_no_churn_the_annuity() -> None:
-    terms = policy(value_horizon_days=365)
-    assert customer_value([60.0, 60.0], [1.0, 0.0], terms) == pytest.approx([30.0, 335.0])
+    chosen = policy(value_horizon_days=365)
+    assert customer_value([60.0, 60.0], [1.0, 0.0], chosen) == pytest.approx([30.0, 335.0])
 
 
 def test_value_of_one_day_horizons_stays_finite() -> None:
-    terms = policy(horizon_days=1, value_horizon_days=31)
-    assert customer_value([60.0], [0.0], terms) == pytest.approx([30.0])
+    chosen = policy(horizon_days=1, value_horizon_days=31)
+    assert customer_value([60.0], [0.0], chosen) == pytest.approx([30.0])
 
 
 def test_customers_who_cost_money_are_worth_nothing_rather_than_worth_losing() -> None:
@@ -61,8 +61,8 @@ def test_customers_who_cost_money_are_worth_nothing_rather_than_worth_losing() -
 @given(low=probabilities, high=probabilities, revenue=st.floats(0.0, 1e6), rate=st.floats(0.0, 2.0))
 def test_customer_value_falls_with_own_hazard(low: float, high: float, revenue: float, rate: float) -> None:
     low, high = sorted((low, high))
-    terms = policy(value_horizon_days=365, annual_discount_rate=rate)
-    steady, leaving = customer_value([revenue, revenue], [low, high], terms)
+    chosen = policy(value_horizon_days=365, annual_discount_rate=rate)
+    steady, leaving = customer_value([revenue, revenue], [low, high], chosen)
     assert steady >= leaving >= 0
 
 
@@ -293,7 +293,7 @@ def test_a_missing_limit_is_not_taken_for_no_limit(dropped: int) -> None:
 
 # p, relative risk, V, contact, acceptance, incentive -> v, worked by hand.
 @pytest.mark.parametrize(
-    ("what", "terms", "value"),
+    ("what", "arguments", "value"),
     [
         # 1 % would leave, 40 % take the discount of 24 anyway: 0.01 · 0.2 · 500 = 1 saved for 9.85.
         ("would-be stayers take the discount", (0.01, 0.8, 500.0, 0.25, 0.4, 24.0), -8.85),
@@ -307,5 +307,5 @@ def test_a_missing_limit_is_not_taken_for_no_limit(dropped: int) -> None:
         ("the same on a large one", (0.5, 0.5, 400.0, 0.25, 0.25, 0.0), 99.75),
     ],
 )
-def test_expected_value_by_hand(what: str, terms: tuple[float, ...], value: float) -> None:
-    assert incremental_expected_value(*terms) == pytest.approx(value), what
+def test_expected_value_by_hand(what: str, arguments: tuple[float, ...], value: float) -> None:
+    assert incremental_expected_value(*arguments) == pytest.approx(value), what

@@ -9,7 +9,7 @@ of ``decision_data.py`` (horizon 30 days, value over 90 days, margin one half, n
     nudge: odds · 0.9 · 1.5^pain, costs 0.25
     v = (p − p under the offer) · V − cost
 
-Three slots of the call (the trial takes one first), three of the nudge, a touch price of 0.10.
+Capacity for three calls (the trial takes one first) and three nudges, a touch price of 0.10.
 """
 
 from __future__ import annotations

@@ -31,15 +31,15 @@ HALVING = effects(np.log(0.5), np.log(0.9))  # what the call and the nudge do to
 
 def planned(
     *batches: pa.RecordBatch,
-    terms: Policy | None = None,
+    by: Policy | None = None,
     bounds: Limits | None = None,
     works: OfferEffects = HALVING,
 ) -> list[dict[str, Any]]:
-    terms = terms or policy()
+    chosen = by or policy()
     reader = plan_actions(
         lambda: iter(batches),
-        DecisionInputs(terms, offers(), works),
-        bounds or month_limits(terms, offers()),
+        DecisionInputs(chosen, offers(), works),
+        bounds or month_limits(chosen, offers()),
     )
     table = reader.read_all()
     table.validate(full=True)
@@ -67,7 +67,7 @@ def test_a_contact_by_hand() -> None:
 
 
 def test_every_kind_of_customer() -> None:
-    terms = policy(
+    shares = policy(
         universal_holdout_share=0.1, pick_holdout_share=0.2, trial_share=0.3, minimum_customer_value=20.0
     )
     low, high = 0.0, 0.999
@@ -82,7 +82,7 @@ def test_every_kind_of_customer() -> None:
             trial_draw=[high, low, high, high, low, low, low, low],
             trial_offer_draw=[high, high, high, high, high, 0.1, high, high],
         ),
-        terms=terms,
+        by=shares,
     )
     seen = [(row["arm"], row["planned_action"], row["action"], row["suppression_reason"]) for row in rows]
     assert seen == [
@@ -116,7 +116,7 @@ def test_every_kind_of_customer() -> None:
 def test_trial_contacts_come_first_in_the_limits() -> None:
     batch = candidates(3, trial_draw=[0.9, 0.0, 0.9], trial_offer_draw=[0.9, 0.4, 0.9])
     bounds = month_of(100.0, 2, calls=9)
-    rows = planned(batch, terms=policy(trial_share=0.5), bounds=bounds)
+    rows = planned(batch, by=policy(trial_share=0.5), bounds=bounds)
     assert [(row["arm"], row["action"]) for row in rows] == [
         ("policy", "nudge"),
         ("trial", "nudge"),
@@ -128,7 +128,7 @@ def test_offers_that_could_never_pay_are_not_tried() -> None:
     # p · V = 0.5 · 15 = 7.5 covers a nudge, but no call at 12: k is 1.
     rows = planned(
         candidates(1, monthly_revenue=[20.0], trial_draw=[0.0], trial_offer_draw=[0.49]),
-        terms=policy(trial_share=1.0),
+        by=policy(trial_share=1.0),
     )
     assert (rows[0]["action"], rows[0]["propensity"]) == ("nudge", 0.5)
 
@@ -143,7 +143,7 @@ def test_an_offer_that_is_switched_off_or_used_up_stops_no_trial(closed: str) ->
         bounds = replace(bounds, channel_capacity=dict(bounds.channel_capacity) | {"phone": 0.0})
     else:
         bounds = replace(bounds, budget=11.0)
-    rows = planned(batch, terms=policy(trial_share=1.0), bounds=bounds)
+    rows = planned(batch, by=policy(trial_share=1.0), bounds=bounds)
     assert [row["arm"] for row in rows] == ["trial"] * 9
     assert [row["action"] for row in rows] == ["nudge", "no_action", "nudge"] * 3
     assert {(row["propensity"], row["propensity_no_action"]) for row in rows} == {(0.5, 0.5)}
@@ -152,7 +152,7 @@ def test_an_offer_that_is_switched_off_or_used_up_stops_no_trial(closed: str) ->
 def test_withheld_slots_are_not_refilled() -> None:
     rows = planned(
         candidates(3, pick_draw=[0.0, 0.9, 0.9]),
-        terms=policy(pick_holdout_share=0.5),
+        by=policy(pick_holdout_share=0.5),
         bounds=month_of(1.0, 2),
     )
     assert [row["arm"] for row in rows] == ["pick_holdout", "policy", "not_chosen"]
@@ -195,7 +195,7 @@ def random_candidates(seed: int, customers: int) -> pa.RecordBatch:
 def test_reported_cents_keep_every_limit_and_the_certificate(
     seed: int, budget: int, touch_cents: int, trial_share: float, acceptance: float
 ) -> None:
-    terms = policy(
+    steered_by = policy(
         touch_price=touch_cents / 100,
         trial_share=trial_share,
         pick_holdout_share=0.1,
@@ -205,7 +205,7 @@ def test_reported_cents_keep_every_limit_and_the_certificate(
     channels = {"phone": 8.0, "email": 90.0}
     bounds = Limits(budget / 100, np.array([8.0, 70.0]), channels, ("phone", "email"), ("call", "nudge"))
     batch = random_candidates(seed, 300)
-    reader = plan_actions(lambda: iter([batch]), DecisionInputs(terms, named, HALVING), bounds)
+    reader = plan_actions(lambda: iter([batch]), DecisionInputs(steered_by, named, HALVING), bounds)
     rows = reader.read_all().to_pylist()
     cents = {
         column: [round(row[column] * 100) for row in rows]

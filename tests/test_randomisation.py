@@ -1,4 +1,4 @@
-"""Holdouts and trials: who is in them, what they get, and the propensities that are logged."""
+"""Holdouts and trials: their members, what they get, and the propensities that are logged."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_trial_is_admitted_in_order_of_its_draw_until_any_offer_might_not_fit() 
     draws = np.array([0.3, 0.1, 0.2, 0.4])
     assigned = np.array([0, 0, -1, 0])
     cost = np.array([1.0, 6.0])
-    # In order of draw: 1 (spends 1), 2 (nothing), 0 (spends 1), 3. Each must leave room for the dear offer.
+    # In order of draw: 1 (spends 1), 2 (nothing), 0 (spends 1), 3. Each must leave room for the expensive offer.
     admitted = admit_trial(draws, plausible, assigned, cost, limits(7.0, 9, 9))
     assert admitted.tolist() == [True, True, True, False]
     admitted = admit_trial(draws, plausible, assigned, cost, limits(6.5, 9, 9))

@@ -1,4 +1,4 @@
-"""The training stage: who teaches, when, and what never leaks."""
+"""The training stage: which rows are used for what, and what never leaks."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ class TestQuality:
 
     @pytest.mark.parametrize("candidate", ALL)
     def test_fitting_counts_weights(self, candidate: str, examples: pa.Table) -> None:
-        """Churners who stand for nine make everybody look nine times as likely to leave, before calibration."""
+        """Churners of weight nine raise every predicted risk, before calibration."""
         rows = examples.filter(pc.equal(examples["as_of_date"], data.MONTH_ENDS[0]))
         churned = rows["has_churned"].to_numpy()
         place, schema = (
