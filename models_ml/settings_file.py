@@ -13,7 +13,8 @@ from models_ml.errors import BayesPilotError
 
 Settings = TypeVar("Settings")
 
-STRICT = ConfigDict(extra="forbid", strict=True)  # a whole number is accepted for a float, and nothing else
+# Of another type only whole numbers are accepted, where a float is expected.
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -197,7 +197,7 @@ def test_nothing_unknown_or_nobody_allowed_is_no_trial() -> None:
         ("smallest_share = 0.05", "smallest_share = -1", "trial.smallest_share"),
         ("smallest_share = 0.05", "", "trial.smallest_share"),
         ("draws = 1000", "draws = 10.5", "plan_value.draws"),
-        ("[trial]", "[trials]", "trial, trials"),
+        ("[trial]", "[trials]", "trial is missing, trials is unknown"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, old: str, new: str, named: str) -> None:

@@ -1,48 +1,47 @@
-"""Technical settings of the decisions, read from ``settings.toml``."""
+"""Technical settings of the decisions, read from ``settings.toml`` beside this file."""
 
 from __future__ import annotations
 
-import math
-import tomllib
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
-from models_ml.errors import BayesPilotError
+from pydantic import PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from models_ml.settings_file import STRICT, check_settings, read_toml
 
 SETTINGS_FILE = Path(__file__).with_name("settings.toml")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class RetentionCurveSettings:
     """Section ``retention_curves``: how far hazards may differ from the mean before any follow-up."""
 
-    level_sd: float
-    slope_sd: float
-    exposures_before_evidence: float
-    log_odds_step: float
-    smallest_probability: float
+    level_sd: PositiveFloat
+    slope_sd: PositiveFloat
+    exposures_before_evidence: PositiveFloat
+    log_odds_step: PositiveFloat
+    smallest_probability: PositiveFloat
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class PlanValueSettings:
     """Section ``plan_value``: how many draws make an interval, and from which seed."""
 
-    draws: int
-    seed: int
+    draws: PositiveInt
+    seed: PositiveInt
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class TrialSettings:
     """Section ``trial``: how assignments are spread, and when the learning budget is used in full."""
 
-    smallest_share: float
-    full_use_sd: float
+    smallest_share: PositiveFloat
+    full_use_sd: PositiveFloat
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class DecisionSettings:
-    """What ``settings.toml`` says, one field per section; the file gives the reasons."""
+    """One field per section of ``settings.toml``; the file gives the reasons."""
 
     retention_curves: RetentionCurveSettings
     plan_value: PlanValueSettings
@@ -55,35 +54,6 @@ def load_settings(path: Path = SETTINGS_FILE) -> DecisionSettings:
     Raises
     ------
     BayesPilotError
-        If a section or setting is missing or unknown, by name, or is not a positive number of its kind.
+        If a setting is missing, unknown or not a positive number of its kind.
     """
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
-    sections: dict[str, Any] = {
-        "retention_curves": RetentionCurveSettings,
-        "plan_value": PlanValueSettings,
-        "trial": TrialSettings,
-    }
-    wrong = sorted(sections.keys() ^ content.keys())
-    for name, kind in sections.items():
-        if name in content:
-            types = {field.name: field.type for field in fields(kind)}
-            wrong += [f"{name}.{key}" for key in sorted(types.keys() ^ content[name].keys())]
-            wrong += [
-                f"{name}.{key} = {value!r}"
-                for key, value in content[name].items()
-                if key in types and not _is_positive(value, whole=types[key] == "int")
-            ]
-    if wrong:
-        raise BayesPilotError(
-            "a setting is missing, unknown or not a positive number",
-            where=path.name,
-            values=wrong,
-            next_step="correct models_ml/decisions/settings.toml",
-        )
-    return DecisionSettings(**{name: kind(**content[name]) for name, kind in sections.items()})
-
-
-def _is_positive(value: object, *, whole: bool) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return 0 < value < math.inf and (isinstance(value, int) or not whole)
+    return check_settings(DecisionSettings, read_toml(path), path)

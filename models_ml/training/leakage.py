@@ -12,15 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic.dataclasses import dataclass as settings
 from scipy.stats import norm, rankdata
 
 from models_ml.errors import BayesPilotError
+from models_ml.settings_file import STRICT
 from models_ml.training.schema import FeatureSchema
 
 RESERVED = ("customer_id", "as_of_date", "has_churned", "churned_on", "horizon_ends_on", "example_weight")
 
 
-@dataclass(frozen=True)
+@settings(frozen=True, config=STRICT)
 class LeakageLimits:
     """From where on a feature is refused; shares and probabilities 0 to 1.
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
-from models_ml.errors import BayesPilotError
-from models_ml.training.candidates import Hyperparameters
+from pydantic.dataclasses import dataclass
+
+from models_ml.settings_file import STRICT, check_settings, read_toml
 from models_ml.training.leakage import LeakageLimits
 
 SETTINGS_FILE = Path(__file__).with_name("settings.toml")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class FoldSettings:
     """How often rows are held out: for the value, for the selection, for outcome predictions."""
 
@@ -25,7 +23,7 @@ class FoldSettings:
     nuisance: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class TrialSettings:
     """What a trial must hold, and when it contradicts what is said of it."""
 
@@ -36,7 +34,7 @@ class TrialSettings:
     balance_rows_at_most: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class ColumnSettings:
     """Which columns of a file become categories."""
 
@@ -44,7 +42,7 @@ class ColumnSettings:
     categories_at_most: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class PosteriorSettings:
     """Priors of the effect posterior, standard deviations of normal distributions around 0."""
 
@@ -55,7 +53,7 @@ class PosteriorSettings:
     nodes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class QiniSettings:
     """Steps of the Qini curve, and bootstraps of its band."""
 
@@ -63,7 +61,7 @@ class QiniSettings:
     bootstraps: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class PageSettings:
     """How much of each feature the page shows."""
 
@@ -72,7 +70,7 @@ class PageSettings:
     features_at_most: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class UpliftSettings:
     """All settings; ``learners`` maps an estimator of the registry to its hyper-parameters."""
 
@@ -84,18 +82,7 @@ class UpliftSettings:
     posterior: PosteriorSettings
     qini: QiniSettings
     page: PageSettings
-    learners: Mapping[str, Hyperparameters]
-
-
-_SECTIONS: Mapping[str, type] = {
-    "folds": FoldSettings,
-    "trial": TrialSettings,
-    "leakage": LeakageLimits,
-    "columns": ColumnSettings,
-    "posterior": PosteriorSettings,
-    "qini": QiniSettings,
-    "page": PageSettings,
-}
+    learners: Mapping[str, Mapping[str, int | float]]
 
 
 def load_settings(path: Path = SETTINGS_FILE) -> UpliftSettings:
@@ -104,25 +91,6 @@ def load_settings(path: Path = SETTINGS_FILE) -> UpliftSettings:
     Raises
     ------
     BayesPilotError
-        If a setting is missing or unknown, by name.
+        If a setting is missing, unknown or of another type.
     """
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
-    _check_names("", content, {field.name for field in fields(UpliftSettings)}, path)
-    sections = {name: _section(name, content[name], path) for name in _SECTIONS}
-    return UpliftSettings(seed=content["seed"], learners=content["learners"], **sections)
-
-
-def _section(name: str, content: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401 - one of the classes above
-    _check_names(f"[{name}]", content, {field.name for field in fields(_SECTIONS[name])}, path)
-    return _SECTIONS[name](**{key: tuple(v) if isinstance(v, list) else v for key, v in content.items()})
-
-
-def _check_names(section: str, content: Mapping[str, Any], expected: set[str], path: Path) -> None:
-    different = sorted(expected ^ content.keys())
-    if different:
-        raise BayesPilotError(
-            "settings of learning from a trial are missing or unknown",
-            where=f"{path.name} {section}".strip(),
-            values=different,
-            next_step=f"correct {path}; expected: {', '.join(sorted(expected))}",
-        )
+    return check_settings(UpliftSettings, read_toml(path), path)
