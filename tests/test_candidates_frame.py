@@ -116,7 +116,9 @@ class TestAnyFrame:
             result.profits[result.chosen].shortfall <= result.profits[result.chosen].shortfall_standard_error
         )
 
-    def test_judged_rows_are_not_used_for_fitting(self, frame: pd.DataFrame, compared: ComparedCandidates) -> None:
+    def test_judged_rows_are_not_used_for_fitting(
+        self, frame: pd.DataFrame, compared: ComparedCandidates
+    ) -> None:
         rows = masks(frame)["judge"].to_numpy()
         spoiled = frame.assign(has_churned=frame["has_churned"] ^ rows, orders_last_90_days=0)
         spoiled.loc[~rows, "orders_last_90_days"] = frame.loc[~rows, "orders_last_90_days"]
