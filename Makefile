@@ -45,7 +45,7 @@ loop: setup ## play the demo business forward, a few months in a few minutes, in
 	touch .venv/ui
 
 mlflow: .venv/ui ## browse the training records of SOURCE at http://127.0.0.1:5000 (PORT=5000)
-	@test -z "$$MLFLOW_TRACKING_URI" || { echo "MLFLOW_TRACKING_URI is set: the records are at $$MLFLOW_TRACKING_URI"; exit 1; }
+	@test -z "$$MLFLOW_TRACKING_URI" || { echo "MLFLOW_TRACKING_URI is set: the records are on that server, not here"; exit 1; }
 	@test -f models_ml/artifacts/$(SOURCE)/mlflow.db || { echo "nothing has been trained for $(SOURCE) yet: make run SOURCE=$(SOURCE)"; exit 1; }
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/models_ml/artifacts/$(SOURCE)/mlflow.db --host 127.0.0.1 --port $(PORT)
 

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 SHOWN_VALUES = 5
+# All that stands between :// and the last @ of an address, and the values of parameters that are secrets by their name.
+_USER_INFO = re.compile(r"""(?<=://)[^\s"'<>]*@""")
+_SECRET_PARAMETER = re.compile(
+    r"""(?i)([?&;\s](?:[\w-]*(?:password|passwd|pwd|token|secret|signature|api_?key|access_?key)|sig)=)[^&;\s"'<>]+"""
+)
+
+
+def without_credentials(text: str) -> str:
+    """Return a text in which names, passwords and tokens of addresses are masked.
+
+    Examples
+    --------
+    >>> without_credentials("no answer from http://name:se@cret@host:5000/api?token=abc&page=2")
+    'no answer from http://***@host:5000/api?token=***&page=2'
+    """
+    return _SECRET_PARAMETER.sub(r"\1***", _USER_INFO.sub("***@", text))
 
 
 class BayesPilotError(Exception):
     """Something a person can correct: what is wrong, where, the first offending values and the next command.
+
+    Credentials in addresses are masked, wherever they stand.
 
     Parameters
     ----------
@@ -42,4 +61,4 @@ class BayesPilotError(Exception):
             lines.append(f"  first values: {', '.join(map(str, offending[:SHOWN_VALUES]))}{more}")
         if next_step:
             lines.append(f"  next: {next_step}")
-        super().__init__("\n".join(lines))
+        super().__init__(without_credentials("\n".join(lines)))

@@ -1,4 +1,7 @@
-"""The table ``deployed_pipeline``: the training stage as one node of the DAG."""
+"""Training as a step of the build and as a command: train where nothing fits, challenge, keep, deploy.
+
+``deployed_table`` is the node ``deployed_pipeline`` of the DAG, ``train_and_deploy`` the command ``bayespilot train``.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,8 @@ from dbt.adapters.events.logging import AdapterLogger
 from models_ml.decisions.policy import DecisionInputs
 from models_ml.deployment.challenge import Selection
 from models_ml.deployment.champion import Challenger, Champion, challenge, find_champion
-from models_ml.deployment.deployed import read_record, verify, write_deployment
+from models_ml.deployment.deployed import read_deployed, write_deployment
 from models_ml.deployment.logs import (
-    append_candidates,
-    append_event,
     candidate_rows,
     event_of_training,
     next_training_run,
@@ -33,6 +34,7 @@ from models_ml.deployment.record import (
     pipeline_version,
     serialise,
 )
+from models_ml.deployment.switch import STAGED, Switch, one_writer, settle, switch
 from models_ml.deployment.tracking import Tracker
 from models_ml.deployment.versions import keep_candidates, keep_version
 from models_ml.paths import artifacts_folder, reports_folder
@@ -49,182 +51,8 @@ from models_ml.training.examples import ExampleReader
 from models_ml.training.settings import TrainingSettings, load_settings
 from models_ml.training.stage import Notify, TrainingResult, train
 
-
-@dataclass(frozen=True)
-class Training:
-    """A finished training: what it was for, what it was made with, what it found, and the winner's pickle."""
-
-    purpose: Purpose
-    inputs: DecisionInputs
-    settings: TrainingSettings
-    reader: ExampleReader
-    result: TrainingResult
-    content: bytes
-
-    @property
-    def version(self) -> str:
-        """The winner's version."""
-        return pipeline_version(self.result, self.purpose, self.settings, self.content)
-
-    @property
-    def challenger(self) -> Challenger:
-        """The winner as it challenges the champion."""
-        checksum = hashlib.sha256(self.content).hexdigest()
-        return Challenger(self.version, checksum, self.result, self.reader, self.settings)
-
-    def record(self, run_id: str) -> DeploymentRecord:
-        """Return the winner's record, with the MLflow run that it names."""
-        return deployment_record(self.result, self.purpose, self.settings, self.content, self.version, run_id)
-
-
-def keep(training: Training, selection: Selection, folder: Path, reports: Path | None) -> DeploymentRecord:
-    """Keep the winner, the candidates, the report and MLflow's run; nothing is deployed by it."""
-    result, settings = training.result, training.settings
-    tracker = Tracker(folder, training.purpose.source)
-    winner = training.record(tracker.record(result, settings, training.version, selection))
-    keep_version(folder, training.content, winner)
-    keep_candidates(folder, candidate_records(result, training.purpose, settings, winner))
-    files, plots = _report(reports, result, selection, winner, training.inputs)
-    tracker.register(winner, files, plots)
-    return winner
-
-
-def _report(
-    folder: Path | None,
-    result: TrainingResult,
-    selection: Selection,
-    winner: DeploymentRecord,
-    inputs: DecisionInputs,
-) -> tuple[Sequence[Path], dict[str, str]]:
-    if folder is None:
-        return [], {}
-    from models_ml.reports.training_files import write_training_files  # matplotlib is slow to import
-    from models_ml.reports.training_page import training_plots
-
-    currency = inputs.policy.currency
-    files = write_training_files(folder, result, selection, winner, currency=currency)
-    return files, training_plots(result, currency)
-
-
 BASELINE = "churn_pipeline"
 BASELINE_CANDIDATE = "logistic_regression"
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """What is deployed, why a training ran now (empty: none did), and what became of its winner."""
-
-    record: DeploymentRecord
-    trained_because: tuple[str, ...]
-    selection: Selection | None
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A training's winner, what became of it, and the record of what is deployed after it."""
-
-    winner: DeploymentRecord
-    selection: Selection
-    deployed: DeploymentRecord
-
-
-def ensure_deployed(
-    cursor: Any,  # noqa: ANN401 - a DuckDB connection or cursor
-    tables: TrainingTables,
-    folder: Path,
-    settings: TrainingSettings,
-    *,
-    notify: Notify,
-    reports: Path | None = None,
-) -> Deployment:
-    """Return what is deployed; train first where nothing fits or retraining is asked for.
-
-    Raises
-    ------
-    BayesPilotError
-        If the deployed files are damaged, of another source or made with other libraries (and retraining
-        was not asked for), or if training is not possible.
-    """
-    run = read_run(cursor, tables.int_run)
-    if run["retrain"]:
-        reasons = ["retraining was asked for"]
-    else:
-        purpose = read_purpose(cursor, tables)
-        record = read_record(folder)
-        if record is not None:
-            verify(folder, record, purpose.source)
-        reasons = ["nothing is deployed yet"] if record is None else misfits(record, purpose)
-        if record is not None and not reasons:
-            return Deployment(record, (), None)
-    for reason in reasons:
-        notify(f"training, because {reason}")
-    trained = train_and_deploy(cursor, tables, folder, settings, notify=notify, reports=reports)
-    return Deployment(trained.deployed, tuple(reasons), trained.selection)
-
-
-def train_and_deploy(
-    cursor: Any,  # noqa: ANN401 - a DuckDB connection or cursor
-    tables: TrainingTables,
-    folder: Path,
-    settings: TrainingSettings,
-    *,
-    notify: Notify,
-    reports: Path | None = None,
-) -> Trained:
-    """Run the stage on all candidates, keep the winner, and deploy it unless the champion stays.
-
-    Parameters
-    ----------
-    reports : Path, optional
-        Folder of the training report; without one, none is written.
-    """
-    training_run = next_training_run(folder)
-    read_events(folder)  # a damaged log is found before hours of fitting, not after
-    training = _train(cursor, tables, settings, list(CANDIDATES), notify)
-    champion = find_champion(folder, training.purpose)
-    selection = challenge(training.challenger, champion)
-    notify("recording the training")
-    winner = keep(training, selection, folder, reports)
-    if selection.deploys:
-        write_deployment(folder, training.content, winner)
-    append_event(folder, event_of_training(selection, training_run))
-    append_candidates(
-        folder, candidate_rows(training.result, winner.pipeline_version, selection), training_run
-    )
-    deployed = champion.record if isinstance(champion, Champion) and not selection.deploys else winner
-    Tracker(folder, winner.source).point_champion_at(deployed)
-    became = "deployed" if selection.deploys else "registered, the champion stays:"
-    notify(f"{became} {winner.pipeline_version}: {selection.reason}")
-    return Trained(winner, selection, deployed)
-
-
-def train_baseline(
-    cursor: Any,  # noqa: ANN401 - a DuckDB connection or cursor
-    tables: TrainingTables,
-    folder: Path,
-    settings: TrainingSettings,
-    *,
-    notify: Notify,
-) -> DeploymentRecord:
-    """Train logistic regression alone and keep it beside what is deployed, as ``churn_pipeline.pkl``."""
-    training = _train(cursor, tables, settings, [BASELINE_CANDIDATE], notify)
-    record = training.record(run_id="")
-    write_deployment(folder, training.content, record, BASELINE)
-    return record
-
-
-def _train(
-    cursor: Any,  # noqa: ANN401 - a DuckDB connection or cursor
-    tables: TrainingTables,
-    settings: TrainingSettings,
-    candidates: Sequence[str],
-    notify: Notify,
-) -> Training:
-    purpose, inputs = read_purpose(cursor, tables), read_inputs(cursor, tables)
-    reader = ExampleReader(cursor, tables.training_examples, purpose.schema, inputs.effects.signals)
-    result = train(reader, inputs, settings, candidates=candidates, notify=notify)
-    return Training(purpose, inputs, settings, reader, result, serialise(result.pipeline))
-
 
 DEPLOYED_SCHEMA = pa.schema(
     [
@@ -264,6 +92,51 @@ DEPLOYED_SCHEMA = pa.schema(
 )
 
 
+@dataclass(frozen=True)
+class Training:
+    """A finished training: its purpose and inputs, its result, and the winner's pickle."""
+
+    purpose: Purpose
+    inputs: DecisionInputs
+    settings: TrainingSettings
+    reader: ExampleReader
+    result: TrainingResult
+    content: bytes
+
+    @property
+    def version(self) -> str:
+        """The winner's version."""
+        return pipeline_version(self.result, self.purpose, self.settings, self.content)
+
+    @property
+    def challenger(self) -> Challenger:
+        """The winner as it challenges the champion."""
+        checksum = hashlib.sha256(self.content).hexdigest()
+        return Challenger(self.version, checksum, self.result, self.reader, self.settings)
+
+    def record(self, run_id: str) -> DeploymentRecord:
+        """Return the winner's record, with the MLflow run that it names."""
+        return deployment_record(self.result, self.purpose, self.settings, self.content, self.version, run_id)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The deployed pipeline, why a training ran now (empty: none did), and whether its winner is deployed."""
+
+    record: DeploymentRecord
+    trained_because: tuple[str, ...]
+    selection: Selection | None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training's winner, whether it is deployed, and the record of what is deployed after the training."""
+
+    winner: DeploymentRecord
+    selection: Selection
+    deployed: DeploymentRecord
+
+
 def deployed_table(cursor: Any, tables: TrainingTables) -> pa.Table:  # noqa: ANN401 - a DuckDB cursor
     """Train where nothing fits and return the record of what is deployed; empty where the run is empty."""
     if run_is_empty(cursor, tables.int_run):
@@ -298,6 +171,132 @@ def deployment_row(deployment: Deployment) -> pa.Table:
     values |= {"judged_on": record.judged["judged_on"]}
     row = {field.name: _typed(values[field.name], field.type) for field in DEPLOYED_SCHEMA}
     return pa.Table.from_pylist([row], schema=DEPLOYED_SCHEMA)
+
+
+def ensure_deployed(
+    cursor: Any,  # noqa: ANN401 - a DuckDB connection or cursor
+    tables: TrainingTables,
+    folder: Path,
+    settings: TrainingSettings,
+    *,
+    notify: Notify,
+    reports: Path | None = None,
+) -> Deployment:
+    """Return what is deployed; train first where nothing fits or retraining is asked for.
+
+    Raises
+    ------
+    BayesPilotError
+        If the deployed files are damaged, of another source or made with other libraries (and retraining
+        was not asked for), or if training is not possible.
+    """
+    settle(folder, notify)
+    if read_run(cursor, tables.int_run)["retrain"]:
+        reasons = ["retraining was asked for"]
+    else:
+        purpose = read_purpose(cursor, tables)
+        deployed = read_deployed(folder, purpose.source)
+        reasons = ["nothing is deployed yet"] if deployed is None else misfits(deployed[0], purpose)
+        if deployed is not None and not reasons:
+            return Deployment(deployed[0], (), None)
+    for reason in reasons:
+        notify(f"training, because {reason}")
+    trained = train_and_deploy(cursor, tables, folder, settings, notify=notify, reports=reports)
+    return Deployment(trained.deployed, tuple(reasons), trained.selection)
+
+
+def train_and_deploy(
+    cursor: Any,  # noqa: ANN401 - a DuckDB connection or cursor
+    tables: TrainingTables,
+    folder: Path,
+    settings: TrainingSettings,
+    *,
+    notify: Notify,
+    reports: Path | None = None,
+) -> Trained:
+    """Run the stage on all candidates, keep the winner, and deploy it unless the champion stays.
+
+    Parameters
+    ----------
+    reports : Path, optional
+        Folder of the training report; without one, none is written.
+    """
+    with one_writer(folder):
+        training_run = next_training_run(folder)
+        read_events(folder)  # a damaged log and a dead server are found before hours of fitting, not after
+        Tracker(folder, read_run(cursor, tables.int_run)["source"]).check()
+        training = _train(cursor, tables, settings, list(CANDIDATES), notify)
+        champion = find_champion(folder, training.purpose)
+        selection = challenge(training.challenger, champion)
+        notify("recording the training")
+        winner = keep(training, selection, folder, with_report=reports is not None)
+        change = Switch(
+            winner.source,
+            event_of_training(selection, training_run),
+            candidate_rows(training.result, winner.pipeline_version, selection),
+            str(reports) if reports is not None else None,
+        )
+        switch(folder, change)
+    became = "deployed" if selection.deploys else "registered, the champion stays:"
+    notify(f"{became} {winner.pipeline_version}: {selection.reason}")
+    if isinstance(champion, Champion) and not selection.deploys:
+        return Trained(winner, selection, champion.record)
+    return Trained(winner, selection, winner)
+
+
+def train_baseline(
+    cursor: Any,  # noqa: ANN401 - a DuckDB connection or cursor
+    tables: TrainingTables,
+    folder: Path,
+    settings: TrainingSettings,
+    *,
+    notify: Notify,
+) -> DeploymentRecord:
+    """Train logistic regression alone and keep it beside what is deployed, as ``churn_pipeline.pkl``."""
+    with one_writer(folder):
+        training = _train(cursor, tables, settings, [BASELINE_CANDIDATE], notify)
+        record = training.record(run_id="")
+        write_deployment(folder, training.content, record, BASELINE)
+    return record
+
+
+def keep(training: Training, selection: Selection, folder: Path, *, with_report: bool) -> DeploymentRecord:
+    """Keep the winner, the candidates and MLflow's run, stage the report; nothing is deployed by it."""
+    result, settings = training.result, training.settings
+    tracker = Tracker(folder, training.purpose.source)
+    winner = training.record(tracker.record(result, settings, training.version, selection))
+    keep_version(folder, training.content, winner)
+    keep_candidates(folder, candidate_records(result, training.purpose, settings, winner))
+    files, plots = _stage_report(training, selection, winner, folder) if with_report else ([], {})
+    tracker.register(winner, files, plots)
+    return winner
+
+
+def _stage_report(
+    training: Training, selection: Selection, winner: DeploymentRecord, folder: Path
+) -> tuple[Sequence[Path], dict[str, str]]:
+    from models_ml.reports.training_files import write_training_files  # matplotlib is slow to import
+    from models_ml.reports.training_page import training_plots
+
+    currency = training.inputs.policy.currency
+    plots = training_plots(training.result, currency)
+    files = write_training_files(
+        folder / STAGED, training.result, selection, winner, currency=currency, plots=plots
+    )
+    return files, plots
+
+
+def _train(
+    cursor: Any,  # noqa: ANN401 - a DuckDB connection or cursor
+    tables: TrainingTables,
+    settings: TrainingSettings,
+    candidates: Sequence[str],
+    notify: Notify,
+) -> Training:
+    purpose, inputs = read_purpose(cursor, tables), read_inputs(cursor, tables)
+    reader = ExampleReader(cursor, tables.training_examples, purpose.schema, inputs.effects.signals)
+    result = train(reader, inputs, settings, candidates=candidates, notify=notify)
+    return Training(purpose, inputs, settings, reader, result, serialise(result.pipeline))
 
 
 def _typed(value: Any, data_type: pa.DataType) -> Any:  # noqa: ANN401 - a scalar of the schema

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from models_ml.deployment import deployed
 from models_ml.deployment.challenge import Selection
-from models_ml.deployment.deployed import DEPLOYED, load_deployed, read_record, write_deployment
+from models_ml.deployment.deployed import DEPLOYED, load_deployed, read_record
 from models_ml.deployment.logs import CANDIDATE_LOG, CANDIDATES_SCHEMA, candidates_table
 from models_ml.deployment.record import misfits
 from models_ml.deployment.tracking import Tracker
@@ -244,23 +244,6 @@ class TestVerification:
         pipeline, record = load_deployed(folder, purpose)
         assert misfits(record, purpose) == []
         assert pipeline.candidate == record.candidate
-
-    def test_a_crash_between_the_files_is_seen(
-        self, folder: Path, purpose: Purpose, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        _, record = load_deployed(folder, purpose)
-        rename = Path.replace
-
-        def crash_on_the_record(path: Path, target: Path) -> Path:
-            if target.suffix == ".json":
-                raise KeyboardInterrupt
-            return rename(path, target)
-
-        monkeypatch.setattr(Path, "replace", crash_on_the_record)
-        with pytest.raises(KeyboardInterrupt):
-            write_deployment(folder, b"half", record)
-        with pytest.raises(BayesPilotError, match="checksum"):
-            load_deployed(folder, purpose)
 
 
 class TestTables:

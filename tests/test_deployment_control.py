@@ -274,20 +274,6 @@ class TestByHand:
         with pytest.raises(BayesPilotError, match="there is no version"):
             promote(folder, "../candidates", purpose)
 
-    def test_a_crash_before_the_log_line_loses_no_way_back(
-        self, folder: Path, purpose: Purpose, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        older, newer = versions(folder)
-        with monkeypatch.context() as patch:
-            patch.setattr(
-                "models_ml.deployment.versions.append_event",
-                lambda *_: (_ for _ in ()).throw(KeyboardInterrupt),
-            )
-            with pytest.raises(KeyboardInterrupt):
-                promote(folder, older, purpose)
-        assert deployed(folder).pipeline_version == older
-        assert roll_back(folder, purpose).pipeline_version == newer
-
 
 class TestCommandLine:
     """Each thing twice: as a command of bayespilot, and as an option of python -m models_ml.train."""

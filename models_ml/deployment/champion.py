@@ -24,7 +24,7 @@ from models_ml.deployment.challenge import (
     select_same,
     select_unopposed,
 )
-from models_ml.deployment.deployed import DEPLOYED, read_record, unpickle, verify
+from models_ml.deployment.deployed import DEPLOYED, read_deployed, read_record, unpickle
 from models_ml.deployment.record import DeploymentRecord, misfits
 from models_ml.errors import BayesPilotError
 from models_ml.evaluation.judged_profit import probability_better
@@ -69,10 +69,11 @@ def find_champion(folder: Path, purpose: Purpose) -> Champion | NoChampion:
     version = None
     try:
         record = read_record(folder)
-        if record is None:
+        version = record.pipeline_version if record else None
+        deployed = read_deployed(folder, purpose.source)
+        if deployed is None:
             return NoChampion(None, "")
-        version = record.pipeline_version
-        content = verify(folder, record, purpose.source)
+        record, content = deployed
         found = misfits(record, purpose)
         if found:
             return NoChampion(version, f"the champion does not fit any more ({'; '.join(found)})")

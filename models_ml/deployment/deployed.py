@@ -1,7 +1,12 @@
-"""The files of a pipeline: the pickle beside its record, which is checked before anything is unpickled."""
+"""The files of a pipeline: the pickle beside its record, which is checked before anything is unpickled.
+
+``deployed_pipeline.json`` says what is deployed. While a command switches from one version to another, the pickle
+beside it may still be that of the other version; readers then take the record's own pickle from the kept versions.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -18,8 +23,9 @@ from models_ml.training.context import Purpose
 from models_ml.training.pipeline import ChurnPipeline
 
 VERSIONS = "versions"  # folder of the kept versions
+SWITCH = "switch.json"  # stands while what is deployed changes (models_ml.deployment.switch)
 DEPLOYED = "deployed_pipeline"
-PROMOTE = "python -m models_ml.train --list, then --promote VERSION"
+PROMOTE = "bayespilot versions, then bayespilot promote VERSION"
 RETRAIN = "dbt build --vars '{retrain: true}'"
 
 
@@ -85,6 +91,45 @@ def verify(folder: Path, record: DeploymentRecord, source: str, stem: str = DEPL
     return content
 
 
+def read_deployed(folder: Path, source: str) -> tuple[DeploymentRecord, bytes] | None:
+    """Return record and verified pickle of what is deployed, None where nothing is.
+
+    Raises
+    ------
+    BayesPilotError
+        As `read_record` and `verify`.
+    """
+    while True:
+        record = read_record(folder)
+        if record is None:
+            return None
+        try:
+            return record, verify(folder, record, source)
+        except BayesPilotError:
+            if is_between_versions(folder):
+                with contextlib.suppress(BayesPilotError):
+                    return record, verify(folder / VERSIONS / record.pipeline_version, record, source)
+            if read_record(folder) == record:  # otherwise another command has switched meanwhile
+                raise
+
+
+def is_between_versions(folder: Path) -> bool:
+    """Say whether a switch is under way or was interrupted, so that pickle and record may be of different versions.
+
+    A pickle that no kept version has is damaged, not between versions.
+    """
+    if (folder / SWITCH).is_file():
+        return True
+    path = folder / f"{DEPLOYED}.pkl"
+    if not path.is_file():
+        return False
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    return any(
+        isinstance(kept, dict) and kept.get("sha256") == checksum
+        for kept in (_json_of(record) for record in folder.glob(f"{VERSIONS}/*/{DEPLOYED}.json"))
+    )
+
+
 def load_deployed(folder: Path, purpose: Purpose) -> tuple[ChurnPipeline, DeploymentRecord]:
     """Return the deployed pipeline, everything verified before it is unpickled.
 
@@ -93,12 +138,12 @@ def load_deployed(folder: Path, purpose: Purpose) -> tuple[ChurnPipeline, Deploy
     BayesPilotError
         If there is none, its files are not what the record says, or it was made for another purpose.
     """
-    record = read_record(folder)
-    if record is None:
+    deployed = read_deployed(folder, purpose.source)
+    if deployed is None:
         raise BayesPilotError(
             "nothing is deployed yet", where=str(folder), next_step="dbt build (it trains where nothing fits)"
         )
-    content = verify(folder, record, purpose.source)
+    record, content = deployed
     found = misfits(record, purpose)
     if found:
         raise BayesPilotError(
@@ -127,3 +172,10 @@ def unpickle(content: bytes, path: Path) -> ChurnPipeline:
 def _broken(what: str, path: Path, values: list[Any]) -> BayesPilotError:
     step = f"deploy a registered version ({PROMOTE}), or {RETRAIN}"
     return BayesPilotError(what, where=str(path), values=values, next_step=step)
+
+
+def _json_of(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -30,17 +30,38 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHAMPION, REPORTS = "champion", "reports"
+_ENVIRONMENT = {  # what the caller sets stays
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # MLflow would print the address with its password
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # half a minute; the default waits four minutes for a dead server
+}
 PACKAGE_FOLDER = Path(__file__).resolve().parent.parent
 
 
+class TrackingError(BayesPilotError):
+    """MLflow does not do what is asked of it."""
+
+
 class Tracker:
-    """Writes to MLflow; every failure becomes a `BayesPilotError` that names the store."""
+    """Writes to MLflow; every failure becomes a `TrackingError` that names the store."""
 
     def __init__(self, folder: Path, source: str) -> None:
         self._folder, self._name = folder, f"bayespilot-{source}"
         folder.mkdir(parents=True, exist_ok=True)
         self._server = os.environ.get("MLFLOW_TRACKING_URI")  # set but empty is as good as unset
         self._uri = self._server or f"sqlite:///{folder.resolve()}/mlflow.db"
+
+    def check(self) -> None:
+        """Ask the server, where there is one, for something small: before hours of fitting, not after.
+
+        Raises
+        ------
+        TrackingError
+            If it does not answer.
+        """
+        if self._server:
+            with self._client() as client:
+                client.get_experiment_by_name(self._name)
 
     def record(
         self, result: TrainingResult, settings: TrainingSettings, version: str, selection: Selection
@@ -126,20 +147,22 @@ class Tracker:
 
     @contextlib.contextmanager
     def _client(self) -> Iterator[MlflowClient]:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
         from mlflow import MlflowClient  # slow to import, and only training needs it
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         try:
             yield MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
-        except (MlflowException, OSError) as error:
-            raise BayesPilotError(
-                f"MLflow refused to keep the training: {error}",
+        except (MlflowException, SQLAlchemyError, OSError, ValueError, ImportError) as error:
+            raise TrackingError(
+                f"MLflow cannot be reached or refuses: {error}",
                 where=self._uri,
                 next_step="check MLFLOW_TRACKING_URI, or unset it to use the file beside the artifacts",
-            ) from error
+            ) from None  # the cause may show the address with its password
 
 
 def code_version(folder: Path = PACKAGE_FOLDER) -> str:

@@ -14,18 +14,18 @@ from models_ml.deployment.deployed import DEPLOYED, VERSIONS, read_record, verif
 from models_ml.deployment.logs import (
     DEPLOYMENT_LOG,
     Event,
-    append_event,
     deployed_before,
     event_by_hand,
     read_events,
 )
 from models_ml.deployment.record import DeploymentRecord, misfits
+from models_ml.deployment.switch import Switch, one_writer, settle, switch
 from models_ml.deployment.tracking import Tracker
 from models_ml.errors import BayesPilotError
 from models_ml.training.context import Purpose
 
 CANDIDATES_FOLDER = "candidates"
-LIST = "python -m models_ml.train --source {source} --list"
+LIST = "bayespilot versions --source {source}"
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,8 @@ def keep_candidates(folder: Path, candidates: Mapping[str, tuple[bytes, Deployme
 
 
 def known_versions(folder: Path) -> list[str]:
-    """Return the names of all kept versions, in order of name."""
-    root = folder / VERSIONS
-    return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    """Return the names of all kept versions, in order of name; one without record was never finished."""
+    return sorted(record.parent.name for record in folder.glob(f"{VERSIONS}/*/{DEPLOYED}.json"))
 
 
 def read_version(folder: Path, version: str, source: str) -> tuple[bytes, DeploymentRecord]:
@@ -105,7 +104,7 @@ def fitting_version(folder: Path, version: str, purpose: Purpose) -> tuple[bytes
             f"version {version} does not fit this source as it is now",
             where=str(folder / VERSIONS / version / f"{DEPLOYED}.json"),
             values=found,
-            next_step=f"{LIST.format(source=purpose.source)}, or train: python -m models_ml.train",
+            next_step=f"{LIST.format(source=purpose.source)}, or train: bayespilot train",
         )
     return content, record
 
@@ -130,9 +129,11 @@ def promote(folder: Path, version: str, purpose: Purpose) -> tuple[DeploymentRec
     Raises
     ------
     BayesPilotError
-        If the version is unknown, damaged, made with other libraries or for another purpose; nothing changes.
+        If the version is unknown, damaged, made with other libraries or for another purpose, or if MLflow's server
+        does not answer; nothing changes.
     """
-    return _deploy(folder, version, purpose, "promoted", "promoted by hand")
+    with one_writer(folder):
+        return _deploy(folder, version, purpose, "promoted", "promoted by hand")
 
 
 def roll_back(folder: Path, purpose: Purpose) -> DeploymentRecord:
@@ -143,16 +144,17 @@ def roll_back(folder: Path, purpose: Purpose) -> DeploymentRecord:
     BayesPilotError
         If nothing was deployed before, or it cannot be deployed any more; nothing changes.
     """
-    deployed = deployed_version(folder)
-    target = deployed_before(read_events(folder), deployed)
-    if target is None:
-        raise BayesPilotError(
-            "there is no earlier deployment to return to",
-            where=str(folder / DEPLOYMENT_LOG),
-            next_step=f"python -m models_ml.train --source {purpose.source} --list, then --promote VERSION",
-        )
-    reason = f"rolled back by hand from {deployed or 'a damaged deployment'}"
-    return _deploy(folder, target, purpose, "rolled_back", reason)[0]
+    with one_writer(folder):
+        deployed = deployed_version(folder)
+        target = deployed_before(read_events(folder), deployed)
+        if target is None:
+            raise BayesPilotError(
+                "there is no earlier deployment to return to",
+                where=str(folder / DEPLOYMENT_LOG),
+                next_step=f"{LIST.format(source=purpose.source)}, then bayespilot promote VERSION",
+            )
+        reason = f"rolled back by hand from {deployed or 'a damaged deployment'}"
+        return _deploy(folder, target, purpose, "rolled_back", reason)[0]
 
 
 def deployed_version(folder: Path) -> str | None:
@@ -165,7 +167,8 @@ def deployed_version(folder: Path) -> str | None:
 
 
 def kept_versions(folder: Path, source: str) -> list[KeptVersion]:
-    """Return every kept version, latest training first, damaged ones last."""
+    """Return every kept version, latest training first, damaged ones last; an interrupted switch is finished first."""
+    settle(folder, notify=lambda message: None)
     deployed = deployed_version(folder)
     found = []
     for version in known_versions(folder):
@@ -183,13 +186,12 @@ def _deploy(
 ) -> tuple[DeploymentRecord, bool]:
     read_events(folder)  # a damaged log is found before anything changes
     content, record = fitting_version(folder, version, purpose)
-    previous = deployed_version(folder)
     tracker = Tracker(folder, purpose.source)
-    changes = not is_deployed(folder, version, content)
-    if changes:
-        write_deployment(folder, content, record)
-        append_event(folder, event_by_hand(event, version, previous, reason))
-    else:
+    tracker.check()
+    if is_deployed(folder, version, content):
         record = read_record(folder) or record
-    tracker.point_champion_at(record)  # also where an earlier attempt stopped before this line
-    return record, changes
+        tracker.point_champion_at(record)  # also where somebody has moved it
+        return record, False
+    logged = event_by_hand(event, version, deployed_version(folder), reason)
+    switch(folder, Switch(purpose.source, logged))
+    return record, True
