@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 from dbt.adapters.events.logging import AdapterLogger
 
+from models_ml.decisions.economics import needed_columns
 from models_ml.decisions.policy import DecisionInputs
 from models_ml.deployment.challenge import Selection
 from models_ml.deployment.champion import Challenger, Champion, challenge, find_champion
@@ -294,7 +295,7 @@ def _train(
     notify: Notify,
 ) -> Training:
     purpose, inputs = read_purpose(cursor, tables), read_inputs(cursor, tables)
-    reader = ExampleReader(cursor, tables.training_examples, purpose.schema, inputs.effects.signals)
+    reader = ExampleReader(cursor, tables.training_examples, purpose.schema, needed_columns(inputs))
     result = train(reader, inputs, settings, candidates=candidates, notify=notify)
     return Training(purpose, inputs, settings, reader, result, serialise(result.pipeline))
 

@@ -14,6 +14,7 @@ import training_data as data
 from scipy.special import expit, logit
 from test_training import quick_settings
 
+from models_ml.decisions.economics import needed_columns
 from models_ml.deployment.challenge import Selection
 from models_ml.deployment.champion import (
     Challenger,
@@ -72,7 +73,7 @@ def purpose() -> Purpose:
 def challenger() -> Challenger:
     connection, names = data.warehouse(customers=1500), warehouse_tables()
     inputs, schema = read_inputs(connection, names), read_purpose(connection, names).schema
-    reader = ExampleReader(connection, names.training_examples, schema, inputs.effects.signals)
+    reader = ExampleReader(connection, names.training_examples, schema, needed_columns(inputs))
     settings = wide(quick_settings())
     result = train(reader, inputs, settings, candidates=[ONLY], notify=lambda message: None)
     return Challenger("new-1", "abc", result, reader, settings)

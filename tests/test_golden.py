@@ -21,11 +21,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from decision_data import candidates, offers, policy
+from decision_data import candidates, decision_inputs, known_effects, offers, policy
 
 from models_ml.decisions.limits import Limits
 from models_ml.decisions.planned_actions import plan_actions
-from models_ml.decisions.policy import DecisionInputs, OfferEffects
 
 FOLDER = Path(__file__).parent / "golden"
 COLUMNS = (
@@ -40,7 +39,7 @@ COLUMNS = (
     "propensity",
     "propensity_no_action",
 )
-EFFECTS = OfferEffects(("support_pain",), np.log([[0.5, 0.5], [0.9, 1.5]]), np.zeros(2, dtype=bool))
+EFFECTS = known_effects(("support_pain",), np.log([[0.5, 0.5], [0.9, 1.5]]))
 POLICY = policy(
     universal_holdout_share=0.05,
     pick_holdout_share=0.2,
@@ -73,7 +72,7 @@ def decisions() -> list[str]:
         **{name: [float(row[name]) for row in rows] for name in numbers},
     )
     planned = plan_actions(
-        lambda: [batch], DecisionInputs(POLICY, offers(), EFFECTS), LIMITS
+        lambda: [batch], decision_inputs(POLICY, offers(), EFFECTS), LIMITS
     ).read_all().to_pylist()  # fmt: skip
     lines = [",".join(("customer", "what_it_shows", *COLUMNS))]
     for row, decided in zip(rows, planned, strict=True):

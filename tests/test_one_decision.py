@@ -11,7 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import ROOT
-from decision_data import candidates, effects, offers, offers_table, policy, policy_table
+from decision_data import (
+    candidates,
+    decision_inputs,
+    effect_tables,
+    offers,
+    offers_table,
+    policy,
+    policy_table,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,18 +27,8 @@ from models_ml.decisions import choose as choose_module
 from models_ml.decisions.decide import value_customers
 from models_ml.decisions.limits import month_limits
 from models_ml.decisions.planned_actions import plan_actions
-from models_ml.decisions.policy import DecisionInputs
 from models_ml.decisions.what_if import Month, MonthLimit, WhatIfInputs, ask
 from models_ml.training import judging
-
-HALVING = effects(np.log(0.5), np.log(0.9))
-TABLES = (
-    "int_decision_candidates",
-    "int_policy_parameters",
-    "int_offers",
-    "offer_effects",
-    "int_month_limits",
-)
 
 
 class BrokenError(RuntimeError):
@@ -48,16 +46,6 @@ def broken_optimiser(monkeypatch: pytest.MonkeyPatch) -> None:
 def build_node() -> pa.Table:
     """Run the dbt Python model itself on a small warehouse, as dbt calls it."""
     connection = duckdb.connect()
-    effect = [
-        {
-            "offer": name,
-            "signal": "intercept",
-            "effect_mean": mean,
-            "effect_sd": 0.1,
-            "effect_source": "assumed",
-        }
-        for name, mean in (("call", np.log(0.5)), ("nudge", np.log(0.9)))
-    ]
     limits = [
         ("budget", "EUR"),
         ("offer", "call"),
@@ -65,22 +53,15 @@ def build_node() -> pa.Table:
         ("channel", "email"),
         ("channel", "phone"),
     ]
-    content = dict(
-        zip(
-            TABLES,
-            (
-                pa.Table.from_batches([candidates(3)]),
-                policy_table(),
-                offers_table(),
-                pa.Table.from_pylist(effect),
-                pa.Table.from_pylist(
-                    [{"limit_type": kind, "limit_name": name, "available": 5.0} for kind, name in limits]
-                ),
-            ),
-            strict=True,
-        )
-    )
-    content["int_measured_offers"] = content["int_offers"]
+    content = {
+        "int_decision_candidates": pa.Table.from_batches([candidates(3)]),
+        "int_policy_parameters": policy_table(),
+        "int_offers": offers_table(),
+        **effect_tables(np.log(0.5), np.log(0.9)),
+        "int_month_limits": pa.Table.from_pylist(
+            [{"limit_type": kind, "limit_name": name, "available": 5.0} for kind, name in limits]
+        ),
+    }
     for name, table in content.items():
         connection.register("given", table)
         connection.execute(f"create table {name} as from given")
@@ -102,14 +83,13 @@ def candidate_plan() -> np.ndarray:
     customers = 5
     probability = np.full(customers, 0.5)
     examples = SimpleNamespace(
-        monthly_revenue=np.full(customers, 100.0),
-        signals=np.empty((customers, 0)),
+        table=candidates(customers),
         has_churned=np.array([True, False, True, False, True]),
         example_weight=np.ones(customers),
         offers_allowed=lambda _: np.ones((customers, 2), dtype=bool),
         customers=customers,
     )
-    inputs = DecisionInputs(policy(), offers(), HALVING)
+    inputs = decision_inputs()
     judged_date = judging.JudgedDate(
         **{
             "examples": examples,
@@ -122,7 +102,7 @@ def candidate_plan() -> np.ndarray:
 
 
 def what_if() -> float:
-    inputs = DecisionInputs(policy(), offers(), HALVING)
+    inputs = decision_inputs()
     month = Month(
         (
             MonthLimit("budget", "EUR", 5.0, 0.0),
@@ -156,7 +136,7 @@ def test_holdouts_ignore_every_score(seed: int) -> None:
     customers = 60
     draws = {name: rng.random(customers) for name in ("universal_draw", "pick_draw")}
     shares = policy(universal_holdout_share=0.2, pick_holdout_share=0.4)
-    inputs = DecisionInputs(shares, offers(), HALVING)
+    inputs = decision_inputs(shares)
     seen = []
     for _ in range(2):
         scored = candidates(

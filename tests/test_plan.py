@@ -11,11 +11,22 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from decision_data import candidates, effects, offers, offers_table, policy, policy_table
+from decision_data import (
+    candidates,
+    decision_inputs,
+    effect_tables,
+    effects,
+    known_effects,
+    offers,
+    offers_table,
+    policy,
+    policy_table,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models_ml.decisions.decide import policy_version
+from models_ml.decisions.effect_beliefs import EffectBeliefs
 from models_ml.decisions.limits import Limits, month_limits
 from models_ml.decisions.planned_actions import (
     PLANNED_ACTIONS_SCHEMA,
@@ -23,7 +34,7 @@ from models_ml.decisions.planned_actions import (
     plan_actions,
     planned_actions_reader,
 )
-from models_ml.decisions.policy import DecisionInputs, OfferEffects, Policy
+from models_ml.decisions.policy import Policy
 from models_ml.errors import BayesPilotError
 
 HALVING = effects(np.log(0.5), np.log(0.9))  # what the call and the nudge do to the odds of churn
@@ -33,12 +44,12 @@ def planned(
     *batches: pa.RecordBatch,
     by: Policy | None = None,
     bounds: Limits | None = None,
-    works: OfferEffects = HALVING,
+    works: EffectBeliefs = HALVING,
 ) -> list[dict[str, Any]]:
     chosen = by or policy()
     reader = plan_actions(
         lambda: iter(batches),
-        DecisionInputs(chosen, offers(), works),
+        decision_inputs(chosen, offers(), works),
         bounds or month_limits(chosen, offers()),
     )
     table = reader.read_all()
@@ -205,7 +216,7 @@ def test_reported_cents_keep_every_limit_and_the_certificate(
     channels = {"phone": 8.0, "email": 90.0}
     bounds = Limits(budget / 100, np.array([8.0, 70.0]), channels, ("phone", "email"), ("call", "nudge"))
     batch = random_candidates(seed, 300)
-    reader = plan_actions(lambda: iter([batch]), DecisionInputs(steered_by, named, HALVING), bounds)
+    reader = plan_actions(lambda: iter([batch]), decision_inputs(steered_by, named, HALVING), bounds)
     rows = reader.read_all().to_pylist()
     cents = {
         column: [round(row[column] * 100) for row in rows]
@@ -248,7 +259,7 @@ def test_top_risk_uses_the_same_limits() -> None:
 
 
 def test_measured_effects_are_named() -> None:
-    works = replace(HALVING, measured=np.array([False, True]))
+    works = replace(HALVING, is_measured=np.array([[False], [True]]))
     assert planned(candidates(1), works=works)[0]["effect_source"] == "measured"
 
 
@@ -267,16 +278,16 @@ def test_a_customer_below_the_price_of_the_limits_differs_from_one_without_a_use
 
 
 def test_policy_version_follows_everything_that_decides() -> None:
-    inputs = DecisionInputs(policy(), offers(), HALVING)
+    inputs = decision_inputs(policy(), offers(), HALVING)
     versions = {
         policy_version(inputs),
         policy_version(replace(inputs, policy=policy(touch_price=0.5))),
-        policy_version(replace(inputs, offers=(replace(offers()[0], contact_cost=8.0), offers()[1]))),
+        policy_version(replace(inputs, offers=(replace(offers()[0], contact_cost="8"), offers()[1]))),
         policy_version(replace(inputs, offers=(offers()[0], replace(offers()[1], eligible_when="false")))),
         policy_version(replace(inputs, effects=effects(np.log(0.5), np.log(0.8)))),
     }
     assert len(versions) == 5
-    assert policy_version(DecisionInputs(policy(), offers(), effects(np.log(0.5), np.log(0.9)))) in versions
+    assert policy_version(decision_inputs(policy(), offers(), effects(np.log(0.5), np.log(0.9)))) in versions
 
 
 def test_nobody_at_risk_is_an_empty_typed_plan() -> None:
@@ -287,38 +298,28 @@ def test_nobody_at_risk_is_an_empty_typed_plan() -> None:
 def test_customers_that_change_between_the_passes_stop_the_run() -> None:
     answers = iter([[candidates(3)], [candidates(2)]])
     read: Callable[[], list[pa.RecordBatch]] = lambda: next(answers)  # noqa: E731
-    reader = plan_actions(read, DecisionInputs(policy(), offers(), HALVING), month_limits(policy(), offers()))
+    reader = plan_actions(
+        read, decision_inputs(policy(), offers(), HALVING), month_limits(policy(), offers())
+    )
     with pytest.raises(BayesPilotError, match="3 customers were decided, but 2"):
         reader.read_all()
 
 
 def test_a_signal_without_a_column_is_named() -> None:
-    works = OfferEffects(("mood",), np.zeros((2, 2)), np.zeros(2, dtype=bool))
+    works = known_effects(("mood",), np.zeros((2, 2)))
     with pytest.raises(BayesPilotError, match="signal_mood"):
         planned(candidates(1), works=works)
 
 
 def warehouse(batch: pa.RecordBatch) -> tuple[duckdb.DuckDBPyConnection, PlanTables]:
     connection = duckdb.connect()
-    named = [("call", np.log(0.5)), ("nudge", np.log(0.9))]
     amounts = [("budget", "EUR", 0.5), ("offer", "call", 9.0), ("offer", "nudge", 9.0)]
     amounts += [("channel", name, 9.0) for name in ("email", "phone", "push")]
     tables = {
         "int_decision_candidates": pa.Table.from_batches([batch]),
         "int_policy_parameters": policy_table(),
         "int_offers": offers_table(),
-        "offer_effects": pa.Table.from_pylist(
-            [
-                {
-                    "offer": name,
-                    "signal": "intercept",
-                    "effect_mean": mean,
-                    "effect_sd": 0.1,
-                    "effect_source": "assumed",
-                }
-                for name, mean in named
-            ]
-        ),
+        **effect_tables(np.log(0.5), np.log(0.9)),
         "int_month_limits": pa.Table.from_pylist(
             [{"limit_type": kind, "limit_name": name, "available": amount} for kind, name, amount in amounts]
         ),

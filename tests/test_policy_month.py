@@ -12,11 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import Project
-from decision_data import candidates, effects, offers, offers_table, policy, policy_table
+from decision_data import candidates, decision_inputs, effects, offers, offers_table, policy, policy_table
 
 from models_ml.decisions.limits import read_limits
 from models_ml.decisions.planned_actions import plan_actions
-from models_ml.decisions.policy import DecisionInputs
 
 CUSTOMERS = 300
 FIRST_NIGHT = date(2026, 10, 1)
@@ -114,7 +113,7 @@ class Month:
             trial_offer_draw=monthly[2],
         )
         rows: list[dict[str, Any]] = plan_actions(
-            lambda: [batch], DecisionInputs(terms, offers(), effects(np.log(0.4), np.log(0.9))), limits
+            lambda: [batch], decision_inputs(terms, works=effects(np.log(0.4), np.log(0.9))), limits
         ).read_all().to_pylist()  # fmt: skip
         self.connection.register("decided", pa.Table.from_pylist(rows))
         self.connection.execute(

@@ -62,7 +62,7 @@ def test_trial_is_admitted_in_order_of_its_draw_until_any_offer_might_not_fit() 
     plausible = np.ones((4, 2), dtype=bool)
     draws = np.array([0.3, 0.1, 0.2, 0.4])
     assigned = np.array([0, 0, -1, 0])
-    cost = np.array([1.0, 6.0])
+    cost = np.tile([1.0, 6.0], (4, 1))
     # In order of draw: 1 (spends 1), 2 (nothing), 0 (spends 1), 3. Each must leave room for the expensive offer.
     admitted = admit_trial(draws, plausible, assigned, cost, limits(7.0, 9, 9))
     assert admitted.tolist() == [True, True, True, False]
@@ -71,7 +71,7 @@ def test_trial_is_admitted_in_order_of_its_draw_until_any_offer_might_not_fit() 
 
 
 def test_trial_respects_offer_and_channel_capacity() -> None:
-    plausible, cost = np.ones((3, 2), dtype=bool), np.zeros(2)
+    plausible, cost = np.ones((3, 2), dtype=bool), np.zeros((3, 2))
     draws, assigned = np.array([0.1, 0.2, 0.3]), np.array([0, 1, -1])
     assert admit_trial(draws, plausible, assigned, cost, limits(0, 1, 9)).tolist() == [True, False, False]
     shared = limits(0, 9, 9)
@@ -85,7 +85,7 @@ def test_own_assignment_has_no_say_in_admission(seed: int) -> None:
     rng = np.random.default_rng(seed)
     plausible = rng.random((12, 3)) < 0.7
     plausible[:, 0] = True
-    draws, cost = rng.random(12), rng.integers(0, 5, 3) * 1.0
+    draws, cost = rng.random(12), rng.integers(0, 5, (12, 3)) * 1.0
     assigned = assign_trial(rng.random(12), plausible)
     bounds = limits(float(rng.integers(0, 30)), *rng.integers(0, 6, 3))
     admitted = admit_trial(draws, plausible, assigned, cost, bounds)
@@ -94,7 +94,8 @@ def test_own_assignment_has_no_say_in_admission(seed: int) -> None:
     other[one] = assign_trial(rng.random(1), plausible[[one]])[0]
     assert admit_trial(draws, plausible, other, cost, bounds)[one] == admitted[one]
     contacts = np.bincount(assigned[admitted & (assigned >= 0)], minlength=3)
-    assert contacts @ cost <= bounds.budget
+    made = np.flatnonzero(admitted & (assigned >= 0))
+    assert cost[made, assigned[made]].sum() <= bounds.budget
     assert (contacts <= bounds.offer_capacity).all()
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
+from models_ml.effects.settings import load_settings as load_measured_effects
 from pydantic import PositiveFloat
 from pydantic.dataclasses import dataclass
 
 from models_ml.decisions.settings import load_settings as load_decisions
 from models_ml.effects.effect_settings import load_settings as load_effects
-from models_ml.effects.settings import load_settings as load_measured_effects
 from models_ml.errors import BayesPilotError
 from models_ml.monitoring.settings import load_monitoring_settings
 from models_ml.settings_file import STRICT, check_settings, read_toml

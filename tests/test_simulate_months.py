@@ -14,7 +14,7 @@ import pytest
 from check_months import decisions, differences, history_counts, replay, with_new_warehouse
 from conftest import Project
 from dbt_project_copy import PROJECT, ProjectCopy
-from decision_data import candidates, effects, limits, offers, policy
+from decision_data import candidates, decision_inputs, effects, limits, policy
 from demo_world import economy
 from demo_world.truth import truth
 from hypothesis import given, settings
@@ -42,7 +42,6 @@ from simulation.world import World, contacts_of, next_month, raw_tables, start_w
 
 from models_ml.decisions.decide import value_customers
 from models_ml.decisions.limits import Limits
-from models_ml.decisions.policy import DecisionInputs
 from models_ml.decisions.references import REFERENCE_POLICIES, Situation
 from models_ml.errors import BayesPilotError
 from models_ml.reports.page import render
@@ -89,7 +88,7 @@ def test_contacting_nobody_is_worth_nothing() -> None:
 def test_a_month_is_valued_by_hand() -> None:
     # Three of four customers may be contacted, one of them by call. V = 30 + 30 / 2 = 45, so that a call is worth
     # 0.2 · 45 − 2 − 1 = 6 and a nudge 0.1 · 45 − 1 = 3.5, without an effect −3 and −1.
-    decision = DecisionInputs(policy(horizon_days=30, value_horizon_days=90), offers(), effects(-2.0, -0.3))
+    decision = decision_inputs(policy(horizon_days=30, value_horizon_days=90), works=effects(-2.0, -0.3))
     batch = candidates(
         4, monthly_revenue=[100.0, 90.0, 80.0, 70.0], suppression_reason=[None, None, None, "cool_down"]
     )

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 from models_ml.decisions import randomisation
 from models_ml.decisions.choose import Plan, choose_actions
-from models_ml.decisions.economics import incremental_expected_value, value_offers
-from models_ml.decisions.limits import CENTS, Limits, expected_cost_cents, money, nearest_cents
+from models_ml.decisions.economics import needed_columns, read_figures, value_figures
+from models_ml.decisions.limits import CENTS, Limits, cents_up, money, nearest_cents
 from models_ml.decisions.policy import DecisionInputs
 from models_ml.decisions.references import REFERENCE_POLICIES, Situation
 from models_ml.errors import BayesPilotError
@@ -23,7 +24,7 @@ Bools = NDArray[np.bool_]
 Codes = NDArray[np.int8]
 Floats = NDArray[np.float64]
 
-DECISION_RULES = 2  # part of policy_version: raised when the same inputs would be decided differently
+DECISION_RULES = 3  # part of policy_version: raised when the same inputs would be decided differently
 DIGITS = 9
 DRAWS = ("universal_draw", "pick_draw", "trial_draw", "trial_offer_draw")
 REFERENCE_COLUMNS = {
@@ -42,6 +43,7 @@ class ValuedBatch:
     """
 
     value_cents: Floats
+    cost_cents: Floats
     customer_value_cents: Floats
     relative_risk: Floats
     churn_probability: Floats
@@ -53,12 +55,13 @@ class ValuedBatch:
 class CustomersAtRisk:
     """All n customers of a run in order of customer_id, with only what deciding needs.
 
-    ``value_cents`` (n, k), ``customer_value_cents`` (n,), ``allowed`` (n, k) offers that may be made,
+    ``value_cents`` and ``cost_cents`` (n, k), ``customer_value_cents`` (n,), ``allowed`` (n, k) offers that may be made,
     ``plausible`` (n, k) those of them that would pay if they kept every customer, ``churn_probability`` (n,),
     ``suppressed`` (n,) and the ``draws``, each (n,).
     """
 
     value_cents: Floats
+    cost_cents: Floats
     customer_value_cents: Floats
     allowed: Bools
     plausible: Bools
@@ -136,37 +139,35 @@ class Decisions:
 
 
 def value_customers(batches: Iterable[pa.RecordBatch], inputs: DecisionInputs) -> CustomersAtRisk:
-    """Read all customers once and keep compact arrays: about 8 bytes per customer and offer, and 70 more."""
-    cost = expected_cost_cents(inputs.offers)
+    """Read all customers once and keep compact arrays: about 16 bytes per customer and offer, and 70 more."""
     kept: list[tuple[np.ndarray, ...]] = []
     for batch in batches:
         if not batch.num_rows:
             continue
         valued = value_batch(batch, inputs)
-        at_best = incremental_expected_value(
-            valued.churn_probability[:, None], 0.0, valued.customer_value_cents[:, None], cost, 0.0, 0.0
-        )
+        at_stake = valued.churn_probability * valued.customer_value_cents
         kept.append(
             (
                 valued.value_cents,
+                valued.cost_cents,
                 valued.customer_value_cents,
                 valued.allowed,
-                valued.allowed & (at_best > 0),
+                valued.allowed & (at_stake[:, None] > valued.cost_cents),
                 valued.churn_probability,
                 valued.suppressed,
                 *(_numbers(batch, name) for name in DRAWS),
             )
         )
     if not kept:
-        none, no_offer = np.empty(0), np.empty((0, len(cost)))
+        none, no_offer = np.empty(0), np.empty((0, len(inputs.offers)))
         return CustomersAtRisk(
-            no_offer, none, no_offer > 0, no_offer > 0, none, none > 0, dict.fromkeys(DRAWS, none)
+            no_offer, no_offer, none, no_offer > 0, no_offer > 0, none, none > 0, dict.fromkeys(DRAWS, none)
         )
-    value, customer_value, allowed, plausible, probability, suppressed, *draws = (
+    value, cost, customer_value, allowed, plausible, probability, suppressed, *draws = (
         np.concatenate(parts) for parts in zip(*kept, strict=True)
     )
     named = dict(zip(DRAWS, draws, strict=True))
-    return CustomersAtRisk(value, customer_value, allowed, plausible, probability, suppressed, named)
+    return CustomersAtRisk(value, cost, customer_value, allowed, plausible, probability, suppressed, named)
 
 
 def value_batch(batch: pa.RecordBatch, inputs: DecisionInputs) -> ValuedBatch:
@@ -177,8 +178,8 @@ def value_batch(batch: pa.RecordBatch, inputs: DecisionInputs) -> ValuedBatch:
     BayesPilotError
         When a column is missing, or a value cannot be valued.
     """
-    names = tuple(f"signal_{signal}" for signal in inputs.effects.signals)
-    missing = sorted({*names, *DRAWS, "offers_allowed", "suppression_reason"} - set(batch.schema.names))
+    needed = {*needed_columns(inputs), *DRAWS, "suppression_reason"}
+    missing = sorted(needed - set(batch.schema.names))
     if missing:
         raise BayesPilotError(
             "columns are missing",
@@ -186,19 +187,19 @@ def value_batch(batch: pa.RecordBatch, inputs: DecisionInputs) -> ValuedBatch:
             values=missing,
             next_step="name the signals of offer_effect_priors.csv as int_reason_signals does",
         )
-    signals = np.column_stack([_numbers(batch, name) for name in names] or [np.empty((batch.num_rows, 0))])
+    figures = read_figures(batch, inputs)
     probability = _numbers(batch, "churn_probability")
-    valued = value_offers(probability, _numbers(batch, "monthly_revenue"), signals, inputs)
-    value_cents, customer_value_cents = (
-        nearest_cents(valued.expected_value),
-        nearest_cents(valued.customer_value),
-    )
-    bits = batch.column("offers_allowed").fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    allowed = (bits[:, None] >> np.arange(len(inputs.offers)) & 1).astype(bool)
+    valued = value_figures(probability, figures, inputs)
+    customer_value_cents = nearest_cents(valued.customer_value)
     by_rule = batch.column("suppression_reason").is_valid().to_numpy(zero_copy_only=False)
-    suppressed = by_rule | (customer_value_cents < nearest_cents(inputs.policy.minimum_customer_value))
     return ValuedBatch(
-        value_cents, customer_value_cents, valued.relative_risk, probability, allowed, suppressed
+        nearest_cents(valued.expected_value),
+        cents_up(valued.expected_cost),
+        customer_value_cents,
+        valued.relative_risk,
+        probability,
+        figures.allowed,
+        by_rule | (customer_value_cents < nearest_cents(inputs.policy.minimum_customer_value)),
     )
 
 
@@ -241,7 +242,7 @@ def decide(customers: CustomersAtRisk, inputs: DecisionInputs, limits: Limits) -
 
 def randomise(customers: CustomersAtRisk, inputs: DecisionInputs, limits: Limits) -> RandomisedArms:
     """Draw the universal holdout and the trial, before the policy chooses for the other customers."""
-    limits, draws, cost = limits.in_cents(), customers.draws, expected_cost_cents(inputs.offers)
+    limits, draws, cost = limits.in_cents(), customers.draws, customers.cost_cents
     # Which offers a trial has depends on what the month has left before any draw, so that propensities stay exact.
     trial_offers = customers.plausible & limits.open_offers() & (cost <= limits.budget)
     arms = randomisation.first_arms(
@@ -252,15 +253,16 @@ def randomise(customers: CustomersAtRisk, inputs: DecisionInputs, limits: Limits
     if len(rows):
         assigned = randomisation.assign_trial(draws["trial_offer_draw"][rows], trial_offers[rows])
         admitted = randomisation.admit_trial(
-            draws["trial_draw"][rows], trial_offers[rows], assigned, cost, limits
+            draws["trial_draw"][rows], trial_offers[rows], assigned, cost[rows], limits
         )
         arms[rows[~admitted]] = randomisation.NOT_CHOSEN
         trial_choice[rows[admitted]] = assigned[admitted]
-        contacts = np.bincount(assigned[admitted & (assigned >= 0)], minlength=len(cost))
-        limits = limits.after(float(cost @ contacts), contacts)
+        made = admitted & (assigned >= 0)
+        contacts = np.bincount(assigned[made], minlength=len(inputs.offers))
+        limits = limits.after(float(cost[rows[made], assigned[made]].sum()), contacts)
     situation = Situation(
         customers.value_cents,
-        np.broadcast_to(cost, customers.value_cents.shape),
+        cost,
         customers.allowed & (arms == randomisation.NOT_CHOSEN)[:, None],
         customers.churn_probability,
         customers.customer_value_cents,
@@ -276,10 +278,19 @@ def policy_version(inputs: DecisionInputs) -> str:
         "policy": asdict(inputs.policy),
         "offers": [asdict(offer) for offer in inputs.offers],
         "signals": inputs.effects.signals,
-        "coefficients": (np.round(inputs.effects.coefficients, DIGITS) + 0.0).tolist(),
-        "measured": inputs.effects.measured.tolist(),
+        "effects": _rounded(inputs.effects.mean),
+        "effect_covariance": _rounded(inputs.effects.covariance),
+        "measured": inputs.effects.is_measured.tolist(),
+        "acceptance_features": inputs.acceptance.features,
+        "acceptance": _rounded(inputs.acceptance.log_odds),
+        "acceptance_centre": _rounded(inputs.acceptance.centre),
     }
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _rounded(numbers: Floats) -> list[Any]:
+    rounded: list[Any] = (np.round(numbers, DIGITS) + 0.0).tolist()
+    return rounded
 
 
 def _summary(plan: Plan, situation: Situation) -> PlanSummary:

@@ -168,11 +168,6 @@ def limits_of(available: Mapping[tuple[str, str], float], offers: Sequence[Offer
     )
 
 
-def expected_cost_cents(offers: Sequence[Offer]) -> Floats:
-    """Return the expected cost of each offer (k,) in whole cents, rounded up."""
-    return cents_up([offer.expected_cost for offer in offers])
-
-
 def nearest_cents(money: ArrayLike) -> Floats:
     """Round money to whole cents, halves to even.
 

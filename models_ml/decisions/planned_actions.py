@@ -19,7 +19,7 @@ from models_ml.decisions.decide import (
     value_batch,
     value_customers,
 )
-from models_ml.decisions.limits import Limits, expected_cost_cents, money, nearest_cents, read_limits
+from models_ml.decisions.limits import Limits, money, nearest_cents, read_limits
 from models_ml.decisions.policy import DecisionInputs, read_decision_inputs
 from models_ml.decisions.randomisation import ARMS, POLICY, SUPPRESSED, TRIAL, propensities
 from models_ml.errors import BayesPilotError
@@ -62,6 +62,8 @@ class PlanTables:
     int_policy_parameters: str
     int_offers: str
     offer_effects: str
+    offer_effect_covariances: str
+    int_measured_acceptance: str
     int_month_limits: str
 
 
@@ -106,8 +108,14 @@ def planned_actions_reader(cursor: Any, tables: PlanTables) -> pa.RecordBatchRea
 
 
 def read_inputs(cursor: Any, tables: PlanTables) -> DecisionInputs:  # noqa: ANN401 - a DuckDB cursor
-    """Read policy, offers and their effects."""
-    selects = (tables.int_policy_parameters, tables.int_offers, tables.offer_effects)
+    """Read policy, offers, their effects and how often they are accepted."""
+    selects = (
+        tables.int_policy_parameters,
+        tables.int_offers,
+        tables.offer_effects,
+        tables.offer_effect_covariances,
+        tables.int_measured_acceptance,
+    )
     return read_decision_inputs(*(cursor.sql(select).to_arrow_table() for select in selects))
 
 
@@ -159,11 +167,11 @@ def planned_batch(
         arms, decisions.trial_offers[rows].astype(np.int64), inputs.policy.pick_holdout_share
     )
     risk = np.where(planned, valued.relative_risk[np.arange(len(choice)), choice], 1.0)
-    cost = np.where(planned, expected_cost_cents(inputs.offers)[choice], 0.0)
+    cost = np.where(planned, valued.cost_cents[np.arange(len(choice)), choice], 0.0)
     worthwhile = valued.allowed & (valued.value_cents > nearest_cents(inputs.policy.touch_price))
     reasons = batch.column("suppression_reason").cast(pa.string()).fill_null("below_minimum_value")
     suppressed = pa.array(arms == SUPPRESSED)
-    sources = ["assumed", *np.where(inputs.effects.measured, "measured", "assumed").tolist()]
+    sources = ["assumed", *np.where(inputs.effects.is_measured[:, 0], "measured", "assumed").tolist()]
     names = ["no_action", *(offer.offer for offer in inputs.offers)]
     columns = {
         "customer_id": batch.column("customer_id").cast(pa.string()),

@@ -80,7 +80,7 @@ def admit_trial(
     trial_draw : ndarray of shape (n,)
     plausible, assigned
         Of shape (n, k) and (n,), as in :func:`assign_trial`.
-    cost : ndarray of shape (k,)
+    cost : ndarray of shape (n, k)
         Expected cost per contact, in the unit of the budget.
     limits : Limits
 
@@ -91,8 +91,9 @@ def admit_trial(
     order = np.lexsort((np.arange(len(trial_draw)), trial_draw))
     contacts = assigned[order, None] == np.arange(plausible.shape[1])
     before = np.cumsum(contacts, axis=0) - contacts
-    highest_cost = np.where(plausible[order], cost, 0.0).max(axis=1, initial=0.0)
-    fits = before @ cost + highest_cost <= limits.budget
+    highest_cost = np.where(plausible[order], cost[order], 0.0).max(axis=1, initial=0.0)
+    spent = np.where(contacts, cost[order], 0.0).sum(axis=1)
+    fits = np.cumsum(spent) - spent + highest_cost <= limits.budget
     fits &= ((before + 1 <= limits.offer_capacity) | ~plausible[order]).all(axis=1)
     for channel, capacity in limits.channel_capacity.items():
         on_channel = np.array([name == channel for name in limits.offer_channel])

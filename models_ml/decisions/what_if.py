@@ -21,10 +21,7 @@ from models_ml.errors import BayesPilotError
 CURVE_POINTS = 21
 CURVE_CUSTOMERS = 4_000_000  # decided in total for one curve: seconds; larger populations get fewer points
 
-TABLES = replace(
-    PlanTables(**{field.name: f"from {field.name}" for field in fields(PlanTables)}),
-    int_offers="from int_measured_offers",  # with the acceptance that the decision used
-)
+TABLES = PlanTables(**{field.name: f"from {field.name}" for field in fields(PlanTables)})
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class TrainingTables(PurposeTables):
     training_examples: str
     int_offers: str
     int_earlier_effects: str
+    int_earlier_covariances: str
 
 
 def warehouse_tables() -> TrainingTables:
@@ -80,6 +81,11 @@ def read_purpose(cursor: Cursor, tables: PurposeTables) -> Purpose:
 
 
 def read_inputs(cursor: Cursor, tables: TrainingTables) -> DecisionInputs:
-    """Return policy, offers and their effects."""
-    selects = (tables.int_policy_parameters, tables.int_offers, tables.int_earlier_effects)
+    """Return policy, offers, their effects as the latest earlier run knew them, and acceptance as the seed has it."""
+    selects = (
+        tables.int_policy_parameters,
+        tables.int_offers,
+        tables.int_earlier_effects,
+        tables.int_earlier_covariances,
+    )
     return read_decision_inputs(*(cursor.sql(select).to_arrow_table() for select in selects))

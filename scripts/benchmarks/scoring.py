@@ -170,9 +170,7 @@ def trained_pipeline(
         """
     ).to_arrow_table()
     half = table.num_rows // 2
-    fit, calibrate = (
-        Examples(part, purpose.schema, ()) for part in (table.slice(0, half), table.slice(half))
-    )
+    fit, calibrate = (Examples(part, purpose.schema) for part in (table.slice(0, half), table.slice(half)))
     return fit_pipeline(candidate, fit, calibrate, purpose.schema, load_settings())
 
 

@@ -103,7 +103,7 @@ def run_months(
             as_of_date=str(world.as_of_date),
             build=build,
             value=value_month(inputs, delivered, project.read(DECIDED)),
-            risks=tuple(risk_beliefs(inputs, effects)),
+            risks=tuple(risk_beliefs(inputs)),
             coefficients=tuple(coefficients(inputs, effects)),
             executed=len(contacts),
             accepted=len(contacts) - contacts["accepted_on"].null_count,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from models_ml.decisions.choose import Plan, choose_actions
 from models_ml.decisions.decide import CustomersAtRisk
 from models_ml.decisions.economics import customer_value
-from models_ml.decisions.limits import Limits, expected_cost_cents, nearest_cents
+from models_ml.decisions.limits import Limits, nearest_cents
 from models_ml.decisions.policy import DecisionInputs, Policy
 from models_ml.decisions.references import REFERENCE_POLICIES, Situation
 from models_ml.decisions.what_if import read_what_if_inputs
@@ -130,10 +130,9 @@ def value_month(inputs: MonthInputs, delivered: pa.Table, decided: pa.Table) -> 
 def unrestricted(inputs: MonthInputs) -> Situation:
     """Return the month without holdouts and trial, as a reference policy would face it; money in cents."""
     customers = inputs.customers
-    cost = np.broadcast_to(expected_cost_cents(inputs.decision.offers), customers.value_cents.shape)
     return Situation(
         customers.value_cents,
-        cost,
+        customers.cost_cents,
         customers.allowed & ~customers.suppressed[:, None],
         customers.churn_probability,
         customers.customer_value_cents,

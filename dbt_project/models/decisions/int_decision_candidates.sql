@@ -29,6 +29,12 @@ eligibility as (
 
 ),
 
+costs as (
+
+    select * from {{ ref('int_offer_costs') }}
+
+),
+
 suppressions as (
 
     select * from {{ ref('int_suppressions') }}
@@ -59,6 +65,9 @@ at_risk as (
         {% for signal in reason_signals() -%}
             signals.signal_{{ signal }},
         {% endfor -%}
+        {% for column in cost_columns() -%}
+            costs.{{ column }},
+        {% endfor -%}
         case
             when scores.as_of_date = run.as_of_date then run.as_of_date
             else {{ raise_error(other_date) }}
@@ -75,6 +84,8 @@ at_risk as (
         on scores.customer_id = signals.customer_id and scores.as_of_date = signals.as_of_date
     left join eligibility
         on scores.customer_id = eligibility.customer_id and scores.as_of_date = eligibility.as_of_date
+    left join costs
+        on scores.customer_id = costs.customer_id and scores.as_of_date = costs.as_of_date
     left join suppressions on scores.customer_id = suppressions.customer_id
 
 ),
@@ -88,6 +99,9 @@ candidates as (
         cast(monthly_revenue as double) as monthly_revenue,
         {% for signal in reason_signals() -%}
             cast(signal_{{ signal }} as double) as signal_{{ signal }},
+        {% endfor -%}
+        {% for column in cost_columns() -%}
+            cast({{ column }} as double) as {{ column }},
         {% endfor -%}
         cast(offers_allowed as bigint) as offers_allowed,
         cast(

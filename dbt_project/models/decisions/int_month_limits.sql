@@ -1,6 +1,7 @@
 {{ config(materialized='table') }}
 
--- What the calendar month has left: every planned action of the month counts, executed or not.
+-- What the calendar month has left: every planned action of the month counts, at its expected cost until it is executed,
+-- then at its real one.
 with run as (
 
     select * from {{ ref('int_run') }}
@@ -31,17 +32,37 @@ previous_actions as (
 
 ),
 
+known_contacts as (
+
+    select * from {{ ref('int_known_contacts') }}
+
+),
+
+executed as (
+
+    select
+        executed_action_id as action_id,
+        sum(cast(round(cost * 100) as bigint)) as cost_cents
+    from known_contacts
+    where executed_action_id is not null
+    group by executed_action_id
+
+),
+
 planned_this_month as (
 
     select
         previous_actions.planned_action,
         -- an offer that is renamed or dropped during the month still used its channel; a withheld row has none logged
         coalesce(previous_actions.channel, offers.channel) as planned_channel,
-        cast(round(previous_actions.expected_cost * 100) as bigint) as cost_cents
+        coalesce(
+            executed.cost_cents, cast(round(previous_actions.expected_cost * 100) as bigint)
+        ) as cost_cents
     from previous_actions
     inner join run
         on date_trunc('month', previous_actions.as_of_date) = date_trunc('month', run.as_of_date)
     left join offers on previous_actions.planned_action = offers.offer
+    left join executed on previous_actions.action_id = executed.action_id
     where previous_actions.planned_action <> 'no_action'
 
 ),

@@ -1,6 +1,6 @@
 -- Matured decisions in which chance had a say: of the chosen, who was withheld; in a trial, who got which offer or
--- none. What was assigned counts, executed or not; the share that was reached says how much of an effect can show.
--- Those reached are no random sample of the assigned: who leaves before the call is never called.
+-- none. What was assigned counts, executed or not: those reached are no random sample of the assigned, because a
+-- customer who leaves before the contact is never contacted.
 with outcomes as (
 
     select * from {{ ref('action_outcomes') }}
@@ -11,28 +11,12 @@ assigned as (
 
     select
         outcomes.*,
-        case when arm = 'trial' then 'trial' else 'policy' end as stratum,
-        coalesce(
-            contact_status in ('executed', 'executed_late')
-            and contacted_offer = action and contacted_on <= horizon_ends_on, false
-        ) as was_made
+        case when arm = 'trial' then 'trial' else 'policy' end as stratum
     from outcomes
     where arm in ('policy', 'pick_holdout', 'trial')
         and propensity < 1
         and propensity_no_action > 0
         and propensity_no_action < 1
-
-),
-
-shares as (
-
-    select
-        action as offer,
-        outcome_month,
-        count(case when was_made then 1 end) / cast(count(*) as double) as executed_share
-    from assigned
-    where action <> 'no_action'
-    group by action, outcome_month
 
 ),
 
@@ -43,19 +27,15 @@ evidence as (
         cast(assigned.customer_id as varchar) as customer_id,
         cast(assigned.as_of_date as date) as as_of_date,
         cast(nullif(assigned.action, 'no_action') as varchar) as offer,
-        cast(case when assigned.arm = 'pick_holdout' then assigned.planned_action end as varchar) as compared_offer,
+        cast(case when assigned.arm <> 'trial' then assigned.planned_action end as varchar) as compared_offer,
         cast(assigned.churn_probability as double) as churn_probability,
         cast(assigned.has_churned as boolean) as has_churned,
-        cast(round(assigned.outcome_weight * assigned.propensity, 9) as double) as evidence_weight,
-        cast(coalesce(shares.executed_share, 0) as double) as executed_share,
-        cast(assigned.was_made as boolean) as was_made,
-        cast(assigned.was_made and assigned.has_accepted as boolean) as has_accepted,
+        cast(assigned.outcome_weight = 0 as boolean) as has_acted_again,
         {% for signal in reason_signals() -%}
             cast(assigned.signal_{{ signal }} as double) as signal_{{ signal }}
             {%- if not loop.last %},{% endif %}
         {% endfor %}
     from assigned
-    left join shares on assigned.action = shares.offer and assigned.outcome_month = shares.outcome_month
 
 )
 

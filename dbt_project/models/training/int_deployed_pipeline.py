@@ -15,5 +15,6 @@ def model(dbt, session) -> pa.Table:
         training_examples=dbt.ref("training_examples").sql_query(),
         int_offers=dbt.ref("int_offers").sql_query(),
         int_earlier_effects=dbt.ref("int_earlier_effects").sql_query(),
+        int_earlier_covariances=dbt.ref("int_earlier_covariances").sql_query(),
     )
     return deployed_table(session.cursor(), tables)

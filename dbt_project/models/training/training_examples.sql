@@ -31,6 +31,12 @@ eligibility as (
 
 ),
 
+costs as (
+
+    select * from {{ ref('int_offer_costs') }}
+
+),
+
 earlier_actions as (
 
     select * from {{ ref('int_previous_actions') }}
@@ -112,6 +118,9 @@ examples as (
         {% for signal in reason_signals() -%}
             signals.signal_{{ signal }},
         {% endfor -%}
+        {% for column in cost_columns() -%}
+            costs.{{ column }},
+        {% endfor -%}
         features.*
     from features
     inner join labels on features.customer_id = labels.customer_id and features.as_of_date = labels.as_of_date
@@ -119,6 +128,7 @@ examples as (
     inner join eligibility
         on features.customer_id = eligibility.customer_id
             and features.as_of_date = eligibility.as_of_date
+    inner join costs on features.customer_id = costs.customer_id and features.as_of_date = costs.as_of_date
     left join weights on features.customer_id = weights.customer_id and features.as_of_date = weights.as_of_date
     left join contacted
         on features.customer_id = contacted.customer_id
