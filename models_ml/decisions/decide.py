@@ -55,8 +55,8 @@ class ValuedBatch:
 class CustomersAtRisk:
     """All n customers of a run in order of customer_id, with only what deciding needs.
 
-    ``value_cents`` and ``cost_cents`` (n, k), ``customer_value_cents`` (n,), ``allowed`` (n, k) offers that may be made,
-    ``plausible`` (n, k) those of them that would pay if they kept every customer, ``churn_probability`` (n,),
+    ``value_cents`` and ``cost_cents`` (n, k), ``customer_value_cents`` (n,), ``allowed`` (n, k) offers that may be
+    made, ``plausible`` (n, k) those of them that would pay if they kept every customer, ``churn_probability`` (n,),
     ``suppressed`` (n,) and the ``draws``, each (n,).
     """
 
