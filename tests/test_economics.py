@@ -180,12 +180,11 @@ POLICY_RANGES: dict[str, tuple[float, float | None]] = {
     "universal_holdout_share": (0.0, 0.5),
     "pick_holdout_share": (0.0, 0.95),
     "trial_share": (0.0, 1.0),
+    "offer_effect_correlation": (0.0, 1 - 1e-9),
     "review_from": (1e-9, 0.5 - 1e-9),
     "escalate_from": (1e-9, 1 - 1e-9),
 }
 OFFER_RANGES: dict[str, tuple[float, float | None]] = {
-    "contact_cost": (0.0, None),
-    "incentive_cost": (0.0, None),
     "acceptance_rate": (0.0, 1.0),
     "monthly_capacity": (0, None),
     "channel_capacity": (0, None),
