@@ -44,14 +44,14 @@ def train_on(
     """Run the stage on these training examples."""
     connection = data.warehouse(training_examples=examples, **tables)
     names = warehouse_tables()
-    inputs = read_inputs(connection, names)
+    inputs = read_inputs(connection, names, data.CURVES)
     schema = read_purpose(connection, names).schema
     reader = ExampleReader(connection, names.training_examples, schema, needed_columns(inputs))
     return train(reader, inputs, settings, candidates=candidates, notify=lambda message: None)
 
 
 def decision_inputs() -> DecisionInputs:
-    return read_inputs(data.warehouse(customers=5), warehouse_tables())
+    return read_inputs(data.warehouse(customers=5), warehouse_tables(), data.CURVES)
 
 
 def judged_examples(customers: int, changes: Mapping[str, np.ndarray] | None = None) -> Examples:

@@ -12,6 +12,7 @@ from models_ml.decisions.acceptance_rates import constant_acceptance
 from models_ml.decisions.effect_beliefs import EffectBeliefs
 from models_ml.decisions.limits import Limits
 from models_ml.decisions.policy import DecisionInputs, Offer, Policy
+from models_ml.decisions.retention_curves import PARAMETERS, RETENTION_CURVES_SCHEMA, RetentionCurves
 
 POLICY: dict[str, Any] = {
     "churn_definition": "subscription_end",
@@ -104,6 +105,21 @@ def effects(*log_odds: float) -> EffectBeliefs:
     return known_effects((), np.array(log_odds)[:, None])
 
 
+# Whatever the risk, half of the customers leave in each period after the horizon.
+CURVES = RetentionCurves(0.0, 0.0, 0.0, 0.0, 0.5, 0.0, -9.0, 9.0, 3, 0.5, 30, {})
+
+
+def curves_table(curves: RetentionCurves = CURVES) -> pa.Table:
+    """The rows of retention_curves that decisions read."""
+    return pa.Table.from_pylist(
+        [
+            dict.fromkeys(RETENTION_CURVES_SCHEMA.names) | {"quantity": name, "fitted": getattr(curves, name)}
+            for name in PARAMETERS
+        ],
+        schema=RETENTION_CURVES_SCHEMA,
+    )
+
+
 def decision_inputs(
     terms: Policy | None = None, named: tuple[Offer, ...] | None = None, works: EffectBeliefs | None = None
 ) -> DecisionInputs:
@@ -114,11 +130,12 @@ def decision_inputs(
         chosen,
         works or effects(np.log(0.5), np.log(0.9)),
         constant_acceptance({offer.offer: offer.acceptance_rate for offer in chosen}),
+        CURVES,
     )
 
 
 def effect_tables(*log_odds: float) -> dict[str, pa.Table]:
-    """The tables of effects and of acceptance from which a decision reads the same as `effects`."""
+    """The tables of effects, acceptance and retention from which a decision reads the same as `effects`."""
     names = ("call", "nudge")
     covariances = [("offer", pa.string()), ("signal", pa.string()), ("other_offer", pa.string())]
     covariances += [("other_signal", pa.string()), ("covariance", pa.float64())]
@@ -136,6 +153,7 @@ def effect_tables(*log_odds: float) -> dict[str, pa.Table]:
             ]
         ),
         "offer_effect_covariances": pa.schema(covariances).empty_table(),
+        "retention_curves": curves_table(),
         "int_measured_acceptance": pa.Table.from_pylist(
             [
                 {
@@ -165,6 +183,8 @@ def candidates(customers: int, **columns: object) -> pa.RecordBatch:
         "as_of_date": np.full(customers, "2026-06-30", dtype="datetime64[D]"),
         "churn_probability": np.full(customers, 0.5),
         "monthly_revenue": np.full(customers, 100.0),
+        "renewal_interval_days": np.zeros(customers),
+        "days_to_renewal": np.zeros(customers),
         "offers_allowed": np.full(customers, 3, dtype=np.int64),
         "suppression_reason": pa.nulls(customers, pa.string()),
         "universal_draw": np.full(customers, 0.999),

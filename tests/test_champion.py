@@ -72,7 +72,7 @@ def purpose() -> Purpose:
 @pytest.fixture(scope="module")
 def challenger() -> Challenger:
     connection, names = data.warehouse(customers=1500), warehouse_tables()
-    inputs, schema = read_inputs(connection, names), read_purpose(connection, names).schema
+    inputs, schema = read_inputs(connection, names, data.CURVES), read_purpose(connection, names).schema
     reader = ExampleReader(connection, names.training_examples, schema, needed_columns(inputs))
     settings = wide(quick_settings())
     result = train(reader, inputs, settings, candidates=[ONLY], notify=lambda message: None)
@@ -83,7 +83,13 @@ def challenger() -> Challenger:
 def record(challenger: Challenger, purpose: Purpose) -> DeploymentRecord:
     """Return the record of a champion trained a month ago with another recipe."""
     made = deployment_record(
-        challenger.result, purpose, challenger.settings, serialise(challenger.result.pipeline), "old-1", ""
+        challenger.result,
+        purpose,
+        challenger.settings,
+        serialise(challenger.result.pipeline),
+        "old-1",
+        "",
+        [],
     )
     refitted = made.refitted | {"calibrated_on": BEFORE.isoformat()}
     return replace(made, refitted=refitted, recipe={**made.recipe, "inverse_regularisation": 0.001})
@@ -215,7 +221,7 @@ class TestFindChampion:
     @pytest.fixture
     def folder(self, challenger: Challenger, purpose: Purpose, tmp_path: Path) -> Path:
         content = serialise(challenger.result.pipeline)
-        made = deployment_record(challenger.result, purpose, challenger.settings, content, "old-1", "")
+        made = deployment_record(challenger.result, purpose, challenger.settings, content, "old-1", "", [])
         write_deployment(tmp_path, content, made)
         return tmp_path
 

@@ -18,64 +18,20 @@ from decision_data import (
     policy,
     policy_table,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 from models_ml.decisions.acceptance_rates import AcceptanceModel, read_acceptance
-from models_ml.decisions.economics import customer_value, read_figures, value_figures
+from models_ml.decisions.economics import read_figures, value_figures
 from models_ml.decisions.effect_beliefs import read_beliefs
 from models_ml.decisions.limits import month_limits, read_limits
 from models_ml.decisions.policy import Offer, Policy, read_offers, read_policy
 from models_ml.errors import BayesPilotError
-
-probabilities = st.floats(0.0, 1.0)
-
-
-def test_customer_value_of_two_discounted_periods() -> None:
-    chosen = policy(annual_discount_rate=0.1)
-    margin = 60.0 * 0.5
-    expected = margin * 1.1 ** (-45 / 365) + 0.8 * margin * 1.1 ** (-75 / 365)
-    assert customer_value([60.0], [0.2], chosen) == pytest.approx([expected], rel=1e-12)
-
-
-def test_last_period_is_cut_at_the_value_horizon() -> None:
-    chosen = policy(value_horizon_days=75)
-    assert customer_value([60.0], [0.2], chosen) == pytest.approx([30.0 + 0.8 * 15.0])
-
-
-def test_certain_churn_is_worth_one_period_and_no_churn_the_annuity() -> None:
-    chosen = policy(value_horizon_days=365)
-    assert customer_value([60.0, 60.0], [1.0, 0.0], chosen) == pytest.approx([30.0, 335.0])
-
-
-def test_value_of_one_day_horizons_stays_finite() -> None:
-    chosen = policy(horizon_days=1, value_horizon_days=31)
-    assert customer_value([60.0], [0.0], chosen) == pytest.approx([30.0])
-
-
-def test_customers_who_cost_money_are_worth_nothing_rather_than_worth_losing() -> None:
-    assert customer_value([-60.0], [0.5], policy()).tolist() == [0.0]
-
-
-@given(low=probabilities, high=probabilities, revenue=st.floats(0.0, 1e6), rate=st.floats(0.0, 2.0))
-def test_customer_value_falls_with_own_hazard(low: float, high: float, revenue: float, rate: float) -> None:
-    low, high = sorted((low, high))
-    chosen = policy(value_horizon_days=365, annual_discount_rate=rate)
-    steady, leaving = customer_value([revenue, revenue], [low, high], chosen)
-    assert steady >= leaving >= 0
-
-
-@pytest.mark.parametrize("wrong", [np.nan, -0.1, 1.1])
-def test_probabilities_that_are_none_are_refused(wrong: float) -> None:
-    with pytest.raises(BayesPilotError, match="churn_probability"):
-        customer_value([60.0, 60.0], [0.5, wrong], policy())
 
 
 def test_rows_of_the_warehouse_are_valued_with_costs_of_their_own() -> None:
     inputs = decision_inputs(works=effects(np.log(0.5), 0.0))
     rows = candidates(2, monthly_revenue=[60.0, 60.0], incentive_cost_0=[10.0, 20.0])
     valued = value_figures([0.5, 0.5], read_figures(rows, inputs), inputs)
-    worth = 30.0 + 0.5 * 30.0
+    worth = 30.0 + 0.5 * 30.0  # half of those who stay leave in the period after
     assert valued.customer_value == pytest.approx([worth] * 2)
     assert valued.relative_risk == pytest.approx(np.array([[2 / 3, 1.0]] * 2))
     assert valued.expected_cost == pytest.approx(np.array([[12.0, 0.25], [15.0, 0.25]]))

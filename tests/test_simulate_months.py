@@ -14,8 +14,9 @@ import pytest
 from check_months import decisions, differences, history_counts, replay, with_new_warehouse
 from conftest import Project
 from dbt_project_copy import PROJECT, ProjectCopy
-from decision_data import candidates, decision_inputs, effects, limits, policy
+from decision_data import CURVES, candidates, decision_inputs, effects, limits, policy
 from demo_world import economy
+from demo_world.probabilities import churn_probability
 from demo_world.truth import truth
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from simulation.compiled_project import CompiledProject
 from simulation.loop import ENDS_ON, Month, Setting, run_months, set_up
 from simulation.page import simulation_page
 from simulation.results import mean_by_month, missed_targets, share_of_best, total, write_results
+from simulation.true_survival import TrueSurvival, no_contacts, true_curves
 from simulation.true_value import (
     BEST,
     NOBODY,
@@ -66,23 +68,28 @@ def hidden(**changes: object) -> Truth:
     return Truth(**(values | changes))  # type: ignore[arg-type]
 
 
+def lasting(customers: int) -> TrueSurvival:
+    """Customers who pay every month, half of whom leave in each later period."""
+    return TrueSurvival(CURVES, np.zeros(customers), np.zeros(customers))
+
+
 def test_true_value_is_margin_kept_less_contact_cost_and_accepted_incentive() -> None:
-    # Horizon 30 of 90 days: two later periods at 20, the second reached with 1/2 → V = 30; and 10 + 10 → V = 20.
-    values = true_values(hidden(), policy(horizon_days=30, value_horizon_days=90))
+    # Horizon 30 of 90 days: two later periods at 20 and 10, the second reached with 1/2 → V = 30 and 15.
+    values = true_values(hidden(), policy(horizon_days=30, value_horizon_days=90), lasting(2))
     expected = [
         [0.25 * 30 - 1 - 0.5 * 4, -0.25 * 30 - 2 - 0.25 * 8],
-        [-1.0, -0.5 * 20 - 2 - 8],
+        [-1.0, -0.5 * 15 - 2 - 8],
     ]
     np.testing.assert_allclose(values, expected)
 
 
 def test_true_value_does_not_depend_on_the_margin_rate_of_the_policy() -> None:
-    low, high = (true_values(hidden(), policy(margin_rate=rate)) for rate in (0.1, 0.9))
+    low, high = (true_values(hidden(), policy(margin_rate=rate), lasting(2)) for rate in (0.1, 0.9))
     np.testing.assert_array_equal(low, high)
 
 
 def test_contacting_nobody_is_worth_nothing() -> None:
-    assert value_of(np.array([-1, -1]), true_values(hidden(), policy())) == 0
+    assert value_of(np.array([-1, -1]), true_values(hidden(), policy(), lasting(2))) == 0
 
 
 def test_a_month_is_valued_by_hand() -> None:
@@ -108,6 +115,7 @@ def test_a_month_is_valued_by_hand() -> None:
         decision,
         limits(1000.0, 1, 4, phone=10, email=10),
         known,
+        lasting(4),
     )
     decided = pa.table(
         {
@@ -127,6 +135,23 @@ def test_a_month_is_valued_by_hand() -> None:
     assert value.by_policy[NOBODY] == 0
     assert (value.trial, value.withheld, value.expected) == pytest.approx((-1, -3, 8.5))
     assert (value.contacts, value.customers) == (2, 4)
+
+
+def test_true_survival_is_that_of_the_world_left_alone() -> None:
+    world = start_world(customers=3_000, months=3, ends_on=ENDS_ON, seed=1)
+    curves = true_curves(world)
+    risk = churn_probability(world.state, np.full(world.state.customers, -1, dtype=np.int8))
+    monthly = world.state.account.is_subscribed & ~world.state.account.is_annual
+    at_work, first = np.flatnonzero(monthly), world
+    stays = np.ones(len(at_work), dtype=bool)
+    for _ in range(4):  # the month of the decision, then three later ones
+        before = stays.copy()
+        first = next_month(first, no_contacts())
+        stays &= first.state.account.is_subscribed[at_work]
+    hazard = 1 - stays.sum() / before.sum()
+    believed = curves.hazard(risk[at_work][before], 3).mean()
+    assert believed == pytest.approx(hazard, abs=3 * np.sqrt(hazard / before.sum()))
+    assert curves.hazard(0.5, 1) < 0.5, "risk reverts to the mean"
 
 
 def test_truth_is_read_in_the_order_of_customers_and_offers() -> None:

@@ -59,7 +59,7 @@ def train_on(
 ) -> TrainingResult:
     connection = data.warehouse(training_examples=examples, **tables)
     names = warehouse_tables()
-    inputs = read_inputs(connection, names)
+    inputs = read_inputs(connection, names, data.CURVES)
     schema = read_purpose(connection, names).schema
     reader = ExampleReader(connection, names.training_examples, schema, needed_columns(inputs))
     return train(

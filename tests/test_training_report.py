@@ -54,11 +54,11 @@ def settings_with_a_search() -> TrainingSettings:
 
 def trained_with(candidates: list[str]) -> tuple[TrainingResult, DeploymentRecord]:
     connection, names, settings = data.warehouse(), warehouse_tables(), settings_with_a_search()
-    inputs, purpose = read_inputs(connection, names), read_purpose(connection, names)
+    inputs, purpose = read_inputs(connection, names, data.CURVES), read_purpose(connection, names)
     reader = ExampleReader(connection, names.training_examples, purpose.schema, needed_columns(inputs))
     result = train(reader, inputs, settings, candidates=candidates, notify=lambda message: None)
     version = pipeline_version(result, purpose, settings, b"pipeline")
-    return result, deployment_record(result, purpose, settings, b"pipeline", version, "run-1")
+    return result, deployment_record(result, purpose, settings, b"pipeline", version, "run-1", [])
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,10 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from models_ml.decisions.retention_curves import RetentionCurves
+
+# Four in a hundred customers leave in each later period, whatever their risk.
+CURVES = RetentionCurves(-3.0, 0.0, 0.0, 0.0, 0.5, 0.0, -9.0, 9.0, 3, 0.05, 28, {})
 MONTH_ENDS = (
     date(2025, 1, 31),
     date(2025, 2, 28),
@@ -67,6 +71,8 @@ def example_rows(customers: int, day: date, seed: int = 0) -> dict[str, object]:
             random.choice([0, 1, 2, 3], customers, p=[0.1, 0.1, 0.1, 0.7]), pa.int64()
         ),
         "signal_dormant": silent / 60,
+        "renewal_interval_days": np.zeros(customers, dtype=np.int64),
+        "days_to_renewal": np.zeros(customers, dtype=np.int64),
         **{name: np.full(customers, cost) for name, cost in COSTS.items()},
         "signal_declining_engagement": random.uniform(0, 2, customers),
     }

@@ -284,6 +284,7 @@ def policy_version(inputs: DecisionInputs) -> str:
         "acceptance_features": inputs.acceptance.features,
         "acceptance": _rounded(inputs.acceptance.log_odds),
         "acceptance_centre": _rounded(inputs.acceptance.centre),
+        "retention_curves": asdict(inputs.curves),
     }
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 

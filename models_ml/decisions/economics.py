@@ -9,73 +9,16 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from models_ml.decisions.acceptance_rates import acceptance_probability
-from models_ml.decisions.policy import DecisionInputs, Policy
-from models_ml.decisions.valuation import Costs, OfferValues, checked, value_offers
+from models_ml.decisions.policy import DecisionInputs
+from models_ml.decisions.retention_curves import customer_value
+from models_ml.decisions.valuation import Costs, OfferValues, value_offers
 from models_ml.errors import BayesPilotError
-
-DAYS_PER_MONTH = 30.0  # monthly_revenue is money per 30 days
-DAYS_PER_YEAR = 365.0
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
-def customer_value(monthly_revenue: ArrayLike, churn_probability: ArrayLike, policy: Policy) -> Floats:
-    """Return the margin that is lost if the customer leaves within the horizon, discounted to the as_of_date.
-
-    Time is cut into periods of H = ``horizon_days``; period 0 is the horizon itself. A customer who leaves in a
-    period still brings the margin of that period, so leaving in period 0 costs the margin of periods 1, 2, … up
-    to day W = ``value_horizon_days``. A customer who stays now leaves in each later period with the same churn
-    probability p, so that period j is reached with probability (1 − p)^(j − 1):
-
-        V = Σ_{j ≥ 1, jH < W}  (1 − p)^(j − 1) · m · d_j · (1 + r)^(−(jH + d_j / 2) / 365)
-
-    with m = max(monthly_revenue, 0) · margin_rate / 30 the margin per day, d_j = min(H, W − jH) the days of
-    the period (the last one is cut at W) and r the annual discount rate, applied at the middle of the period.
-
-    At p = 1 the value is the margin of one period, at p = 0 the discounted margin of every day from H to W.
-    Negative revenue (more returned than bought) counts as 0: losing a customer never counts as a gain.
-
-    Parameters
-    ----------
-    monthly_revenue : array-like of shape (n,)
-        Money per 30 days, finite.
-    churn_probability : array-like of shape (n,)
-        Probability in [0, 1] of churn within the horizon without contact.
-    policy : Policy
-        Gives margin_rate, horizon_days, value_horizon_days and annual_discount_rate.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        Money, ≥ 0.
-
-    Raises
-    ------
-    BayesPilotError
-        When revenue is not finite or a probability lies outside [0, 1].
-
-    Examples
-    --------
-    Thirty a month at a margin of one half, horizon 30 days, value over 90 days, no discounting: two periods
-    of 15 each, the second reached with probability 1 − p.
-
-    >>> from types import SimpleNamespace
-    >>> terms = SimpleNamespace(
-    ...     margin_rate=0.5, horizon_days=30, value_horizon_days=90, annual_discount_rate=0.0)
-    >>> customer_value([30.0, 30.0, 30.0, -5.0], [0.0, 0.4, 1.0, 0.4], terms).tolist()
-    [30.0, 24.0, 15.0, 0.0]
-    """
-    revenue = checked("monthly_revenue", monthly_revenue, -1e300, 1e300)
-    stays = 1.0 - checked("churn_probability", churn_probability, 0.0, 1.0)
-    horizon, last_day = policy.horizon_days, policy.value_horizon_days
-    days_of_value = np.zeros_like(stays)
-    for start in reversed(range(horizon, last_day, horizon)):  # Horner's rule, the last period first
-        days = min(horizon, last_day - start)
-        middle = start + days / 2
-        discounted = days * (1.0 + policy.annual_discount_rate) ** (-middle / DAYS_PER_YEAR)
-        days_of_value = discounted + stays * days_of_value
-    return np.maximum(revenue, 0.0) * policy.margin_rate / DAYS_PER_MONTH * days_of_value
+TERM_COLUMNS = ("monthly_revenue", "renewal_interval_days", "days_to_renewal")
 
 
 def cost_columns(offers: int) -> tuple[list[str], list[str]]:
@@ -93,12 +36,16 @@ def cost_columns(offers: int) -> tuple[list[str], list[str]]:
 class CustomerFigures:
     """What valuing k offers needs to know of n customers, besides their churn probability.
 
-    ``monthly_revenue`` (n,) is money per 30 days, ``signals`` (n, s) reason signals in the order of the effects.
+    ``monthly_revenue`` (n,) is money per 30 days. ``renewal_interval_days`` (n,) is the time between two bills where it
+    is longer than the horizon, else 0, and ``days_to_renewal`` (n,) that to the next one. ``signals`` (n, s) are reason
+    signals in the order of the effects.
     ``contact_cost`` and ``incentive_cost`` (n, k) are money, ``allowed`` (n, k) the offers that may be made; costs of
     the others are 0 and mean nothing.
     """
 
     monthly_revenue: Floats
+    renewal_interval_days: Floats
+    days_to_renewal: Floats
     signals: Floats
     contact_cost: Floats
     incentive_cost: Floats
@@ -109,7 +56,7 @@ def needed_columns(inputs: DecisionInputs) -> list[str]:
     """Return the columns from which `read_figures` reads."""
     contact, incentive = cost_columns(len(inputs.offers))
     signals = [f"signal_{signal}" for signal in inputs.effects.signals]
-    return ["monthly_revenue", "offers_allowed", *signals, *contact, *incentive]
+    return [*TERM_COLUMNS, "offers_allowed", *signals, *contact, *incentive]
 
 
 def read_figures(
@@ -135,8 +82,11 @@ def read_figures(
     allowed = (bits[:, None] >> np.arange(offers) & 1).astype(bool)
     contact, incentive = (np.where(allowed, _columns(rows, names), 0.0) for names in cost_columns(offers))
     _check_costs(contact, incentive, inputs, where)
+    revenue, interval, to_renewal = _columns(rows, list(TERM_COLUMNS)).T
     return CustomerFigures(
-        _columns(rows, ["monthly_revenue"])[:, 0],
+        revenue,
+        interval,
+        to_renewal,
         _columns(rows, [f"signal_{signal}" for signal in inputs.effects.signals]),
         contact,
         incentive,
@@ -175,7 +125,7 @@ def value_figures(
         In [0, 1], within the horizon if left alone.
     customers : CustomerFigures
     inputs : DecisionInputs
-        Policy, offers, their effects and how often they are accepted.
+        Policy, offers, their effects, how often they are accepted, and how long customers stay.
 
     Raises
     ------
@@ -185,10 +135,25 @@ def value_figures(
     acceptance = acceptance_probability(_acceptance_features(customers, inputs), inputs.acceptance)
     return value_offers(
         churn_probability,
-        customer_value(customers.monthly_revenue, churn_probability, inputs.policy),
+        values_lost(churn_probability, customers, inputs),
         customers.signals,
         costs=Costs(customers.contact_cost, customers.incentive_cost, acceptance),
         beliefs=inputs.effects,
+    )
+
+
+def values_lost(churn_probability: ArrayLike, customers: CustomerFigures, inputs: DecisionInputs) -> Floats:
+    """Return V (n,), the margin lost if the customer leaves within the horizon and is never contacted again, money."""
+    policy = inputs.policy
+    return customer_value(
+        inputs.curves,
+        churn_probability,
+        customers.monthly_revenue,
+        customers.renewal_interval_days,
+        customers.days_to_renewal,
+        margin_rate=policy.margin_rate,
+        value_horizon_days=policy.value_horizon_days,
+        annual_discount_rate=policy.annual_discount_rate,
     )
 
 

@@ -22,6 +22,7 @@ from models_ml.decisions.decide import (
 from models_ml.decisions.limits import Limits, money, nearest_cents, read_limits
 from models_ml.decisions.policy import DecisionInputs, read_decision_inputs
 from models_ml.decisions.randomisation import ARMS, POLICY, SUPPRESSED, TRIAL, propensities
+from models_ml.decisions.retention_curves import read_retention_curves
 from models_ml.errors import BayesPilotError
 
 BATCH_ROWS = 65_536  # larger batches gain nothing, smaller ones pay per call
@@ -64,6 +65,7 @@ class PlanTables:
     offer_effects: str
     offer_effect_covariances: str
     int_measured_acceptance: str
+    retention_curves: str
     int_month_limits: str
 
 
@@ -109,14 +111,20 @@ def planned_actions_reader(cursor: Any, tables: PlanTables) -> pa.RecordBatchRea
 
 def read_inputs(cursor: Any, tables: PlanTables) -> DecisionInputs:  # noqa: ANN401 - a DuckDB cursor
     """Read policy, offers, their effects and how often they are accepted."""
-    selects = (
-        tables.int_policy_parameters,
-        tables.int_offers,
-        tables.offer_effects,
-        tables.offer_effect_covariances,
-        tables.int_measured_acceptance,
+    policy, offers, effects, covariances, acceptance, curves = (
+        cursor.sql(select).to_arrow_table()
+        for select in (
+            tables.int_policy_parameters,
+            tables.int_offers,
+            tables.offer_effects,
+            tables.offer_effect_covariances,
+            tables.int_measured_acceptance,
+            tables.retention_curves,
+        )
     )
-    return read_decision_inputs(*(cursor.sql(select).to_arrow_table() for select in selects))
+    return read_decision_inputs(
+        policy, offers, effects, covariances, read_retention_curves(curves), acceptance
+    )
 
 
 def read_customers(cursor: Any, tables: PlanTables) -> Iterable[pa.RecordBatch]:  # noqa: ANN401 - a DuckDB cursor

@@ -14,6 +14,7 @@ import pyarrow as pa
 from models_ml.decisions.acceptance_rates import AcceptanceModel, constant_acceptance, read_acceptance
 from models_ml.decisions.bounds import Bounds, policy_bounds, seed_bounds
 from models_ml.decisions.effect_beliefs import EffectBeliefs, read_beliefs
+from models_ml.decisions.retention_curves import RetentionCurves
 from models_ml.errors import BayesPilotError
 
 # A trial draws among k offers and no action: with k ≤ 19 a weight 1 / propensity is at most 20.
@@ -81,6 +82,7 @@ class DecisionInputs:
     offers: tuple[Offer, ...]
     effects: EffectBeliefs
     acceptance: AcceptanceModel
+    curves: RetentionCurves
 
 
 def read_decision_inputs(
@@ -88,11 +90,13 @@ def read_decision_inputs(
     offers: pa.Table,
     effects: pa.Table,
     covariances: pa.Table,
+    curves: RetentionCurves,
     acceptance: pa.Table | None = None,
 ) -> DecisionInputs:
     """Read int_policy_parameters, int_offers, offer_effects, offer_effect_covariances and int_measured_acceptance.
 
-    Without ``acceptance``, the rates of the seed hold for all customers.
+    Without ``acceptance``, the rates of the seed hold for all customers. ``curves`` say how long
+    customers stay.
 
     Raises
     ------
@@ -107,6 +111,7 @@ def read_decision_inputs(
         read,
         read_beliefs(effects, covariances, names, terms.offer_effect_correlation),
         rates if acceptance is None else read_acceptance(acceptance, names),
+        curves,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from models_ml.decisions.policy import DecisionInputs, read_decision_inputs, read_policy
+from models_ml.decisions.retention_curves import RetentionCurves
 from models_ml.errors import BayesPilotError
 from models_ml.training.schema import FeatureSchema, read_schema
 
@@ -80,12 +81,15 @@ def read_purpose(cursor: Cursor, tables: PurposeTables) -> Purpose:
     )
 
 
-def read_inputs(cursor: Cursor, tables: TrainingTables) -> DecisionInputs:
+def read_inputs(cursor: Cursor, tables: TrainingTables, curves: RetentionCurves) -> DecisionInputs:
     """Return policy, offers, their effects as the latest earlier run knew them, and acceptance as the seed has it."""
-    selects = (
-        tables.int_policy_parameters,
-        tables.int_offers,
-        tables.int_earlier_effects,
-        tables.int_earlier_covariances,
+    policy, offers, effects, covariances = (
+        cursor.sql(select).to_arrow_table()
+        for select in (
+            tables.int_policy_parameters,
+            tables.int_offers,
+            tables.int_earlier_effects,
+            tables.int_earlier_covariances,
+        )
     )
-    return read_decision_inputs(*(cursor.sql(select).to_arrow_table() for select in selects))
+    return read_decision_inputs(policy, offers, effects, covariances, curves)

@@ -16,11 +16,13 @@ import pyarrow as pa
 from benchmarks.measures import quiet_connection
 from models_ml.decisions.economics import cost_columns
 from models_ml.decisions.policy import DecisionInputs, Policy, read_decision_inputs
+from models_ml.decisions.retention_curves import RetentionCurves
 from models_ml.paths import project_root
 from models_ml.training.schema import Feature, FeatureSchema
 
 HORIZON_DAYS = 28
 CATEGORIES = 12
+CURVES = RetentionCurves(-3.0, 0.3, 0.0, 0.3, 0.5, -3.0, -4.0, 6.0, 12, 0.05, HORIZON_DAYS, {})
 MONTH_ENDS = tuple(
     date(2026, month, day)
     for month, day in ((1, 31), (2, 28), (3, 31), (4, 30), (5, 31), (6, 30), (7, 31), (8, 31), (9, 30))
@@ -60,6 +62,7 @@ def demo_inputs() -> DecisionInputs:
         pa.Table.from_pandas(offers),
         pa.Table.from_pandas(effects),
         pa.Table.from_pylist([]),
+        CURVES,
     )
 
 
@@ -110,6 +113,8 @@ def write_examples(warehouse: Path, fit_rows: int, features: int, memory_limit: 
                 20 + 80 * draw(key, 52) as monthly_revenue,
                 {", ".join(signals)},
                 {", ".join(costs)},
+                0 as renewal_interval_days,
+                0 as days_to_renewal,
                 {", ".join(columns)}
             from customer_dates
             order by as_of_date, customer_id

@@ -198,5 +198,6 @@ def _deploy(pipeline: ChurnPipeline, purpose: Purpose) -> None:
         trained_at="",
         mlflow_run_id="",
         feature_bins=[],
+        retention_curves=[],
     )
     write_deployment(artifacts_folder(purpose.source), content, record)

@@ -17,6 +17,7 @@ from demo_world.truth import truth
 from simulation.beliefs import Coefficient, RiskBelief, coefficients, risk_beliefs
 from simulation.business import SOURCE, write_raw, write_seeds
 from simulation.compiled_project import CompiledProject
+from simulation.true_survival import true_curves
 from simulation.true_value import DECIDED, DELIVERABLE, MonthValue, read_month, value_month
 from simulation.world import World, contacts_of, next_month, raw_tables, start_world
 
@@ -84,6 +85,7 @@ def run_months(
     Where ``compiled`` is given, it runs every month instead of ``dbt build``; without ``with_dbt``, dbt builds the
     first month only.
     """
+    curves = true_curves(world)
     for number in range(1, setting.months + 1):
         write_raw(project, raw_tables(world), world.as_of_date)
         if compiled is None:
@@ -94,7 +96,7 @@ def run_months(
             build = compiled.run(world.as_of_date)
         delivered, effects = project.read(DELIVERABLE), project.read("from offer_effects order by all")
         with duckdb.connect(str(project.warehouse()), read_only=True) as connection:
-            inputs = read_month(connection, truth(world.state))
+            inputs = read_month(connection, truth(world.state), curves)
         after = next_month(world, contacts_of(world.state, delivered))
         contacts = contacts_since(after, len(world.events["retention_contacts"]))
         month = Month(

@@ -35,6 +35,12 @@ costs as (
 
 ),
 
+renewals as (
+
+    select * from {{ ref('int_renewals') }}
+
+),
+
 suppressions as (
 
     select * from {{ ref('int_suppressions') }}
@@ -62,6 +68,8 @@ at_risk as (
         eligibility.has_consent,
         suppressions.suppression_reason,
         features.monthly_revenue,
+        renewals.renewal_interval_days,
+        renewals.days_to_renewal,
         {% for signal in reason_signals() -%}
             signals.signal_{{ signal }},
         {% endfor -%}
@@ -86,6 +94,8 @@ at_risk as (
         on scores.customer_id = eligibility.customer_id and scores.as_of_date = eligibility.as_of_date
     left join costs
         on scores.customer_id = costs.customer_id and scores.as_of_date = costs.as_of_date
+    left join renewals
+        on scores.customer_id = renewals.customer_id and scores.as_of_date = renewals.as_of_date
     left join suppressions on scores.customer_id = suppressions.customer_id
 
 ),
@@ -97,6 +107,8 @@ candidates as (
         cast(run_date as date) as as_of_date,
         cast(churn_probability as double) as churn_probability,
         cast(monthly_revenue as double) as monthly_revenue,
+        cast(renewal_interval_days as integer) as renewal_interval_days,
+        cast(days_to_renewal as integer) as days_to_renewal,
         {% for signal in reason_signals() -%}
             cast(signal_{{ signal }} as double) as signal_{{ signal }},
         {% endfor -%}

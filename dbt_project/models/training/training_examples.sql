@@ -37,6 +37,12 @@ costs as (
 
 ),
 
+renewals as (
+
+    select * from {{ ref('int_renewals') }}
+
+),
+
 earlier_actions as (
 
     select * from {{ ref('int_previous_actions') }}
@@ -121,6 +127,8 @@ examples as (
         {% for column in cost_columns() -%}
             costs.{{ column }},
         {% endfor -%}
+        renewals.renewal_interval_days,
+        renewals.days_to_renewal,
         features.*
     from features
     inner join labels on features.customer_id = labels.customer_id and features.as_of_date = labels.as_of_date
@@ -129,6 +137,8 @@ examples as (
         on features.customer_id = eligibility.customer_id
             and features.as_of_date = eligibility.as_of_date
     inner join costs on features.customer_id = costs.customer_id and features.as_of_date = costs.as_of_date
+    inner join renewals
+        on features.customer_id = renewals.customer_id and features.as_of_date = renewals.as_of_date
     left join weights on features.customer_id = weights.customer_id and features.as_of_date = weights.as_of_date
     left join contacted
         on features.customer_id = contacted.customer_id
