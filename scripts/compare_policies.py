@@ -76,8 +76,9 @@ def judge(
     inputs = read_month(connection, truth, curves)
     limits = inputs.limits.scaled(limits_times)
     values = true_values(inputs.truth, inputs.decision.policy, inputs.survival)
-    situation = randomise(inputs.customers, inputs.decision, limits).situation
-    planned = decide(inputs.customers, inputs.decision, limits).choice
+    learning = limits.scaled(inputs.decision.policy.learning_share)
+    situation = randomise(inputs.customers, inputs.decision, limits, learning).situation
+    planned = decide(inputs.customers, inputs.decision, limits, learning).choice
     plan = np.where(situation.allowed.any(axis=1), planned, -1)  # without the contacts of the trial
     choices: dict[str, NDArray[np.int64]] = {PLAN: plan.astype(np.int64)}
     choices |= {name: follow(situation).choice for name, follow in REFERENCE_POLICIES.items()}

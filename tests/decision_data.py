@@ -18,7 +18,8 @@ POLICY: dict[str, Any] = {
     "churn_definition": "subscription_end",
     "horizon_days": 30,
     "at_risk_days": 365,
-    "training_month_ends": 12,
+    "training_dates": 12,
+    "training_step_days": 29,
     "minimum_history_days": 90,
     "payment_grace_days": 5,
     "currency": "EUR",
@@ -33,7 +34,7 @@ POLICY: dict[str, Any] = {
     "minimum_customer_value": 0.0,
     "universal_holdout_share": 0.0,
     "pick_holdout_share": 0.0,
-    "trial_share": 0.0,
+    "learning_share": 0.0,
     "offer_effect_correlation": 0.5,
     "randomisation_salt": "test",
     "review_from": 0.1,
@@ -168,6 +169,9 @@ def effect_tables(*log_odds: float) -> dict[str, pa.Table]:
             ]
         ),
     }
+
+
+NO_TRIAL = Limits(0.0, np.zeros(2), {"phone": 0.0, "email": 0.0}, ("phone", "email"), ("call", "nudge"))
 
 
 def limits(budget: float, *capacities: float, **channels: float) -> Limits:

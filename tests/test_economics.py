@@ -122,7 +122,8 @@ def test_wrong_parameters_name_their_row(changes: dict[str, object], message: st
 POLICY_RANGES: dict[str, tuple[float, float | None]] = {
     "horizon_days": (1, 365),
     "at_risk_days": (1, 365),
-    "training_month_ends": (3, 120),
+    "training_dates": (3, 120),
+    "training_step_days": (1, 365),
     "minimum_history_days": (0, 3650),
     "payment_grace_days": (0, 365),
     "margin_rate": (1e-9, 1.0),
@@ -135,7 +136,7 @@ POLICY_RANGES: dict[str, tuple[float, float | None]] = {
     "minimum_customer_value": (0.0, None),
     "universal_holdout_share": (0.0, 0.5),
     "pick_holdout_share": (0.0, 0.95),
-    "trial_share": (0.0, 1.0),
+    "learning_share": (0.0, 0.5),
     "offer_effect_correlation": (0.0, 1 - 1e-9),
     "review_from": (1e-9, 0.5 - 1e-9),
     "escalate_from": (1e-9, 1 - 1e-9),

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from conftest import ROOT
 from decision_data import (
+    NO_TRIAL,
     candidates,
     decision_inputs,
     effect_tables,
@@ -59,7 +60,10 @@ def build_node() -> pa.Table:
         "int_offers": offers_table(),
         **effect_tables(np.log(0.5), np.log(0.9)),
         "int_month_limits": pa.Table.from_pylist(
-            [{"limit_type": kind, "limit_name": name, "available": 5.0} for kind, name in limits]
+            [
+                {"limit_type": kind, "limit_name": name, "available": 5.0, "available_for_trials": 0.0}
+                for kind, name in limits
+            ]
         ),
     }
     for name, table in content.items():
@@ -105,9 +109,9 @@ def what_if() -> float:
     inputs = decision_inputs()
     month = Month(
         (
-            MonthLimit("budget", "EUR", 5.0, 0.0),
-            *(MonthLimit("offer", name, 5.0, 0.0) for name in ("call", "nudge")),
-            *(MonthLimit("channel", name, 5.0, 0.0) for name in ("email", "phone")),
+            MonthLimit("budget", "EUR", 5.0, 0.0, 0.0),
+            *(MonthLimit("offer", name, 5.0, 0.0, 0.0) for name in ("call", "nudge")),
+            *(MonthLimit("channel", name, 5.0, 0.0, 0.0) for name in ("email", "phone")),
         ),
         share=1.0,
     )
@@ -149,6 +153,7 @@ def test_holdouts_ignore_every_score(seed: int) -> None:
             lambda batch=scored: [batch],  # type: ignore[misc]
             inputs,
             month_limits(inputs.policy, inputs.offers),
+            NO_TRIAL,
         ).read_all().to_pylist()  # fmt: skip
         seen.append([row["arm"] for row in rows])
         for row, draw, pick in zip(rows, draws["universal_draw"], draws["pick_draw"], strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -23,7 +24,7 @@ NIGHTS = 35  # the whole of October, and into November
 POLICY: dict[str, Any] = {
     "pick_holdout_share": 0.25,
     "universal_holdout_share": 0.05,
-    "trial_share": 0.1,
+    "learning_share": 0.3,
     "cool_down_days": 12,
     "horizon_days": 10,
     "action_valid_days": 4,
@@ -32,6 +33,7 @@ POLICY: dict[str, Any] = {
 }
 CHANNELS = {"email": 25, "phone": 10, "push": 50}  # e-mail is scarcer than the nudge itself, its only offer
 MODELS = ("int_month_limits", "int_suppressions", "retention_actions_deliverable")
+VIEWS = ("int_known_contacts", "int_previous_episodes")
 
 
 class Month:
@@ -41,7 +43,7 @@ class Month:
         compiled = (
             project.folder / "target" / "compiled" / "bayespilot" / "dbt_project" / "models" / "decisions"
         )
-        self.sql = {name: (compiled / f"{name}.sql").read_text() for name in MODELS}
+        self.sql = {name: (compiled / f"{name}.sql").read_text() for name in MODELS + VIEWS}
         self.settings = POLICY | {"pacing": pacing}
         self.draws = np.random.default_rng(5)
         self.connection = duckdb.connect()
@@ -75,6 +77,8 @@ class Month:
                 cross join (values ('email', 7), ('phone', 5), ('push', 1)) as channels (channel, one_in)
             """
         )
+        for name in VIEWS:
+            self.connection.execute(f"create view {name} as {self.sql[name]}")
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self.connection.execute(sql).fetchall()
@@ -99,7 +103,10 @@ class Month:
             for name in names
         ]
         terms = policy(**self.settings)
-        limits = read_limits(self.connection.sql(self.sql["int_month_limits"]).to_arrow_table(), offers())
+        left = self.connection.sql(self.sql["int_month_limits"]).to_arrow_table()
+        limits, learning = (
+            read_limits(left, offers(), column) for column in ("available", "available_for_trials")
+        )
         monthly = np.random.default_rng(day.month).random((3, CUSTOMERS))  # per customer and month
         batch = candidates(
             CUSTOMERS,
@@ -112,8 +119,10 @@ class Month:
             trial_draw=monthly[1],
             trial_offer_draw=monthly[2],
         )
+        known = effects(np.log(0.4), np.log(0.9))
+        unsure = replace(known, covariance=np.diag([0.3**2, 0.3**2]))
         rows: list[dict[str, Any]] = plan_actions(
-            lambda: [batch], decision_inputs(terms, works=effects(np.log(0.4), np.log(0.9))), limits
+            lambda: [batch], decision_inputs(terms, works=unsure), limits, learning
         ).read_all().to_pylist()  # fmt: skip
         self.connection.register("decided", pa.Table.from_pylist(rows))
         self.connection.execute(

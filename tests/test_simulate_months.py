@@ -49,7 +49,7 @@ from models_ml.errors import BayesPilotError
 from models_ml.reports.page import render
 
 QUICK = ("--exclude-resource-types", "unit_test", "test")  # the data tests of a build have tests of their own
-SETTING = Setting(customers=600, months=2, seed=3, priors="wrong", trial_share=0.05, past_trial=True)
+SETTING = Setting(customers=600, months=2, seed=3, priors="wrong", learning_share=0.05, past_trial=True)
 
 
 # ---------------------------------------------------------------- true values
@@ -278,16 +278,16 @@ def seed_rows(folder: Path, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_limits_and_trial_share_are_written_to_the_seeds(tmp_path: Path) -> None:
+def test_limits_and_learning_share_are_written_to_the_seeds(tmp_path: Path) -> None:
     copy = ProjectCopy.create(tmp_path / "copy", tmp_path / "raw")
-    write_seeds(copy, customers=10_000, trial_share=0.03, priors="demo")
+    write_seeds(copy, customers=10_000, learning_share=0.03, priors="demo")
     for name in ("policy", "offers", "channels", "offer_effect_priors"):
         shipped, written = (seed_rows(folder, name) for folder in (PROJECT, copy.folder))
         for before, after in zip(shipped, written, strict=True):
             expected = dict(before)
             if before.get("parameter") == "monthly_budget":
                 expected["value"] = str(2 * int(before["value"]))
-            if before.get("parameter") == "trial_share":
+            if before.get("parameter") == "learning_share":
                 expected["value"] = "0.03"
             if "monthly_capacity" in before:
                 expected["monthly_capacity"] = str(2 * int(before["monthly_capacity"]))
@@ -446,14 +446,17 @@ def test_months_without_dbt_decide_as_dbt_does(
 ) -> None:
     """Built once with other beliefs, forked, and run with those of the dbt loop: each decision is the same."""
     project, months, worlds = simulated
-    other = replace(SETTING, priors="demo", trial_share=0.0)
+    other = replace(SETTING, priors="demo", learning_share=0.0)
     deployed = built_project.folder / "models_ml" / "artifacts" / "demo"
     first, world = set_up(other, tmp_path / "built", deployed)
     write_raw(first, raw_tables(world), world.as_of_date)
     first.build(*QUICK)
     fork = CompiledProject.of(first, world.as_of_date).fork(tmp_path / "fork")
     write_seeds(
-        fork.project, customers=SETTING.customers, trial_share=SETTING.trial_share, priors=SETTING.priors
+        fork.project,
+        customers=SETTING.customers,
+        learning_share=SETTING.learning_share,
+        priors=SETTING.priors,
     )
     fork.load_seeds()
     fast, after = zip(*run_months(SETTING, fork.project, world, compiled=fork), strict=True)

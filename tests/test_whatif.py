@@ -135,7 +135,7 @@ def test_a_trial_stands_beside_the_plan_that_is_compared(
     fresh_copy: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBT_PROFILES_DIR", str(fresh_copy.folder))
-    fresh_copy.dbt("build", "--selector", "decide", "--vars", "{trial_share: 0.3}")
+    fresh_copy.dbt("build", "--selector", "decide", "--vars", "{learning_share: 0.5}")
     code, output = run("report")
     assert code == 0, output
     value, trial, contacts, greedy = fresh_copy.query(

@@ -52,7 +52,8 @@ class Policy:
     churn_definition: str
     horizon_days: int
     at_risk_days: int
-    training_month_ends: int
+    training_dates: int
+    training_step_days: int
     minimum_history_days: int
     payment_grace_days: int
     currency: str
@@ -67,7 +68,7 @@ class Policy:
     minimum_customer_value: float
     universal_holdout_share: float
     pick_holdout_share: float
-    trial_share: float
+    learning_share: float
     offer_effect_correlation: float
     randomisation_salt: str
     review_from: float

@@ -245,10 +245,10 @@ def check_values(examples: Examples, where: str) -> None:
 
 def _too_few(dates: Sequence[date], horizon_days: int) -> BayesPilotError:
     return BayesPilotError(
-        "cannot train: too few matured month ends with customers without contact. Needed are three dates, to fit,"
+        "cannot train: too few matured training dates with customers without contact. Needed are three dates, to fit,"
         f" to calibrate and to judge, each {horizon_days} days or more after the one before;"
         f" there are {len(dates)}",
         where="training_examples",
         values=sorted(dates),
-        next_step="give more history, or lower horizon_days or raise training_month_ends in policy.csv",
+        next_step="give more history, or lower horizon_days or raise training_dates in policy.csv",
     )

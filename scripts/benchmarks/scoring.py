@@ -63,7 +63,7 @@ def measure_scoring(
         notify("building features to train on")
         write_raw_tables(project.raw, training_data)
         project.copy_project()
-        project.build_features("features", {"training_month_ends": training_data.dates - 1})
+        project.build_features("features", {"training_dates": training_data.dates - 1})
     notify(f"training {candidate}, and multiplying the customers to {rows:,}")
     in_fresh_process(prepare, project, rows, candidate)
     streaming, batches, one_call = [], [], []

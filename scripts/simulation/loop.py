@@ -34,7 +34,7 @@ class Setting:
     months: int
     seed: int
     priors: str
-    trial_share: float
+    learning_share: float
     past_trial: bool
 
 
@@ -63,7 +63,9 @@ def set_up(setting: Setting, folder: Path, deployed: Path | None = None) -> tupl
     project = ProjectCopy.create(folder, folder / "raw")
     if deployed is not None:
         shutil.copytree(deployed, folder / "models_ml" / "artifacts" / SOURCE)
-    write_seeds(project, customers=setting.customers, trial_share=setting.trial_share, priors=setting.priors)
+    write_seeds(
+        project, customers=setting.customers, learning_share=setting.learning_share, priors=setting.priors
+    )
     history = {} if setting.past_trial else {"trial_months": 0}
     world = start_world(
         customers=setting.customers, months=HISTORY_MONTHS, ends_on=ENDS_ON, seed=setting.seed, **history

@@ -50,8 +50,8 @@ def simulation_page(settings: Sequence[Setting], months: Sequence[Month]) -> Pag
         subtitle=(
             f"{setting.customers:,} customers, {setting.months} months, "
             f"{len(seeds)} {'world' if len(seeds) == 1 else 'worlds'}; "
-            f"{PRIORS.get(setting.priors, setting.priors)}, {trial}, {share(setting.trial_share)} of customers "
-            "in the trial each month"
+            f"{PRIORS.get(setting.priors, setting.priors)}, {trial}, {share(setting.learning_share)} of money "
+            "and contacts for trials"
         ),
         verdict=verdict(months),
         facts=_facts(months),

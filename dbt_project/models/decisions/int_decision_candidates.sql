@@ -41,6 +41,16 @@ renewals as (
 
 ),
 
+episodes as (
+
+    select
+        customer_id,
+        max(episode_number) as last_episode
+    from {{ ref('int_previous_episodes') }}
+    group by customer_id
+
+),
+
 suppressions as (
 
     select * from {{ ref('int_suppressions') }}
@@ -82,7 +92,9 @@ at_risk as (
         end as run_date,
         parameters.randomisation_salt || '/' || scores.customer_id as draw_key,
         parameters.randomisation_salt || '/' || scores.customer_id || '/'
-        || substr(cast(run.as_of_date as varchar), 1, 7) as monthly_draw_key
+        || substr(cast(run.as_of_date as varchar), 1, 7) as monthly_draw_key,
+        parameters.randomisation_salt || '/' || scores.customer_id || '/'
+        || cast(coalesce(episodes.last_episode, 0) + 1 as varchar) as episode_draw_key
     from scores
     cross join run
     cross join parameters
@@ -96,6 +108,7 @@ at_risk as (
         on scores.customer_id = costs.customer_id and scores.as_of_date = costs.as_of_date
     left join renewals
         on scores.customer_id = renewals.customer_id and scores.as_of_date = renewals.as_of_date
+    left join episodes on scores.customer_id = episodes.customer_id
     left join suppressions on scores.customer_id = suppressions.customer_id
 
 ),
@@ -124,9 +137,9 @@ candidates as (
             end as varchar
         ) as suppression_reason,
         {{ stable_draw("draw_key || '/universal'") }} as universal_draw,
-        {{ stable_draw("monthly_draw_key || '/pick'") }} as pick_draw,
+        {{ stable_draw("episode_draw_key || '/pick'") }} as pick_draw,
         {{ stable_draw("monthly_draw_key || '/trial'") }} as trial_draw,
-        {{ stable_draw("monthly_draw_key || '/trial_offer'") }} as trial_offer_draw
+        {{ stable_draw("episode_draw_key || '/trial_offer'") }} as trial_offer_draw
     from at_risk
 
 )

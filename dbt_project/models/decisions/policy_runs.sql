@@ -46,20 +46,53 @@ budget as (
 
 ),
 
+-- An offer that chance assigned in a trial, but that its limits could not carry, is not part of the plan.
+counted as (
+
+    select
+        as_of_date,
+        action,
+        arm,
+        case when is_withdrawn then 'no_action' else planned_action end as planned_action,
+        case when is_withdrawn then 0 else expected_cost end as expected_cost,
+        case when is_withdrawn then 0 else incremental_expected_value end as incremental_expected_value,
+        {% for column in [
+            'plan_value_bound', 'plan_gap', 'budget_price', 'limit_prices', 'reference_fixed_thresholds_value',
+            'reference_break_even_value', 'reference_top_risk_value', 'reference_greedy_value', 'policy_version',
+        ] -%}
+            {{ column }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from (
+        select
+            planned_actions.*,
+            arm = 'trial' and action = 'no_action' and planned_action <> 'no_action' as is_withdrawn
+        from planned_actions
+    ) as marked
+
+),
+
 -- Spend, value and bound describe the plan before pick-holdouts are withheld.
 totals as (
 
     select
-        planned_actions.as_of_date,
+        counted.as_of_date,
         count(*) as customers_at_risk,
         count(case when planned_action <> 'no_action' then 1 end) as planned_contacts,
         count(case when action <> 'no_action' then 1 end) as contacts,
         count(case when arm = 'pick_holdout' then 1 end) as pick_holdouts,
         count(case when arm = 'trial' and action <> 'no_action' then 1 end) as trial_contacts,
-        sum(case when arm = 'trial' then cast(round(expected_cost * 100) as bigint) else 0 end)
-        / 100.0 as trial_spend,
-        sum(case when arm = 'trial' then cast(round(incremental_expected_value * 100) as bigint) else 0 end)
-        / 100.0 as trial_value,
+        sum(
+            case
+                when arm = 'trial' and action <> 'no_action' then cast(round(expected_cost * 100) as bigint) else 0
+            end
+        ) / 100.0 as trial_spend,
+        sum(
+            case
+                when arm = 'trial' and action <> 'no_action'
+                    then cast(round(incremental_expected_value * 100) as bigint)
+                else 0
+            end
+        ) / 100.0 as trial_value,
         count(case when arm = 'universal_holdout' then 1 end) as universal_holdouts,
         count(case when arm = 'suppressed' then 1 end) as suppressed_customers,
         sum(cast(round(expected_cost * 100) as bigint)) / 100.0 as planned_spend,
@@ -80,9 +113,9 @@ totals as (
         max(reference_top_risk_value) as reference_top_risk_value,
         max(reference_greedy_value) as reference_greedy_value,
         max(policy_version) as policy_version
-    from planned_actions
+    from counted
     cross join parameters
-    group by planned_actions.as_of_date
+    group by counted.as_of_date
 
 ),
 

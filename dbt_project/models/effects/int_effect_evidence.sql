@@ -53,7 +53,6 @@ trial_evidence as (
         cast(null as varchar) as compared_offer,
         cast(probabilities.churn_probability as double) as churn_probability,
         assignments.has_churned,
-        cast(false as boolean) as has_acted_again,
         {% for signal in reason_signals() -%}
             signals.signal_{{ signal }}
             {%- if not loop.last %},{% endif %}
@@ -117,7 +116,6 @@ judged as (
             case
                 when coalesce(evidence.offer, evidence.compared_offer) is not null and offers.offer is null
                     then 'unknown_offer'
-                when evidence.has_acted_again then 'acted_again'
                 when evidence.churn_probability is null then 'not_scored'
                 when evidence.signal_{{ reason_signals()[0] }} is null then 'no_signals'
             end as varchar

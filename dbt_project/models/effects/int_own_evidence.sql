@@ -1,5 +1,4 @@
--- Matured decisions in which chance had a say: of the chosen, who was withheld; in a trial, who got which offer or
--- none. What was assigned counts, executed or not: those reached are no random sample of the assigned, because a
+-- Episodes in which chance had a say: of the chosen, which customers were withheld; in a trial, which offer or none. What was assigned counts, executed or not: those reached are no random sample of the assigned, because a
 -- customer who leaves before the contact is never contacted.
 with outcomes as (
 
@@ -26,11 +25,12 @@ evidence as (
         cast(assigned.stratum as varchar) as stratum,
         cast(assigned.customer_id as varchar) as customer_id,
         cast(assigned.as_of_date as date) as as_of_date,
-        cast(nullif(assigned.action, 'no_action') as varchar) as offer,
+        cast(
+            case when assigned.arm <> 'pick_holdout' then nullif(assigned.planned_action, 'no_action') end as varchar
+        ) as offer,
         cast(case when assigned.arm <> 'trial' then assigned.planned_action end as varchar) as compared_offer,
         cast(assigned.churn_probability as double) as churn_probability,
         cast(assigned.has_churned as boolean) as has_churned,
-        cast(assigned.outcome_weight = 0 as boolean) as has_acted_again,
         {% for signal in reason_signals() -%}
             cast(assigned.signal_{{ signal }} as double) as signal_{{ signal }}
             {%- if not loop.last %},{% endif %}

@@ -4,9 +4,31 @@ with customer_months as (
 
 ),
 
-outcomes as (
+action_outcomes as (
 
     select * from {{ ref('action_outcomes') }}
+
+),
+
+ranked_outcomes as (
+
+    select
+        customer_id,
+        outcome_month,
+        arm,
+        propensity,
+        sum(realised_cost) over (partition by customer_id, outcome_month) as realised_cost,
+        row_number() over (partition by customer_id, outcome_month order by as_of_date) as outcome_rank
+    from action_outcomes
+
+),
+
+-- The first episode of a month stands for it, with all that the month cost.
+outcomes as (
+
+    select *
+    from ranked_outcomes
+    where outcome_rank = 1
 
 ),
 

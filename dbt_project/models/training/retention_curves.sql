@@ -9,6 +9,10 @@ with learned_curves as (
 curves as (
 
     select
+        cast(
+            quantity || coalesce('/' || cast(period as varchar), '') || coalesce('/' || cast(risk_tenth as varchar), '')
+            || coalesce('/' || cast(renewal_interval_days as varchar), '') as varchar
+        ) as curve_point,
         cast(quantity as varchar) as quantity,
         cast(period as bigint) as period,
         cast(risk_tenth as bigint) as risk_tenth,
