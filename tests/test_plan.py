@@ -27,6 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models_ml.decisions.decide import policy_version
+from models_ml.decisions.done_value import done_value_table
 from models_ml.decisions.effect_beliefs import EffectBeliefs
 from models_ml.decisions.limits import Limits, month_limits
 from models_ml.decisions.planned_actions import (
@@ -361,3 +362,24 @@ def test_an_empty_build_reads_no_parameters() -> None:
     reader = planned_actions_reader(connection.cursor(), without)
     assert reader.schema == PLANNED_ACTIONS_SCHEMA
     assert reader.read_all().num_rows == 0
+
+
+def test_what_is_done_has_a_value_and_an_interval() -> None:
+    connection, tables = warehouse(candidates(5, pick_draw=[0.0, 0.999, 0.999, 0.999, 0.999]))
+    uncertain = effect_tables(np.log(0.5), np.log(0.9))["offer_effects"].to_pylist()
+    rows = [each | {"effect_sd": 0.2} for each in uncertain]
+    connection.register("unsure", pa.Table.from_pylist(rows))
+    wide = replace(tables, offer_effects="from unsure")
+    planned_rows = planned_actions_reader(connection.cursor(), wide).read_all()
+    connection.register("planned", planned_rows)
+    found = done_value_table(connection, wide, "from planned").to_pylist()[0]
+    done = [row for row in planned_rows.to_pylist() if row["action"] != "no_action"]
+    assert len(done) == 2
+    believed = sum(row["incremental_expected_value"] for row in done)
+    assert found["done_value"] == pytest.approx(believed, rel=0.1)
+    assert found["done_value_low"] < believed < found["done_value_high"]
+    # W is nearly linear in one effect of sd 0.2: ± 1.28 · 0.2 · Σ p (1 − p) V.
+    width = 2 * 1.2816 * 0.2 * 2 * 0.25 * 75
+    assert found["done_value_high"] - found["done_value_low"] == pytest.approx(width, rel=0.15)
+    nothing = "select * from planned where false"
+    assert done_value_table(connection, wide, nothing).num_rows == 0

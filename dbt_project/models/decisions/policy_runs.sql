@@ -18,6 +18,12 @@ decisions as (
 
 ),
 
+done_value as (
+
+    select * from {{ ref('int_done_value') }}
+
+),
+
 limits as (
 
     select * from {{ ref('int_month_limits') }}
@@ -96,6 +102,8 @@ totals as (
         count(case when arm = 'universal_holdout' then 1 end) as universal_holdouts,
         count(case when arm = 'suppressed' then 1 end) as suppressed_customers,
         sum(cast(round(expected_cost * 100) as bigint)) / 100.0 as planned_spend,
+        sum(case when action <> 'no_action' then cast(round(expected_cost * 100) as bigint) else 0 end)
+        / 100.0 as done_spend,
         sum(cast(round(incremental_expected_value * 100) as bigint)) / 100.0 as planned_value,
         sum(
             case
@@ -144,6 +152,10 @@ runs as (
         cast(totals.suppressed_customers as bigint) as suppressed_customers,
         cast(totals.planned_spend as double) as planned_spend,
         cast(totals.planned_value as double) as planned_value,
+        cast(totals.done_spend as double) as done_spend,
+        cast(done_value.done_value as double) as done_value,
+        cast(done_value.done_value_low as double) as done_value_low,
+        cast(done_value.done_value_high as double) as done_value_high,
         cast(totals.trial_contacts as bigint) as trial_contacts,
         cast(totals.trial_spend as double) as trial_spend,
         cast(totals.trial_value as double) as trial_value,
@@ -161,6 +173,7 @@ runs as (
     from totals
     inner join versions on totals.as_of_date = versions.as_of_date
     inner join run on totals.as_of_date = run.as_of_date and not run.is_frozen
+    inner join done_value on totals.as_of_date = done_value.as_of_date
     cross join budget
     cross join parameters
 
