@@ -18,6 +18,7 @@ POLICY: dict[str, Any] = {
     "training_month_ends": 12,
     "minimum_history_days": 90,
     "payment_grace_days": 5,
+    "resume_grace_days": 0,
     "currency": "EUR",
     "margin_rate": 0.5,
     "value_horizon_days": 90,

@@ -105,6 +105,7 @@ def policy_table(**changes: object) -> pa.Table:
         "training_month_ends": 12,
         "minimum_history_days": 90,
         "payment_grace_days": 14,
+        "resume_grace_days": 0,
         "currency": "EUR",
         "margin_rate": 0.6,
         "value_horizon_days": 365,

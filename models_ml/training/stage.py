@@ -145,13 +145,13 @@ def train(
     BayesPilotError
         If a candidate is unknown, or the matured dates cannot fit, calibrate and judge.
     """
-    counts, horizon_days = reader.date_counts(), inputs.policy.horizon_days
+    counts, label_days = reader.date_counts(), inputs.policy.label_days
     dates = [count.as_of_date for count in counts]
-    split, later = judged_split(dates, horizon_days), refit_split(dates, horizon_days)
+    split, later = judged_split(dates, label_days), refit_split(dates, label_days)
     check_classes(counts, split)
     check_classes(counts, later)
     notify(_dates_in_words(split))
-    roles = _warehouse_roles(reader, counts, split, horizon_days, settings)
+    roles = _warehouse_roles(reader, counts, split, label_days, settings)
     compared = compare_candidates(
         roles, reader.schema, settings, inputs=inputs, candidates=candidates, notify=notify
     )
@@ -159,7 +159,7 @@ def train(
     assert judged_date is not None, "with decision inputs candidates are judged"
 
     notify(_dates_in_words(later))
-    later_roles = _warehouse_roles(reader, counts, later, horizon_days, settings)
+    later_roles = _warehouse_roles(reader, counts, later, label_days, settings)
     recipe = {chosen: compared.recipes[chosen]}
     refitted = fit_candidates(
         recipe, later_roles.fit(), later_roles.calibrate(), reader.schema, settings, notify

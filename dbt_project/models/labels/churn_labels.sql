@@ -33,7 +33,7 @@ matured as (
     from at_risk
     cross join run
     cross join parameters
-    where {{ add_days('at_risk.as_of_date', 'parameters.horizon_days') }} <= run.as_of_date
+    where {{ add_days('at_risk.as_of_date', label_wait_days()) }} <= run.as_of_date
 
 ),
 

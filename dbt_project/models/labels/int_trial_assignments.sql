@@ -31,7 +31,7 @@ matured as (
         {{ add_days("cast(date_trunc('month', contacts.contacted_on) as date)", -1) }} as scored_on
     from contacts
     cross join parameters
-    inner join run on {{ add_days('contacts.contacted_on', 'parameters.horizon_days') }} <= run.as_of_date
+    inner join run on {{ add_days('contacts.contacted_on', label_wait_days()) }} <= run.as_of_date
     where contacts.is_randomized and contacts.propensity < 1 and contacts.action_id is null
 
 ),

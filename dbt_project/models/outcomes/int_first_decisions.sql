@@ -52,7 +52,7 @@ first_decisions as (
     cross join run
     cross join parameters
     where numbered.month_rank = 1
-        and {{ add_days(dbt.last_day('numbered.as_of_date', 'month'), 'parameters.horizon_days') }} <= run.as_of_date
+        and {{ add_days(dbt.last_day('numbered.as_of_date', 'month'), label_wait_days()) }} <= run.as_of_date
 
 )
 

@@ -42,7 +42,7 @@ matured as (
     cross join run
     cross join parameters
     where numbered.month_rank = 1
-        and {{ add_days('numbered.as_of_date', 'parameters.horizon_days') }} <= run.as_of_date
+        and {{ add_days('numbered.as_of_date', label_wait_days()) }} <= run.as_of_date
         and (
             numbered.planned_action <> 'no_action'
             or {{ dbt.last_day('numbered.as_of_date', 'month') }} <= run.as_of_date

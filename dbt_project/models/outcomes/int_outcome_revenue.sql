@@ -9,7 +9,7 @@ with decisions as (
 
 subscriptions as (
 
-    select * from {{ valid_rows('subscriptions') }}
+    select * from {{ ref('int_subscription_periods') }}
 
 ),
 

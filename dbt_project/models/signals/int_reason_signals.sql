@@ -48,7 +48,7 @@ signals as (
                 0
             ), 2) as double
         ) as signal_dormant,
-        cast(least(leaving_signal_events_last_30_days, 2) as double) as signal_exit_intent
+        cast(least(leaving_signal_events_last_30_days + 2 * announced_fee_share, 2) as double) as signal_exit_intent
     from features
     cross join parameters
 
