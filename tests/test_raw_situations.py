@@ -78,7 +78,8 @@ def features_of(folder: Path, raw: Path, **variables: Any) -> Project:
     """Build the features and labels of a day on raw tables."""
     project = copy_project(folder, raw)
     given = ", ".join(f"{name}: {value}" for name, value in {"as_of_date": f"'{DAY}'", **variables}.items())
-    project.dbt("run", "--select", "+customer_features", "+churn_labels", "--vars", f"{{{given}}}")
+    select = ("--select", "+customer_features", "+churn_labels", "+int_consents")
+    project.dbt("build", *select, "--exclude-resource-types", "test", "unit_test", "--vars", f"{{{given}}}")
     return project
 
 
@@ -127,20 +128,21 @@ def test_a_seat_that_ended_no_longer_counts(situations: Project) -> None:
     assert feature(situations, 100000029, "monthly_fee", "billing_period") == (17.50, "monthly")
 
 
-@pytest.mark.parametrize(
-    ("customer", "fee", "increases", "amount"),
-    [
-        (7001, 12.0, 1, 2.0),
-        (7002, 12.0, 0, 0.0),
-        (7003, 12.0, 0, 0.0),
-        (7004, 11.0, 1, 1.0),
-        (7005, 12.0, 0, 0.0),
-    ]
-    + [(7008, 15.0, 0, 0.0)],
-)
+CHANGES = {
+    "a higher fee": (7001, 12.0, 1, 2.0),
+    "annual turned monthly": (7002, 12.0, 0, 0.0),
+    "a return after a gap": (7003, 12.0, 0, 0.0),
+    "a row left open": (7004, 11.0, 1, 1.0),
+    "a trial that became paid": (7005, 12.0, 0, 0.0),
+    "another subscription": (7008, 15.0, 0, 0.0),
+}
+
+
+@pytest.mark.parametrize("change", sorted(CHANGES))
 def test_a_price_increase_compares_neighbours_of_one_subscription_and_billing_period(
-    situations: Project, customer: int, fee: float, increases: int, amount: float
+    situations: Project, change: str
 ) -> None:
+    customer, fee, increases, amount = CHANGES[change]
     names = ("monthly_fee", "price_increases_last_90_days", "price_increase_amount_last_90_days")
     assert feature(situations, customer, *names) == (fee, increases, amount)
 
@@ -210,16 +212,6 @@ def test_a_pause_within_the_grace_is_no_churn(tmp_path: Path, grace: int, stayed
         f"select count(*) from customer_features where customer_id in {paused} and as_of_date = date '2026-08-31'"
     )
     assert gaps == [(0,)], "nobody is at risk inside an open gap"
-
-
-NOTICES = """
-with periods as (
-    select * from (values {rows}) as rows (
-        subscription_id, customer_id, plan, billing_period, monthly_fee, started_on, ended_on, end_announced_on,
-        commitment_ends_on, earlier_ended_on, earlier_plan, earlier_billing_period, earlier_fee
-    )
-)
-"""
 
 
 def compiled(project: Project, model: str, **tables: str) -> str:
