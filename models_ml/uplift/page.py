@@ -139,8 +139,8 @@ def _values(learned: LearnedPolicy, currency: str) -> Section:
         ],
         intro=(
             f"Each policy on {len(learned.held_out.rows):,} customers, part by part, each part by what was learned and"
-            " selected on the parts before it. The learned policy is shown to help only where it beats every policy that"
-            f" treats all alike.{limits}"
+            " selected on the parts before it. The learned policy is shown to help only where it beats every policy"
+            f" that treats all alike.{limits}"
         ),
     )
 
