@@ -111,7 +111,8 @@ class TestWorlds:
         assert learned.verdict.is_shown
         kept = learn(frame)
         assert learned.worth[LEARNED].against_none.value == pytest.approx(
-            kept.worth[LEARNED].against_none.value, rel=0.2  # the parts are other ones
+            kept.worth[LEARNED].against_none.value,
+            rel=0.2,  # the parts are other ones
         )
 
     def test_an_outcome_in_money_needs_no_value(self) -> None:
