@@ -1,7 +1,7 @@
 {#-
-    The customer-dates of `matured` that stayed, as a select of customer_id and as_of_date: the one place that says what
-    churn is. Under subscription_end a subscription runs at the end of the horizon (it was kept, or ended and was
-    resumed); under inactivity a sign of life falls into the horizon. Whoever is not in it has churned.
+    The customer-dates of `matured` that stayed, as a select of customer_id and as_of_date: the one definition of
+    churn. Under subscription_end a subscription runs at the end of the horizon (it was kept, or ended and was
+    resumed); under inactivity a sign of life falls into the horizon. A customer-date that is not in it has churned.
 
     matured: a CTE with customer_id, as_of_date and horizon_ends_on.
 -#}

@@ -1,4 +1,4 @@
--- Everything that happens to an account, as events on the day on which they become known.
+-- Account events, each on the day on which it becomes known.
 with subscriptions as (
 
     select * from {{ valid_rows('subscriptions') }}

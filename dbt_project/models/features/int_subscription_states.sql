@@ -10,7 +10,7 @@ feature_dates as (
 
 ),
 
--- An end after the date is not known yet; of several running periods the latest counts.
+-- An end after the date is not known yet; of several running periods the latest one counts.
 running as (
 
     select
