@@ -120,7 +120,7 @@ limits as (
         cast(greatest(
             case
                 when limit_type = 'budget' then round(monthly_limit * days_open / days_of_month, 2)
-                else floor(monthly_limit * days_open / days_of_month) -- multiplied first, so that whole contacts stay whole
+                else floor(monthly_limit * days_open / days_of_month)  -- whole contacts stay whole
             end - used, 0
         ) as double) as available
     from paced

@@ -102,11 +102,20 @@ all_faults as (
 
     select * from row_faults
     union all
-    select 'policy' as seed, * from policy_faults
+    select
+        'policy' as seed,
+        *
+    from policy_faults
     union all
-    select 'offers' as seed, * from offer_faults
+    select
+        'offers' as seed,
+        *
+    from offer_faults
     union all
-    select 'offer_effect_priors' as seed, * from prior_faults
+    select
+        'offer_effect_priors' as seed,
+        *
+    from prior_faults
     union all
     select
         'channels' as seed,
