@@ -1,6 +1,6 @@
 {{ config(severity='warn') }}
 
--- A feature without a text is worded by its column name, which a retention agent should not have to read.
+-- A feature without a text is worded by its column name.
 with features as (
 
     select * from {{ ref('int_feature_schema') }}

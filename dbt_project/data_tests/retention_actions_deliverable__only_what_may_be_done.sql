@@ -1,4 +1,4 @@
--- The CRM's view holds no held-out, executed, expired or non-consenting row.
+-- retention_actions_deliverable holds no held-out, executed, expired or non-consenting row.
 with deliverable as (
 
     select * from {{ ref('retention_actions_deliverable') }}

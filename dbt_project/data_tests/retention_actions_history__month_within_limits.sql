@@ -1,4 +1,4 @@
--- Over all runs of the month, plans never cost more than the month's limits.
+-- The plans of all runs of the month stay within the limits of the month.
 with history as (
 
     select * from {{ ref('retention_actions_history') }}

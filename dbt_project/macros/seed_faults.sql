@@ -42,24 +42,22 @@
 
 {#-
     Faults of the policy parameters, as a select of seed_row and problem: a parameter that is missing, unknown or outside
-    its bounds, or that contradicts another one. `policy` and `parameters` are CTEs with the values and the known names.
-    An empty seed (as in an --empty build) has no fault.
+    its bounds, or that contradicts another one. `policy` is a CTE with the values. An empty seed (as in an --empty build)
+    has no fault.
 -#}
-{% macro policy_faults(policy, parameters) -%}
+{% macro policy_faults(policy) -%}
     select
-        {{ parameters }}.parameter as seed_row,
-        'the parameter is missing' as problem
-    from {{ parameters }}
-    left join {{ policy }} on {{ parameters }}.parameter = {{ policy }}.parameter
-    where {{ policy }}.parameter is null and exists (select 1 from {{ policy }})
-    union all
-    select
-        {{ policy }}.parameter as seed_row,
+        parameter as seed_row,
         'there is no such parameter' as problem
     from {{ policy }}
-    left join {{ parameters }} on {{ policy }}.parameter = {{ parameters }}.parameter
-    where {{ parameters }}.parameter is null
+    where parameter not in ('{{ policy_parameters() | map(attribute='name') | join("', '") }}')
     {%- for parameter in policy_parameters() %}
+    union all
+    select
+        '{{ parameter.name }}' as seed_row,
+        'the parameter is missing' as problem
+    from {{ policy }}
+    having count(*) > 0 and count(case when parameter = '{{ parameter.name }}' then 1 end) = 0
     union all
     select
         parameter as seed_row,

@@ -103,10 +103,11 @@ combined as (
         {% endfor -%}
         case
             when planned_actions.action <> 'no_action'
-                then row_number() over (
-                    partition by planned_actions.action <> 'no_action'
-                    order by planned_actions.incremental_expected_value desc, planned_actions.customer_id asc
-                )
+                then
+                    row_number() over (
+                        partition by planned_actions.action <> 'no_action'
+                        order by planned_actions.incremental_expected_value desc, planned_actions.customer_id asc
+                    )
         end as priority,
         md5(planned_actions.customer_id || '/' || cast(planned_actions.as_of_date as varchar)) as action_id
     from planned_actions

@@ -35,7 +35,7 @@ planned_this_month as (
 
     select
         previous_actions.planned_action,
-        -- an offer that is renamed or dropped during the month still used its channel; a withheld row has none logged
+        -- an offer that is renamed or removed during the month has used its channel; a withheld row logs no channel
         coalesce(previous_actions.channel, offers.channel) as planned_channel,
         cast(round(previous_actions.expected_cost * 100) as bigint) as cost_cents
     from previous_actions
@@ -120,7 +120,7 @@ limits as (
         cast(greatest(
             case
                 when limit_type = 'budget' then round(monthly_limit * days_open / days_of_month, 2)
-                else floor(monthly_limit * days_open / days_of_month) -- multiplied first, so that whole contacts stay whole
+                else floor(monthly_limit * days_open / days_of_month)  -- whole contacts stay whole
             end - used, 0
         ) as double) as available
     from paced

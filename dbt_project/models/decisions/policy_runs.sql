@@ -46,7 +46,7 @@ budget as (
 
 ),
 
--- Spend, value and bound describe the plan before pick-holdouts are withheld.
+-- Spend, value and bound describe the plan including contacts that pick-holdouts withhold.
 totals as (
 
     select

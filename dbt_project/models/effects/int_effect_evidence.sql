@@ -1,6 +1,6 @@
 {{ config(materialized='table') }}
 
--- Everything that chance assigned, own decisions and past trials; a row that cannot teach says why.
+-- All randomised assignments, of own decisions and of past trials; a row that carries no information says why.
 with own_evidence as (
 
     select * from {{ ref('int_own_evidence') }}

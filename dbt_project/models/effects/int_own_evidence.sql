@@ -1,6 +1,7 @@
--- Matured decisions in which chance had a say: of the chosen, who was withheld; in a trial, who got which offer or
--- none. What was assigned counts, executed or not; the share that was reached says how much of an effect can show.
--- Those reached are no random sample of the assigned: who leaves before the call is never called.
+-- Matured decisions with a random draw: chosen customers, contacted or withheld, and customers of a trial. A row counts
+-- by its assignment, executed or not, because executed contacts are no random sample of the assigned ones: a customer
+-- who leaves before the contact is never contacted. executed_share is the share of assigned customers who were
+-- contacted.
 with outcomes as (
 
     select * from {{ ref('action_outcomes') }}

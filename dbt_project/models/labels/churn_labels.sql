@@ -1,6 +1,6 @@
 {{ config(materialized='table') }}
 
--- A label exists only once its horizon has passed by the run's date.
+-- A customer-date has a label once its horizon has passed by the date of the run.
 with at_risk as (
 
     select

@@ -1,6 +1,6 @@
--- Customers whom a randomised trial assigned to an offer or to none before BayesPilot decided, once their horizon has
--- passed. Contacts that name a decision are left out: the decision's own log knows how chance came in. Campaigns
--- without randomisation never enter: whom a team picks differs from whom it leaves alone.
+-- Assignments of randomised trials before BayesPilot, to an offer or to none, once their horizon has passed. Contacts
+-- that name a decision are left out, because the log of the decision holds their propensity. Campaigns without
+-- randomisation are left out, because contacted customers differ from the others.
 with contacts as (
 
     select * from {{ valid_rows('retention_contacts') }}

@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 
--- The first decision about a customer in each calendar month, once a horizon has passed after the month's end. Plans of
--- later nights have no say in which row that is: customers whom the policy acts on are compared with others over the
+-- The first decision of a customer in each calendar month, once one horizon has passed after the end of the month.
+-- Plans of later nights do not change which row that is, so that contacted customers are compared with others over the
 -- same days.
 with previous_actions as (
 

@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 
--- The decision that stands for a customer's calendar month, once its horizon has passed: the first with a planned
--- action, else the month's first. Which one that is must be final, so a month without a plan waits for its end.
+-- The decision that represents a calendar month of a customer, once its horizon has passed: the first one with a
+-- planned action, or the first one of the month. The choice must be final, so a month without a plan waits for its end.
 with previous_actions as (
 
     select * from {{ ref('int_previous_actions') }}

@@ -1,5 +1,5 @@
--- Why a customer would leave, as signals of 0 (no sign) to 2 (a strong sign). Slipping leaves a quarter of the usual
--- pace, or two usual gaps, to chance.
+-- Signals of the reasons for which a customer may leave, 0 (no sign) to 2 (strong). Declining engagement starts below
+-- three quarters of the usual pace, or after two usual gaps, so that random variation gives no signal.
 with features as (
 
     select * from {{ ref('customer_features') }}
