@@ -39,7 +39,8 @@ earlier_actions as (
 
 -- A planned action that was not executed is not an untreated observation: a customer who leaves before the contact is
 -- never contacted, so that such rows hold too many churners. Holdouts represent all chosen customers, at
--- 1 / propensity. Without holdouts (propensity_no_action is 0) such rows are kept, for no other row represents these customers.
+-- 1 / propensity. Without holdouts (propensity_no_action is 0) such rows are kept, for no other row represents these
+-- customers.
 contacted as (
 
     select
