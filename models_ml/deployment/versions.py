@@ -104,7 +104,7 @@ def fitting_version(folder: Path, version: str, purpose: Purpose) -> tuple[bytes
             f"version {version} does not fit this source as it is now",
             where=str(folder / VERSIONS / version / f"{DEPLOYED}.json"),
             values=found,
-            next_step=f"{LIST.format(source=purpose.source)}, or train: bayespilot train",
+            next_step=f"{LIST.format(source=purpose.source)}, or train: bayespilot train --source {purpose.source}",
         )
     return content, record
 
