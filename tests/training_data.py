@@ -106,6 +106,7 @@ def policy_table(**changes: object) -> pa.Table:
         "minimum_history_days": 90,
         "payment_grace_days": 14,
         "resume_grace_days": 0,
+        "trusted_features": "none",
         "currency": "EUR",
         "margin_rate": 0.6,
         "value_horizon_days": 365,

@@ -61,6 +61,7 @@ class Policy:
     minimum_history_days: int
     payment_grace_days: int
     resume_grace_days: int
+    trusted_features: str
     currency: str
     margin_rate: float
     value_horizon_days: int

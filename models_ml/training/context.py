@@ -37,6 +37,7 @@ class TrainingTables(PurposeTables):
     """Selects that training reads, those of the purpose included."""
 
     training_examples: str
+    customer_features: str
     int_offers: str
     int_earlier_effects: str
 
@@ -77,6 +78,23 @@ def read_purpose(cursor: Cursor, tables: PurposeTables) -> Purpose:
     return Purpose(
         run["source"], policy.churn_definition, policy.horizon_days, run["activity_map_hash"], schema
     )
+
+
+def read_run_categories(
+    cursor: Cursor, tables: TrainingTables, schema: FeatureSchema
+) -> dict[str, set[str | None]]:
+    """Return the categories of each categorical feature at the run's date."""
+    day = read_run(cursor, tables.int_run)["as_of_date"]
+    names = [schema.names[position] for position in schema.categorical]
+    return {
+        name: {
+            row[0]
+            for row in cursor.execute(
+                f'select distinct "{name}" from ({tables.customer_features}) where as_of_date = ?', [day]
+            ).fetchall()
+        }
+        for name in names
+    }
 
 
 def read_inputs(cursor: Cursor, tables: TrainingTables) -> DecisionInputs:
