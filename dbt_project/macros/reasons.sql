@@ -92,8 +92,13 @@
     case
         when {{ relation }}.measure = 'flag' then {{ relation }}.words
         else
-            trim({{ relation }}.words || case when {{ relation }}.measure = 'recency' then '' else ' {period}' end) || ': '
-            || trim('{value} ' || case when {{ relation }}.unit = 'currency' then '{currency}' else {{ relation }}.unit end)
+            {{ relation }}.words
+            || case
+                when {{ relation }}.measure = 'recency' or {{ relation }}.period = '' then ''
+                else ' {period}'
+            end
+            || ': {value}'
+            || case {{ relation }}.unit when '' then '' when 'currency' then ' {currency}' else ' ' || {{ relation }}.unit end
             || case {{ relation }}.direction
                 when 'high' then ', above the median of all customers'
                 when 'low' then ', below the median of all customers'
