@@ -17,7 +17,6 @@ from test_training import quick_settings, run_features, train_on
 from models_ml.deployment.deployed import load_deployed
 from models_ml.errors import BayesPilotError
 from models_ml.scoring.probabilities import PROBABILITIES_SCHEMA, score_batches
-from models_ml.scoring.reasons import REASONS_SCHEMA, explain_batches
 from models_ml.train_and_deploy import ensure_deployed
 from models_ml.training.context import read_purpose, warehouse_tables
 from models_ml.training.contributions import make_explainer
@@ -62,20 +61,6 @@ class TestContributions:
         )
         matrix = pipeline.encoder.encode(examples.filter(pa.array(fitted)))
         assert np.abs(make_explainer(pipeline).contributions(matrix).mean(axis=0)).max() < 1e-9
-
-
-class TestReasons:
-    def test_top_three_upward_in_order(self, pipelines: dict[str, ChurnPipeline]) -> None:
-        pipeline, features = pipelines["gradient_boosting"], run_features(60)
-        table = pa.Table.from_batches(explain_batches(features.to_batches(max_chunksize=7), pipeline))
-        assert table.schema.equals(REASONS_SCHEMA)
-        parts = make_explainer(pipeline).contributions(pipeline.encoder.encode(features))
-        expected = []
-        for customer, row in zip(features["customer_id"].to_pylist(), parts, strict=True):
-            upward = sorted((-value, i) for i, value in enumerate(row.round(9)) if value.round(9) > 0)[:3]
-            expected += [(customer, rank, data.FEATURES[i][0]) for rank, (_, i) in enumerate(upward, start=1)]
-        found = [(r["customer_id"], r["reason_rank"], r["feature"]) for r in table.to_pylist()]
-        assert found == expected
 
 
 class TestScores:

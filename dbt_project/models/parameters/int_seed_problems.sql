@@ -98,6 +98,12 @@ prior_faults as (
 
 ),
 
+reason_faults as (
+
+    {{ reason_text_faults(ref('reason_texts'), ref('int_feature_reasons')) }}
+
+),
+
 all_faults as (
 
     select * from row_faults
@@ -116,6 +122,11 @@ all_faults as (
         'offer_effect_priors' as seed,
         *
     from prior_faults
+    union all
+    select
+        'reason_texts' as seed,
+        *
+    from reason_faults
     union all
     select
         'channels' as seed,
