@@ -92,10 +92,24 @@ def train(
 
 
 @app.command()
-def versions(source: Source = "demo") -> None:
-    """List the pipelines that are kept, and which one is the champion."""
-    from models_ml.train import show_versions
+def versions(
+    source: Source = "demo",
+    sign: Annotated[
+        bool,
+        typer.Option(
+            "--sign", help="Sign them with the first key of BAYESPILOT_SIGNING_KEY; list them after."
+        ),
+    ] = False,
+) -> None:
+    """List the pipelines that are kept, and which one is the champion.
 
+    Where BAYESPILOT_SIGNING_KEY is set, only signed pipelines are read. For a change of keys, set the new and the
+    old one, separated by a comma, sign, then remove the old one.
+    """
+    from models_ml.train import show_versions, sign_by_hand
+
+    if sign:
+        sign_by_hand(source)
     show_versions(source)
 
 

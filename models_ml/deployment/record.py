@@ -34,7 +34,8 @@ class DeploymentRecord:
     """Content of ``deployed_pipeline.json``; dates are ISO text, probabilities 0 to 1.
 
     ``recipe`` holds the hyper-parameters; ``data_fingerprint`` is a hash of every row that fitted or calibrated;
-    ``feature_bins`` say what the population looked like then (`models_ml.training.population`).
+    ``feature_bins`` say what the population looked like then (`models_ml.training.population`); ``signature`` is empty
+    where no key is set (`models_ml.deployment.signing`).
     """
 
     format: int
@@ -58,6 +59,7 @@ class DeploymentRecord:
     trained_at: str
     mlflow_run_id: str
     feature_bins: list[dict[str, Any]]
+    signature: str = ""
 
     @property
     def schema(self) -> FeatureSchema:
