@@ -16,6 +16,7 @@ import typer
 from models_ml.errors import BayesPilotError
 from models_ml.paths import project_root, published_folder, reports_folder, warehouse_path
 from models_ml.terminal import Commands, progress, say, table_console
+from models_ml.uplift.command import uplift
 
 DEFAULT_SHARES = (0.5, 1.0, 1.5, 2.0)  # of the present limit, where a what-if asks for no amount
 SIMULATION = "scripts/simulate_months.py"
@@ -197,6 +198,9 @@ def simulate(context: typer.Context) -> None:
     finished = subprocess.run([sys.executable, str(script), *context.args], check=False)
     if finished.returncode:
         raise typer.Exit(finished.returncode)
+
+
+app.command()(uplift)
 
 
 def _variables(source: str, text: str) -> dict[str, Any]:
