@@ -15,7 +15,8 @@ import typer
 
 from models_ml.errors import BayesPilotError
 from models_ml.paths import project_root, published_folder, reports_folder, warehouse_path
-from models_ml.terminal import Commands, progress, run_command, say, table_console
+from models_ml.terminal import Commands, progress, say, table_console
+from models_ml.uplift.command import uplift
 
 DEFAULT_SHARES = (0.5, 1.0, 1.5, 2.0)  # of the present limit, where a what-if asks for no amount
 SIMULATION = "scripts/simulate_months.py"
@@ -202,14 +203,6 @@ def summary(source: Source = "demo") -> None:
 
 
 @app.command(context_settings=PASSED_ON, add_help_option=False)
-def uplift(context: typer.Context) -> None:
-    """Learn from a randomised trial in a file which offer to make to which customer; see uplift --help."""
-    from models_ml.uplift.command import uplift as learn
-
-    run_command(learn, f"bayespilot {context.info_name}", context.args)
-
-
-@app.command(context_settings=PASSED_ON, add_help_option=False)
 def simulate(context: typer.Context) -> None:
     """Play the demo business forward in a temporary folder; see simulate --help."""
     script = project_root() / SIMULATION
@@ -218,6 +211,9 @@ def simulate(context: typer.Context) -> None:
     finished = subprocess.run([sys.executable, str(script), *context.args], check=False)
     if finished.returncode:
         raise typer.Exit(finished.returncode)
+
+
+app.command()(uplift)
 
 
 def _variables(source: str, text: str) -> dict[str, Any]:

@@ -299,7 +299,7 @@ class TestVerdict:
 
 @pytest.mark.skipif(PROMOTION_VARIABLE not in os.environ, reason=f"needs {PROMOTION_VARIABLE}")
 class TestPromotion:
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def folder(self) -> Path:
         return Path(os.environ[PROMOTION_VARIABLE])
 

@@ -10,21 +10,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-import typer
 from typer.testing import CliRunner
 from uplift_worlds import WORLDS, simulate_trial
 
+from models_ml.cli import app
 from models_ml.errors import BayesPilotError
-from models_ml.uplift.command import uplift
 from models_ml.uplift.files import file_schema, guess_control, read_file
 from models_ml.uplift.groups import feature_groups, plan_groups
 from models_ml.uplift.settings import load_settings
 from models_ml.uplift.trial import Trial
 
 SETTINGS = load_settings()
-app = typer.Typer()
-app.command()(uplift)
-
 ASKED = (
     "--treatment", "offer", "--outcome", "stayed", "--value", "100", "--cost", "call=4,discount=8",
     "--learners", "effect_posterior", "--currency", "EUR",
@@ -42,7 +38,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "160"})
+    result = CliRunner().invoke(
+        app, ["uplift", *(str(argument) for argument in arguments)], env={"COLUMNS": "160"}
+    )
     return result.exit_code, result.output
 
 
