@@ -16,9 +16,12 @@ import typer
 from models_ml.errors import BayesPilotError
 from models_ml.paths import project_root, published_folder, reports_folder, warehouse_path
 from models_ml.terminal import Commands, progress, say, table_console
+from models_ml.uplift.command import uplift
 
 DEFAULT_SHARES = (0.5, 1.0, 1.5, 2.0)  # of the present limit, where a what-if asks for no amount
 SIMULATION = "scripts/simulate_months.py"
+# A command that reads its own options: everything after its name is passed on, --help too.
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 app = typer.Typer(
     cls=Commands,
@@ -90,10 +93,24 @@ def train(
 
 
 @app.command()
-def versions(source: Source = "demo") -> None:
-    """List the pipelines that are kept, and which one is the champion."""
-    from models_ml.train import show_versions
+def versions(
+    source: Source = "demo",
+    sign: Annotated[
+        bool,
+        typer.Option(
+            "--sign", help="Sign them with the first key of BAYESPILOT_SIGNING_KEY; list them after."
+        ),
+    ] = False,
+) -> None:
+    """List the pipelines that are kept, and which one is the champion.
 
+    Where BAYESPILOT_SIGNING_KEY is set, only signed pipelines are read. For a change of keys, set the new and the
+    old one, separated by a comma, sign, then remove the old one.
+    """
+    from models_ml.train import show_versions, sign_by_hand
+
+    if sign:
+        sign_by_hand(source)
     show_versions(source)
 
 
@@ -148,7 +165,7 @@ def what_if(
             *((inputs.month.find(name), amounts) for name, amounts in capacities),
         ]
         curves = [draw_curve(inputs, limit, asked) for limit, asked in limits]
-    print_curves(curves, inputs.decision.policy.currency)
+    print_curves(table_console(), curves, inputs.decision.policy.currency)
     write_whatif(path, curves, source=source, inputs=inputs)
     say(f"drawn in {path}")
 
@@ -185,18 +202,18 @@ def summary(source: Source = "demo") -> None:
     say(where_next(source))
 
 
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-    add_help_option=False,
-)
+@app.command(context_settings=PASSED_ON, add_help_option=False)
 def simulate(context: typer.Context) -> None:
-    """Play the demo business forward in a temporary folder; bayespilot simulate --help lists the options."""
+    """Play the demo business forward in a temporary folder; see simulate --help."""
     script = project_root() / SIMULATION
     if not script.is_file():
         raise BayesPilotError("the simulation is not in this folder", where=str(script))
     finished = subprocess.run([sys.executable, str(script), *context.args], check=False)
     if finished.returncode:
         raise typer.Exit(finished.returncode)
+
+
+app.command()(uplift)
 
 
 def _variables(source: str, text: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models_ml.paths import published_folder, reports_folder
+from models_ml.reports.policy_data import WHY_NOT_CONTACTED
 from models_ml.warehouse import no_decisions, open_warehouse
 
 EXAMPLES = 5
@@ -39,8 +40,8 @@ DONE = """
     group by action_label, channel
     order by value desc, action_label
 """
-NOT_CONTACTED = """
-    select coalesce(suppression_reason, arm) as why, count(*) as customers
+NOT_CONTACTED = f"""
+    select {WHY_NOT_CONTACTED} as why, count(*) as customers
     from retention_actions
     where action = 'no_action'
     group by why
@@ -101,10 +102,7 @@ def print_summary(console: Console, rows: Mapping[str, Sequence[Row]], source: s
     console.print(_done_table(rows["done"], run["currency"]))
     console.print(_planned_table(run, rows["done"]))
     console.print(_policies_table(run))
-    reasons = ", ".join(
-        f"{row['customers']:,} {row['why'].replace('_', ' ')}" for row in rows["not_contacted"]
-    )
-    console.print(f"Not contacted: {reasons or 'nobody'}.")
+    console.print(_not_contacted_table(rows["not_contacted"]))
     console.print(quarantine_line(rows["quarantine"]))
     console.print(_examples_table(rows["examples"], run["currency"]))
 
@@ -161,26 +159,37 @@ def _planned_table(run: Row, done: Sequence[Row]) -> Table:
         table.add_row("trial contacts, drawn by chance", *_cells(*trial))
     table.add_section()
     table.add_row("done", *_cells(contacts, cost, value), style="bold")
-    low, high = run["done_value_low"], run["done_value_high"]
+    low, high = run.get("done_value_low"), run.get("done_value_high")
     interval = (
         "" if low is None else f"What is done is worth {low:,.2f} to {high:,.2f} with 80 % probability. "
     )
     table.caption = (
-        f"{interval}The month has {run['available_budget']:,.2f} of {run['monthly_budget']:,.2f} {run['currency']} left for this"
-        f" run; one more {run['currency']} of budget would return {run['budget_price']:.2f}."
+        f"{interval}The month has {run['available_budget']:,.2f} of {run['monthly_budget']:,.2f} {run['currency']} left"
+        f" for this run; one more {run['currency']} of budget would return {run['budget_price']:.2f}."
     )
     return table
 
 
 def _policies_table(run: Row) -> Table:
-    title = "The plan beside simpler policies, within the same limits and by the same effects"
-    table = Table("Policy", title=title, title_justify="left")
+    table = Table(
+        "Policy, within the same limits", title="The plan beside simpler policies", title_justify="left"
+    )
     table.add_column(f"Expected net value {run['currency']}", justify="right")
     table.add_row("this plan", f"{run['planned_value'] - (run['trial_value'] or 0.0):,.2f}")
     for name, column in REFERENCES.items():
         table.add_row(name, f"{run[column]:,.2f}")
     table.add_row("contact nobody", "0.00")
     table.caption = f"The plan is at most {100 * run['plan_gap']:.2g} % below the best possible plan."
+    return table
+
+
+def _not_contacted_table(reasons: Sequence[Row]) -> Table:
+    table = Table("Why", title="Not contacted", title_justify="left")
+    table.add_column("Customers", justify="right")
+    for row in reasons:
+        table.add_row(row["why"], f"{row['customers']:,}")
+    table.add_section()
+    table.add_row("Total", f"{sum(row['customers'] for row in reasons):,}", style="bold")
     return table
 
 

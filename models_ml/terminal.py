@@ -66,6 +66,16 @@ class OneCommand(TyperCommand):
             return super().invoke(ctx)
 
 
+def run_command(function: Callable[..., None], name: str, arguments: Sequence[str]) -> None:
+    """Run a function as a command of its own, called ``name``, and leave with its exit code.
+
+    Its options are read from its signature only now, so that its module is imported when it is asked for.
+    """
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command(cls=OneCommand)(function)
+    alone(args=list(arguments), prog_name=name)
+
+
 @contextmanager
 def progress(first: str = "reading the warehouse") -> Iterator[Callable[[str], None]]:
     """Yield a function that shows a step, with the time since the start; off a terminal, one line per step."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from models_ml.deployment.versions import kept_versions, promote, roll_back
+from models_ml.deployment.versions import kept_versions, promote, roll_back, sign_versions
 from models_ml.paths import artifacts_folder, reports_folder
 from models_ml.terminal import OneCommand, print_versions, progress, say
 from models_ml.train_and_deploy import BASELINE, train_and_deploy, train_baseline
@@ -105,6 +105,12 @@ def roll_back_by_hand(source: str) -> None:
     """Deploy what was deployed before."""
     record = roll_back(artifacts_folder(source), _purpose(source))
     say(f"{record.pipeline_version} is deployed again")
+
+
+def sign_by_hand(source: str) -> None:
+    """Sign the kept versions and what is deployed."""
+    signed = sign_versions(artifacts_folder(source), source)
+    say(f"signed: {', '.join(signed)}" if signed else "every pipeline is signed by the key in use")
 
 
 def show_versions(source: str) -> None:

@@ -48,6 +48,7 @@ from models_ml.training.context import (
     read_inputs,
     read_purpose,
     read_run,
+    read_run_categories,
     run_is_empty,
 )
 from models_ml.training.examples import ExampleReader
@@ -318,7 +319,8 @@ def _train(
     )
     inputs = read_inputs(cursor, tables, learned.curves)
     reader = ExampleReader(cursor, tables.training_examples, purpose.schema, needed_columns(inputs))
-    result = train(reader, inputs, settings, candidates=candidates, notify=notify)
+    categories = read_run_categories(cursor, tables, purpose.schema)
+    result = train(reader, inputs, settings, candidates=candidates, notify=notify, run_categories=categories)
     return Training(purpose, inputs, settings, reader, result, serialise(result.pipeline), learned.table)
 
 

@@ -71,7 +71,7 @@ def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built_project(tmp_path_factory: pytest.TempPathFactory, small_world: Path) -> Project:
     """A project built once on the small world; tests read it and copy it before they change anything."""
     project = copy_project(tmp_path_factory.mktemp("built") / "project", small_world)
-    project.dbt("build")
+    project.dbt("build", "--selector", "everything")  # unit tests of SQL too
     return project
 
 

@@ -22,6 +22,8 @@ POLICY: dict[str, Any] = {
     "training_step_days": 29,
     "minimum_history_days": 90,
     "payment_grace_days": 5,
+    "resume_grace_days": 0,
+    "trusted_features": "none",
     "currency": "EUR",
     "margin_rate": 0.5,
     "value_horizon_days": 90,

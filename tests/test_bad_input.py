@@ -172,6 +172,36 @@ SEED_FAULTS: dict[str, tuple[str, Callable[[list[dict[str, str]]], None], str]] 
         lambda rows: rows[0].update(meaning="love"),
         "meaning love must be one of engagement, price_interest, leaving_signal, purchase",
     ),
+    "reasons of an unknown family": (
+        "reason_texts",
+        lambda rows: rows[0].update(family="weather"),
+        "reason_texts.csv, weather, present: no feature of customer_features.yml is of this family",
+    ),
+    "reasons in a direction that is none": (
+        "reason_texts",
+        lambda rows: rows[0].update(direction="falling"),
+        "region, falling: no feature of this family is cited in this direction",
+    ),
+    "reasons in an unknown direction": (
+        "reason_texts",
+        lambda rows: rows[0].update(direction="sideways"),
+        "direction sideways must be one of high, low, present, rising, falling",
+    ),
+    "reasons twice": (
+        "reason_texts",
+        lambda rows: rows.append(dict(rows[0])),
+        "region, present: the key stands in more than one row",
+    ),
+    "an empty reason": (
+        "reason_texts",
+        lambda rows: rows[0].update(reason_text=""),
+        "region, present: reason_text is missing",
+    ),
+    "a reason with an unknown placeholder": (
+        "reason_texts",
+        lambda rows: rows[0].update(reason_text="lives in {place}"),
+        "reason_text may hold the placeholders {period} and {value} only",
+    ),
     "source missing": ("offers", lambda rows: rows[1].update(source=""), "source is missing"),
 }
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import training_data
 
 from models_ml.errors import BayesPilotError
+from models_ml.train_and_deploy import train_and_deploy
 from models_ml.training import feature_schema
+from models_ml.training.context import warehouse_tables
 from models_ml.training.leakage import (
-    LeakageLimits,
     Suspect,
     check_names,
     find_suspects,
     lower_bound_of_auc,
     refuse_suspects,
 )
+from models_ml.training.settings import LeakageLimits, load_settings
 
 LIMITS = LeakageLimits(
     auc=0.99, confidence=0.99, leavers_at_least=20, category_leaver_share=0.05, category_churn_rate=0.9
@@ -57,31 +61,31 @@ def test_a_date_that_only_leavers_have_separates_by_being_missing() -> None:
 def test_a_category_of_leavers_that_nobody_has_today_is_named() -> None:
     random, churned = world()
     former = np.where(churned & (random.random(ROWS) < 0.3), "former", "private")
-    today = pa.table({"segment": ["private"] * 10})
-    found = suspects({"segment": former.tolist()}, churned, run_features=today)
+    today = {"segment": {"private"}}
+    found = suspects({"segment": former.tolist()}, churned, run_categories=today)
     assert [suspect.feature for suspect in found] == ["segment"]
     assert "'former'" in found[0].evidence
-    still_there = pa.table({"segment": ["private", "former"]})
-    assert not suspects({"segment": former.tolist()}, churned, run_features=still_there)
+    still_there = {"segment": {"private", "former"}}
+    assert not suspects({"segment": former.tolist()}, churned, run_categories=still_there)
 
 
 def test_a_small_or_mixed_category_is_no_leak() -> None:
     _, churned = world()
-    today = pa.table({"segment": ["private"]})
+    today = {"segment": {"private"}}
     leavers = np.flatnonzero(churned)
     rare = np.full(ROWS, "private", dtype=object)
     rare[leavers[:2]] = "moved"  # 2 % of the leavers
-    assert not suspects({"segment": rare.tolist()}, churned, run_features=today)
+    assert not suspects({"segment": rare.tolist()}, churned, run_categories=today)
     mixed = np.full(ROWS, "private", dtype=object)
     mixed[leavers[:30]] = "trial"
     mixed[np.flatnonzero(~churned)[:10]] = "trial"  # 75 % of them left
-    assert not suspects({"segment": mixed.tolist()}, churned, run_features=today)
+    assert not suspects({"segment": mixed.tolist()}, churned, run_categories=today)
 
 
 def test_a_status_that_follows_the_label_is_named_even_if_it_is_still_used() -> None:
     _, churned = world()
     status = np.where(churned, "closed", "running").tolist()
-    found = suspects({"status": status}, churned, run_features=pa.table({"status": ["closed", "running"]}))
+    found = suspects({"status": status}, churned, run_categories={"status": {"closed", "running"}})
     assert [suspect.feature for suspect in found] == ["status"]
 
 
@@ -136,3 +140,26 @@ def test_the_refusal_says_how_to_allow_it_and_then_lets_it_pass() -> None:
     with pytest.raises(BayesPilotError, match=r"segment: 80 of 80(.|\n)*trusted_features to 'segment'"):
         refuse_suspects(found, trusted=())
     refuse_suspects(found, trusted=("segment",))
+
+
+LEAKS = {
+    "a status of today on past dates": "update training_examples set plan = 'former' where has_churned",
+    "a closing date of the leavers": (
+        "alter table training_examples alter days_since_last_activity type double;"
+        "update training_examples set days_since_last_activity = null;"
+        "update training_examples set days_since_last_activity = 3 where has_churned"
+    ),
+    "a count that is written on the last day": (
+        "update training_examples set days_since_last_activity = days_since_last_activity + 1000 where has_churned"
+    ),
+}
+
+
+@pytest.mark.parametrize("leak", sorted(LEAKS))
+def test_training_on_the_warehouse_stops_and_names_the_feature(leak: str, tmp_path: Path) -> None:
+    connection = training_data.warehouse(customers=1500)
+    connection.execute(LEAKS[leak])
+    feature = "plan" if "plan" in LEAKS[leak] else "days_since_last_activity"
+    with pytest.raises(BayesPilotError, match=rf"too good to be true(.|\n)*first values: {feature}"):
+        train_and_deploy(connection, warehouse_tables(), tmp_path, load_settings(), notify=lambda _: None)
+    assert list(tmp_path.iterdir()) == []

@@ -72,6 +72,13 @@ def test_every_command_that_is_named_is_understood(document: str) -> None:
         commands[name].make_context(name, list(given))  # a usage error where an option does not exist
 
 
+def test_every_policy_parameter_is_described() -> None:
+    described = set(re.findall(r"`(\w+)`", text_of("seeds/README.md")))
+    for source in ("demo", "online_retail"):
+        rows = csv.DictReader(text_of(f"seeds/{source}/policy.csv").splitlines())
+        assert [row["parameter"] for row in rows if row["parameter"] not in described] == []
+
+
 def test_the_readme_lists_every_command() -> None:
     table = text_of("README.md").split("## The command line")[1].split("## How data flows")[0]
     named = re.findall(r"`bayespilot ([\w-]+)`", table)

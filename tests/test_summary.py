@@ -24,10 +24,10 @@ TABLES = """
         ('bert', 'email', 'Write to them', 'email', 'policy', null, 0.25, 8.00, 3),
         ('cleo', 'call', 'Call them', 'phone', 'policy', null, 9.50, 9.20, 2),
         ('dora', 'call', 'Call them', 'phone', 'trial', null, 9.50, -2.00, 4),
-        ('emil', 'no_action', 'Leave alone', null, 'pick_holdout', null, 9.50, 7.00, null),
-        ('fred', 'no_action', 'Leave alone', null, 'suppressed', 'no_consent', 0, 0, null),
-        ('gina', 'no_action', 'Leave alone', null, 'not_chosen', null, 0, 0, null)
-    ) as rows (customer_id, action, action_label, channel, arm, suppression_reason, expected_cost,
+        ('emil', 'no_action', 'Leave alone', null, 'pick_holdout', 'Not contacted: held out; 9 %', 9.50, 7.00, null),
+        ('fred', 'no_action', 'Leave alone', null, 'suppressed', 'Not contacted: no consent; 8 %', 0, 0, null),
+        ('gina', 'no_action', 'Leave alone', null, 'not_chosen', 'Not contacted: no consent; 7 %', 0, 0, null)
+    ) as rows (customer_id, action, action_label, channel, arm, rationale, expected_cost,
         incremental_expected_value, priority);
     create table policy_runs as
     select date '2026-10-31' as as_of_date, 'EUR' as currency, 7 as customers_at_risk, 5 as planned_contacts,
@@ -90,8 +90,10 @@ def test_a_run_of_before_trials_were_logged_has_none(warehouse: Path) -> None:
 
 
 def test_who_is_not_contacted_and_what_was_set_aside(warehouse: Path) -> None:
-    text = [" ".join(line) for line in printed(warehouse)]
-    assert "Not contacted: 1 no consent, 1 not chosen, 1 pick holdout." in text
+    lines = printed(warehouse)
+    text = [" ".join(line) for line in lines]
+    assert lines[lines.index(["no consent", "2"]) + 1] == ["held out", "1"]
+    assert ["Total", "3"] in lines
     assert (
         "Quarantine: 3 raw rows set aside: 2 unknown_customer in stg_activity, 1 negative_amount in stg_payments."
         in text

@@ -200,4 +200,5 @@ def test_rationales_name_money_and_risk_and_no_placeholder(here: Project) -> Non
             assert re.match("Not contacted|Never contacted|Left alone", sentence), arm
         else:
             assert "expected to cost" in sentence
-            assert "this offer helps" in sentence or "drawn by chance" in sentence
+            assert "this offer helps" not in sentence or "randomised contacts show" in sentence
+            assert ("chosen at random" in sentence) == (arm == "trial")

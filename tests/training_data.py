@@ -95,6 +95,18 @@ def schema_table() -> pa.Table:
     )
 
 
+def population_table() -> pa.Table:
+    """Each feature in a family of its own; numbers are reasons on either side of 1, categories wherever known."""
+    numeric = {"upper_direction": "high", "upper_edge": 1.0, "lower_direction": "low", "lower_edge": 1.0}
+    category = {"upper_direction": "present", "upper_edge": None, "lower_direction": None, "lower_edge": None}
+    return pa.Table.from_pylist(
+        [
+            {"feature": name, "family": name} | (numeric if role == "numeric" else category)
+            for name, role, _, _ in FEATURES
+        ]
+    )
+
+
 def run_table(**changes: object) -> pa.Table:
     run = {
         "source": "demo",
@@ -114,6 +126,8 @@ def policy_table(**changes: object) -> pa.Table:
         "training_step_days": 29,
         "minimum_history_days": 90,
         "payment_grace_days": 14,
+        "resume_grace_days": 0,
+        "trusted_features": "none",
         "currency": "EUR",
         "margin_rate": 0.6,
         "value_horizon_days": 365,
@@ -202,6 +216,7 @@ def warehouse(
         "int_run": run_table(),
         "int_policy_parameters": policy_table(),
         "int_feature_schema": schema_table(),
+        "int_feature_population": population_table(),
         "int_offers": offers_table(),
         "offer_effects": effects_table(),
         "int_earlier_effects": effects_table(),

@@ -1,6 +1,6 @@
 {{ config(severity='warn') }}
 
--- The date has begun to be executed: its decisions stay as they were made, whatever this run computed.
+-- Actions of this date have begun to be executed: its decisions stay as they are, whatever this run computes.
 with run as (
 
     select * from {{ ref('int_run') }}

@@ -1,4 +1,4 @@
--- No plan is worth more than its bound, and the gap is the share of the bound that the plan misses.
+-- The value of a plan never exceeds its bound, and the gap is the share of the bound that the plan misses.
 with policy_runs as (
 
     select * from {{ ref('policy_runs') }}

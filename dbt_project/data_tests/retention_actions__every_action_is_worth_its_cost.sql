@@ -1,4 +1,4 @@
--- No contact is planned that is not expected to return more than it costs; leaving alone costs nothing.
+-- Each planned contact is expected to return more than it costs; no action costs nothing.
 with actions as (
 
     select * from {{ ref('retention_actions') }}

@@ -1,4 +1,4 @@
--- Nobody at risk is lost between the features and the decisions, and nobody is added.
+-- The customers with a decision are the customers at risk, one row each.
 with actions as (
 
     select

@@ -1,4 +1,4 @@
--- What the run plans costs at most what the month has left: money, contacts per offer, contacts per channel.
+-- The plan stays within what the month has left: money, contacts per offer and contacts per channel.
 with decisions as (
 
     select * from {{ ref('int_decisions') }}

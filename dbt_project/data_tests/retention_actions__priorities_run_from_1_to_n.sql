@@ -1,4 +1,4 @@
--- Priorities number the rows with an action without a gap; rows without one have none.
+-- Priorities number the rows with an action from 1 without gaps; other rows have none.
 with actions as (
 
     select * from {{ ref('retention_actions') }}

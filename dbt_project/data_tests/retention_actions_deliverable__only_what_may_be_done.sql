@@ -1,4 +1,4 @@
--- The CRM's view holds no held-out, executed, expired or non-consenting row.
+-- retention_actions_deliverable holds no held-out, executed, expired or non-consenting row.
 with deliverable as (
 
     select * from {{ ref('retention_actions_deliverable') }}
@@ -13,7 +13,7 @@ history as (
 
 contacts as (
 
-    select * from {{ valid_rows('retention_contacts') }}
+    select * from {{ contacts_that_exclude() }} as reported
 
 ),
 
@@ -43,7 +43,9 @@ checked as (
     inner join history on deliverable.action_id = history.action_id
     left join contacts on deliverable.action_id = contacts.action_id
     left join consents
-        on deliverable.customer_id = consents.customer_id and deliverable.channel = consents.channel
+        on deliverable.customer_id = consents.customer_id
+            and deliverable.channel = consents.channel
+            and consents.valid_until is null
 
 ),
 

@@ -1,4 +1,5 @@
--- A median many times its size at training, and beyond the spread of then: cents for euros, hours for days.
+-- The median differs from that at training by a large factor and lies outside the range of then, as after a change of
+-- unit.
 with drift as (
 
     select * from {{ ref('rpt_feature_drift') }}

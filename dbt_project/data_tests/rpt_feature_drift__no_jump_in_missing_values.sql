@@ -1,4 +1,4 @@
--- A feature that was filled at training and is missing now: a broken join or feed, not a change of behaviour.
+-- A feature that was filled at training is now missing for many customers, as after a broken join or feed.
 with drift as (
 
     select * from {{ ref('rpt_feature_drift') }}

@@ -1,6 +1,6 @@
 {{ config(severity='warn') }}
 
--- Categories that the deployed pipeline has never seen count as unknown in its scores.
+-- Categories that are new to the deployed pipeline count as unknown in its scores.
 with drift as (
 
     select * from {{ ref('rpt_feature_drift') }}

@@ -1,4 +1,4 @@
--- A feed silent for far longer than ever in its last year: its customers would look silent and be called for nothing.
+-- A feed without events for far longer than at any time of its last year: its customers would look inactive.
 with feeds as (
 
     select * from {{ ref('rpt_feed_freshness') }}

@@ -1,6 +1,6 @@
 {{ config(severity='warn') }}
 
--- A feed that delivers far less than usual, or contacts that nobody has made for long.
+-- A feed that delivers far fewer events than usual, or no contacts for a long time.
 with feeds as (
 
     select * from {{ ref('rpt_feed_freshness') }}

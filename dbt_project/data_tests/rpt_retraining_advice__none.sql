@@ -1,6 +1,6 @@
 {{ config(severity='warn') }}
 
--- Reasons to retrain, asked for in the open: a nightly build never retrains by itself.
+-- Reasons to retrain; a nightly build never retrains by itself.
 with advice as (
 
     select * from {{ ref('rpt_retraining_advice') }}

@@ -1,6 +1,6 @@
 {{ config(severity='warn') }}
 
--- The churn probabilities as a whole are distributed otherwise than at training.
+-- The distribution of churn probabilities differs from that at training.
 with drift as (
 
     select * from {{ ref('rpt_score_drift') }}

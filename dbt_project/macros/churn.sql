@@ -1,7 +1,11 @@
+{#- Days until a label is known: the horizon, and the pause after which a customer who returns has not left. -#}
+{% macro label_wait_days() -%}(parameters.horizon_days + parameters.resume_grace_days){%- endmacro %}
+
 {#-
     The customer-dates of `matured` that stayed, as a select of customer_id and as_of_date: the one place that says what
-    churn is. Under subscription_end a subscription runs at the end of the horizon (it was kept, or ended and was
-    resumed); under inactivity a sign of life falls into the horizon. Whoever is not in it has churned.
+    churn is. Under subscription_end a paid subscription runs at the end of the horizon (it was kept, or ended and was
+    resumed), or pauses there for at most resume_grace_days; under inactivity a sign of life falls into the horizon. A
+    customer-date that is not in it has churned.
 
     matured: a CTE with customer_id, as_of_date and horizon_ends_on.
 -#}
@@ -12,12 +16,12 @@
     from {{ matured }}
     inner join {{ ref('int_policy_parameters') }} as churn_parameters
         on churn_parameters.churn_definition = 'subscription_end'
-    inner join {{ valid_rows('subscriptions') }} as churn_subscriptions
-        on {{ matured }}.customer_id = churn_subscriptions.customer_id
-            and {{ matured }}.horizon_ends_on >= churn_subscriptions.started_on
+    inner join {{ ref('int_paid_stretches') }} as churn_stretches
+        on {{ matured }}.customer_id = churn_stretches.customer_id
+            and {{ matured }}.horizon_ends_on >= churn_stretches.started_on
             and (
-                churn_subscriptions.ended_on is null
-                or {{ matured }}.horizon_ends_on < churn_subscriptions.ended_on
+                churn_stretches.ended_on is null
+                or {{ matured }}.horizon_ends_on < churn_stretches.ended_on
             )
     union all
     select distinct

@@ -1,5 +1,6 @@
 {#-
-    The rows that earlier runs left in a table of this project, as a subquery; the only way back in the DAG.
+    The rows that earlier runs left in a table of this project, as a subquery: the only way from the end of a run to
+    the start of the next.
     On the first run the table does not exist: the relation is empty but typed. A column that the stored
     table lacks (it was added to the project since) reads as a typed null.
 

@@ -1,4 +1,4 @@
-{#- Everything that differs from engine to engine stands here, behind adapter.dispatch. -#}
+{#- What differs between engines, behind adapter.dispatch. -#}
 
 {% macro raise_error(message) %}{{ return(adapter.dispatch('raise_error', 'bayespilot')(message)) }}{% endmacro %}
 

@@ -1,6 +1,6 @@
 {#-
-    Whether missing values jumped: their odds grew many times, by a share of customers worth naming, and by more than
-    chance alone makes. Features that are null by nature ("no ticket yet") move with the business and stay below that.
+    Whether missing values jumped: their odds grew by a large factor, by a share of customers above the limit, and by
+    more than random variation. Features that are null by nature ("no ticket yet") move with the business and stay below that.
     Reads the columns of rpt_feature_drift and int_monitoring_limits.
 -#}
 {% macro missing_jumped() -%}

@@ -1,5 +1,5 @@
 {#-
-    What one bin adds to the population stability index, (share - expected) * ln(share / expected), in whole
+    Contribution of one bin to the population stability index, (share - expected) * ln(share / expected), in whole
     billionths so that the sum over bins does not depend on their order. Never negative, zero for equal shares;
     both shares count as at least `floor`.
 -#}
@@ -11,12 +11,12 @@
     ) as bigint)
 {%- endmacro %}
 
-{#- What an empty bin counts as: one row, of the fewer on the two sides, or share_floor where rows are very many. -#}
+{#- Share that an empty bin counts as: one row of the smaller side, or share_floor where there are very many rows. -#}
 {% macro smallest_share(reference_rows, customers) -%}
     greatest(share_floor, 1 / cast(least({{ reference_rows }}, {{ customers }}) as double))
 {%- endmacro %}
 
-{#- How an index reads: beyond the limits, and beyond what chance alone makes of so few rows. -#}
+{#- Status of an index: beyond a limit, and beyond what random variation gives for so few rows. -#}
 {% macro stability_status(index, index_by_chance) -%}
     case
         when {{ index }} <= {{ index_by_chance }} then 'ok'

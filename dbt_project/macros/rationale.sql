@@ -1,12 +1,12 @@
-{#- The customers that a reason signal describes, as the end of "this offer helps customers …". -#}
+{#- The customers that show a reason signal, as the end of "customers …". -#}
 {% macro signal_words() %}
     {{ return({
-        'payment_failing': 'with failing payments',
+        'payment_failing': 'with late or unpaid invoices',
         'support_pain': 'with support problems',
-        'price_shock': 'concerned about the price',
-        'declining_engagement': 'whose use declines',
-        'dormant': 'without recent use',
-        'exit_intent': 'who prepare to leave',
+        'price_shock': 'with a price increase or an interest in prices',
+        'declining_engagement': 'with declining activity',
+        'dormant': 'without recent activity',
+        'exit_intent': 'with signs of leaving',
     }) }}
 {% endmacro %}
 
@@ -41,19 +41,30 @@
     end
 {%- endmacro %}
 
+{#- Whether a row of offer_effects holds a reduction of the risk that randomised contacts have shown. -#}
+{% macro is_measured_reduction() -%}
+    (effect_source = 'measured' and effect_mean + 1.96 * effect_sd < 0)
+{%- endmacro %}
+
 {#-
-    Why the planned offer suits the customer: the reason signal through which it lowers the risk the most, from columns
-    reduction_<signal> (0 or below); the first by name where two are equal.
+    Why the planned offer suits the customer: the signal of the customer through which it lowers the risk the most, from
+    columns reduction_<signal> (0 or below) and is_measured_<signal>; the first by name where two are equal. Empty where
+    the offer addresses no signal that the customer shows.
 -#}
 {% macro offer_argument() -%}
     {%- set signals = reason_signals() | sort -%}
     case
-        when arm = 'trial' then 'chosen at random among the offers that could pay'
+        when arm = 'trial' then '; chosen at random among the offers that could pay'
         else
             case least({% for signal in signals %}reduction_{{ signal }}{{ ', ' if not loop.last }}{% endfor %})
-                when 0 then 'this offer helps most customers a little'
+                when 0 then ''
                 {%- for signal in signals %}
-                when reduction_{{ signal }} then 'this offer helps customers {{ signal_words()[signal] }}'
+                when reduction_{{ signal }}
+                    then case
+                        when is_measured_{{ signal }} = 1
+                            then '; randomised contacts show that this offer helps customers {{ signal_words()[signal] }}'
+                        else '; this offer is expected to help customers {{ signal_words()[signal] }}'
+                    end
                 {%- endfor %}
             end
     end
@@ -69,7 +80,7 @@
     case
         when action = 'no_action' then {{ not_contacted_words() }} || '; ' || {{ stake }}
         else
-            action_label || ': ' || {{ stake }} || '; ' || {{ offer_argument() }} || '; expected to cost '
+            action_label || ': ' || {{ stake }} || {{ offer_argument() }} || '; expected to cost '
             || {{ money_text('expected_cost') }} || ' ' || currency || case
                 when incremental_expected_value >= 0
                     then

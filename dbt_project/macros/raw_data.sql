@@ -84,3 +84,26 @@
     {%- endfor -%}
     {{ return(faults) }}
 {% endmacro %}
+
+{#-
+    The first day of a CTE with `day` and `day_rows`, in one row. Days before a gap of more than a year count only if they
+    hold at least one row in a hundred: one odd date moves nothing.
+-#}
+{% macro first_day_without_strays(days) %}
+    select min(day) as first_day
+    from (
+        select
+            day,
+            max(case when is_after_stray_days then day end) over () as first_real_day
+        from (
+            select
+                day,
+                coalesce(
+                    {{ days_between('lag(day) over (order by day)', 'day') }} > 366
+                    and 100 * (sum(day_rows) over (order by day) - day_rows) < sum(day_rows) over (), false
+                ) as is_after_stray_days
+            from {{ days }}
+        ) as judged_days
+    ) as numbered_days
+    where first_real_day is null or day >= first_real_day
+{% endmacro %}

@@ -2,7 +2,7 @@
 {% macro seed_keys() %}
     {{ return({
         'offers': ['offer'], 'channels': ['channel'], 'offer_effect_priors': ['offer', 'signal'],
-        'activity_map': ['activity_type', 'meaning'], 'reason_texts': ['feature'], 'policy': ['parameter'],
+        'activity_map': ['activity_type', 'meaning'], 'reason_texts': ['family', 'direction'], 'policy': ['parameter'],
     }) }}
 {% endmacro %}
 
@@ -42,24 +42,22 @@
 
 {#-
     Faults of the policy parameters, as a select of seed_row and problem: a parameter that is missing, unknown or outside
-    its bounds, or that contradicts another one. `policy` and `parameters` are CTEs with the values and the known names.
-    An empty seed (as in an --empty build) has no fault.
+    its bounds, or that contradicts another one. `policy` is a CTE with the values. An empty seed (as in an --empty build)
+    has no fault.
 -#}
-{% macro policy_faults(policy, parameters) -%}
+{% macro policy_faults(policy) -%}
     select
-        {{ parameters }}.parameter as seed_row,
-        'the parameter is missing' as problem
-    from {{ parameters }}
-    left join {{ policy }} on {{ parameters }}.parameter = {{ policy }}.parameter
-    where {{ policy }}.parameter is null and exists (select 1 from {{ policy }})
-    union all
-    select
-        {{ policy }}.parameter as seed_row,
+        parameter as seed_row,
         'there is no such parameter' as problem
     from {{ policy }}
-    left join {{ parameters }} on {{ policy }}.parameter = {{ parameters }}.parameter
-    where {{ parameters }}.parameter is null
+    where parameter not in ('{{ policy_parameters() | map(attribute='name') | join("', '") }}')
     {%- for parameter in policy_parameters() %}
+    union all
+    select
+        '{{ parameter.name }}' as seed_row,
+        'the parameter is missing' as problem
+    from {{ policy }}
+    having count(*) > 0 and count(case when parameter = '{{ parameter.name }}' then 1 end) = 0
     union all
     select
         parameter as seed_row,
@@ -79,6 +77,36 @@
         and try_cast(smaller.value as double) >= try_cast(larger.value as double)
     {%- endif -%}
     {%- endfor %}
+{%- endmacro %}
+
+{#-
+    Faults of reason texts, as a select of seed_row and problem: a family that no feature has, a direction in which none of
+    its features is cited, an unknown placeholder. `reason_texts` and `feature_reasons` are the relations.
+-#}
+{% macro reason_text_faults(reason_texts, feature_reasons) -%}
+    select
+        {{ seed_row_name('reason_texts') }} as seed_row,
+        'no feature of customer_features.yml is of this family' as problem
+    from {{ reason_texts }}
+    where family not in (select family from {{ feature_reasons }})
+    union all
+    select
+        {{ seed_row_name('reason_texts') }} as seed_row,
+        'no feature of this family is cited in this direction' as problem
+    from {{ reason_texts }}
+    where direction in ('{{ reason_directions() | join("', '") }}')
+        and family in (select family from {{ feature_reasons }})
+        and family || ' ' || direction not in (
+            select family || ' ' || upper_direction from {{ feature_reasons }} where upper_direction is not null
+            union all
+            select family || ' ' || lower_direction from {{ feature_reasons }} where lower_direction is not null
+        )
+    union all
+    select
+        {{ seed_row_name('reason_texts') }} as seed_row,
+        'reason_text may hold the placeholders {period} and {value} only' as problem
+    from {{ reason_texts }}
+    where position('{' in replace(replace(reason_text, '{period}', ''), '{value}', '')) > 0
 {%- endmacro %}
 
 {#-
@@ -105,7 +133,7 @@
 {% macro expression_problem(expression) %}
     {%- set words = [
         'and', 'or', 'not', 'is', 'null', 'in', 'between', 'like', 'true', 'false', 'case', 'when', 'then', 'else',
-        'end', 'cast', 'as', 'date', 'interval', 'integer', 'double', 'varchar', 'e',
+        'end', 'cast', 'as', 'date', 'interval', 'integer', 'double', 'varchar', 'string', 'e',
     ] -%}
     {%- set known = graph.nodes['model.bayespilot.customer_features'].columns.keys() | map('lower') | list -%}
     {%- set bare = modules.re.sub("'[^']*'", "''", expression | lower) -%}

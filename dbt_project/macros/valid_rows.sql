@@ -2,3 +2,64 @@
 {% macro valid_rows(table) -%}
     (select * from {{ ref('int_checked_' ~ table) }} where quarantine_reason is null)
 {%- endmacro %}
+
+{#-
+    The rows of `judged` with their quarantine_reason: their fault, or that another row without a fault has the same
+    key. A faulty copy never displaces a sound one; of several sound copies the first in the stated order stays.
+
+    judged: a CTE with a column `fault`, null where the row is sound.
+-#}
+{% macro set_copies_aside(judged, key, copy_order, reason) %}
+    select
+        copies.*,
+        coalesce(copies.fault, case when copies.copy_number > 1 then '{{ reason }}' end) as quarantine_reason
+    from (
+        select
+            {{ judged }}.*,
+            row_number() over (
+                partition by {{ key }}
+                order by case when fault is null then 0 else 1 end, {{ copy_order }}
+            ) as copy_number
+        from {{ judged }}
+    ) as copies
+{% endmacro %}
+
+{#-
+    Whether a day is a placeholder that systems write where no day is known: before 1900, 1900-01-01 or the first day of
+    Unix time.
+-#}
+{% macro is_placeholder_day(day) -%}
+    (cast({{ day }} as date) <= date '1900-01-01' or cast({{ day }} as date) = date '1970-01-01')
+{%- endmacro %}
+
+{#-
+    An amount where it is in the stated currency (`currency` in policy.csv) and null elsewhere, so that the row is
+    quarantined: for staging selects of sources whose rows name their currency. A row without a currency is taken as
+    stated.
+-#}
+{% macro amount_in_stated_currency(amount, currency_column) -%}
+    case
+        when coalesce(upper(trim({{ currency_column }})), '') in ('', (
+            select upper(trim(value)) from {{ ref('policy') }} where parameter = 'currency'
+        )) then {{ amount }}
+    end
+{%- endmacro %}
+
+{#-
+    Every reported contact that names a customer or an action, as a subquery: also those set aside as broken, which exclude
+    a customer from further contacts all the same. What is not reported is taken on the safe side: without an offer it was
+    an offer, without a day it was the last day of the data.
+-#}
+{% macro contacts_that_exclude() -%}
+    (
+        select
+            contacts.action_id,
+            contacts.customer_id,
+            coalesce(contacts.offer, 'unknown') as offer,
+            coalesce(contacts.contacted_on, exclusion_run.data_ends_on) as contacted_on,
+            case when contacts.quarantine_reason is null then contacts.accepted_on end as accepted_on,
+            coalesce(contacts.is_randomized, false) as is_randomized
+        from {{ ref('int_checked_retention_contacts') }} as contacts
+        cross join {{ ref('int_run') }} as exclusion_run
+    )
+{%- endmacro %}

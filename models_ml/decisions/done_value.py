@@ -69,9 +69,11 @@ def value_of_done(done: pa.Table, inputs: DecisionInputs) -> PlanValue:
     signals = [done[f"signal_{name}"].to_numpy() for name in inputs.effects.signals]
     settings = load_settings().plan_value
     contacts = Contacts(
-        np.array([names.index(action) for action in done["action"].to_pylist()], dtype=np.int64),
-        *(done[name].to_numpy() for name in ("churn_probability", "customer_value", "expected_cost")),
-        np.column_stack(signals) if signals else np.empty((done.num_rows, 0)),
+        offer=np.array([names.index(action) for action in done["action"].to_pylist()], dtype=np.int64),
+        churn_probability=done["churn_probability"].to_numpy(),
+        customer_value=done["customer_value"].to_numpy(),
+        expected_cost=done["expected_cost"].to_numpy(),
+        signals=np.column_stack(signals) if signals else np.empty((done.num_rows, 0)),
     )
     return plan_value_interval(
         contacts, inputs.effects, share=SHARE, shift_sd=settings.churn_shift_sd, settings=settings

@@ -56,6 +56,8 @@ class Policy:
     training_step_days: int
     minimum_history_days: int
     payment_grace_days: int
+    resume_grace_days: int
+    trusted_features: str
     currency: str
     margin_rate: float
     value_horizon_days: int
@@ -73,6 +75,11 @@ class Policy:
     randomisation_salt: str
     review_from: float
     escalate_from: float
+
+    @property
+    def label_days(self) -> int:
+        """Days until a label is known: the horizon, and the pause after which a customer who returns has not left."""
+        return self.horizon_days + self.resume_grace_days
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Any
 import joblib
 
 from models_ml.deployment.record import FORMAT, DeploymentRecord, library_versions, misfits
+from models_ml.deployment.signing import is_signed, signed, signing_keys
 from models_ml.errors import BayesPilotError
 from models_ml.files import files_aside
 from models_ml.training.context import Purpose
@@ -31,9 +32,15 @@ RETRAIN = "dbt build --vars '{retrain: true}'"
 
 def write_deployment(folder: Path, content: bytes, record: DeploymentRecord, stem: str = DEPLOYED) -> None:
     """Write the pickle and its record aside, then switch each, the record last: a mixture fails the checksum."""
+    record = signed(record, content)
     with files_aside(folder, last=f"{stem}.json") as aside:
         (aside / f"{stem}.pkl").write_bytes(content)
-        (aside / f"{stem}.json").write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
+        (aside / f"{stem}.json").write_text(record_text(record), encoding="utf-8")
+
+
+def record_text(record: DeploymentRecord) -> str:
+    """Return the content of a record's file."""
+    return json.dumps(asdict(record), indent=2) + "\n"
 
 
 def read_record(folder: Path, stem: str = DEPLOYED) -> DeploymentRecord | None:
@@ -54,14 +61,21 @@ def read_record(folder: Path, stem: str = DEPLOYED) -> DeploymentRecord | None:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise _broken(f"the record is not of format {FORMAT}", path, [found])
-    different = sorted({field.name for field in fields(DeploymentRecord)} ^ content.keys())
+    different = sorted({field.name for field in fields(DeploymentRecord)} ^ {"signature", *content})
     if different:
         raise _broken("the record has missing or unknown entries", path, different)
     return DeploymentRecord(**content)
 
 
-def verify(folder: Path, record: DeploymentRecord, source: str, stem: str = DEPLOYED) -> bytes:
-    """Return the pickled bytes after checking source, library versions and checksum, in this order.
+def verify(
+    folder: Path, record: DeploymentRecord, source: str, stem: str = DEPLOYED, *, is_unsigned: bool = False
+) -> bytes:
+    """Return the pickled bytes after checking source, library versions, checksum and signature, in this order.
+
+    Parameters
+    ----------
+    is_unsigned : bool
+        Whether the signature is left out, because it is about to be made.
 
     Raises
     ------
@@ -87,6 +101,16 @@ def verify(folder: Path, record: DeploymentRecord, source: str, stem: str = DEPL
     if checksum != record.sha256:
         raise _broken(
             "the deployed pipeline fails its checksum", path, [f"{checksum[:12]}…, not {record.sha256[:12]}…"]
+        )
+    keys = [] if is_unsigned else signing_keys()
+    if keys and not is_signed(record, content, keys):
+        raise BayesPilotError(
+            "the signature of the pipeline is not by a known key"
+            if record.signature
+            else "the pipeline is not signed",
+            where=str(path),
+            values=[record.pipeline_version],
+            next_step=f"if its origin is known, bayespilot versions --sign; otherwise {RETRAIN}",
         )
     return content
 

@@ -35,7 +35,8 @@ class DeploymentRecord:
 
     ``recipe`` holds the hyper-parameters; ``data_fingerprint`` is a hash of every row that fitted or calibrated;
     ``feature_bins`` say what the population looked like then (`models_ml.training.population`), ``retention_curves``
-    how long customers stayed (the rows of the table of that name).
+    how long customers stayed (the rows of the table of that name); ``signature`` is empty where no key is set
+    (`models_ml.deployment.signing`).
     """
 
     format: int
@@ -60,6 +61,7 @@ class DeploymentRecord:
     mlflow_run_id: str
     feature_bins: list[dict[str, Any]]
     retention_curves: list[dict[str, Any]]
+    signature: str = ""
 
     @property
     def schema(self) -> FeatureSchema:

@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from models_ml.deployment.deployed import DEPLOYED, VERSIONS, read_record, verify, write_deployment
+from models_ml.deployment.deployed import (
+    DEPLOYED,
+    VERSIONS,
+    read_record,
+    record_text,
+    verify,
+    write_deployment,
+)
 from models_ml.deployment.logs import (
     DEPLOYMENT_LOG,
     Event,
@@ -19,9 +26,11 @@ from models_ml.deployment.logs import (
     read_events,
 )
 from models_ml.deployment.record import DeploymentRecord, misfits
+from models_ml.deployment.signing import KEYS, is_signed, signed, signing_keys
 from models_ml.deployment.switch import Switch, one_writer, settle, switch
 from models_ml.deployment.tracking import Tracker
 from models_ml.errors import BayesPilotError
+from models_ml.files import write_text
 from models_ml.training.context import Purpose
 
 CANDIDATES_FOLDER = "candidates"
@@ -54,6 +63,36 @@ def keep_candidates(folder: Path, candidates: Mapping[str, tuple[bytes, Deployme
     for file in target.glob("*.*"):
         if file.stem not in candidates:
             file.unlink()
+
+
+def sign_versions(folder: Path, source: str) -> list[str]:
+    """Sign every kept version, and what is deployed, that has no signature by the first key; return their names.
+
+    A pipeline without signature or with one by another known key is signed; an altered one is not.
+
+    Raises
+    ------
+    BayesPilotError
+        If there is no key; or naming the first pipeline that fails its checksum or carries an unknown signature.
+    """
+    keys = signing_keys()
+    if not keys:
+        raise BayesPilotError(
+            "there is no key to sign with", next_step=f"set {KEYS} here and wherever pipelines are read"
+        )
+    done = []
+    with one_writer(folder):
+        for place in (*(folder / VERSIONS / version for version in known_versions(folder)), folder):
+            record = read_record(place)
+            if record is None:
+                continue
+            content = verify(place, replace(record, signature=""), source, is_unsigned=True)
+            if record.signature and not is_signed(record, content, keys):
+                verify(place, record, source)
+            if not is_signed(record, content, keys[:1]):
+                write_text(place / f"{DEPLOYED}.json", record_text(signed(record, content)))
+                done.append(record.pipeline_version)
+    return sorted(set(done))
 
 
 def known_versions(folder: Path) -> list[str]:
@@ -104,7 +143,7 @@ def fitting_version(folder: Path, version: str, purpose: Purpose) -> tuple[bytes
             f"version {version} does not fit this source as it is now",
             where=str(folder / VERSIONS / version / f"{DEPLOYED}.json"),
             values=found,
-            next_step=f"{LIST.format(source=purpose.source)}, or train: bayespilot train",
+            next_step=f"{LIST.format(source=purpose.source)}, or train: bayespilot train --source {purpose.source}",
         )
     return content, record
 

@@ -57,7 +57,7 @@ def score_bins(rows: Sequence[Row]) -> str:
         _per_cent(axis)
         axis.set_xlabel("churn probability up to")
         axis.set_ylabel("share of customers")
-        axis.legend(loc="lower left", framealpha=0.9, frameon=True, edgecolor="none")
+        figure.legend(loc="outside upper left", ncols=2)
         return svg(figure)
 
 

@@ -20,7 +20,7 @@ from models_ml.reports.monitoring_findings import (
     ratio_interval,
     scores_answer,
 )
-from models_ml.reports.page import Fact, Figure, Page, Section, Table, Text
+from models_ml.reports.page import Fact, Figure, Page, Section, Table, Text, on_one_line
 
 SHOWN_FEATURES = 15
 SHOWN_STEADY_FEATURES = 5
@@ -258,7 +258,7 @@ def runs(data: MonitoringData) -> Table:
     several = len({row["pipeline_version"] for row in data.performance}) > 1
     cells = [
         (
-            str(row["as_of_date"]),
+            on_one_line(row["as_of_date"]),
             f"{row['customers']:,}",
             f"{row['expected_churners']:,.0f}",
             f"{row['customers'] - planned.get(row['as_of_date'], row['customers']):,}",
@@ -324,7 +324,7 @@ def feeds(data: MonitoringData) -> Table:
     cells = [
         (
             row["feed"],
-            str(row["latest_event_on"]),
+            NONE if row["latest_event_on"] is None else on_one_line(row["latest_event_on"]),
             str(row["silent_days"]),
             NONE if row["longest_gap_days"] is None else str(row["longest_gap_days"]),
             f"{row['events_last_28_days']:,}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -112,6 +113,17 @@ def render(page: Page) -> str:
 def write_page(path: Path, page: Page) -> None:
     """Write the page; a reader never sees half of one."""
     write_text(path, render(page))
+
+
+def on_one_line(day: date) -> str:
+    """Return a date as ISO text that no line break divides.
+
+    Examples
+    --------
+    >>> on_one_line(date(2026, 10, 31)).replace("\u2011", "-")
+    '2026-10-31'
+    """
+    return day.isoformat().replace("-", "\u2011")
 
 
 def is_number(cell: str) -> bool:

@@ -14,8 +14,9 @@ from models_ml.errors import BayesPilotError
 
 Row = Mapping[str, Any]
 
-# Why a customer is not contacted, in the words of the rationale: its first part.
-WHY_NOT_CONTACTED = "regexp_replace(split_part(rationale, ';', 1), '^Not contacted: ', '')"
+# Why a customer is not contacted, in the words of the rationale: its first part, beginning in lower case.
+_WHY = "regexp_replace(split_part(rationale, ';', 1), '^Not contacted: ', '')"
+WHY_NOT_CONTACTED = f"lower({_WHY}[1]) || {_WHY}[2:]"
 
 # policy_runs leaves the trial columns empty for runs that were logged without them.
 RUN = """

@@ -78,7 +78,7 @@ def roc(result: TrainingResult) -> str:
 def precision_recall(result: TrainingResult) -> str:
     """Draw precision against recall of every candidate on the judged rows."""
     base = float(np.average(result.diagnostics.has_churned, weights=result.diagnostics.weight))
-    labels = ("churners found (recall)", "churners among the contacted (precision)")
+    labels = ("churners found (recall)", "contacted who churn (precision)")
     return _curves(result, precision_recall_points, labels, "average_precision", ([0, 1], [base, base]))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from datetime import date
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from models_ml.deployment.challenge import Selection, perfect_range
 from models_ml.evaluation.metrics import calibration_ratio
 from models_ml.reports.figures import money, share
-from models_ml.reports.page import Table, Text
+from models_ml.reports.page import Table, Text, on_one_line
 from models_ml.reports.training_figures import plain
 from models_ml.training.stage import TrainingResult
 
@@ -103,7 +102,7 @@ def thresholds(result: TrainingResult, currency: str) -> Table | None:
         ]
         for i in kept
     ]
-    columns = ("cut-off", "contacted", "churners among them", "churners found", "judged profit")
+    columns = ("cut\u2011off", "contacted", "churners among them", "churners found", "judged profit")
     return Table(columns, cells, highlight=kept.index(best))
 
 
@@ -232,13 +231,11 @@ def rounds(result: TrainingResult) -> Table:
         steps.append((f"calibrate: {method}", (split.calibrated_on,), fitted.calibration_rows))
         if split.judged_on:
             steps.append(("judge", (split.judged_on,), result.judged_rows))
-        rows += [[name, step, _day(min(days)), _day(max(days)), f"{count:,}"] for step, days, count in steps]
+        rows += [
+            [name, step, on_one_line(min(days)), on_one_line(max(days)), f"{count:,}"]
+            for step, days, count in steps
+        ]
     return Table(("round", "step", "from", "to", "customer-dates"), rows)
-
-
-def _day(day: date) -> str:
-    """Return a date that stays on one line."""
-    return str(day).replace("-", "\u2011")
 
 
 def both_rounds(result: TrainingResult) -> Table:

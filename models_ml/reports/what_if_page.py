@@ -58,9 +58,8 @@ def reference_cells(answer: Answer) -> tuple[str, ...]:
     return tuple(f"{value:,.2f}" for value in values)
 
 
-def print_curves(curves: Sequence[Curve], currency: str) -> None:
+def print_curves(console: Console, curves: Sequence[Curve], currency: str) -> None:
     """Print both tables of every curve."""
-    console = Console()
     for curve in curves:
         console.print(plan_table(curve, currency))
         console.print(reference_table(curve, currency))

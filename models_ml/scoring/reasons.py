@@ -1,21 +1,22 @@
-"""The table ``int_churn_reasons``: the features that raise each customer's churn probability, strongest first."""
+"""The table ``int_churn_reasons``: what raises each customer's churn probability and is true of the customer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from models_ml.deployment.deployed import load_deployed
+from models_ml.errors import BayesPilotError
 from models_ml.paths import artifacts_folder
 from models_ml.scoring.probabilities import DIGITS, features_query
 from models_ml.training.context import PurposeTables, read_purpose, read_run, run_is_empty
 from models_ml.training.contributions import Explainer, make_explainer
 from models_ml.training.pipeline import ChurnPipeline
 
-REASONS = 3
 BATCH_ROWS = 8_192  # explaining is slow per row: small batches cost nothing and keep memory low
 
 REASONS_SCHEMA = pa.schema(
@@ -23,75 +24,194 @@ REASONS_SCHEMA = pa.schema(
         ("customer_id", pa.string()),
         ("as_of_date", pa.date32()),
         ("reason_rank", pa.int32()),
+        ("family", pa.string()),
         ("feature", pa.string()),
+        ("direction", pa.string()),
+        ("feature_value", pa.float64()),
+        ("category", pa.string()),
         ("contribution", pa.float64()),
+        ("family_contribution", pa.float64()),
     ]
 )
 
 
-def strongest(contributions: np.ndarray, reasons: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pick the largest positive contributions of each row; ties go to the earlier feature.
+@dataclass(frozen=True)
+class PopulationSides:
+    """Where a value of each feature may be cited; arrays of shape (features,), in the order of the pipeline.
 
-    Returns
-    -------
-    row, rank (1 = strongest) and feature positions, each of shape (picked,), ordered by row and rank.
+    A value above ``upper_edge`` has ``upper_direction``, one below ``lower_edge`` has ``lower_direction``; an edge
+    of NaN has nothing on its side. ``family`` is the position in ``families``.
+    """
+
+    families: tuple[str, ...]
+    family: np.ndarray
+    upper_edge: np.ndarray
+    upper_direction: tuple[str, ...]
+    lower_edge: np.ndarray
+    lower_direction: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Citations:
+    """Reasons of a batch, arrays of shape (cited,), ordered by row and rank.
+
+    ``row`` and ``feature`` are positions, ``rank`` is 1 for the strongest, ``is_high`` tells which side the value lies
+    on, ``strength`` is the contribution of the feature's family.
+    """
+
+    row: np.ndarray
+    rank: np.ndarray
+    feature: np.ndarray
+    is_high: np.ndarray
+    strength: np.ndarray
+
+
+def read_sides(rows: Iterable[Mapping[str, Any]], names: tuple[str, ...]) -> PopulationSides:
+    """Build the sides from rows of ``int_feature_population``, one for each of the features ``names``.
+
+    Raises
+    ------
+    BayesPilotError
+        If a feature has no row.
+    """
+    found = {row["feature"]: row for row in rows}
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise BayesPilotError(
+            "the population of a feature is not known",
+            where="int_feature_population",
+            values=missing,
+            next_step="dbt build -s int_feature_population+",
+        )
+    ordered = [found[name] for name in names]
+    families = tuple(dict.fromkeys(row["family"] for row in ordered))
+    return PopulationSides(
+        families,
+        np.array([families.index(row["family"]) for row in ordered], dtype=int),
+        np.array([_edge(row["upper_direction"], row["upper_edge"], -np.inf) for row in ordered]),
+        tuple(row["upper_direction"] or "" for row in ordered),
+        np.array([_edge(row["lower_direction"], row["lower_edge"], np.inf) for row in ordered]),
+        tuple(row["lower_direction"] or "" for row in ordered),
+    )
+
+
+def _edge(direction: str | None, edge: float | None, every_value: float) -> float:
+    if direction is None:
+        return np.nan
+    return every_value if edge is None else edge
+
+
+def cite(values: np.ndarray, contributions: np.ndarray, sides: PopulationSides) -> Citations:
+    """Choose the reasons of each customer: of every family that raises the risk its strongest feature that fits.
+
+    A feature fits where it raises the risk and its value lies on a side of the population on which it may be cited.
+    Families are ordered by the sum of their contributions; ties go to the earlier feature.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, features)
+        The customers' own values; NaN where unknown, any number for a known category.
+    contributions : ndarray of shape (n, features)
+        In the unit of the raw score; above 0 raises the risk.
 
     Examples
     --------
-    >>> row, rank, feature = strongest(np.array([[0.1, -0.5, 0.3], [-1.0, -2.0, 0.0]]), reasons=2)
-    >>> row, rank, feature
-    (array([0, 0]), array([1, 2]), array([2, 0]))
+    >>> none, lower = np.full(3, np.nan), np.array([4.0, 9.0, np.nan])
+    >>> families = ("use", "silence")
+    >>> sides = PopulationSides(families, np.array([0, 0, 1]), none, ("",) * 3, lower, ("low",) * 3)
+    >>> found = cite(np.array([[5.0, 2.0, 70.0]]), np.array([[0.5, 0.1, 0.9]]), sides)
+    >>> found.feature, found.strength  # the first feature is not low, the third may not be cited
+    (array([1]), array([0.6]))
     """
-    order = np.argsort(-contributions, axis=1, kind="stable")[:, :reasons]
-    positive = np.take_along_axis(contributions, order, axis=1) > 0
-    row, place = np.nonzero(positive)
-    return row, place + 1, order[row, place]
+    is_high = values > sides.upper_edge
+    fits = (contributions > 0) & (is_high | (values < sides.lower_edge))
+    shape = (len(values), len(sides.families))
+    total, best, chosen = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=int)
+    for feature, family in enumerate(sides.family):
+        part = contributions[:, feature]
+        total[:, family] += part
+        better = fits[:, feature] & (part > best[:, family])
+        best[better, family] = part[better]
+        chosen[better, family] = feature
+    strength = np.where(best > 0, np.round(total, DIGITS), 0.0)
+    order = np.argsort(-strength, axis=1, kind="stable")
+    row, place = np.nonzero(np.take_along_axis(strength, order, axis=1) > 0)
+    families = order[row, place]
+    features = chosen[row, families]
+    return Citations(row, place + 1, features, is_high[row, features], strength[row, families])
 
 
-def explain_batch(batch: pa.RecordBatch, pipeline: ChurnPipeline, explainer: Explainer) -> pa.RecordBatch:
-    """Return up to three reasons per row, in the unit of the raw score."""
-    contributions = np.round(explainer.contributions(pipeline.encoder.encode(batch)), DIGITS)
-    row, rank, feature = strongest(contributions, REASONS)
-    rows = pa.array(row)
+def explain_batch(
+    batch: pa.RecordBatch, pipeline: ChurnPipeline, explainer: Explainer, sides: PopulationSides
+) -> pa.RecordBatch:
+    """Return the reasons of each row, contributions in the unit of the raw score."""
+    schema = pipeline.encoder.schema
+    values = pipeline.encoder.encode(batch)
+    contributions = np.round(explainer.contributions(values), DIGITS)
+    cited = cite(values, contributions, sides)
+    rows, features = pa.array(cited.row), pa.array(cited.feature)
+    is_category = np.isin(cited.feature, schema.categorical)
+    directions = pa.array((*sides.upper_direction, *sides.lower_direction))
     return pa.record_batch(
         [
             batch.column("customer_id").cast(pa.string()).take(rows),
             batch.column("as_of_date").cast(pa.date32()).take(rows),
-            pa.array(rank.astype(np.int32)),
-            pa.array(pipeline.encoder.schema.names).take(pa.array(feature)),
-            pa.array(contributions[row, feature]),
+            pa.array(cited.rank.astype(np.int32)),
+            pa.array(sides.families).take(pa.array(sides.family[cited.feature])),
+            pa.array(schema.names).take(features),
+            directions.take(pa.array(cited.feature + np.where(cited.is_high, 0, len(schema.names)))),
+            pa.array(values[cited.row, cited.feature], mask=is_category),
+            _categories(batch, cited, schema.categorical, schema.names),
+            pa.array(contributions[cited.row, cited.feature]),
+            pa.array(cited.strength),
         ],
         schema=REASONS_SCHEMA,
     )
 
 
-def explain_batches(batches: Iterable[pa.RecordBatch], pipeline: ChurnPipeline) -> Iterator[pa.RecordBatch]:
+def _categories(
+    batch: pa.RecordBatch, cited: Citations, categorical: tuple[int, ...], names: tuple[str, ...]
+) -> pa.Array:
+    """Return the category of each cited categorical feature, null for numbers."""
+    found = np.full(len(cited.row), None, dtype=object)
+    for position in categorical:
+        here = np.flatnonzero(cited.feature == position)
+        if len(here):
+            found[here] = batch.column(names[position]).take(pa.array(cited.row[here])).to_pylist()
+    return pa.array(found, pa.string())
+
+
+def explain_batches(
+    batches: Iterable[pa.RecordBatch], pipeline: ChurnPipeline, sides: PopulationSides
+) -> Iterator[pa.RecordBatch]:
     """Explain batch by batch; the explainer is built with the first row."""
     explainer: Explainer | None = None
     for batch in batches:
         if batch.num_rows:
             explainer = explainer or make_explainer(pipeline)
-            yield explain_batch(batch, pipeline, explainer)
+            yield explain_batch(batch, pipeline, explainer, sides)
 
 
 def reasons_reader(
     cursor: Any,  # noqa: ANN401 - a DuckDB cursor
     tables: PurposeTables,
     customer_features: str,
+    int_feature_population: str,
 ) -> pa.RecordBatchReader:
     """Explain every customer at the run's date, in order of customer_id; empty where the run is empty.
 
     Raises
     ------
     BayesPilotError
-        If the deployed pipeline is damaged or does not fit.
+        If the deployed pipeline is damaged or does not fit, or the population of a feature is not known.
     """
     if run_is_empty(cursor, tables.int_run):
         return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, [])
     purpose = read_purpose(cursor, tables)
     pipeline, _ = load_deployed(artifacts_folder(purpose.source), purpose)
+    sides = read_sides(cursor.sql(int_feature_population).to_arrow_table().to_pylist(), purpose.schema.names)
     as_of_date = read_run(cursor, tables.int_run)["as_of_date"]
     batches = cursor.sql(features_query(customer_features, purpose.schema, as_of_date)).to_arrow_reader(
         BATCH_ROWS
     )
-    return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, explain_batches(batches, pipeline))
+    return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, explain_batches(batches, pipeline, sides))

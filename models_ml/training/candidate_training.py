@@ -14,6 +14,7 @@ from models_ml.training.candidates import CANDIDATES, Hyperparameters
 from models_ml.training.diagnostics import TrainingDiagnostics
 from models_ml.training.frames import Columns, Frame, RowsOrDates, feature_columns, read_role_rows
 from models_ml.training.judging import JudgedDate
+from models_ml.training.leakage import check_names, screen
 from models_ml.training.pipeline import ChurnPipeline
 from models_ml.training.schema import FeatureSchema
 from models_ml.training.settings import TrainingSettings, load_settings
@@ -60,6 +61,7 @@ def train_candidates(
     horizon_days: int | None = None,
     weight: str | None = None,
     inputs: DecisionInputs | None = None,
+    trusted_features: Sequence[str] = (),
     candidates: Sequence[str] = tuple(CANDIDATES),
     settings: TrainingSettings | None = None,
     notify: Notify = lambda message: None,
@@ -91,6 +93,8 @@ def train_candidates(
         days), ``offers_allowed`` (bit k set where offer k is allowed), ``signal_<name>`` per signal of the effects, and
         ``contact_cost_<k>`` and ``incentive_cost_<k>`` (money) per offer.
         Limits of a month are those of the judged rows.
+    trusted_features : names, optional
+        Features that were known on their dates although they look too good to be true.
     candidates : names in the registry `models_ml.training.candidates.CANDIDATES`
     settings : TrainingSettings, optional
         Those of ``settings.toml`` by default.
@@ -101,7 +105,8 @@ def train_candidates(
     ------
     BayesPilotError
         If a column is missing or of another kind, a label is unknown, a role is empty or of one class, rows
-        have two roles or lie too close in time, or a candidate is unknown.
+        have two roles or lie too close in time, a candidate is unknown, or a feature is the label, an id or too
+        good to be true.
 
     Examples
     --------
@@ -129,7 +134,9 @@ def train_candidates(
     chosen_settings = load_settings() if settings is None else settings
     columns = _columns(label, weight, inputs)
     given = {"fit": fit, "calibrate": calibrate, "judge": judge}
+    check_names(schema, label)
     rows = read_role_rows(frame, schema, columns, given, date, horizon_days, chosen_settings)
+    screen(rows.judge, chosen_settings.leakage, trusted_features)
     compared = compare_candidates(
         Roles(
             search=lambda: rows.search,

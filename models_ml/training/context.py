@@ -38,6 +38,7 @@ class TrainingTables(PurposeTables):
     """Selects that training reads, those of the purpose included."""
 
     training_examples: str
+    customer_features: str
     int_offers: str
     int_earlier_effects: str
     int_earlier_covariances: str
@@ -93,3 +94,20 @@ def read_inputs(cursor: Cursor, tables: TrainingTables, curves: RetentionCurves)
         )
     )
     return read_decision_inputs(policy, offers, effects, covariances, curves)
+
+
+def read_run_categories(
+    cursor: Cursor, tables: TrainingTables, schema: FeatureSchema
+) -> dict[str, set[str | None]]:
+    """Return the categories of each categorical feature at the run's date."""
+    day = read_run(cursor, tables.int_run)["as_of_date"]
+    names = [schema.names[position] for position in schema.categorical]
+    return {
+        name: {
+            row[0]
+            for row in cursor.execute(
+                f'select distinct "{name}" from ({tables.customer_features}) where as_of_date = ?', [day]
+            ).fetchall()
+        }
+        for name in names
+    }

@@ -6,45 +6,21 @@ status column, a closing date), so the pipeline that reads it fails on customers
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic.dataclasses import dataclass as settings
 from scipy.stats import norm, rankdata
 
 from models_ml.errors import BayesPilotError
-from models_ml.settings_file import STRICT
+from models_ml.training.examples import Examples
 from models_ml.training.schema import FeatureSchema
+from models_ml.training.settings import LeakageLimits
 
+NOTICE = "announced_fee_share"  # above 0 where a customer has announced an end
 RESERVED = ("customer_id", "as_of_date", "has_churned", "churned_on", "horizon_ends_on", "example_weight")
-
-
-@settings(frozen=True, config=STRICT)
-class LeakageLimits:
-    """From where on a feature is refused; shares and probabilities 0 to 1.
-
-    Parameters
-    ----------
-    auc : float
-        A feature whose AUC exceeds this, lower bound included, is refused.
-    confidence : float
-        Probability of the one-sided lower bound of the AUC.
-    leavers_at_least : int
-        Fewer leavers, or fewer stayers, say nothing about separation.
-    category_leaver_share : float
-        A category is looked at if it holds at least this share of all leavers.
-    category_churn_rate : float
-        It is refused if at least this share of its members left and it is absent at the run's date.
-    """
-
-    auc: float
-    confidence: float
-    leavers_at_least: int
-    category_leaver_share: float
-    category_churn_rate: float
 
 
 @dataclass(frozen=True)
@@ -80,7 +56,7 @@ def find_suspects(
     *,
     limits: LeakageLimits,
     without_notice: np.ndarray | None = None,
-    run_features: pa.Table | None = None,
+    run_categories: Mapping[str, Collection[str | None]] | None = None,
 ) -> list[Suspect]:
     """Return the features that are too good to be true, in the order of the schema.
 
@@ -91,8 +67,8 @@ def find_suspects(
     has_churned : ndarray of shape (n,), bool
     without_notice : ndarray of shape (n,), bool, optional
         Customers without an announced end; the others leave as announced, which many features may know.
-    run_features : pyarrow.Table, optional
-        The features at the run's date; without it, categories are not looked at.
+    run_categories : mapping, optional
+        The categories of each categorical feature at the run's date; without it, no category counts as vanished.
     """
     open_rows = np.ones(len(has_churned), dtype=bool) if without_notice is None else without_notice
     judged, churned = features.filter(pa.array(open_rows)), has_churned[open_rows]
@@ -102,11 +78,38 @@ def find_suspects(
     for feature in schema.features:
         column = judged[feature.feature]
         if feature.role == "categorical":
-            present = None if run_features is None else run_features[feature.feature]
+            present = None if run_categories is None else run_categories[feature.feature]
             found += _suspect_category(feature.feature, column, churned, present, limits)
         else:
             found += _suspect_number(feature.feature, column, churned, limits)
     return found
+
+
+def screen(
+    examples: Examples,
+    limits: LeakageLimits,
+    trusted: Collection[str],
+    run_categories: Mapping[str, Collection[str | None]] | None = None,
+) -> None:
+    """Refuse features of the judged rows that are too good to be true; ``trusted`` names those to let pass.
+
+    Raises
+    ------
+    BayesPilotError
+        Naming each feature with its evidence and the way to allow it.
+    """
+    features, notice = examples.features, None
+    if NOTICE in features.column_names:
+        notice = np.nan_to_num(features[NOTICE].cast(pa.float64()).to_numpy()) == 0
+    suspects = find_suspects(
+        features,
+        examples.schema,
+        examples.has_churned,
+        limits=limits,
+        without_notice=notice,
+        run_categories=run_categories,
+    )
+    refuse_suspects(suspects, trusted)
 
 
 def refuse_suspects(suspects: Sequence[Suspect], trusted: Collection[str]) -> None:
@@ -166,7 +169,7 @@ def _suspect_category(
     name: str,
     column: pa.ChunkedArray,
     churned: np.ndarray,
-    present: pa.ChunkedArray | None,
+    present: Collection[str | None] | None,
     limits: LeakageLimits,
 ) -> Iterator[Suspect]:
     codes, labels = _codes(column)
@@ -179,14 +182,13 @@ def _suspect_category(
         return
     if present is None:
         return
-    today = set(pc.unique(present).to_pylist())
     members = np.bincount(codes, minlength=len(labels))
     leavers = np.bincount(codes[churned], minlength=len(labels))
     for code in np.flatnonzero(
         (leavers >= limits.category_leaver_share * churned.sum())
         & (leavers >= limits.category_churn_rate * members)
     ):
-        if labels[code] not in today:
+        if labels[code] not in present:
             yield Suspect(
                 name,
                 f"{leavers[code]} of {members[code]} customers with {labels[code]!r} left,"

@@ -116,6 +116,31 @@ class Promotion:
 
 
 @dataclass(frozen=True, config=STRICT)
+class LeakageLimits:
+    """From where on a feature is refused; shares and probabilities 0 to 1.
+
+    Parameters
+    ----------
+    auc : float
+        A feature whose AUC exceeds this, lower bound included, is refused.
+    confidence : float
+        Probability of the one-sided lower bound of the AUC.
+    leavers_at_least : int
+        Fewer leavers, or fewer stayers, say nothing about separation.
+    category_leaver_share : float
+        A category is looked at if it holds at least this share of all leavers.
+    category_churn_rate : float
+        It is refused if at least this share of its members left and it is absent at the run's date.
+    """
+
+    auc: float
+    confidence: float
+    leavers_at_least: int
+    category_leaver_share: float
+    category_churn_rate: float
+
+
+@dataclass(frozen=True, config=STRICT)
 class TrainingSettings:
     """All settings; ``candidates`` maps a candidate to its declared hyper-parameters, ``spaces`` to its search."""
 
@@ -128,12 +153,13 @@ class TrainingSettings:
     importance: Importance
     search: Search
     population: PopulationBins
+    leakage: LeakageLimits
     candidates: Mapping[str, Mapping[str, Number]]
     spaces: Mapping[str, SearchSpace]
 
     def fingerprint(self) -> str:
         """Return a hash of every setting that changes a pipeline."""
-        without = ("promotion", "importance", "population")  # these only look at a pipeline
+        without = ("promotion", "importance", "population", "leakage")  # these only look at a pipeline
         changes = {name: section for name, section in asdict(self).items() if name not in without}
         return hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest()
 

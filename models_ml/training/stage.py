@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ from models_ml.training.examples import (
     refit_split,
 )
 from models_ml.training.judging import JudgedDate, Verdict, judge, metrics_of, open_judged_date
+from models_ml.training.leakage import check_names, screen
 from models_ml.training.pipeline import ChurnPipeline, fit_and_calibrate, to_log_odds
 from models_ml.training.schema import FeatureEncoder, FeatureSchema
 from models_ml.training.search import SearchResult, SearchRows, search, search_dates
@@ -137,21 +138,26 @@ def train(
     *,
     candidates: Sequence[str],
     notify: Notify,
+    run_categories: Mapping[str, Collection[str | None]] | None = None,
 ) -> TrainingResult:
-    """Run the stage on the warehouse.
+    """Run the stage on the warehouse; ``run_categories`` are those of each categorical feature at the run's date.
 
     Raises
     ------
     BayesPilotError
-        If a candidate is unknown, or the matured dates cannot fit, calibrate and judge.
+        If a candidate is unknown, the matured dates cannot fit, calibrate and judge, or a feature is too good to be
+        true.
     """
-    counts, horizon_days = reader.date_counts(), inputs.policy.horizon_days
+    counts, label_days = reader.date_counts(), inputs.policy.label_days
     dates = [count.as_of_date for count in counts]
-    split, later = judged_split(dates, horizon_days), refit_split(dates, horizon_days)
+    split, later = judged_split(dates, label_days), refit_split(dates, label_days)
     check_classes(counts, split)
     check_classes(counts, later)
     notify(_dates_in_words(split))
-    roles = _warehouse_roles(reader, counts, split, horizon_days, settings)
+    roles = _warehouse_roles(reader, counts, split, label_days, settings)
+    check_names(reader.schema, "has_churned")
+    trusted = [name.strip() for name in inputs.policy.trusted_features.split(",")]
+    screen(roles.judge()[0], settings.leakage, trusted, run_categories)
     compared = compare_candidates(
         roles, reader.schema, settings, inputs=inputs, candidates=candidates, notify=notify
     )
@@ -159,7 +165,7 @@ def train(
     assert judged_date is not None, "with decision inputs candidates are judged"
 
     notify(_dates_in_words(later))
-    later_roles = _warehouse_roles(reader, counts, later, horizon_days, settings)
+    later_roles = _warehouse_roles(reader, counts, later, label_days, settings)
     recipe = {chosen: compared.recipes[chosen]}
     refitted = fit_candidates(
         recipe, later_roles.fit(), later_roles.calibrate(), reader.schema, settings, notify

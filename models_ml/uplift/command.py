@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
-from models_ml.decisions.limits import Limits
 from models_ml.errors import BayesPilotError
-from models_ml.evaluation import Estimate
-from models_ml.terminal import progress
-from models_ml.uplift.files import file_schema, guess_control, read_file
-from models_ml.uplift.learning import LearnedPolicy, learn_policy
-from models_ml.uplift.policies import LEARNED, NOBODY
-from models_ml.uplift.settings import load_settings
-from models_ml.uplift.trial import Amount, Cost, Propensity, arm_labels
-from models_ml.uplift.verdict import interval, per_thousand
+from models_ml.terminal import progress, say, table_console
+
+if TYPE_CHECKING:  # what the command needs is imported when it runs: --help answers at once
+    from models_ml.decisions.limits import Limits
+    from models_ml.evaluation import Estimate
+    from models_ml.uplift.learning import LearnedPolicy
+    from models_ml.uplift.trial import Amount, Cost, Propensity
+
+NO_PROPENSITY = (
+    "No propensity was given: every customer is taken to have had the same chance of each arm,"
+    " its share in the file."
+)
 
 
 def uplift(
@@ -76,51 +77,45 @@ def uplift(
 
     Exit codes: 0 done, 1 could not, 2 wrong usage.
     """
-    try:
-        with progress() as notify:
-            notify(f"reading {file}")
-            table = read_file(file)
-            arms = arm_labels(table, treatment)
-            without = control or guess_control(arms, treatment)
-            offers = tuple(arm for arm in arms if arm != without)
-            given: tuple[Amount, Cost, Propensity] = (
-                _amount(value),
-                _by_label("--cost", cost) if "=" in cost else _amount(cost),
-                None if not propensity else _shares(propensity),
-            )
-            named = [name for name in given if isinstance(name, str)]
-            schema, notes = file_schema(
-                table,
-                settings=load_settings().columns,
-                named=_names(features),
-                left_out=[treatment, outcome, *named, *_names(exclude)],
-            )
-            learned = learn_policy(
-                table, schema, treatment=treatment, control=without, outcome=outcome, value=given[0],
-                cost=given[1], propensity=given[2], limits=_limits(offers, budget, capacity),
-                learners=_names(learners) or None, seed=seed, notify=notify,
-            )  # fmt: skip
-            notify("drawing the page")
-            from models_ml.uplift.page import write_uplift_page  # matplotlib takes half a second to load
+    from models_ml.uplift.files import file_schema, guess_control, read_file
+    from models_ml.uplift.learning import learn_policy
+    from models_ml.uplift.page import write_uplift_page
+    from models_ml.uplift.settings import load_settings
+    from models_ml.uplift.trial import Money, arm_labels
 
-            notes = (*notes, *([] if propensity else [NO_PROPENSITY]))
-            write_uplift_page(out, learned, title=file.name, currency=currency, notes=notes)
-    except BayesPilotError as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+    money: tuple[Amount, Cost] = (
+        _amount(value),
+        _by_label("--cost", cost) if "=" in cost else _amount(cost),
+    )
+    chances = _shares(propensity) if propensity else None
+    with progress(f"reading {file}") as notify:
+        table = read_file(file)
+        arms = arm_labels(table, treatment)
+        without = control or guess_control(arms, treatment)
+        offers = tuple(arm for arm in arms if arm != without)
+        used = [*Money(*money).columns, *([chances] if isinstance(chances, str) else [])]
+        schema, notes = file_schema(
+            table,
+            settings=load_settings().columns,
+            named=_names(features),
+            left_out=[treatment, outcome, *used, *_names(exclude)],
+        )
+        learned = learn_policy(
+            table, schema, treatment=treatment, control=without, outcome=outcome, value=money[0], cost=money[1],
+            propensity=chances, limits=_limits(offers, budget, capacity), learners=_names(learners) or None,
+            seed=seed, notify=notify,
+        )  # fmt: skip
+        notify("drawing the page")
+        notes = (*notes, *([] if propensity else [NO_PROPENSITY]))
+        write_uplift_page(out, learned, title=file.name, currency=currency, notes=notes)
     print_learned(learned, notes, currency)
-    typer.echo(f"written to {out}")
-
-
-NO_PROPENSITY = (
-    "No propensity was given: every customer is taken to have had the same chance of each arm,"
-    " its share in the file."
-)
+    say(f"written to {out}")
 
 
 def print_learned(learned: LearnedPolicy, notes: tuple[str, ...], currency: str) -> None:
     """Print the verdict and what each policy is worth."""
-    console = Console()
+    from models_ml.uplift.policies import LEARNED, NOBODY
+
     unit = f", {currency}" if currency else ""
     table = Table(title=f"Value per 1,000 customers held out{unit}", box=box.SIMPLE_HEAD)
     table.add_column("policy", no_wrap=True)
@@ -141,13 +136,15 @@ def print_learned(learned: LearnedPolicy, notes: tuple[str, ...], currency: str)
             *(("" if name == LEARNED else "–", "") if ahead is None else _cells(ahead)),
             style="bold" if name == LEARNED else "",
         )
-    console.print(table)
+    table_console().print(table)
     for note in notes:
-        console.print(note, style="dim", markup=False, highlight=False)
-    console.print(learned.verdict.sentence(currency), style="bold", markup=False, highlight=False)
+        say(note, style="dim")
+    say(learned.verdict.sentence(currency), style="bold")
 
 
 def _cells(found: Estimate) -> tuple[str, str]:
+    from models_ml.uplift.verdict import interval, per_thousand
+
     return per_thousand(found.value, ""), interval(found)
 
 
@@ -169,6 +166,10 @@ def _shares(text: str) -> Propensity:
 def _limits(offers: tuple[str, ...], budget: float | None, capacity: str) -> Limits | None:
     if budget is None and not capacity:
         return None
+    import numpy as np
+
+    from models_ml.decisions.limits import Limits
+
     stated = {
         label: _number("--capacity", amount) for label, amount in _by_label("--capacity", capacity).items()
     }

@@ -97,7 +97,7 @@ def _parts(column: pa.ChunkedArray, settings: PageSettings) -> tuple[np.ndarray,
     values = np.asarray(column.to_numpy(), dtype=np.float64)
     known = values[~np.isnan(values)]
     shares = np.linspace(0, 1, settings.groups_at_most + 1)[1:-1]
-    edges = np.unique(np.quantile(known, shares)) if len(known) else np.empty(0)
+    edges = np.unique(np.quantile(known, shares, method="inverted_cdf")) if len(known) else np.empty(0)
     edges = edges[edges < known.max()] if len(known) else edges  # an empty last part tells nothing
     code = np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="left"))
     texts = [f"{edge:.4g}".replace("-", "−") for edge in edges]

@@ -3,8 +3,8 @@
 The trial is cut into parts at random. Each but the first few is judged by what was selected and fitted on the parts
 before it (Wager 2024, "Sequential validation of treatment heterogeneity"). Given the past, the errors of a
 part have mean 0, so that their sum is as uncertain as it looks. In ordinary cross-validation every part also
-teaches what judges the others: where offers do the same for everybody, errors then agree across folds, and
-intervals are up to a factor √2 too narrow, just where a policy must not be praised.
+trains the policies that are judged on the others: where offers do the same for everybody, the errors of the
+folds agree, and intervals are up to a factor √2 too narrow.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from models_ml.uplift.policies import LEARNED, NOBODY
 from models_ml.uplift.verdict import CUSTOMERS, interval, per_thousand
 
 BLUE, VERMILION = PALETTE[:2]
+NO_BREAK = "\u00a0"  # an interval stays on one line; wide tables scroll
 _CLEAR = 0.001  # below, a probability of chance is not written out
 
 
@@ -103,7 +104,7 @@ def _values(learned: LearnedPolicy, currency: str) -> Section:
             share(worth.treated, 0),
             per_thousand(worth.cost, ""),
             _estimate(worth.value),
-            _estimate(worth.against_none, "0" if name == NOBODY else "–"),
+            _estimate(worth.against_none, "0, by definition" if name == NOBODY else "–"),
             _estimate(learned.contrasts.get(name), "" if name == LEARNED else "–"),
         )
         for name, worth in learned.worth.items()
@@ -139,14 +140,16 @@ def _values(learned: LearnedPolicy, currency: str) -> Section:
         ],
         intro=(
             f"Each policy on {len(learned.held_out.rows):,} customers, part by part, each part by what was learned and"
-            " selected on the parts before it. The learned policy is shown to help only where it beats every policy that"
-            f" treats all alike.{limits}"
+            " selected on the parts before it. The learned policy is shown to help only where it beats every policy"
+            f" that treats all alike.{limits}"
         ),
     )
 
 
 def _estimate(found: Estimate | None, otherwise: str = "–") -> str:
-    return otherwise if found is None else f"{per_thousand(found.value, '')} ({interval(found)})"
+    if found is None:
+        return otherwise
+    return f"{per_thousand(found.value, '')} ({interval(found)})".replace(" ", NO_BREAK)
 
 
 def _value_figure(learned: LearnedPolicy, currency: str) -> Figure:

@@ -111,8 +111,8 @@ def _dependence(trial: Trial, matrix: Floats, settings: UpliftSettings) -> Float
     Boosted trees are fitted on one half to tell the arm from the others, weighted by 1 / propensity, and scored on
     the other half.
     """
-    # Trees read the codes of categories as numbers, which costs them a few more splits. One direction only: two
-    # halves that learn from each other agree by chance, and the test would cry wolf.
+    # Trees read the codes of categories as numbers, which costs them a few more splits. One direction only: the
+    # statistics of two halves that learn from each other agree by chance, which would double the variance.
     fit = stratified_folds([trial.arm], _HALVES, settings.seed) == 0
     other = trial.part(np.flatnonzero(~fit))
     found = np.ones(len(trial.arms))

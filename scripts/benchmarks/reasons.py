@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 from dbt_project_copy import Usage
 
 from benchmarks.examples import HORIZON_DAYS, demo_inputs, schema_of, write_examples
 from benchmarks.measures import clocked, in_fresh_process, quiet_connection
 from models_ml.decisions.economics import needed_columns
 from models_ml.errors import BayesPilotError
-from models_ml.scoring.reasons import BATCH_ROWS, explain_batches
+from models_ml.scoring.reasons import BATCH_ROWS, PopulationSides, explain_batches
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.examples import ExampleReader, judged_split
 from models_ml.training.pipeline import fit_pipeline
@@ -60,4 +61,13 @@ def explain(warehouse: Path, rows: int, features: int, candidate: str) -> Usage:
             next_step="run again in another folder",
         )
     batches = customers.to_batches(max_chunksize=BATCH_ROWS)
-    return clocked(lambda: list(explain_batches(batches, pipeline)))[1]
+    sides = either_side_of_zero(schema.names)
+    return clocked(lambda: list(explain_batches(batches, pipeline, sides)))[1]
+
+
+def either_side_of_zero(names: tuple[str, ...]) -> PopulationSides:
+    """Return sides that admit every value but 0, four features to a family."""
+    count = len(names)
+    families = tuple(f"family_{position:02d}" for position in range(-(-count // 4)))
+    edge = np.zeros(count)
+    return PopulationSides(families, np.arange(count) // 4, edge, ("high",) * count, edge, ("low",) * count)

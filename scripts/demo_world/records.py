@@ -154,7 +154,7 @@ def observed(events: Events, ends_on: np.datetime64) -> Events:
     tickets = known(events["support_tickets"], "resolved_at", next_midnight, also="satisfaction")
     return {
         "customers": events["customers"].sort_by("customer_id"),
-        "subscriptions": _with_endings(events).sort_by("subscription_id"),
+        "subscriptions": _one_id_while_uninterrupted(_with_endings(events).sort_by("subscription_id")),
         "activity": events["activity"].sort_by(
             [("customer_id", "ascending"), ("occurred_at", "ascending"), ("activity_type", "ascending")]
         ),
@@ -170,6 +170,16 @@ def _with_endings(events: Events) -> pa.Table:
     found = pc.index_in(periods["subscription_id"], value_set=endings["subscription_id"].combine_chunks())
     position = periods.schema.get_field_index("ended_on")
     return periods.set_column(position, "ended_on", endings["ended_on"].combine_chunks().take(found))
+
+
+def _one_id_while_uninterrupted(periods: pa.Table) -> pa.Table:
+    """Return the periods in order, each with the id of the first one since the last interruption."""
+    customer, started, ended = (
+        periods[name].to_numpy() for name in ("customer_id", "started_on", "ended_on")
+    )
+    continues = np.r_[False, (customer[1:] == customer[:-1]) & (started[1:] == ended[:-1])]
+    first = np.maximum.accumulate(np.where(continues, 0, np.arange(len(periods))))
+    return periods.set_column(0, "subscription_id", periods["subscription_id"].take(pa.array(first)))
 
 
 def with_bad_rows(raw: Events) -> Events:

@@ -131,8 +131,8 @@ candidates as (
         cast(offers_allowed as bigint) as offers_allowed,
         cast(
             case
-                when suppression_reason is not null then suppression_reason
                 when not has_consent then 'no_consent'
+                when suppression_reason is not null then suppression_reason
                 when offers_allowed = 0 then 'no_eligible_offer'
             end as varchar
         ) as suppression_reason,

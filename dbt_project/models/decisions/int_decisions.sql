@@ -30,15 +30,9 @@ scores as (
 
 ),
 
-churn_reasons as (
+cited_reasons as (
 
-    select * from {{ ref('int_churn_reasons') }}
-
-),
-
-reason_texts as (
-
-    select * from {{ ref('reason_texts') }}
+    select * from {{ ref('int_cited_reasons') }}
 
 ),
 
@@ -48,32 +42,28 @@ parameters as (
 
 ),
 
--- A feature without a text is worded by its name.
 reasons as (
 
     select
-        churn_reasons.customer_id,
+        customer_id,
         {% for rank in [1, 2, 3] -%}
-            max(
-                case
-                    when reason_rank = {{ rank }}
-                        then coalesce(reason_texts.reason_text, replace(churn_reasons.feature, '_', ' '))
-                end
-            ) as reason_{{ rank }}
+            max(case when reason_rank = {{ rank }} then reason_text end) as reason_{{ rank }}
             {%- if not loop.last %},{% endif %}
         {% endfor %}
-    from churn_reasons
-    left join reason_texts on churn_reasons.feature = reason_texts.feature
-    group by churn_reasons.customer_id
+    from cited_reasons
+    group by customer_id
 
 ),
 
+-- A measured effect is called measured where its 95 % interval lies below 0.
 reductions as (
 
     select
         offer,
         {% for signal in reason_signals() -%}
-            max(case when signal = '{{ signal }}' then least(effect_mean, 0) end) as reduction_{{ signal }}
+            max(case when signal = '{{ signal }}' then least(effect_mean, 0) end) as reduction_{{ signal }},
+            max(case when signal = '{{ signal }}' and {{ is_measured_reduction() }} then 1 else 0 end)
+                as is_measured_{{ signal }}
             {%- if not loop.last %},{% endif %}
         {% endfor %}
     from offer_effects
@@ -93,20 +83,21 @@ combined as (
         parameters.horizon_days,
         {{ add_days('planned_actions.as_of_date', 1) }} as valid_from,
         {{ add_days('planned_actions.as_of_date', 'parameters.action_valid_days') }} as valid_to,
-        {% for rank in [1, 2, 3] -%}
-            case when planned_actions.planned_action <> 'no_action' then reasons.reason_{{ rank }} end
-                as reason_{{ rank }},
-        {% endfor -%}
+        reasons.reason_1,
+        reasons.reason_2,
+        reasons.reason_3,
         {% for signal in reason_signals() -%}
             coalesce(candidates.signal_{{ signal }} * reductions.reduction_{{ signal }}, 0)
                 as reduction_{{ signal }},
+            reductions.is_measured_{{ signal }},
         {% endfor -%}
         case
             when planned_actions.action <> 'no_action'
-                then row_number() over (
-                    partition by planned_actions.action <> 'no_action'
-                    order by planned_actions.incremental_expected_value desc, planned_actions.customer_id asc
-                )
+                then
+                    row_number() over (
+                        partition by planned_actions.action <> 'no_action'
+                        order by planned_actions.incremental_expected_value desc, planned_actions.customer_id asc
+                    )
         end as priority,
         md5(planned_actions.customer_id || '/' || cast(planned_actions.as_of_date as varchar)) as action_id
     from planned_actions

@@ -13,7 +13,7 @@ parameters as (
 
 contacts as (
 
-    select * from {{ valid_rows('retention_contacts') }}
+    select * from {{ contacts_that_exclude() }} as reported
 
 ),
 
@@ -43,7 +43,7 @@ known_contacts as (
         parameters.horizon_days,
         parameters.cool_down_days
     from contacts
-    inner join run on contacts.contacted_on <= run.as_of_date
+    inner join run on contacts.contacted_on <= run.as_of_date or contacts.contacted_on > run.data_ends_on
     cross join parameters
 
 ),

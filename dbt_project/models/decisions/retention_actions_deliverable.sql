@@ -7,7 +7,7 @@ with history as (
 
 contacts as (
 
-    select * from {{ valid_rows('retention_contacts') }}
+    select * from {{ contacts_that_exclude() }} as reported
 
 ),
 
@@ -78,6 +78,7 @@ consenting as (
         on history.customer_id = consents.customer_id
             and history.channel = consents.channel
             and consents.is_granted
+            and consents.valid_until is null -- the newest answer, whatever the date of the decision
     where history.action <> 'no_action'
         and delivery_day.delivered_on between history.valid_from and history.valid_to
 

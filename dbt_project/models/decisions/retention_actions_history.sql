@@ -12,7 +12,7 @@ with decisions as (
 
 ),
 
--- Why each customer would leave, as the decision saw it: later evidence on the offers needs no recomputation.
+-- Reason signals as at the decision, so that later evidence on the offers needs no recomputation.
 signals as (
 
     select * from {{ ref('int_decision_candidates') }}
@@ -35,7 +35,7 @@ stored as (
 
 ),
 
--- A date that has begun to be executed keeps its rows.
+-- Rows of a date are kept once its actions have begun to be executed.
 replaceable as (
 
     select decisions.*

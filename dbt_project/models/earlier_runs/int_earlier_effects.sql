@@ -1,5 +1,5 @@
--- The effects that the latest earlier run used, else the beliefs of the seed. Training values contacts with these: the
--- run's own effects rest on churn probabilities of past trials, which a training has yet to find.
+-- The effects that the latest earlier run used, or the priors of the seed. Training values contacts with these: the
+-- effects of the run itself depend on churn probabilities of past trials, and so on a trained pipeline.
 with priors as (
 
     select * from {{ ref('offer_effect_priors') }}

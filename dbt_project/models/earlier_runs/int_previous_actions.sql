@@ -1,4 +1,5 @@
--- What earlier runs decided; the run's own date is left out, so that running it again starts from the same place.
+-- Decisions of earlier runs. The date of the run itself is left out, so that a second run of the date starts from the
+-- same state.
 {% set columns = {
     'action_id': 'varchar', 'customer_id': 'varchar', 'as_of_date': 'date', 'action': 'varchar',
     'planned_action': 'varchar', 'channel': 'varchar', 'risk_tier': 'varchar', 'churn_probability': 'double',

@@ -18,7 +18,7 @@ run as (
 
 ),
 
--- A date that has begun to be executed keeps its rows.
+-- Rows of a date are kept once its actions have begun to be executed.
 known_effects as (
 
     select

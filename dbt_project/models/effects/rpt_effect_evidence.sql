@@ -1,4 +1,4 @@
--- How much of what chance assigned teaches the effects, and why the rest does not.
+-- Number of randomised customers used to estimate the effects, and the reasons for which others are not used.
 with evidence as (
 
     select * from {{ ref('int_effect_evidence') }}

@@ -55,6 +55,8 @@ features as (
         cast(monthly_fee as double) as monthly_fee,
         cast(days_in_current_period as integer) as days_in_current_period,
         cast(days_to_commitment_end as integer) as days_to_commitment_end,
+        cast(coalesce(announced_fee_share, 0) as double) as announced_fee_share,
+        cast(days_to_announced_end as integer) as days_to_announced_end,
         {{ windowed_count('plan_changed_events', 'plan_changes', [365]) }},
         {{ windowed_count('price_increased_events', 'price_increases', [90, 365]) }},
         {{ windowed_money('price_increased_cents', 'price_increase_amount', [90, 365]) }},

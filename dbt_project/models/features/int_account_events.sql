@@ -1,7 +1,7 @@
 -- Everything that happens to an account, as events on the day on which they become known.
-with subscriptions as (
+with periods as (
 
-    select * from {{ valid_rows('subscriptions') }}
+    select * from {{ ref('int_subscription_periods') }}
 
 ),
 
@@ -29,37 +29,61 @@ parameters as (
 
 ),
 
+-- What follows a gap longer than a pause is a new start, not a change of terms.
 subscription_changes as (
+
+    select periods.*
+    from periods
+    cross join parameters
+    where periods.earlier_fee > 0
+        and periods.monthly_fee > 0
+        and (
+            periods.earlier_ended_on is null
+            or periods.started_on <= {{ add_days('periods.earlier_ended_on', 'parameters.resume_grace_days') }}
+        )
+
+),
+
+invoices as (
+
+    select *
+    from payments
+    where amount >= 0
+
+),
+
+-- A refund or chargeback is known on its day and nets out against what was paid.
+money_received as (
 
     select
         customer_id,
-        started_on,
-        plan,
-        monthly_fee,
-        lag(plan) over (partition by customer_id order by started_on, subscription_id) as earlier_plan,
-        lag(monthly_fee) over (partition by customer_id order by started_on, subscription_id) as earlier_fee
-    from subscriptions
+        amount,
+        coalesce(paid_on, case when amount < 0 then due_on end) as received_on
+    from payments
 
 ),
 
 late_payments as (
 
     select
-        payments.customer_id,
-        payments.paid_on,
-        {{ add_days('payments.due_on', 'parameters.payment_grace_days') }} as late_on
-    from payments
+        invoices.customer_id,
+        invoices.paid_on,
+        {{ add_days('invoices.due_on', 'parameters.payment_grace_days') }} as late_on
+    from invoices
     cross join parameters
-    where payments.paid_on is null
-        or payments.paid_on > {{ add_days('payments.due_on', 'parameters.payment_grace_days') }}
+    where invoices.paid_on is null
+        or invoices.paid_on > {{ add_days('invoices.due_on', 'parameters.payment_grace_days') }}
 
 ),
 
 {% set events = {
     'plan_changed': ['subscription_changes', 'started_on', '0', 'plan <> earlier_plan'],
-    'price_increased': ['subscription_changes', 'started_on', 'monthly_fee - earlier_fee', 'monthly_fee > earlier_fee and plan = earlier_plan'],
-    'invoice_due': ['payments', 'due_on', 'amount', 'true'],
-    'invoice_paid': ['payments', 'paid_on', 'amount', 'paid_on is not null'],
+    'price_increased': [
+        'subscription_changes', 'started_on', 'monthly_fee - earlier_fee',
+        'monthly_fee > earlier_fee and plan = earlier_plan and billing_period = earlier_billing_period'
+    ],
+    'invoice_due': ['invoices', 'due_on', 'amount', 'true'],
+    'invoice_paid': ['money_received', 'received_on', 'amount', 'received_on is not null'],
     'payment_late': ['late_payments', 'late_on', '0', 'true'],
     'late_payment_settled': ['late_payments', 'paid_on', '0', 'paid_on is not null'],
     'ticket_opened': ['tickets', 'opened_on', '0', 'true'],

@@ -50,6 +50,7 @@ totals as (
 
 )
 
--- In the order of customers, neighbouring rows fall into the same groups later: several times faster.
+-- Ordered by customer, neighbouring rows fall into the same groups of later aggregations, which are several times
+-- faster.
 select * from totals
 order by customer_id, segment_number

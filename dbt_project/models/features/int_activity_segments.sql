@@ -51,8 +51,8 @@ events as (
         meanings.is_purchase,
         meanings.is_purchase_money
     from activity
-    -- The bounds say no more than the equality, but in a form that reaches the raw file: where that is in the
-    -- order of time, a nightly run reads the days of its windows, however long the history has grown.
+    -- The bounds repeat the equality in a form that reaches the raw file: where that is ordered by time, a nightly run
+    -- reads only the days of its windows, however long the history is.
     inner join day_segments
         on activity.occurred_on = day_segments.day
             and activity.occurred_at >= cast(day_segments.day as timestamp)
@@ -83,6 +83,7 @@ totals as (
 
 )
 
--- In the order of customers, neighbouring rows fall into the same groups later: several times faster.
+-- Ordered by customer, neighbouring rows fall into the same groups of later aggregations, which are several times
+-- faster.
 select * from totals
 order by customer_id, segment_number

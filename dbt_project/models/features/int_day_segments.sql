@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 
--- Every edge of every observation window is a day boundary. The days between two neighbouring edges form a
--- segment, so that any window is a sum of whole segments, exactly, whatever the number of dates.
+-- Every edge of every observation window is a day boundary. The days between two neighbouring edges form a segment, so
+-- that each window is an exact sum of whole segments, for any number of dates.
 with feature_dates as (
 
     select * from {{ ref('int_feature_dates') }}

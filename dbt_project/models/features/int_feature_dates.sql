@@ -2,7 +2,7 @@
 {{ check_stored_features() }}
 
 {% set built_otherwise = error_text(
-    "customer_features was built for another activity map, churn definition, at_risk_days or payment_grace_days than ",
+    "customer_features was built for another activity map, churn definition, at_risk_days, payment_grace_days or resume_grace_days than ",
     "definition.churn_definition",
     " and its parameters; run dbt build --full-refresh (history and decisions stay as they are)"
 ) -%}
@@ -45,6 +45,7 @@ definition as (
         cast(md5(
             run.activity_map_hash || parameters.churn_definition || cast(parameters.at_risk_days as varchar)
             || '/' || cast(parameters.payment_grace_days as varchar)
+            || '/' || cast(parameters.resume_grace_days as varchar)
         ) as varchar) as feature_definition
     from run
     cross join parameters
@@ -54,7 +55,7 @@ definition as (
 calendar as (
 
     {{ day_series(
-        add_days('data_starts_on', 'minimum_history_days'), add_days('run_date', '-horizon_days')
+        add_days('data_starts_on', 'minimum_history_days'), add_days('run_date', '-(horizon_days + resume_grace_days)')
     ) }}
     from definition
 

@@ -27,7 +27,7 @@ segments as (
     from day_segments
     group by segment_number
     union all
-    -- Segment 0 holds all that happened before the first window.
+    -- Segment 0 holds all days before the first window.
     select
         0 as segment_number,
         cast(null as date) as first_day,

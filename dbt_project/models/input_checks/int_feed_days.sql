@@ -33,7 +33,7 @@ arrivals as (
 
 ),
 
--- The year that says what is usual, and the weeks that are compared with it.
+-- The last year defines the usual volume; the last weeks are compared with it.
 feed_days as (
 
     select

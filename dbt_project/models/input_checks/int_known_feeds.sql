@@ -1,4 +1,4 @@
--- Feeds that an earlier run, or an earlier build of this one, has known: a feed that vanishes leaves no row of its own.
+-- Feeds that an earlier run, or an earlier build of this run, has known: a feed that vanishes has no events of its own.
 with earlier as (
 
     select *

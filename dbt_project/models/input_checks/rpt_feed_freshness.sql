@@ -46,7 +46,7 @@ feeds as (
 
 ),
 
--- A feed that was known and has no event left, or too few to be known by, has stopped.
+-- A known feed without events, or with too few to be known by, has stopped.
 with_vanished as (
 
     select
@@ -80,7 +80,7 @@ compared as (
 
 ),
 
--- Contacts come when somebody executes actions, not by themselves: their silence is a question, not a fault.
+-- Contacts depend on actions being executed: a silent feed of contacts is a question, not a fault.
 freshness as (
 
     select

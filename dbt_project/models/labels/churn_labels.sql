@@ -1,6 +1,6 @@
 {{ config(materialized='table') }}
 
--- A label exists only once its horizon has passed by the run's date.
+-- A customer-date has a label once its horizon has passed by the date of the run.
 with at_risk as (
 
     select
@@ -33,7 +33,7 @@ matured as (
     from at_risk
     cross join run
     cross join parameters
-    where {{ add_days('at_risk.as_of_date', 'parameters.horizon_days') }} <= run.as_of_date
+    where {{ add_days('at_risk.as_of_date', label_wait_days()) }} <= run.as_of_date
 
 ),
 

@@ -1,6 +1,6 @@
--- Customers whom a randomised trial assigned to an offer or to none before BayesPilot decided, once their horizon has
--- passed. Contacts that name a decision are left out: the decision's own log knows how chance came in. Campaigns
--- without randomisation never enter: whom a team picks differs from whom it leaves alone.
+-- Assignments of randomised trials before BayesPilot, to an offer or to none, once their horizon has passed. Contacts
+-- that name a decision are left out, because the log of the decision holds their propensity. Campaigns without
+-- randomisation are left out, because contacted customers differ from the others.
 with contacts as (
 
     select * from {{ valid_rows('retention_contacts') }}
@@ -31,7 +31,7 @@ matured as (
         {{ add_days("cast(date_trunc('month', contacts.contacted_on) as date)", -1) }} as scored_on
     from contacts
     cross join parameters
-    inner join run on {{ add_days('contacts.contacted_on', 'parameters.horizon_days') }} <= run.as_of_date
+    inner join run on {{ add_days('contacts.contacted_on', label_wait_days()) }} <= run.as_of_date
     where contacts.is_randomized and contacts.propensity < 1 and contacts.action_id is null
 
 ),

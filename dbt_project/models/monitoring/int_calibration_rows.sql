@@ -20,7 +20,7 @@ latest as (
 
 ),
 
--- The churn probability speaks of customers left alone; the weights make them stand for everybody.
+-- The churn probability refers to customers left alone; weighted, they represent all customers.
 untouched as (
 
     select

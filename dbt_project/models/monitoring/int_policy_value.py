@@ -1,4 +1,4 @@
-"""What the policy has been worth against contacting nobody, one row per period and method."""
+"""Value of the policy against contacting no customer, one row per period and method."""
 
 import pyarrow as pa
 

@@ -12,7 +12,7 @@ limits as (
 
 ),
 
--- Whole numbers add up to the same sum in every order.
+-- Sums of whole numbers do not depend on their order.
 sums as (
 
     select
@@ -41,7 +41,7 @@ rates as (
 
 ),
 
--- Wilson's interval (1927) at 95 %, on the effective number of customers: sound at no churner and at few customers.
+-- Wilson's interval (1927) at 95 %, on the effective number of customers; valid without churners and for few customers.
 centred as (
 
     select

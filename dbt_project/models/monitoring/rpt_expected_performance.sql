@@ -18,7 +18,7 @@ deployed as (
 
 ),
 
--- Equal probabilities stand together; whole millionths keep the sums exact.
+-- Customers with equal probabilities are grouped; whole millionths keep the sums exact.
 grouped as (
 
     select
@@ -49,7 +49,8 @@ ordered as (
 
 ),
 
--- Over pairs of two customers: who leaves with probability p outranks who stays at a smaller one; ties count half.
+-- Expected AUC over pairs of a customer who leaves and one who stays: the pair counts when the probability of the first
+-- is greater, and half when both are equal.
 pairs as (
 
     select

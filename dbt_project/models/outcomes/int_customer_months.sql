@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 
--- What became of each customer-month, over windows that do not depend on what was decided: within the horizon of the
--- month's first decision, and by a horizon after the month's end.
+-- Outcome of each customer-month over windows that do not depend on the decisions: within the horizon of the first
+-- decision of the month, and up to one horizon after the end of the month.
 with first_decisions as (
 
     select * from {{ ref('int_first_decisions') }}
@@ -42,7 +42,7 @@ stayed_to_the_last as (
 
 ),
 
--- Nothing was done with certainty everywhere else: the factor is 1.
+-- Elsewhere the probability of no action is 1 and so is the factor.
 left_alone as (
 
     select

@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 
--- The first decision about a customer in each calendar month, once a horizon has passed after the month's end. Plans of
--- later nights have no say in which row that is: customers whom the policy acts on are compared with others over the
+-- The first decision of a customer in each calendar month, once one horizon has passed after the end of the month.
+-- Plans of later nights do not change which row that is, so that contacted customers are compared with others over the
 -- same days.
 with previous_actions as (
 
@@ -52,7 +52,7 @@ first_decisions as (
     cross join run
     cross join parameters
     where numbered.month_rank = 1
-        and {{ add_days(dbt.last_day('numbered.as_of_date', 'month'), 'parameters.horizon_days') }} <= run.as_of_date
+        and {{ add_days(dbt.last_day('numbered.as_of_date', 'month'), label_wait_days()) }} <= run.as_of_date
 
 )
 

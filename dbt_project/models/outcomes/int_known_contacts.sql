@@ -1,5 +1,5 @@
--- Real contacts known by the run's date, each with the decision it executes, if there is one: the decision must be
--- an action of the same customer. A contact that names a held-out customer's decision executes nothing.
+-- Executed contacts known at the date of the run, each with the decision that it executes, if any: an action of the
+-- same customer. A contact that names the decision of a held-out customer executes no decision.
 with contacts as (
 
     select * from {{ valid_rows('retention_contacts') }}

@@ -1,6 +1,6 @@
--- What was really done about a decision: the contacts that execute it (1), contacts without a decision that fell into
--- its horizon (2), contacts that execute another decision of the same month, for which this one stands (3), and those
--- that execute a decision of another month and fell into its horizon (4).
+-- Contacts of each decision: those that execute it (1), contacts without a decision within its horizon (2), contacts
+-- that execute another decision of the same month, which this one represents (3), and contacts that execute a decision
+-- of another month within the horizon (4).
 with decisions as (
 
     select * from {{ ref('int_outcome_decisions') }}
@@ -64,8 +64,8 @@ totals as (
 
 ),
 
--- Contacts that execute another decision count as contacts. Their answer belongs to that one, and their cost to the
--- decision that stands for its month: every cost is counted once.
+-- Contacts that execute another decision count as contacts. Their answer belongs to that decision, and their cost to
+-- the decision that represents its month, so that each cost is counted once.
 contacts as (
 
     select

@@ -47,7 +47,8 @@ matured as (
     select
         numbered.*
     from numbered
-    inner join run on numbered.horizon_ends_on <= run.as_of_date
+    cross join parameters
+    inner join run on {{ add_days('numbered.as_of_date', label_wait_days()) }} <= run.as_of_date
     where numbered.opens_episode
         or (
             numbered.has_episode = 0

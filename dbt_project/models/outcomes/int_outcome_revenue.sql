@@ -1,6 +1,6 @@
--- What a customer brought within the horizon of a decision: fees of the days on which a subscription ran (a fee is
--- money per 30 days, as in monthly_revenue), and purchases less refunds. Revenue is taken as it accrues, not as
--- invoices fall due: a year paid at once would otherwise weigh on whichever month it happens to hit.
+-- Revenue within the horizon of a decision: fees of the days with a running subscription (a fee is money per 30 days,
+-- as in monthly_revenue), and purchases less refunds. Revenue counts as it accrues, not when invoices fall due, so that
+-- an annual invoice does not fall into one month.
 with decisions as (
 
     select * from {{ ref('int_outcome_decisions') }}
@@ -9,7 +9,7 @@ with decisions as (
 
 subscriptions as (
 
-    select * from {{ valid_rows('subscriptions') }}
+    select * from {{ ref('int_subscription_periods') }}
 
 ),
 

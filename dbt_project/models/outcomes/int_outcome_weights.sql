@@ -1,7 +1,6 @@
--- How many like it a decision stands for when its outcome is that of this decision alone: 1 over the probability
--- that chance did here what was done and then did nothing in the later runs within the horizon; 0 where a later run
--- acted within the horizon, for then the outcome is no longer that of this decision. For whoever was left alone this
--- is the product of 1 / propensity_no_action over the runs within the horizon.
+-- Weight of a decision whose outcome is that of this decision alone: 1 over the probability of what was done in this
+-- run and of no action in the later runs within the horizon; 0 where a later run acted within the horizon. For a
+-- customer left alone it is the product of 1 / propensity_no_action over these runs.
 with decisions as (
 
     select * from {{ ref('int_outcome_decisions') }}
@@ -14,7 +13,7 @@ previous_actions as (
 
 ),
 
--- Everywhere else nothing was done with certainty: the factor is 1.
+-- Elsewhere the probability of no action is 1 and so is the factor.
 runs_of_chance as (
 
     select *

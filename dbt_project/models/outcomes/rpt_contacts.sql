@@ -1,4 +1,4 @@
--- Every real contact known, and every action that nobody executed, by month: nothing that was done goes uncounted.
+-- All executed contacts, and all actions that were not executed, by month.
 with known_contacts as (
 
     select * from {{ ref('int_known_contacts') }}

@@ -1,6 +1,6 @@
 {{ config(materialized='table') }}
 
--- The features as customer_features.yml declares them: the one place of their roles and types.
+-- Features as customer_features.yml declares them: roles and types stand only there.
 {% set columns = graph.nodes['model.bayespilot.customer_features'].columns.values() | list if execute else [] -%}
 {% set features = [] -%}
 {% for column in columns if (column.config.meta or column.meta).get('role') in ('numeric', 'categorical') -%}

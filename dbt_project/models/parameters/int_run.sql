@@ -45,27 +45,48 @@ earlier_actions as (
 
 ),
 
-first_sign_up as (
+-- A few stray days far before all others do not start the data.
+active_days as (
 
-    select min(signed_up_on) as first_signed_up_on
-    from customers
+    select
+        cast(occurred_at as date) as day,
+        count(*) as day_rows
+    from activity
+    where occurred_at is not null and not {{ is_placeholder_day('occurred_at') }}
+    group by cast(occurred_at as date)
 
 ),
 
-first_activity as (
+sign_up_days as (
 
-    select cast(min(occurred_at) as date) as first_active_on
-    from activity
+    select
+        signed_up_on as day,
+        count(*) as day_rows
+    from customers
+    where signed_up_on is not null and not {{ is_placeholder_day('signed_up_on') }}
+    group by signed_up_on
+
+),
+
+first_active_day as (
+
+    {{ first_day_without_strays('active_days') }}
+
+),
+
+first_sign_up_day as (
+
+    {{ first_day_without_strays('sign_up_days') }}
 
 ),
 
 data_range as (
 
     select
-        coalesce(first_activity.first_active_on, first_sign_up.first_signed_up_on) as data_starts_on,
+        coalesce(first_active_day.first_day, first_sign_up_day.first_day) as data_starts_on,
         {{ data_ends_on() }} as data_ends_on
-    from first_sign_up
-    cross join first_activity
+    from first_active_day
+    cross join first_sign_up_day
 
 ),
 

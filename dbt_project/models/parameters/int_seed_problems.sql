@@ -22,18 +22,6 @@ priors as (
 
 ),
 
-activity_map as (
-
-    select * from {{ ref('activity_map') }}
-
-),
-
-reason_texts as (
-
-    select * from {{ ref('reason_texts') }}
-
-),
-
 signals as (
 
     {% for signal in ['intercept'] + reason_signals() -%}
@@ -43,21 +31,11 @@ signals as (
 
 ),
 
-parameters as (
-
-    select cast(null as varchar) as parameter where false
-    {% for parameter in policy_parameters() -%}
-        union all
-        select '{{ parameter.name }}' as parameter
-    {% endfor %}
-
-),
-
 row_faults as (
 
     {% for seed, relation in {
         'policy': 'policy', 'channels': 'channels', 'offers': 'offers', 'offer_effect_priors': 'priors',
-        'activity_map': 'activity_map', 'reason_texts': 'reason_texts',
+        'activity_map': ref('activity_map'), 'reason_texts': ref('reason_texts'),
     }.items() -%}
         {{ declared_faults(seed, relation) }}
         {% if not loop.last %}union all{% endif %}
@@ -67,7 +45,7 @@ row_faults as (
 
 policy_faults as (
 
-    {{ policy_faults('policy', 'parameters') }}
+    {{ policy_faults('policy') }}
 
 ),
 
@@ -128,15 +106,35 @@ prior_faults as (
 
 ),
 
+reason_faults as (
+
+    {{ reason_text_faults(ref('reason_texts'), ref('int_feature_reasons')) }}
+
+),
+
 all_faults as (
 
     select * from row_faults
     union all
-    select 'policy' as seed, * from policy_faults
+    select
+        'policy' as seed,
+        *
+    from policy_faults
     union all
-    select 'offers' as seed, * from offer_faults
+    select
+        'offers' as seed,
+        *
+    from offer_faults
     union all
-    select 'offer_effect_priors' as seed, * from prior_faults
+    select
+        'offer_effect_priors' as seed,
+        *
+    from prior_faults
+    union all
+    select
+        'reason_texts' as seed,
+        *
+    from reason_faults
     union all
     select
         'channels' as seed,

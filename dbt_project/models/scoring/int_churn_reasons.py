@@ -1,4 +1,4 @@
-"""The features that raise the risk of each customer at risk, one row per customer and reason rank."""
+"""What raises the risk of each customer at risk and is true of the customer, one row per customer and reason rank."""
 
 import pyarrow as pa
 
@@ -14,4 +14,6 @@ def model(dbt, session) -> pa.RecordBatchReader:
         int_policy_parameters=dbt.ref("int_policy_parameters").sql_query(),
         int_feature_schema=dbt.ref("int_feature_schema").sql_query(),
     )
-    return reasons_reader(session.cursor(), tables, dbt.ref("customer_features").sql_query())
+    customer_features = dbt.ref("customer_features").sql_query()
+    population = dbt.ref("int_feature_population").sql_query()
+    return reasons_reader(session.cursor(), tables, customer_features, population)

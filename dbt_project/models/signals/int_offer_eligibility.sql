@@ -19,16 +19,21 @@ offers as (
 
 ),
 
--- A consent without an offer on its channel counts as consent and allows nothing.
+-- Consent as known at the date. Without an offer on its channel it counts as consent and allows nothing.
 consented as (
 
     select
-        consents.customer_id,
-        coalesce(sum({{ day_bit('offers.offer_position') }}), 0) as offers_with_consent
-    from consents
+        features.customer_id,
+        features.as_of_date,
+        cast(coalesce(sum({{ day_bit('offers.offer_position') }}), 0) as bigint) as offers_with_consent
+    from features
+    inner join consents
+        on features.customer_id = consents.customer_id
+            and features.as_of_date >= consents.valid_from
+            and (consents.valid_until is null or features.as_of_date < consents.valid_until)
     left join offers on consents.channel = offers.channel
     where consents.is_granted
-    group by consents.customer_id
+    group by features.customer_id, features.as_of_date
 
 ),
 
@@ -37,9 +42,10 @@ customers as (
     select
         features.*,
         consented.customer_id is not null as has_consent,
-        cast(coalesce(consented.offers_with_consent, 0) as bigint) as offers_with_consent
+        coalesce(consented.offers_with_consent, 0) as offers_with_consent
     from features
-    left join consented on features.customer_id = consented.customer_id
+    left join consented
+        on features.customer_id = consented.customer_id and features.as_of_date = consented.as_of_date
 
 ),
 

@@ -13,6 +13,7 @@ def model(dbt, session) -> pa.Table:
         int_policy_parameters=dbt.ref("int_policy_parameters").sql_query(),
         int_feature_schema=dbt.ref("int_feature_schema").sql_query(),
         training_examples=dbt.ref("training_examples").sql_query(),
+        customer_features=dbt.ref("customer_features").sql_query(),
         int_offers=dbt.ref("int_offers").sql_query(),
         int_earlier_effects=dbt.ref("int_earlier_effects").sql_query(),
         int_earlier_covariances=dbt.ref("int_earlier_covariances").sql_query(),

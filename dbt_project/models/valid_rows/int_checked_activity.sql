@@ -38,6 +38,7 @@ checked as (
             when activity.customer_id is null then 'missing_customer_id'
             when customers.customer_id is null then 'unknown_customer'
             when activity.occurred_at is null then 'missing_occurred_at'
+            when {{ is_placeholder_day('activity.occurred_at') }} then 'placeholder_date'
             when cast(activity.occurred_at as date) > run.data_ends_on then 'after_data_end'
             when declared_types.activity_type is null then 'undeclared_activity_type'
             when activity.quantity is null then 'missing_quantity'

@@ -10,35 +10,40 @@ run as (
 
 ),
 
--- Of several rows for one customer the earliest stays.
-numbered as (
+judged as (
 
     select
         customers.*,
-        row_number() over (
-            partition by customer_id
-            order by signed_up_on, region, acquisition_channel, segment
-        ) as copy_number
+        case
+            when customers.customer_id is null then 'missing_customer_id'
+            when customers.signed_up_on is null then 'missing_signed_up_on'
+            when {{ is_placeholder_day('customers.signed_up_on') }} then 'placeholder_date'
+            when customers.signed_up_on > run.data_ends_on then 'after_data_end'
+        end as fault
     from customers
+    cross join run
+
+),
+
+-- Of several sound rows for one customer the earliest stays.
+numbered as (
+
+    {{ set_copies_aside(
+        'judged', 'customer_id', 'signed_up_on, region, acquisition_channel, segment', 'duplicate_customer_id'
+    ) }}
 
 ),
 
 checked as (
 
     select
-        numbered.customer_id,
-        numbered.signed_up_on,
-        numbered.region,
-        numbered.acquisition_channel,
-        numbered.segment,
-        case
-            when numbered.customer_id is null then 'missing_customer_id'
-            when numbered.signed_up_on is null then 'missing_signed_up_on'
-            when numbered.signed_up_on > run.data_ends_on then 'after_data_end'
-            when numbered.copy_number > 1 then 'duplicate_customer_id'
-        end as quarantine_reason
+        customer_id,
+        signed_up_on,
+        region,
+        acquisition_channel,
+        segment,
+        quarantine_reason
     from numbered
-    cross join run
 
 )
 

@@ -16,35 +16,32 @@ run as (
 
 ),
 
-numbered as (
+judged as (
 
     select
         payments.*,
-        row_number() over (
-            partition by payment_id
-            order by customer_id, due_on, paid_on, amount
-        ) as copy_number
+        case
+            when payments.payment_id is null then 'missing_payment_id'
+            when payments.customer_id is null then 'missing_customer_id'
+            when customers.customer_id is null then 'unknown_customer'
+            when payments.due_on is null then 'missing_due_on'
+            when {{ is_placeholder_day('payments.due_on') }} then 'placeholder_date'
+            when payments.due_on > run.data_ends_on then 'after_data_end'
+            when payments.amount is null then 'missing_amount'
+        end as fault
     from payments
+    cross join run
+    left join customers on payments.customer_id = customers.customer_id
 
 ),
 
+-- A refund may carry the id of the invoice that it pays back.
 checked as (
 
-    select
-        numbered.*,
-        case
-            when numbered.payment_id is null then 'missing_payment_id'
-            when numbered.customer_id is null then 'missing_customer_id'
-            when customers.customer_id is null then 'unknown_customer'
-            when numbered.due_on is null then 'missing_due_on'
-            when numbered.due_on > run.data_ends_on then 'after_data_end'
-            when numbered.amount is null then 'missing_amount'
-            when numbered.amount < 0 then 'negative_amount'
-            when numbered.copy_number > 1 then 'duplicate_payment_id'
-        end as quarantine_reason
-    from numbered
-    cross join run
-    left join customers on numbered.customer_id = customers.customer_id
+    {{ set_copies_aside(
+        'judged', 'payment_id, case when amount < 0 then 1 else 0 end', 'customer_id, due_on, paid_on, amount',
+        'duplicate_payment_id'
+    ) }}
 
 )
 

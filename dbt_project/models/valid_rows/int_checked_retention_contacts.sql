@@ -16,40 +16,40 @@ run as (
 
 ),
 
-numbered as (
+judged as (
 
     select
         retention_contacts.*,
-        row_number() over (
-            partition by contact_id
-            order by customer_id, contacted_on, offer, action_id
-        ) as copy_number
+        case
+            when retention_contacts.contact_id is null then 'missing_contact_id'
+            when retention_contacts.customer_id is null then 'missing_customer_id'
+            when customers.customer_id is null then 'unknown_customer'
+            when retention_contacts.offer is null then 'missing_offer'
+            when retention_contacts.contacted_on is null then 'missing_contacted_on'
+            when {{ is_placeholder_day('retention_contacts.contacted_on') }} then 'placeholder_date'
+            when retention_contacts.contacted_on > run.data_ends_on then 'after_data_end'
+            when retention_contacts.accepted_on < retention_contacts.contacted_on then 'accepted_before_contacted'
+            when retention_contacts.cost is null or retention_contacts.cost < 0 then 'missing_or_negative_cost'
+            when
+                retention_contacts.is_randomized
+                and (
+                    retention_contacts.propensity is null
+                    or retention_contacts.propensity <= 0
+                    or retention_contacts.propensity > 1
+                )
+                then 'propensity_out_of_range'
+        end as fault
     from retention_contacts
+    cross join run
+    left join customers on retention_contacts.customer_id = customers.customer_id
 
 ),
 
 checked as (
 
-    select
-        numbered.*,
-        case
-            when numbered.contact_id is null then 'missing_contact_id'
-            when numbered.customer_id is null then 'missing_customer_id'
-            when customers.customer_id is null then 'unknown_customer'
-            when numbered.offer is null then 'missing_offer'
-            when numbered.contacted_on is null then 'missing_contacted_on'
-            when numbered.contacted_on > run.data_ends_on then 'after_data_end'
-            when numbered.accepted_on < numbered.contacted_on then 'accepted_before_contacted'
-            when numbered.cost is null or numbered.cost < 0 then 'missing_or_negative_cost'
-            when
-                numbered.is_randomized
-                and (numbered.propensity is null or numbered.propensity <= 0 or numbered.propensity > 1)
-                then 'propensity_out_of_range'
-            when numbered.copy_number > 1 then 'duplicate_contact_id'
-        end as quarantine_reason
-    from numbered
-    cross join run
-    left join customers on numbered.customer_id = customers.customer_id
+    {{ set_copies_aside(
+        'judged', 'contact_id', 'customer_id, contacted_on, offer, action_id', 'duplicate_contact_id'
+    ) }}
 
 )
 

@@ -16,36 +16,34 @@ run as (
 
 ),
 
-numbered as (
+judged as (
 
     select
         subscriptions.*,
-        row_number() over (
-            partition by subscription_id
-            order by customer_id, started_on, ended_on, monthly_fee, plan
-        ) as copy_number
+        case
+            when subscriptions.subscription_id is null then 'missing_subscription_id'
+            when subscriptions.customer_id is null then 'missing_customer_id'
+            when customers.customer_id is null then 'unknown_customer'
+            when subscriptions.started_on is null then 'missing_started_on'
+            when {{ is_placeholder_day('subscriptions.started_on') }} then 'placeholder_date'
+            when subscriptions.started_on > run.data_ends_on then 'after_data_end'
+            when subscriptions.ended_on < subscriptions.started_on then 'ended_before_started'
+            when subscriptions.monthly_fee is null then 'missing_monthly_fee'
+            when subscriptions.monthly_fee < 0 then 'negative_monthly_fee'
+        end as fault
     from subscriptions
+    cross join run
+    left join customers on subscriptions.customer_id = customers.customer_id
 
 ),
 
+-- A row is a stretch of constant terms: a subscription has one at a time.
 checked as (
 
-    select
-        numbered.*,
-        case
-            when numbered.subscription_id is null then 'missing_subscription_id'
-            when numbered.customer_id is null then 'missing_customer_id'
-            when customers.customer_id is null then 'unknown_customer'
-            when numbered.started_on is null then 'missing_started_on'
-            when numbered.started_on > run.data_ends_on then 'after_data_end'
-            when numbered.ended_on < numbered.started_on then 'ended_before_started'
-            when numbered.monthly_fee is null then 'missing_monthly_fee'
-            when numbered.monthly_fee < 0 then 'negative_monthly_fee'
-            when numbered.copy_number > 1 then 'duplicate_subscription_id'
-        end as quarantine_reason
-    from numbered
-    cross join run
-    left join customers on numbered.customer_id = customers.customer_id
+    {{ set_copies_aside(
+        'judged', 'subscription_id, started_on', 'customer_id, ended_on desc nulls first, monthly_fee, plan',
+        'duplicate_subscription_id'
+    ) }}
 
 )
 

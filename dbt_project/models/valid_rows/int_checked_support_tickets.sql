@@ -16,37 +16,33 @@ run as (
 
 ),
 
-numbered as (
+judged as (
 
     select
         support_tickets.*,
-        row_number() over (
-            partition by ticket_id
-            order by customer_id, opened_at, resolved_at, satisfaction
-        ) as copy_number
+        cast(support_tickets.opened_at as date) as opened_on,
+        cast(support_tickets.resolved_at as date) as resolved_on,
+        case
+            when support_tickets.ticket_id is null then 'missing_ticket_id'
+            when support_tickets.customer_id is null then 'missing_customer_id'
+            when customers.customer_id is null then 'unknown_customer'
+            when support_tickets.opened_at is null then 'missing_opened_at'
+            when {{ is_placeholder_day('support_tickets.opened_at') }} then 'placeholder_date'
+            when cast(support_tickets.opened_at as date) > run.data_ends_on then 'after_data_end'
+            when support_tickets.resolved_at < support_tickets.opened_at then 'resolved_before_opened'
+            when support_tickets.satisfaction not between 1 and 5 then 'satisfaction_out_of_range'
+        end as fault
     from support_tickets
+    cross join run
+    left join customers on support_tickets.customer_id = customers.customer_id
 
 ),
 
 checked as (
 
-    select
-        numbered.*,
-        cast(numbered.opened_at as date) as opened_on,
-        cast(numbered.resolved_at as date) as resolved_on,
-        case
-            when numbered.ticket_id is null then 'missing_ticket_id'
-            when numbered.customer_id is null then 'missing_customer_id'
-            when customers.customer_id is null then 'unknown_customer'
-            when numbered.opened_at is null then 'missing_opened_at'
-            when cast(numbered.opened_at as date) > run.data_ends_on then 'after_data_end'
-            when numbered.resolved_at < numbered.opened_at then 'resolved_before_opened'
-            when numbered.satisfaction not between 1 and 5 then 'satisfaction_out_of_range'
-            when numbered.copy_number > 1 then 'duplicate_ticket_id'
-        end as quarantine_reason
-    from numbered
-    cross join run
-    left join customers on numbered.customer_id = customers.customer_id
+    {{ set_copies_aside(
+        'judged', 'ticket_id', 'customer_id, opened_at, resolved_at, satisfaction', 'duplicate_ticket_id'
+    ) }}
 
 )
 

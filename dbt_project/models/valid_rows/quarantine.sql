@@ -2,6 +2,7 @@
 
 {% set tables = {
     'customers': ['customer_id', 'signed_up_on'],
+    'consents': ['channel', 'recorded_on'],
     'subscriptions': ['subscription_id', 'started_on'],
     'activity': ['null', 'occurred_on'],
     'payments': ['payment_id', 'due_on'],

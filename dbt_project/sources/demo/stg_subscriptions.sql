@@ -21,6 +21,7 @@ renamed as (
         ---------- dates
         cast(started_on as date) as started_on,
         cast(ended_on as date) as ended_on,
+        cast(null as date) as end_announced_on,
         cast(commitment_ends_on as date) as commitment_ends_on
     from subscriptions
 

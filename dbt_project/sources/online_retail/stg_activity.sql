@@ -1,5 +1,5 @@
--- One row per invoice, whoever it was written for: an invoice without a customer keeps a null customer_id and
--- is quarantined downstream. Money is summed in decimals, so every plan of execution gives the same pence.
+-- One row per invoice; an invoice without a customer keeps a null customer_id and is quarantined later. Money is summed
+-- in decimals, so that the sum does not depend on the order.
 
 with invoice_lines as (
 
@@ -30,7 +30,7 @@ priced_lines as (
         invoice_no,
         invoice_at,
         quantity * cast(unit_price as decimal(18, 4)) as amount,
-        -- a code outside this list is something the customer wanted to have
+        -- other codes are products
         case
             when upper(stock_code) in (
                 'POST', 'DOT', 'C2', 'C3',                -- carriage

@@ -1,4 +1,4 @@
--- Nobody was contacted to be kept: all churn in the file is churn of customers left alone.
+-- The shop made no retention contacts: all churn in the file is churn of customers left alone.
 
 with no_retention_contacts as (
 

@@ -10,6 +10,7 @@ with no_subscriptions as (
         cast(null as decimal(18, 2)) as monthly_fee,
         cast(null as date) as started_on,
         cast(null as date) as ended_on,
+        cast(null as date) as end_announced_on,
         cast(null as date) as commitment_ends_on
     where false
 

@@ -1,0 +1,105 @@
+{{ config(materialized='table') }}
+
+with churn_reasons as (
+
+    select * from {{ ref('int_churn_reasons') }}
+
+),
+
+feature_reasons as (
+
+    select * from {{ ref('int_feature_reasons') }}
+
+),
+
+reason_texts as (
+
+    select * from {{ ref('reason_texts') }}
+
+),
+
+parameters as (
+
+    select * from {{ ref('int_policy_parameters') }}
+
+),
+
+directions as (
+
+    select
+        *,
+        upper_direction as direction
+    from feature_reasons
+    where upper_direction is not null
+    union all
+    select
+        *,
+        lower_direction as direction
+    from feature_reasons
+    where lower_direction is not null
+
+),
+
+-- Reasons of one wording say the same, whatever their period.
+templates as (
+
+    select
+        directions.feature,
+        directions.direction,
+        directions.measure,
+        coalesce(reason_texts.reason_text, directions.feature) as wording,
+        replace(
+            coalesce(reason_texts.reason_text, {{ reason_fallback('directions') }}), '{period}', directions.period
+        ) as template,
+        parameters.currency
+    from directions
+    cross join parameters
+    left join reason_texts
+        on directions.family = reason_texts.family and directions.direction = reason_texts.direction
+
+),
+
+worded as (
+
+    select
+        churn_reasons.*,
+        trim(replace(
+            replace(replace(template, '{value}', {{ reason_value_text() }}), '{currency}', currency), '  ', ' '
+        )) as reason_text,
+        row_number() over (
+            partition by churn_reasons.customer_id, templates.wording order by churn_reasons.reason_rank
+        ) as wording_rank
+    from churn_reasons
+    inner join templates
+        on churn_reasons.feature = templates.feature and churn_reasons.direction = templates.direction
+
+),
+
+ranked as (
+
+    select
+        worded.*,
+        row_number() over (partition by customer_id order by reason_rank) as citation_rank
+    from worded
+    where wording_rank = 1
+
+),
+
+cited as (
+
+    select
+        cast(customer_id as varchar) as customer_id,
+        cast(as_of_date as date) as as_of_date,
+        cast(citation_rank as integer) as reason_rank,
+        cast(family as varchar) as family,
+        cast(feature as varchar) as feature,
+        cast(direction as varchar) as direction,
+        cast(feature_value as double) as feature_value,
+        cast(category as varchar) as category,
+        cast(reason_text as varchar) as reason_text
+    from ranked
+    where citation_rank <= 3
+
+)
+
+select * from cited

@@ -1,0 +1,30 @@
+{{ config(materialized='table') }}
+
+-- How customer_features.yml lets features be cited as reasons: directions and words stand only there.
+with declared as (
+
+    {% for feature in declared_reasons() -%}
+        select
+            {% for column in [
+                'feature', 'family', 'measure', 'words', 'unit', 'period', 'upper_direction', 'lower_direction'
+            ] -%}
+                cast({{ sql_text(feature[column]) }} as varchar) as {{ column }}
+                {%- if not loop.last %},{% endif %}
+            {% endfor %}
+        {% if not loop.last %}union all{% endif %}
+    {% else -%}
+        select
+            cast(null as varchar) as feature,
+            cast(null as varchar) as family,
+            cast(null as varchar) as measure,
+            cast(null as varchar) as words,
+            cast(null as varchar) as unit,
+            cast(null as varchar) as period,
+            cast(null as varchar) as upper_direction,
+            cast(null as varchar) as lower_direction
+        where false
+    {% endfor %}
+
+)
+
+select * from declared

@@ -1,0 +1,94 @@
+"""The bounds of a parameter stand once: what SQL refuses, Python refuses, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import duckdb
+import pyarrow as pa
+import pytest
+from conftest import Project
+from decision_data import POLICY, policy_table
+
+from models_ml.decisions.bounds import policy_bounds
+from models_ml.decisions.policy import Policy, read_policy
+from models_ml.errors import BayesPilotError
+
+VALID = {**POLICY, "monthly_budget": 100, "touch_price": 0, "pick_holdout_share": 0.1}
+SEEDS = {
+    "channels": "channel text, monthly_capacity integer, unit text, source text",
+    "offers": (
+        "offer text, action_label text, channel text, contact_cost double, incentive_cost double,"
+        " acceptance_rate double, acceptance_sd double, monthly_capacity integer, lock_out_days integer,"
+        " eligible_when text, unit text, source text"
+    ),
+    "offer_effect_priors": "offer text, signal text, mean double, sd double, unit text, source text",
+    "activity_map": "activity_type text, meaning text, counts_as_event boolean, unit text, source text",
+    "reason_texts": "feature text, reason_text text, unit text, source text",
+}
+
+
+def test_bounds_and_policy_name_the_same_parameters() -> None:
+    assert list(policy_bounds()) == list(Policy.__dataclass_fields__)
+
+
+def edge_values(parameter: str) -> list[object]:
+    """Return values on, just inside and just outside each bound of a parameter."""
+    bounds = policy_bounds()[parameter]
+    if isinstance(VALID[parameter], str):
+        return [*(bounds.one_of or ()), "EUR", "EURO", "no such value"]
+    edges = [
+        edge
+        for edge in (bounds.minimum, bounds.maximum, bounds.above, bounds.below, bounds.also, 0)
+        if edge is not None
+    ]
+    steps = (1,) if isinstance(VALID[parameter], int) and parameter.endswith(("days", "ends")) else (0.001, 1)
+    return sorted({edge + sign * step for edge in edges for step in steps for sign in (-1, 0, 1)})
+
+
+CASES = [(parameter, value) for parameter in policy_bounds() for value in edge_values(parameter)]
+
+
+def python_refuses(parameter: str, value: object) -> bool:
+    try:
+        read_policy(policy_table(**VALID | {parameter: value}))
+    except BayesPilotError:
+        return True
+    return False
+
+
+@pytest.fixture(scope="module")
+def gate(built_project: Project) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The compiled gate of the seeds, over seeds of the test's own."""
+    connection = duckdb.connect()
+    connection.execute("attach ':memory:' as demo; use demo")
+    for seed, columns in SEEDS.items():
+        connection.execute(f"create table {seed} ({columns})")
+    [file] = built_project.folder.glob(
+        "target/compiled/bayespilot/dbt_project/models/*/int_seed_problems.sql"
+    )
+    connection.execute("create table policy (parameter text, value text, unit text, source text)")
+    connection.execute(f"create view problems as {file.read_text()}")
+    yield connection
+    connection.close()
+
+
+@pytest.mark.build
+@pytest.mark.parametrize(("parameter", "value"), CASES)
+def test_sql_and_python_refuse_the_same_values(
+    gate: duckdb.DuckDBPyConnection, parameter: str, value: object
+) -> None:
+    rows = [
+        {"parameter": name, "value": str(each), "unit": "unit", "source": "test"}
+        for name, each in (VALID | {parameter: value}).items()
+    ]
+    gate.register("given", pa.Table.from_pylist(rows))
+    gate.execute("delete from policy; insert into policy from given")
+    problems = gate.execute("select seed_row, problem from problems").fetchall()
+    assert bool(problems) == python_refuses(parameter, value), (parameter, value, problems)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_no_bound_admits_what_is_not_finite(value: float) -> None:
+    assert not any(bounds.admits_number(value) for bounds in policy_bounds().values())
