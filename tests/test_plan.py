@@ -368,10 +368,12 @@ def test_what_is_done_has_a_value_and_an_interval() -> None:
     connection, tables = warehouse(candidates(5, pick_draw=[0.0, 0.999, 0.999, 0.999, 0.999]))
     uncertain = effect_tables(np.log(0.5), np.log(0.9))["offer_effects"].to_pylist()
     rows = [each | {"effect_sd": 0.2} for each in uncertain]
-    connection.register("unsure", pa.Table.from_pylist(rows))
+    connection.register("given", pa.Table.from_pylist(rows))
+    connection.execute("create table unsure as from given")
     wide = replace(tables, offer_effects="from unsure")
     planned_rows = planned_actions_reader(connection.cursor(), wide).read_all()
-    connection.register("planned", planned_rows)
+    connection.register("given", planned_rows)
+    connection.execute("create table planned as from given")
     found = done_value_table(connection, wide, "from planned").to_pylist()[0]
     done = [row for row in planned_rows.to_pylist() if row["action"] != "no_action"]
     assert len(done) == 2
