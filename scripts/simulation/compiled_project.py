@@ -31,7 +31,13 @@ from simulation.business import SOURCE
 PACKAGE = "bayespilot"
 KEPT = ("int_deployed_pipeline",)  # trained or found by the first build; months later it still fits
 LEFT_EMPTY = ("int_churn_reasons",)  # words for people, which change no decision
-TARGETS = ("retention_actions_deliverable", "retention_actions", "offer_effects_history", "policy_runs")
+TARGETS = (
+    "retention_actions_deliverable",
+    "retention_actions",
+    "offer_effects_history",
+    "offer_effect_covariances_history",
+    "policy_runs",
+)
 THREADS = 2
 
 
