@@ -113,7 +113,7 @@ class TestContest:
     def test_a_challenger_that_is_better_by_chance_is_not(
         self, challenger: Challenger, record: DeploymentRecord
     ) -> None:
-        nearly_as_good = Noisy(challenger.result.judged.pipelines[ONLY], spread=0.1, seed=4)
+        nearly_as_good = Noisy(challenger.result.judged.pipelines[ONLY], spread=0.1, seed=5)
         selection = against(challenger, record, nearly_as_good)
         assert " more than the champion" in selection.reason
         assert selection.probability_better is not None

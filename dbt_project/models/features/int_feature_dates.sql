@@ -21,7 +21,7 @@ parameters as (
 
 contacts as (
 
-    select * from {{ valid_rows('retention_contacts') }}
+    select * from {{ ref('stg_retention_contacts') }}
 
 ),
 
