@@ -15,17 +15,6 @@ SUFFIXES = (".csv", ".parquet")
 UNREADABLE = re.compile(r"[{}'\"\\$]")  # would end the quoted path or its template in sources.yml
 PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
 ID_NAME = re.compile(r"(.*_)?id", re.IGNORECASE)
-INTEGERS = (
-    "TINYINT",
-    "SMALLINT",
-    "INTEGER",
-    "BIGINT",
-    "HUGEINT",
-    "UTINYINT",
-    "USMALLINT",
-    "UINTEGER",
-    "UBIGINT",
-)
 # The whole file decides on the types of its columns, so that a late row does not contradict them.
 CSV_OPTIONS = ("sample_size = -1", "allow_quoted_nulls = true")
 
@@ -154,21 +143,9 @@ def _columns(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[RawC
 
 
 def _text_columns(connection: duckdb.DuckDBPyConnection, path: str) -> list[str]:
-    """Return the option that reads ids, and numbers with leading zeros, as the text that they are."""
+    """Return the option that reads ids as text: a long id read as a number would lose digits."""
     columns = _columns(connection, f"read_csv('{path}', {', '.join(CSV_OPTIONS)})")
-    whole = [column for column in columns if column.type in INTEGERS]
-    if not whole:
-        return []
-    zeros = ", ".join(
-        f"coalesce(bool_or(regexp_matches({column.sql}, '^0[0-9]')), false)" for column in whole
-    )
-    text = f"read_csv('{path}', all_varchar = true, {', '.join(CSV_OPTIONS)})"
-    padded = connection.execute(f"select {zeros} from {text}").fetchall()[0]
-    ids = [
-        column.sql
-        for column, zero in zip(whole, padded, strict=True)
-        if zero or ID_NAME.fullmatch(column.name)
-    ]
+    ids = [column.sql for column in columns if ID_NAME.fullmatch(column.name) and column.type != "VARCHAR"]
     types = ", ".join(f"{name} := 'VARCHAR'" for name in ids)
     return [f"types = struct_pack({types})"] if ids else []
 
