@@ -18,16 +18,17 @@ SETUP = """
             date '2024-10-01' + cast(floor(500 * draw(number, 'start')) as integer) as started_on,
             0.5 + draw(number, 'zeal') as zeal,
             cast(floor(-500 * ln(1 - 0.95 * draw(number, 'life'))) as integer) + 20 as life
-        from range(1, {customers} + 1) as numbers (number);
+        from (select cast(number as integer) as number from range(1, {customers} + 1) as counted (number)) as numbers;
     create table stay as
         select *, case when started_on + life <= date '2026-09-30' then started_on + life end as left_on from customer;
     create table weeks as
         select
             stay.*,
+            week,
             cast(stay.started_on + 7 * week as date) as day,
             case when left_on is not null and left_on - (started_on + 7 * week) < 42 then 0.35 else 1 end * zeal as pace
         from stay
-        cross join range(0, 104) as weeks (week)
+        cross join (select cast(number as integer) as week from range(0, 104) as numbers (number)) as numbered_weeks
         where started_on + 7 * week <= least(coalesce(left_on - 1, date '2026-09-30'), date '2026-09-30');
 """
 
