@@ -75,8 +75,9 @@ select explode(sequence({{ first_day }}, {{ last_day }}, interval 1 day)) as day
 {#- Name and type of each column of a raw table or file, as a list of pairs; none when the file is missing. -#}
 {% macro default__raw_columns(relation) %}
     {%- set location = relation | string -%}
-    {%- if location.startswith("'") -%}
-        {%- set files = run_query("select count(*) as files from glob(" ~ location ~ ")").columns[0].values()[0] -%}
+    {%- if location.startswith(("'", "read_")) -%}
+        {%- set file = "'" ~ location.split("'")[1] ~ "'" -%}
+        {%- set files = run_query("select count(*) as files from glob(" ~ file ~ ")").columns[0].values()[0] -%}
         {%- if files == 0 -%}{{ return(none) }}{%- endif -%}
     {%- endif -%}
     {%- set described = run_query("describe select * from " ~ location) -%}
