@@ -117,7 +117,9 @@ def _quiet(feed: Row) -> Finding:
     is_contacts = feed["feed"] == "retention contacts"
     return Finding(
         LOOK,
-        "No retention contact for a long time" if is_contacts else f"The feed {feed['feed']} delivers nothing",
+        "No retention contact for a long time"
+        if is_contacts
+        else f"The feed {feed['feed']} delivers nothing",
         f"the latest on {feed['latest_event_on']}",
         "check that actions are executed and reported"
         if is_contacts
