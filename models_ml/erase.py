@@ -198,7 +198,7 @@ def _new_database(
         " where database_name = current_database()"
     ).fetchall()[0]
     with file_aside(path) as aside:
-        connection.execute(f"attach {_quoted(aside)} as {NEW} (storage_version '{version}')")
+        connection.execute(f"attach {_quoted(aside)} as {NEW} (read_write, storage_version '{version}')")
         try:
             connection.execute(f'copy from database "{old}" to {NEW} (schema)')
             for schema, table in _tables(connection):

@@ -29,6 +29,7 @@ COMMANDS = [
     "report",
     "publish",
     "summary",
+    "erase",
     "simulate",
 ]
 SLOW = {
