@@ -242,6 +242,27 @@ def summary(source: Source = "demo") -> None:
     say(where_next(source))
 
 
+@app.command()
+def erase(
+    customers: Annotated[
+        list[str], typer.Argument(help="Values of customer_id, as the warehouse holds them.")
+    ],
+    source: Source = "demo",
+) -> None:
+    """Erase customers from the warehouse, the published copies, logs, generated files and reports.
+
+    Says what was removed. Can be repeated. Rows that the raw data still holds do not enter again: a salted hash of
+    each id blocks them. The next build decides without these customers.
+    """
+    from models_ml.erase import erase as erase_customers
+    from models_ml.erase import lines_of
+
+    with progress("erasing"):
+        erased = erase_customers(source, customers)
+    for line in lines_of(erased):
+        say(line)
+
+
 @app.command(context_settings=PASSED_ON, add_help_option=False)
 def simulate(context: typer.Context) -> None:
     """Play the demo business forward in a temporary folder; see simulate --help."""

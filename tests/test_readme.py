@@ -16,7 +16,11 @@ from conftest import ROOT
 from models_ml.cli import app
 
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "DECISIONS.md", "seeds/README.md", "CHANGELOG.md"]
-REQUIRED = {"promote": ["VERSION"], "init": ["acme"]}  # arguments of commands that a sentence may name alone
+REQUIRED = {
+    "promote": ["VERSION"],
+    "init": ["acme"],
+    "erase": ["CUSTOMER"],
+}  # arguments of commands that a sentence may name alone
 SCRIPTS = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (ROOT / "scripts").glob("*.py")

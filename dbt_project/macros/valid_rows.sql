@@ -63,3 +63,14 @@
         cross join {{ ref('int_run') }} as exclusion_run
     )
 {%- endmacro %}
+
+{#-
+    False for the id of an erased person, so that rows which the raw data still holds do not enter again. Only a salted
+    hash of the id is kept; see `bayespilot erase`.
+-#}
+{% macro is_not_erased(customer_id) -%}
+    coalesce(not {{ list_holds(
+        "(select " ~ list_of('customer_hash') ~ " from " ~ ref('erased_customers') ~ ")",
+        salted_hash("(select max(salt) from " ~ ref('erased_customers') ~ ")", customer_id)
+    ) }}, true)
+{%- endmacro %}

@@ -113,6 +113,20 @@ def _advice(data: MonitoringData) -> Iterator[Finding]:
         yield Finding(ACT, f"Retraining is advised: {row['reason']}", row["evidence"], row["next_step"])
 
 
+def _quiet(feed: Row) -> Finding:
+    is_contacts = feed["feed"] == "retention contacts"
+    return Finding(
+        LOOK,
+        "No retention contact for a long time"
+        if is_contacts
+        else f"The feed {feed['feed']} delivers nothing",
+        f"the latest on {feed['latest_event_on']}",
+        "check that actions are executed and reported"
+        if is_contacts
+        else "ask the owner of the feed; the source allows it to stop (feeds in its sources.yml)",
+    )
+
+
 def _questions(data: MonitoringData) -> Iterator[Finding]:
     for feed in data.latest(data.feeds):
         if feed["status"] == "thin":
@@ -124,12 +138,7 @@ def _questions(data: MonitoringData) -> Iterator[Finding]:
                 "ask the owner of the feed whether the business or the feed has changed",
             )
         if feed["status"] == "quiet":
-            yield Finding(
-                LOOK,
-                "No retention contact for a long time",
-                f"the latest on {feed['latest_event_on']}",
-                "check that actions are executed and reported",
-            )
+            yield _quiet(feed)
     for row in data.latest(data.features):
         if row["has_new_category"]:
             yield Finding(

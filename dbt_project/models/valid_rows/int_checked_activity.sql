@@ -47,6 +47,7 @@ checked as (
     cross join run
     left join customers on activity.customer_id = customers.customer_id
     left join declared_types on activity.activity_type = declared_types.activity_type
+    where customers.customer_id is not null or {{ is_not_erased('activity.customer_id') }}
 
 )
 

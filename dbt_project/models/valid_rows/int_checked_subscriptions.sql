@@ -34,6 +34,7 @@ judged as (
     from subscriptions
     cross join run
     left join customers on subscriptions.customer_id = customers.customer_id
+    where customers.customer_id is not null or {{ is_not_erased('subscriptions.customer_id') }}
 
 ),
 
