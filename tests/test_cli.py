@@ -31,7 +31,7 @@ COMMANDS = [
     "summary",
     "erase",
 ]
-PASSED_ON = ["uplift", "simulate"]  # they read their own options, and no warehouse
+PASSED_ON = ["uplift", "simulate", "init"]  # they read their own options, and no warehouse
 SLOW = {
     "duckdb",
     "numpy",

@@ -27,6 +27,7 @@ ORDER = (  # a module imports from its own group and from earlier ones
         "dbt_build",
         "publish",
         "summary",
+        "erase",
         "run",
         "train",
         "raw_tables",

@@ -20,6 +20,7 @@ REQUIRED = {
     "promote": ["VERSION"],
     "init": ["acme"],
     "erase": ["CUSTOMER"],
+    "uplift": ["FILE"],
 }  # arguments of commands that a sentence may name alone
 SCRIPTS = sorted(
     path.relative_to(ROOT).as_posix()
