@@ -20,7 +20,7 @@ REQUIRED = {
     "promote": ["VERSION"],
     "init": ["acme"],
     "erase": ["CUSTOMER"],
-    "uplift": ["FILE"],
+    "uplift": ["FILE", "--treatment", "arm", "--outcome", "sold"],
 }  # arguments of commands that a sentence may name alone
 SCRIPTS = sorted(
     path.relative_to(ROOT).as_posix()
