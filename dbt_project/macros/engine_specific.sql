@@ -103,20 +103,6 @@ select explode(sequence({{ first_day }}, {{ last_day }}, interval 1 day)) as day
 {% macro spark__salted_hash(salt, text) %}sha2({{ salt }} || '/' || {{ text }}, 256){% endmacro %}
 
 
-{% macro list_of(expression) %}{{ return(adapter.dispatch('list_of', 'bayespilot')(expression)) }}{% endmacro %}
-
-{% macro default__list_of(expression) %}list({{ expression }}){% endmacro %}
-
-{% macro spark__list_of(expression) %}collect_list({{ expression }}){% endmacro %}
-
-
-{% macro list_holds(values, value) %}{{ return(adapter.dispatch('list_holds', 'bayespilot')(values, value)) }}{% endmacro %}
-
-{% macro default__list_holds(values, value) %}list_contains({{ values }}, {{ value }}){% endmacro %}
-
-{% macro spark__list_holds(values, value) %}array_contains({{ values }}, {{ value }}){% endmacro %}
-
-
 {% macro fingerprint_number(columns) %}{{ return(adapter.dispatch('fingerprint_number', 'bayespilot')(columns)) }}{% endmacro %}
 
 {#- A whole number below 2^32 that stands for the values of a row, as cheap as the engine has one. -#}

@@ -66,11 +66,13 @@
 
 {#-
     False for the id of an erased person, so that rows which the raw data still holds do not enter again. Only a salted
-    hash of the id is kept; see `bayespilot erase`.
+    hash of the id is kept; see `bayespilot erase`. Nothing is hashed where nobody was erased, nor where the id is null.
 -#}
 {% macro is_not_erased(customer_id) -%}
-    coalesce(not {{ list_holds(
-        "(select " ~ list_of('customer_hash') ~ " from " ~ ref('erased_customers') ~ ")",
-        salted_hash("(select max(salt) from " ~ ref('erased_customers') ~ ")", customer_id)
-    ) }}, true)
+    coalesce(
+        case
+            when (select count(*) from {{ ref('erased_customers') }}) > 0
+                then {{ salted_hash("(select max(salt) from " ~ ref('erased_customers') ~ ")", customer_id) }}
+        end, ''
+    ) not in (select customer_hash from {{ ref('erased_customers') }})
 {%- endmacro %}

@@ -47,7 +47,7 @@ checked as (
     cross join run
     left join customers on activity.customer_id = customers.customer_id
     left join declared_types on activity.activity_type = declared_types.activity_type
-    where customers.customer_id is not null or {{ is_not_erased('activity.customer_id') }}
+    where {{ is_not_erased('case when customers.customer_id is null then activity.customer_id end') }}
 
 )
 

@@ -35,7 +35,7 @@ judged as (
     from support_tickets
     cross join run
     left join customers on support_tickets.customer_id = customers.customer_id
-    where customers.customer_id is not null or {{ is_not_erased('support_tickets.customer_id') }}
+    where {{ is_not_erased('case when customers.customer_id is null then support_tickets.customer_id end') }}
 
 ),
 
