@@ -11,16 +11,21 @@ import duckdb
 
 LAST_DAY = "2026-09-30"
 SETUP = """
-    create macro draw(key, purpose) as (hash(hash(key), purpose) >> 11)::double / 9007199254740992.0;
+    create macro draw(key, purpose) as (hash(key || '/' || purpose) >> 11)::double / 9007199254740992.0;
     create table customer as
         select
             number,
-            date '2024-10-01' + cast(floor(500 * draw(number, 'start')) as integer) as started_on,
+            date '2024-10-01' + cast(floor(720 * draw(number, 'start')) as integer) as started_on,
             0.5 + draw(number, 'zeal') as zeal,
-            cast(floor(-500 * ln(1 - 0.95 * draw(number, 'life'))) as integer) + 20 as life
+            cast(floor(-300 * ln(1 - 0.98 * draw(number, 'life'))) as integer) + 20 as life
         from (select cast(number as integer) as number from range(1, {customers} + 1) as counted (number)) as numbers;
     create table stay as
-        select *, case when started_on + life <= date '2026-09-30' then started_on + life end as left_on from customer;
+        select
+            *,
+            -- an end within three weeks after the last day is known by then, where notice is given
+            case when started_on + life <= date '2026-10-21' then started_on + life end as ends_on,
+            case when started_on + life <= date '2026-09-30' then started_on + life end as left_on
+        from customer;
     create table weeks as
         select
             stay.*,
@@ -33,7 +38,7 @@ SETUP = """
 """
 
 
-def write_transactions(folder: Path, customers: int = 500) -> Path:
+def write_transactions(folder: Path, customers: int = 700) -> Path:
     """Write ``transactions.csv`` of a shop: card number, time and total of each purchase; UTF-8 with a mark."""
     connection = _world(folder, customers)
     text = connection.sql(
@@ -54,7 +59,7 @@ def write_transactions(folder: Path, customers: int = 500) -> Path:
     return folder
 
 
-def write_seats(folder: Path, customers: int = 500) -> Path:
+def write_seats(folder: Path, customers: int = 700) -> Path:
     """Write Parquet files with the names of the contract: seats and add-ons side by side, notice 21 days before an end."""
     connection = _world(folder, customers)
     tables = {
@@ -68,19 +73,19 @@ def write_seats(folder: Path, customers: int = 500) -> Path:
                 started_on::timestamp as recorded_at
             from stay
             union all
-            select number, 'email', false, started_on + interval 60 day from stay where number % 50 = 1
+            select number, 'email', false, started_on + interval 60 day from stay where number % 50 = 1 and started_on < date '2026-07-01'
         """,
         "subscriptions": """
             select 's' || number as subscription_id, number as customer_id, 'seat' as plan,
                 'monthly' as billing_period, 30.00 + 10 * (number % 3) as monthly_fee, started_on,
-                left_on as ended_on, cast(left_on - 21 as date) as end_announced_on, cast(null as date) as commitment_ends_on
+                ends_on as ended_on, cast(ends_on - 21 as date) as end_announced_on, cast(null as date) as commitment_ends_on
             from stay
             union all
-            select 's' || number || '-second', number, 'seat', 'monthly', 25.00, started_on + 40, left_on, left_on - 21, null
-            from stay where number % 5 = 0 and life > 60
+            select 's' || number || '-second', number, 'seat', 'monthly', 25.00, started_on + 40, ends_on, ends_on - 21, null
+            from stay where number % 5 = 0 and life > 60 and started_on < date '2026-08-01'
             union all
-            select 'a' || number, number, 'storage add-on', 'monthly', 5.00, started_on + 30, left_on, left_on - 21, null
-            from stay where number % 4 = 1 and life > 60
+            select 'a' || number, number, 'storage add-on', 'monthly', 5.00, started_on + 30, ends_on, ends_on - 21, null
+            from stay where number % 4 = 1 and life > 60 and started_on < date '2026-08-01'
         """,
         "activity": """
             select number as customer_id, day + interval 9 hour as occurred_at, 'document_opened' as activity_type,
@@ -94,7 +99,7 @@ def write_seats(folder: Path, customers: int = 500) -> Path:
     return folder
 
 
-def write_weekly_boxes(folder: Path, customers: int = 500) -> Path:
+def write_weekly_boxes(folder: Path, customers: int = 700) -> Path:
     """Write CSV files of a delivery of weekly boxes: a flag of consent, a fee a week, the boxes that were delivered."""
     connection = _world(folder, customers)
     tables = {

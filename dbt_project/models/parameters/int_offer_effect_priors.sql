@@ -39,9 +39,9 @@ matching as (
     from offers
     cross join signals
     inner join seed_rows
-        on seed_rows.offer in (offers.offer, '*')
+        on (offers.offer = seed_rows.offer or seed_rows.offer = '*')
             and (
-                seed_rows.signal = signals.signal
+                signals.signal = seed_rows.signal
                 or (seed_rows.signal = '*' and signals.signal <> 'intercept')
             )
 

@@ -85,7 +85,10 @@ prior_faults as (
 
     select
         priors.offer || ', ' || priors.signal as seed_row,
-        case when offers.offer is null and priors.offer <> '*' then 'offers.csv has no such offer' else 'there is no such signal' end as problem
+        case
+            when offers.offer is null and priors.offer <> '*' then 'offers.csv has no such offer'
+            else 'there is no such signal'
+        end as problem
     from priors
     left join offers on priors.offer = offers.offer
     left join signals on priors.signal = signals.signal
