@@ -1,7 +1,8 @@
 {#-
-    Revenue of customers within windows, as a select of customer_id, as_of_date, fee_cents_days and purchase_cents: fees of
-    the days with a running subscription (a fee is money per 30 days, as in monthly_revenue), and purchases less refunds.
-    Revenue counts as it accrues, not when invoices fall due, so that an annual invoice does not fall into one month.
+    Revenue of customers within windows, as a select of customer_id, as_of_date, fee_cents_days and purchase_cents: fees
+    of the days with a running subscription (a fee is money per 30 days, as in monthly_revenue), and purchases less
+    refunds. Revenue counts as it accrues, not when invoices fall due, so that an annual invoice does not fall into one
+    month.
 
     windows: a CTE with customer_id, as_of_date (the window begins the day after) and horizon_ends_on (its last day).
 -#}

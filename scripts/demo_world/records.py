@@ -174,7 +174,9 @@ def _with_endings(events: Events) -> pa.Table:
 
 def _one_id_while_uninterrupted(periods: pa.Table) -> pa.Table:
     """Return the periods in order, each with the id of the first one since the last interruption."""
-    customer, started, ended = (periods[name].to_numpy() for name in ("customer_id", "started_on", "ended_on"))
+    customer, started, ended = (
+        periods[name].to_numpy() for name in ("customer_id", "started_on", "ended_on")
+    )
     continues = np.r_[False, (customer[1:] == customer[:-1]) & (started[1:] == ended[:-1])]
     first = np.maximum.accumulate(np.where(continues, 0, np.arange(len(periods))))
     return periods.set_column(0, "subscription_id", periods["subscription_id"].take(pa.array(first)))
