@@ -50,13 +50,14 @@ BASELINE = (
     0.75  # of the universal contrast's standard error, with over without the value at enrolment, at most
 )
 
+WIDTH_OF_TABLE = 110  # characters
 RATIO_PROGRAMMES = 40  # whose mean is that ratio
 
 NOTHING = World(customers=6000, months=24, holdout=0.1, relative_risk=1.0, contact_cost=0.0)
 WORKING = replace(NOTHING, relative_risk=0.7, contact_cost=1.0)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-console = Console()
+console = Console(width=max(Console().width, WIDTH_OF_TABLE))
 
 
 @dataclass(frozen=True)

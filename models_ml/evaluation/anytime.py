@@ -8,7 +8,8 @@ asymptotic confidence sequences":
 
     θ ± s · (t_ν / 1.96) · √((1 + 1/x)(ln(1 + x) + 2 ln 20)),   x = 8.2 · I / I₁₂
 
-s is the standard error, t_ν / 1.96 its own uncertainty, I the information so far and I₁₂ that planned for month 12.
+s is the standard error, t_ν / 1.96 its own uncertainty, I the information so far and I₁₂ that planned for month 12. I
+is 1 / s² for a mean of ever more outcomes, and s² for a sum that grows with time: in both, how long the sequence has run.
 The interval is narrowest, relative to that of a single look, near x = 8.2: where the plan puts the twelfth month.
 The sequence begins with the first look that has the minimum evidence: with fewer leavers, errors are too skewed for
 a boundary three standard errors away. I₁₂ is fixed there and then kept, because a plan that followed the results
@@ -121,7 +122,7 @@ def at_every_look(estimate: Estimate, information: float, planned: float) -> Seq
     estimate : Estimate
         With its interval for a single look, from which t_ν and the standard error are taken.
     information : float, > 0
-        I, in the unit of ``planned``; it grows with evidence, as 1 / s² of a mean does.
+        I, in the unit of ``planned``; it grows with evidence.
     planned : float, > 0
         I₁₂, from `planned_information` at the first look with enough evidence and the same at every later one.
 

@@ -88,10 +88,10 @@ class Figure:
         """
         if self.estimate is None:
             return None
-        # Y of a customer adds up over months, and its error with it. What grows with evidence there, as 1 / s² of
-        # a mean does, is the information on money per customer and month.
-        span = months if self.unit == "customer" else 1
-        information = (span / self.estimate.standard_error) ** 2
+        # The clock of a sequence is what its increments add to: 1 / s² for a mean over more and more episodes, the
+        # variance s² itself for Y, a sum over more and more months of the same customers.
+        variance = self.estimate.standard_error**2
+        information = variance if self.unit == "customer" else 1.0 / variance
         if planned is None:
             planned = planned_information(information, months)
         return at_every_look(self.estimate, information, planned)
