@@ -9,7 +9,7 @@ asymptotic confidence sequences":
     θ ± s · (t_ν / 1.96) · √((1 + 1/x)(ln(1 + x) + 2 ln 20)),   x = 8.2 · I / I₁₂
 
 s is the standard error, t_ν / 1.96 its own uncertainty, I the information so far and I₁₂ that planned for month 12. I
-is 1 / s² for a mean of ever more outcomes, and s² for a sum that grows with time: in both, how long the sequence has run.
+is 1 / s² for a mean of ever more outcomes, and s² for a sum that grows with time: how long the sequence has run.
 The interval is narrowest, relative to that of a single look, near x = 8.2: where the plan puts the twelfth month.
 The sequence begins with the first look that has the minimum evidence: with fewer leavers, errors are too skewed for
 a boundary three standard errors away. I₁₂ is fixed there and then kept, because a plan that followed the results
