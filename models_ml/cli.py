@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -68,6 +69,45 @@ def run(
     code = run_all(source, chosen, _variables(source, variables))
     if code:
         raise typer.Exit(code)
+
+
+@app.command()
+def init(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of the new source: lower-case letters, digits, underscores.", show_default=False
+        ),
+    ],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of its raw files, CSV or Parquet, one table each.")
+    ] = None,
+    tables: Annotated[
+        str, typer.Option(help="DATABASE.SCHEMA of existing tables in its warehouse file.")
+    ] = "",
+    data_ends_on: Annotated[
+        str,
+        typer.Option(
+            help="SQL of the last day that the data covers, such as \"date '2026-10-31'\"; default: yesterday."
+        ),
+    ] = "",
+    churn: Annotated[
+        str,
+        typer.Option(
+            help="subscription_end or inactivity; default: the former where there is a table of subscriptions."
+        ),
+    ] = "",
+) -> None:
+    """Write staging selects, sources.yml and neutral seeds of a new source; each line says what to fill in.
+
+    A table named customers, consents, subscriptions, activity, payments, support_tickets or retention_contacts is
+    mapped where its columns have the names of the contract. Overwrites nothing.
+    """
+    from models_ml.new_source import write_new_source
+
+    written = write_new_source(name, folder=data, tables=tables, data_ends_on=data_ends_on, churn=churn)
+    for line in written.next_steps():
+        say(line)
 
 
 @app.command()
@@ -200,6 +240,27 @@ def summary(source: Source = "demo") -> None:
 
     print_summary(table_console(), read_summary(source), source)
     say(where_next(source))
+
+
+@app.command()
+def erase(
+    customers: Annotated[
+        list[str], typer.Argument(help="Values of customer_id, as the warehouse holds them.")
+    ],
+    source: Source = "demo",
+) -> None:
+    """Erase customers from the warehouse, the published copies, logs, generated files and reports.
+
+    Says what was removed. Can be repeated. Rows that the raw data still holds do not enter again: a salted hash of
+    each id blocks them. The next build decides without these customers.
+    """
+    from models_ml.erase import erase as erase_customers
+    from models_ml.erase import lines_of
+
+    with progress("erasing"):
+        erased = erase_customers(source, customers)
+    for line in lines_of(erased):
+        say(line)
 
 
 @app.command(context_settings=PASSED_ON, add_help_option=False)

@@ -31,6 +31,23 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
+def file_aside(path: Path) -> Iterator[Path]:
+    """Yield the name of a file to write; it is renamed to ``path``, with the permissions of the earlier file.
+
+    Where the block fails, ``path`` stays as it was.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    try:
+        yield aside
+        if path.exists():
+            shutil.copymode(path, aside)
+        _switch(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
 def files_aside(folder: Path, *, last: str = "", read_only: bool = False) -> Iterator[Path]:
     """Yield an empty folder; what the block writes into it is renamed into ``folder`` when the block ends.
 

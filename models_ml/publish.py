@@ -24,6 +24,7 @@ PUBLISHED_TABLES = (
     "pipeline_candidates",
     "pipeline_deployments",
     "quarantine",
+    "erased_actions",
 )
 REPORT_PREFIX = "rpt_"  # every report table is published
 PARQUET_TABLES = ("retention_actions", "retention_actions_deliverable")

@@ -53,6 +53,31 @@ def open_warehouse(source: str, path: Path | None = None) -> Iterator[duckdb.Duc
             ) from error
 
 
+@contextmanager
+def hold_warehouse(source: str, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a connection that keeps every other process out, with all changes in the file itself.
+
+    For what replaces the file: nothing of the old one is written after the block has begun.
+
+    Raises
+    ------
+    BayesPilotError
+        If the file is missing, cannot be opened or is held by another process.
+    """
+    if not path.is_file():
+        raise BayesPilotError(
+            "there is no warehouse yet", where=str(path), next_step=BUILD.format(source=source)
+        )
+    try:
+        connection = duckdb.connect(str(path))
+    except duckdb.Error as error:
+        raise _closed(path, error) from error
+    with connection:
+        connection.execute("set python_enable_replacements = false")
+        connection.execute("checkpoint")
+        yield connection
+
+
 def no_decisions(source: str, table: str) -> BayesPilotError:
     """Return the error of a warehouse whose tables stand but hold no decisions."""
     return BayesPilotError(

@@ -26,8 +26,9 @@ from rich.table import Table
 
 from models_ml.errors import BayesPilotError
 from models_ml.evaluation import PolicyValue, policy_value
-from models_ml.evaluation.contrasts import contrast_of_totals
+from models_ml.evaluation.contrasts import contrast_of_moments
 from models_ml.evaluation.intervals import Estimate
+from models_ml.evaluation.moments import Moments
 
 COVERAGE = (0.92, 0.98)  # target of doubly robust intervals
 RMSE_RATIO = 0.40  # target of doubly robust to self-normalised, rewards counted as retained margin
@@ -164,9 +165,8 @@ def read_promotion(folder: Path) -> Promotion:
 
 def plain_contrast(promotion: Promotion, rows: np.ndarray) -> Estimate:
     """Mean reward with minus without a mailing among some rows, per customer of all rows."""
-    contrast = contrast_of_totals(
-        promotion.reward[rows], ~promotion.is_mailed[rows], np.ones(int(rows.sum()))
-    )
+    mailed, left_alone = (promotion.reward[rows & (promotion.is_mailed == arm)] for arm in (True, False))
+    contrast = contrast_of_moments(Moments.of(mailed), Moments.of(left_alone))
     return contrast.times(float(rows.mean()))
 
 

@@ -41,6 +41,7 @@ POLICY: dict[str, Any] = {
     "randomisation_salt": "test",
     "review_from": 0.1,
     "escalate_from": 0.3,
+    "headline_figure": "doubly_robust",
 }
 
 OFFERS: list[dict[str, Any]] = [

@@ -243,6 +243,70 @@ class TestEvidence:
             assert together[name].profit.profit == verdict.profit.profit
 
 
+class TestValueOfCustomers:
+    def test_candidates_are_judged_by_value_and_cost_of_each_customer(self, frame: pd.DataFrame) -> None:
+        random = np.random.default_rng(3)
+        value, cost = random.lognormal(4, 1, len(frame)), random.uniform(1, 5, len(frame))
+        named = frame.assign(worth=value)
+        compared = train(named, **BY_DATE, value="worth", cost=cost, kept_share=0.4)
+        judged = (frame["as_of_date"] == DAYS[5]).to_numpy()
+        assert compared.profits is not None
+        for name in NAMES:
+            probability = compared.churn_probability(named[judged], name)
+            kept = 0.4 * value[judged]
+            contacted = probability * kept > cost[judged]
+            profit = (named["has_churned"].to_numpy()[judged] * kept - cost[judged])[contacted].sum()
+            assert compared.profits[name].profit == pytest.approx(profit)
+        chosen = compared.profits[compared.chosen]
+        assert chosen.shortfall <= chosen.shortfall_standard_error
+        assert "highest judged profit" in compared.reason
+        assert compared.judged_date is None
+
+    def test_a_cost_beyond_every_value_contacts_nobody(self, frame: pd.DataFrame) -> None:
+        compared = train(frame, **BY_DATE, value=10.0, cost=10.0, kept_share=0.5)
+        assert compared.profits is not None
+        assert {profit.profit for profit in compared.profits.values()} == {0.0}
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            ({"value": 10.0}, "belong together"),
+            ({"value": 10.0, "cost": 1.0, "kept_share": 1.5}, r"outside \(0, 1\]"),
+            ({"value": "worth", "cost": 1.0, "kept_share": 0.5}, "no column for value"),
+            ({"value": [1.0, 2.0], "cost": 1.0, "kept_share": 0.5}, "value has shape"),
+            ({"value": 10.0, "cost": -1.0, "kept_share": 0.5}, "cost is below 0"),
+        ],
+    )
+    def test_money_that_does_not_fit_is_refused(
+        self, frame: pd.DataFrame, given: dict[str, Any], said: str
+    ) -> None:
+        with pytest.raises(BayesPilotError, match=said):
+            train(frame, **BY_DATE, **given)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda frame, compared: compared.churn_probability(frame, "xgboost"), "unknown candidate"),
+        (lambda frame, compared: train(frame.iloc[:0], **BY_DATE), "the frame has no rows"),
+        (lambda frame, compared: train(pd.DataFrame(), **BY_DATE), "the frame has no rows"),
+        (lambda frame, compared: train(frame, **BY_DATE, candidates=["xgboost"]), "unknown candidate"),
+        (lambda frame, compared: train(frame, **BY_DATE, candidates=[]), "no candidate is named"),
+        (lambda frame, compared: train(frame, **BY_DATE | {"judge": "soon"}), "something other than dates"),
+    ],
+)
+def test_faults_of_the_caller_are_named_with_a_next_step(
+    frame: pd.DataFrame, compared: ComparedCandidates, call: Callable[..., object], said: str
+) -> None:
+    with pytest.raises(BayesPilotError, match=said) as error:
+        call(frame, compared)
+    assert "next: " in str(error.value)
+
+
+def test_an_empty_frame_has_no_probabilities(frame: pd.DataFrame, compared: ComparedCandidates) -> None:
+    assert compared.churn_probability(frame.iloc[:0]).shape == (0,)
+
+
 def test_measures_are_public() -> None:
     churned, probability = np.array([1, 0, 1, 0]), np.array([0.9, 0.2, 0.6, 0.3])
     money = {"clv": 200.0, "incentive_cost": 10.0, "contact_cost": 1.0, "alpha": 6.0, "beta": 14.0}

@@ -19,8 +19,19 @@ from models_ml.cli import app
 from models_ml.dbt_build import Outcome
 from models_ml.errors import BayesPilotError
 
-COMMANDS = ["run", "train", "versions", "promote", "rollback", "what-if", "report", "publish", "summary"]
-PASSED_ON = ["uplift", "simulate"]  # they read their own options, and no warehouse
+COMMANDS = [
+    "run",
+    "train",
+    "versions",
+    "promote",
+    "rollback",
+    "what-if",
+    "report",
+    "publish",
+    "summary",
+    "erase",
+]
+PASSED_ON = ["uplift", "simulate", "init"]  # they read their own options, and no warehouse
 SLOW = {
     "duckdb",
     "numpy",
@@ -89,7 +100,8 @@ def test_every_command_explains_itself_and_its_source(command: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [(name,) for name in COMMANDS if name not in ("run", "promote", "versions")] + [("promote", "x")],
+    [(name,) for name in COMMANDS if name not in ("run", "promote", "versions", "erase")]
+    + [("promote", "x"), ("erase", "x")],
 )
 def test_without_a_warehouse_every_command_names_the_next_one(
     project: Path, arguments: tuple[str, ...]

@@ -77,6 +77,40 @@ class TestMaximumProfit:
         expected = quad(lambda g: best_profit(g) * weight(g), 0, 1, limit=500, epsabs=1e-7)[0]
         assert expected_maximum_profit(churned, probability, **MONEY) == pytest.approx(expected, abs=1e-4)
 
+    @pytest.mark.parametrize("seed", [1, 2, 3])
+    def test_each_customer_may_have_a_value_and_costs(self, seed: int) -> None:
+        """Over every cut-off by hand, some customers worth less than their incentive."""
+        churned, probability = sample(seed, 80)
+        random = np.random.default_rng(seed)
+        value, incentive = random.lognormal(3.5, 1.0, 80), random.uniform(5, 30, 80)
+        contact = random.uniform(0, 3, 80)
+        assert (value[churned] < incentive[churned]).any()
+
+        def best_profit(accepted: float) -> float:
+            gain = np.where(churned, accepted * (value - incentive), -incentive) - contact
+            reached = [probability >= cut for cut in np.unique(probability)] + [probability > 1]
+            return max(gain[rows].sum() / 80 for rows in reached)
+
+        money = {
+            "clv": value,
+            "incentive_cost": incentive.tolist(),
+            "contact_cost": contact,
+            "alpha": 6.0,
+            "beta": 14.0,
+        }
+        weight = beta_distribution(6, 14).pdf
+        expected = quad(lambda g: best_profit(g) * weight(g), 0, 1, limit=500, epsabs=1e-7)[0]
+        assert expected_maximum_profit(churned, probability, **money) == pytest.approx(expected, abs=1e-4)
+        assert maximum_profit(churned, probability, **money) == pytest.approx(best_profit(0.3), abs=1e-9)
+
+    def test_the_same_money_for_all_is_the_same_as_one_number(self) -> None:
+        churned, probability = sample(5)
+        rows = MONEY | {name: np.full(200, MONEY[name]) for name in ("clv", "incentive_cost", "contact_cost")}
+        for measure in (maximum_profit, expected_maximum_profit):
+            assert measure(churned, probability, **rows) == pytest.approx(
+                measure(churned, probability, **MONEY)
+            )
+
     @given(seed=st.integers(0, 10_000))
     @settings(max_examples=30, deadline=None)
     def test_averaging_over_acceptance_never_loses_and_nobody_need_be_contacted(self, seed: int) -> None:
@@ -200,7 +234,7 @@ class TestJudgedProfit:
     def test_nobody_is_better_than_itself_and_customers_must_be_the_same(self) -> None:
         values = np.random.default_rng(0).normal(size=50)
         assert probability_better(values, values, bootstraps=50, seed=1) == 0.0
-        with pytest.raises(ValueError, match="same customers"):
+        with pytest.raises(BayesPilotError, match="same customers"):
             probability_better(values, values[1:], bootstraps=50, seed=1)
 
     @pytest.mark.parametrize(("error", "chosen"), [(4.9, "boosting"), (5.0, "forest"), (6.0, "forest")])
@@ -243,7 +277,12 @@ class TestRefusals:
         [
             ({"contact_cost": -5.0}, "contact_cost"),
             ({"alpha": -1.0}, "alpha and beta"),
-            ({"clv": np.nan}, "must exceed"),
+            ({"alpha": [1.0, 2.0]}, "alpha has shape"),
+            ({"clv": [200.0, 100.0]}, "clv has shape"),
+            ({"clv": "much"}, "clv holds something other than numbers"),
+            ({"contact_cost": np.array([1.0] * 9 + [-1.0])}, "contact_cost is below 0"),
+            ({"clv": np.nan}, "clv is not a finite number"),
+            ({"clv": 5.0}, "must exceed"),
         ],
     )
     def test_money_that_is_none(self, change: dict[str, float], said: str) -> None:

@@ -22,7 +22,18 @@ ORDER = (  # a module imports from its own group and from earlier ones
     ("reports",),
     ("terminal",),
     ("uplift",),
-    ("train_and_deploy", "dbt_build", "publish", "summary", "run", "train", "cli"),
+    (
+        "train_and_deploy",
+        "dbt_build",
+        "publish",
+        "summary",
+        "erase",
+        "run",
+        "train",
+        "raw_tables",
+        "new_source",
+        "cli",
+    ),
 )
 PLACE = {name: position for position, group in enumerate(ORDER) for name in group}
 

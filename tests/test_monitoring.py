@@ -643,7 +643,7 @@ def test_the_report_is_written_from_the_shell(
     finished = CliRunner().invoke(app, ["report"])
     assert finished.exit_code == 0, finished.output
     page = (built_project.folder / "reports" / "demo" / "monitoring.html").read_text()
-    for question in ("Are the scores still right?", "Is the policy earning?", "What needs a person?"):
+    for question in ("Are the scores still right?", "Is the programme earning?", "What needs a person?"):
         assert question in page
     missing = CliRunner().invoke(app, ["report", "--source", "nowhere"])
     assert missing.exit_code == 1

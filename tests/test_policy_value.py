@@ -1,37 +1,27 @@
-"""What a policy is worth: hand-worked numbers, unbiasedness, intervals, and the warehouse's report of it."""
+"""What a policy is worth: hand-worked numbers, unbiasedness, intervals, and refusals."""
 
 from __future__ import annotations
 
 import os
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import jinja2
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_value_study import app, compare_mailings, holdout_shares, missed_targets, read_promotion, study
-from policy_value_world import Logged, simulate_months
 from typer.testing import CliRunner
 
 from models_ml.errors import BayesPilotError
 from models_ml.evaluation import (
-    Estimate,
-    months_needed,
     pick_holdout_contrast,
     policy_value,
     universal_holdout_contrast,
-    verdict,
 )
 from models_ml.evaluation.intervals import student_interval
-from models_ml.evaluation.policy_value_table import POLICY_VALUE_SCHEMA, Chosen, policy_value_table
 
 PROMOTION_VARIABLE = "RETENTION_TEST_PROMOTION"
-MONITORING = Path(__file__).parents[1] / "dbt_project" / "models" / "monitoring"
 TOSSED: dict[str, Any] = {
     "action": [1, 1, 1, 0, 0],
     "propensity": [0.8, 0.8, 0.5, 0.2, 0.5],
@@ -181,9 +171,9 @@ def test_few_units_widen_the_quantile() -> None:
     [
         ({"propensity": [0.0, 1, 0.5, 0.5, 0.5]}, r"propensity outside \(0, 1\]"),
         ({"propensity": [1.1, 1, 0.5, 0.5, 0.5]}, r"propensity outside \(0, 1\]"),
-        ({"propensity": [float("nan"), 1, 0.5, 0.5, 0.5]}, "propensity is not finite"),
+        ({"propensity": [float("nan"), 1, 0.5, 0.5, 0.5]}, "propensity is not a finite number"),
         ({"propensity": [0.5] * 4}, "propensity has shape"),
-        ({"reward": [1.0, 2, 3, 4, float("inf")]}, "reward is not finite"),
+        ({"reward": [1.0, 2, 3, 4, float("inf")]}, "reward is not a finite number"),
         ({"action": [1, 1, 1, 0, -1]}, "action outside 0 to"),
         ({"action": [1.0, 1, 1, 0, 0]}, "not a list of whole numbers"),
         ({"target": [1, 1]}, "target has 2 rows instead of 5"),
@@ -194,6 +184,14 @@ def test_few_units_widen_the_quantile() -> None:
         ({"method": "dr"}, "needs predicted_reward"),
         ({"method": "magic"}, "unknown method"),
         ({"method": "dr", "predicted_reward": np.ones((4, 2))}, "predicted_reward has shape"),
+        ({"cost": [1.0, 1, 1, 1, -1]}, "cost below 0"),
+        ({"cost": [1.0] * 4}, r"cost has shape \(4,\) instead of \(5,\)"),
+        ({"cost": np.ones((5, 3))}, "cost has shape"),
+        ({"reward": ["a", 1, 2, 3, 4]}, "reward holds something other than numbers"),
+        ({"target": [[1.0], [0.5, 0.5], [1.0], [1.0], [1.0]]}, "target has rows of different lengths"),
+        ({"action": []}, "action holds no rows"),
+        ({"reward": [3.0] * 5}, "all outcomes of a group are alike"),
+        ({"reward": [300.1] * 5}, "all outcomes of a group are alike"),
         ({"cluster": ["a"] * 5}, "one row or cluster"),
         ({"cluster": ["a"] * 4}, "another length"),
     ],
@@ -202,6 +200,64 @@ def test_what_cannot_be_answered_is_refused(changes: dict[str, Any], message: st
     inputs: dict[str, Any] = TOSSED | {"target": [1] * 5, "reference": 0, "method": "snips"} | changes
     with pytest.raises(BayesPilotError, match=message):
         policy_value(**inputs)
+
+
+def fair_coin(rows: int, propensity: float, **changes: Any) -> Any:
+    random = np.random.default_rng(rows)
+    inputs = {"action": np.arange(rows) % 2, "target": np.ones(rows, dtype=int), "reference": 0} | changes
+    return policy_value(
+        propensity=np.full(rows, propensity), reward=random.normal(size=rows), method="snips", **inputs
+    )
+
+
+@pytest.mark.parametrize(("propensity", "rows"), [(0.1, 60), (0.1, 4000), (0.2, 300), (0.9, 1000)])
+def test_propensities_that_contradict_the_actions_are_refused(propensity: float, rows: int) -> None:
+    with pytest.raises(
+        BayesPilotError, match=rf"weights of the target policy average {0.5 / propensity:.2f}"
+    ):
+        fair_coin(rows, propensity)
+
+
+def test_a_policy_that_agrees_with_every_toss_of_a_coin_knew_the_tosses() -> None:
+    action = np.arange(100) % 2
+    with pytest.raises(BayesPilotError, match=r"target policy average 2\.00"):
+        fair_coin(100, 0.5, action=action, target=action, reference=None)
+
+
+def test_propensities_slightly_off_and_luck_are_not_refused() -> None:
+    assert fair_coin(100_000, 0.52).rows == 100_000
+    refused = 0
+    for seed in range(800):
+        random = np.random.default_rng(seed)
+        rows = 10 if seed % 2 else 300
+        held = random.choice([0.01, 0.05, 0.4], rows)
+        action = (random.random(rows) >= held).astype(int)
+        if not 0 < action.sum() < rows:
+            continue
+        propensity = np.where(action == 1, 1 - held, held)
+        try:
+            policy_value(action, propensity, random.normal(size=rows), [1] * rows, reference=0, method="ips")
+        except BayesPilotError:
+            refused += 1
+    assert refused == 0
+
+
+@pytest.mark.parametrize("method", ["dr", "snips", "ips"])
+def test_costs_per_customer_are_taken_off_what_followed(method: Any) -> None:
+    """A cost per customer is one of every action but 0; as a table it says the same, and rewards net of it as well."""
+    cost = np.array([1.0, 2.0, 0.5, 4.0, 8.0])
+    table = np.column_stack([np.zeros(5), cost])
+    expected = np.tile([1.0, 2.5], (5, 1))
+    asked: dict[str, Any] = {"target": [1] * 5, "reference": 0, "method": method}
+    gross = TOSSED | asked | {"predicted_reward": expected}
+    by_customer = policy_value(**gross, cost=cost)
+    assert by_customer == policy_value(**gross, cost=table)
+    net = np.asarray(TOSSED["reward"]) - cost * TOSSED["action"]
+    assert by_customer == policy_value(**gross | {"reward": net, "predicted_reward": expected - table})
+    plain = policy_value(**gross)
+    if method == "dr":  # known costs of all five, not only of those contacted
+        assert plain.value - by_customer.value == pytest.approx(cost.mean())
+    assert policy_value(**gross, cost=2.0) == policy_value(**gross, cost=[2.0] * 5)
 
 
 def test_pick_holdout_contrast_weighs_by_propensity() -> None:
@@ -244,17 +300,6 @@ def test_universal_contrast_adds_up_months_of_a_customer_first() -> None:
         universal_holdout_contrast(reward[:5], held[:5], customer=customer[:5])
 
 
-def test_verdict_and_months_needed() -> None:
-    assert verdict(Estimate(5.0, 1.0, 3.0, 7.0, 9.0), 1) == "earns more than contacting nobody"
-    assert verdict(Estimate(-5.0, 1.0, -7.0, -3.0, 9.0), 1) == "loses against contacting nobody"
-    unsure = Estimate(5.0, 3.0, -1.0, 11.0, 9.0)  # 4 · (6 / 5)² = 5.76 months in all
-    assert months_needed(unsure, 4) == 2
-    assert "not yet distinguishable from zero; about 2 more months" in verdict(unsure, 4)
-    assert months_needed(Estimate(0.0, 3.0, -6.0, 6.0, 9.0), 4) is None
-    assert months_needed(Estimate(0.5, 3.0, -5.5, 6.5, 9.0), 1) is None  # 144 months
-    assert "ten years would not show it" in verdict(Estimate(0.5, 3.0, -5.5, 6.5, 9.0), 1)
-
-
 def test_intervals_hold_the_known_value() -> None:
     found = study(replications=120, holdout=0.1, customers=1500, months=2, seed=1)
     robust, plain = found[0], found[1]
@@ -290,185 +335,3 @@ def test_real_promotion_agrees_with_its_plain_contrast() -> None:
             assert value.standard_error == pytest.approx(plain.standard_error, rel=0.02)
     assert everyone["dr"].high < 0  # a mailing to everyone costs more than it sells
     assert targeted["dr"].low > everyone["dr"].high
-
-
-# ---- the warehouse's report
-
-
-def outcomes(logged: Logged, months: np.ndarray, *, universal: np.ndarray, share: float) -> pa.Table:
-    """Return made rows of action_outcomes, as the world played them with a holdout ``share``."""
-    chosen = (logged.planned > 0) & ~universal
-    contacted = logged.is_contacted & chosen
-    arm = np.where(chosen, np.where(contacted, "policy", "pick_holdout"), "not_chosen")
-    first = [date(2026, month + 1, 1) for month in months]
-    left = logged.loss < -20.0
-    return pa.table(
-        {
-            "customer_id": [f"c{number:05d}" for number in logged.customer],
-            "as_of_date": [day.replace(day=28) for day in first],
-            "horizon_ends_on": [date(2026, month + 2, 26) for month in months],
-            "outcome_month": first,
-            "action": np.where(contacted, "call", "no_action"),
-            "arm": np.where(universal, "universal_holdout", arm),
-            "propensity": np.where(chosen, np.where(contacted, 1 - share, share), 1.0),
-            "churn_probability": -logged.predicted_nothing / logged.customer_value,
-            "customer_value": logged.customer_value,
-            "relative_risk": np.full(len(left), 0.88),
-            "expected_cost": np.full(len(left), 0.3),
-            "has_churned": left,
-            "realised_cost": np.where(contacted, 0.3, 0.0),
-        }
-    )
-
-
-def made_outcomes(share: float = 0.1, months: int = 3) -> pa.Table:
-    logged = simulate_months(customers=2000, months=months, holdout=share, random=np.random.default_rng(4))
-    month = np.cumsum(np.diff(logged.customer, prepend=0) < 0)  # customers stand in order within a month
-    return outcomes(logged, month, universal=logged.customer % 20 == 0, share=share)
-
-
-def report(table: pa.Table) -> list[dict[str, Any]]:
-    """Build the totals by the models' own SQL and the report by its function."""
-    connection = duckdb.connect()
-    connection.register("made", table)
-    connection.execute("create table action_outcomes as select * from made")
-    connection.execute(
-        "create table int_customer_months as select *, horizon_ends_on as month_horizon_ends_on,"
-        " has_churned as has_churned_by_month_horizon from made"
-    )
-    model = (MONITORING / "int_policy_value_totals.sql").read_text()
-    sql = jinja2.Template(model).render(ref=lambda table: table)
-    connection.execute(f"create table int_policy_value_totals as {sql}")
-    built = policy_value_table(
-        connection.cursor(),
-        action_outcomes="select * from action_outcomes",
-        totals="select * from int_policy_value_totals",
-    )
-    assert built.schema == POLICY_VALUE_SCHEMA
-    return built.to_pylist()
-
-
-def test_report_has_three_methods_a_period_and_agrees_with_the_functions() -> None:
-    table = made_outcomes()
-    rows = report(table)
-    assert [(row["period"], row["method"]) for row in rows] == [
-        (period, method)
-        for period in ("2026-01", "2026-02", "2026-03", "all")
-        for method in ("universal_holdout", "pick_holdout", "doubly_robust")
-    ]
-    column = {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
-    reward = -(column["has_churned"] * column["customer_value"]) - column["realised_cost"]
-    drawn = np.isin(column["arm"], ["policy", "pick_holdout"])
-    contacted = column["arm"][drawn] == "policy"
-    pick = pick_holdout_contrast(
-        reward[drawn], contacted, column["propensity"][drawn], customer=column["customer_id"][drawn]
-    )
-    pooled = {row["method"]: row for row in rows[-3:]}
-    assert pooled["pick_holdout"]["value"] == pytest.approx(drawn.sum() * pick.value, abs=0.01)
-    assert pooled["pick_holdout"]["left_alone"] == (~contacted).sum()
-    losses = column["churn_probability"] * column["customer_value"]
-    robust = policy_value(
-        contacted.astype(int),
-        column["propensity"][drawn],
-        reward[drawn],
-        np.ones(drawn.sum(), dtype=int),
-        reference=0,
-        predicted_reward=np.column_stack([-losses, -0.88 * losses - 0.3])[drawn],
-        cluster=column["customer_id"][drawn],
-        method="dr",
-    )
-    assert pooled["doubly_robust"]["value"] == pytest.approx(drawn.sum() * robust.value, abs=0.01)
-    assert pooled["doubly_robust"]["value_high"] == pytest.approx(drawn.sum() * robust.high, abs=0.01)
-    whole = universal_holdout_contrast(
-        reward,
-        column["arm"] == "universal_holdout",
-        customer=column["customer_id"],
-        weight=np.where(drawn, np.where(column["arm"] == "policy", 1 / 0.9, 0), 1),
-    )
-    assert pooled["universal_holdout"]["value"] == pytest.approx(1900 * whole.value, abs=10)
-    assert (pooled["universal_holdout"]["customers"], pooled["universal_holdout"]["left_alone"]) == (
-        1900,
-        100,
-    )
-    for row in rows:
-        assert row["value_low"] < row["value"] < row["value_high"]
-        assert row["is_distinguishable"] == (row["value_low"] > 0 or row["value_high"] < 0)
-        assert row["months"] == (3 if row["period"] == "all" else 1)
-
-
-def test_report_does_not_depend_on_the_order_of_rows() -> None:
-    table = made_outcomes()
-    shuffled = table.take(np.random.default_rng(0).permutation(len(table)))
-    assert report(table) == report(shuffled)
-
-
-def test_a_loss_counts_once_where_horizons_overlap() -> None:
-    table = made_outcomes(months=2).slice(0, 0)
-    row = {
-        "action": "no_action",
-        "propensity": 1.0,
-        "churn_probability": 0.1,
-        "customer_value": 100.0,
-        "relative_risk": 1.0,
-        "expected_cost": 0.0,
-        "has_churned": True,
-        "realised_cost": 0.0,
-    }
-    rows = [
-        {
-            **row,
-            "customer_id": customer,
-            "as_of_date": date(2026, month, 1),
-            "outcome_month": date(2026, month, 1),
-            "horizon_ends_on": date(2026, month + 3, 1),
-            "arm": "universal_holdout" if customer in "ab" else "not_chosen",
-            "has_churned": customer != "c",
-        }
-        for customer in "abcd"
-        for month in (1, 2, 6)
-    ]
-    found = {row["period"]: row for row in report(pa.Table.from_pylist(rows, schema=table.schema))[::3]}
-    assert found["2026-02"]["value_per_customer"] == 50.0  # d left, c stayed; a and b left
-    assert (
-        found["all"]["value_per_customer"] == 100.0
-    )  # January's loss still covers February's, June's is another
-
-
-def test_a_customer_chosen_again_within_the_horizon_is_one_customer() -> None:
-    """Chosen on days 0, 30, 60 and 90 with 90 days of horizon: two rows stand, the first pays for the next two."""
-    days = np.array([0, 30, 60, 90, 30])
-    chosen = Chosen(
-        month=np.arange(5),
-        customer_id=np.array(["a", "a", "a", "a", "b"]),
-        is_contacted=np.ones(5, bool),
-        propensity=np.full(5, 0.9),
-        decided_on=days,
-        ends_on=days + 90,
-        reward=np.array([-100.0, -100.0, -101.0, -2.0, -3.0]),
-        realised_cost=np.array([0.0, 0.0, 1.0, 2.0, 3.0]),
-        predicted_nothing=np.zeros(5),
-        predicted_planned=np.zeros(5),
-    )
-    whole = chosen.without_overlaps()
-    assert whole.decided_on.tolist() == [0, 90, 30]
-    assert whole.reward.tolist() == [-101.0, -2.0, -3.0]
-    shuffled = chosen.where(np.array([4, 2, 0, 3, 1])).without_overlaps()
-    assert sorted(shuffled.reward.tolist()) == sorted(whole.reward.tolist())
-
-
-def test_report_says_why_nothing_can_be_measured() -> None:
-    assert report(made_outcomes().slice(0, 0)) == []
-    table = made_outcomes()
-    arms = table.column("arm").to_numpy(zero_copy_only=False)
-    alone = table.filter(pa.array(np.isin(arms, ["not_chosen", "policy"])))
-    found = {row["method"]: row for row in report(alone)[-3:]}
-    assert found["universal_holdout"]["verdict"].endswith("fewer than two customers in the universal holdout")
-    assert found["doubly_robust"]["verdict"] == "not measurable: none of the chosen was left alone"
-    assert found["doubly_robust"]["value"] is None
-    certain = alone.set_column(
-        alone.column_names.index("propensity"), "propensity", pa.array(np.ones(len(alone)))
-    )
-    found = {row["method"]: row for row in report(certain)[-3:]}
-    assert found["pick_holdout"]["verdict"].endswith("pick_holdout_share is 0")
-    nobody = table.filter(pa.array(np.isin(arms, ["not_chosen", "universal_holdout"])))
-    assert report(nobody)[-1]["verdict"] == "not measurable: nobody was chosen"

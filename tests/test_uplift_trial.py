@@ -10,7 +10,8 @@ import pytest
 
 from models_ml.errors import BayesPilotError
 from models_ml.training import feature_schema
-from models_ml.uplift.randomisation import check_randomisation
+from models_ml.training.schema import fit_encoder
+from models_ml.uplift.randomisation import _dependence, check_randomisation
 from models_ml.uplift.settings import load_settings
 from models_ml.uplift.trial import Money, Trial, read_trial
 
@@ -157,6 +158,17 @@ class TestRandomisation:
         frame["chance"] = np.where(called, chance, 1 - chance)
         arms = check_randomisation(read(frame, propensity="chance"), SETTINGS)
         assert min(arm.probability for arm in arms) > 0.001
+
+    def test_chances_that_were_not_those_of_the_draw_are_found(self) -> None:
+        """Stated chances that depend on a feature where the draw did not: only the weighted arms show it."""
+        frame = trial_frame(4000)
+        chance = np.where(frame["age"] > 40, 0.6, 0.4)
+        frame["chance"] = np.where(frame["arm"] == "call", chance, 1 - chance)
+        trial = read(frame, propensity="chance")
+        matrix = fit_encoder(trial.features, SCHEMA, 10).encode(trial.features)
+        assert _dependence(trial, matrix, SETTINGS)[0] < 1e-6
+        with pytest.raises(BayesPilotError):
+            check_randomisation(trial, SETTINGS)
 
     def test_a_feature_recorded_after_the_treatment_is_refused(self) -> None:
         frame = trial_frame()

@@ -145,6 +145,7 @@ def policy_table(**changes: object) -> pa.Table:
         "randomisation_salt": "salt",
         "review_from": 0.2,
         "escalate_from": 0.5,
+        "headline_figure": "doubly_robust",
     }
     return pa.Table.from_pylist([policy | changes])
 

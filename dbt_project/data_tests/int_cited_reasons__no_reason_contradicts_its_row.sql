@@ -1,6 +1,7 @@
--- A cited value is the customer's own and lies on the side that the reason names. What is cited as high (low) lies above
--- (below) at least half of the customers at risk; days since an event that no window holds count as more than all others.
+-- A cited value is the customer's own and lies on the side that the reason names. What is cited as high (low) lies
+-- above (below) at least half of the customers at risk; days since an event that no window holds count as the most.
 {% set reasons = declared_reasons() -%}
+{% set recencies = reasons | selectattr('measure', 'equalto', 'recency') | map(attribute='feature') | list -%}
 
 with cited as (
 
@@ -31,8 +32,9 @@ compared as (
             else cast(null as varchar)
         end as own_category,
         case
-            when cited.feature in ({% for feature in reasons if feature.measure == 'recency' %}'{{ feature.feature }}'{{ ', ' if not loop.last }}{% else %}''{% endfor %})
-                then -1
+            {% for recency in recencies -%}
+                when cited.feature = '{{ recency }}' then -1
+            {% endfor -%}
             else 0
         end as absent_up_to
     from cited
@@ -74,7 +76,7 @@ shares as (
         from features
         inner join nearest on features.as_of_date = nearest.as_of_date and nearest.feature = '{{ feature.feature }}'
         group by nearest.feature, nearest.direction
-        {{ 'union all' if not loop.last }}
+        {% if not loop.last %}union all{% endif %}
     {% endfor %}
 
 ),

@@ -1,4 +1,4 @@
--- All customers at risk, contacted or not, have the reasons that hold: one for each family found, at most three and each
+-- All customers at risk, contacted or not, have the reasons that hold: one for each family found, at most three, each
 -- wording once. Reasons are missing only where nothing that raises the risk is true of the customer.
 with actions as (
 

@@ -75,8 +75,9 @@ select explode(sequence({{ first_day }}, {{ last_day }}, interval 1 day)) as day
 {#- Name and type of each column of a raw table or file, as a list of pairs; none when the file is missing. -#}
 {% macro default__raw_columns(relation) %}
     {%- set location = relation | string -%}
-    {%- if location.startswith("'") -%}
-        {%- set files = run_query("select count(*) as files from glob(" ~ location ~ ")").columns[0].values()[0] -%}
+    {%- if location.startswith(("'", "read_")) -%}
+        {%- set file = "'" ~ location.split("'")[1] ~ "'" -%}
+        {%- set files = run_query("select count(*) as files from glob(" ~ file ~ ")").columns[0].values()[0] -%}
         {%- if files == 0 -%}{{ return(none) }}{%- endif -%}
     {%- endif -%}
     {%- set described = run_query("describe select * from " ~ location) -%}
@@ -92,3 +93,19 @@ select explode(sequence({{ first_day }}, {{ last_day }}, interval 1 day)) as day
 
 
 {% macro bits_without(bits, unwanted) %}({{ bits }} & ~({{ unwanted }})){% endmacro %}
+
+
+{% macro salted_hash(salt, text) %}{{ return(adapter.dispatch('salted_hash', 'bayespilot')(salt, text)) }}{% endmacro %}
+
+{#- SHA-256 in hexadecimal digits of a salt and a text with a stroke between them. -#}
+{% macro default__salted_hash(salt, text) %}sha256({{ salt }} || '/' || {{ text }}){% endmacro %}
+
+{% macro spark__salted_hash(salt, text) %}sha2({{ salt }} || '/' || {{ text }}, 256){% endmacro %}
+
+
+{% macro fingerprint_number(columns) %}{{ return(adapter.dispatch('fingerprint_number', 'bayespilot')(columns)) }}{% endmacro %}
+
+{#- A whole number below 2^32 that stands for the values of a row, as cheap as the engine has one. -#}
+{% macro default__fingerprint_number(columns) %}cast(hash({{ columns | join(', ') }}) & 4294967295 as bigint){% endmacro %}
+
+{% macro spark__fingerprint_number(columns) %}(xxhash64({{ columns | join(', ') }}) & 4294967295){% endmacro %}

@@ -53,6 +53,14 @@
     ]) }}
 {% endmacro %}
 
+{#- The intercept and the reason signals, as a select of one column, signal: what every offer needs a prior for. -#}
+{% macro prior_signals() -%}
+    {% for signal in ['intercept'] + reason_signals() -%}
+        select '{{ signal }}' as signal
+        {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+{%- endmacro %}
+
 {#-
     A condition that is true while no seed row is at fault, and otherwise stops the run, naming the first
     five faults. It stands in the `where` of the models through which every seed passes.

@@ -63,3 +63,16 @@
         cross join {{ ref('int_run') }} as exclusion_run
     )
 {%- endmacro %}
+
+{#-
+    False for the id of an erased person, so that rows which the raw data still holds do not enter again. Only a salted
+    hash of the id is kept; see `bayespilot erase`. Nothing is hashed where nobody was erased, nor where the id is null.
+-#}
+{% macro is_not_erased(customer_id) -%}
+    coalesce(
+        case
+            when (select count(*) from {{ ref('erased_customers') }}) > 0
+                then {{ salted_hash("(select max(salt) from " ~ ref('erased_customers') ~ ")", customer_id) }}
+        end, ''
+    ) not in (select customer_hash from {{ ref('erased_customers') }})
+{%- endmacro %}

@@ -75,6 +75,7 @@ class Policy:
     randomisation_salt: str
     review_from: float
     escalate_from: float
+    headline_figure: str
 
     @property
     def label_days(self) -> int:

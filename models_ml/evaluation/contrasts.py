@@ -1,4 +1,4 @@
-"""Two plain contrasts with customers who were left alone at random, and how long until one tells.
+"""Two plain contrasts with customers who were left alone at random.
 
 The *universal holdout* is never touched: against it stands the whole programme, everybody counted. The
 *pick-holdout* is left alone after it was chosen: that contrast sits exactly where the policy acts.
@@ -6,16 +6,14 @@ The *universal holdout* is never touched: against it stands the whole programme,
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from models_ml.errors import BayesPilotError
-from models_ml.evaluation.intervals import STEADYING_ROWS, Estimate, student_interval
+from models_ml.evaluation.arrays import as_numbers
+from models_ml.evaluation.intervals import STEADYING_ROWS, Estimate, interval_from_sums
+from models_ml.evaluation.moments import Moments
 from models_ml.evaluation.policy_value import PolicyValue, policy_value
-
-LONGEST_WAIT_MONTHS = 120  # beyond ten years nobody waits, and the rate will not last
 
 
 def universal_holdout_contrast(
@@ -23,7 +21,7 @@ def universal_holdout_contrast(
 ) -> Estimate:
     """Difference of mean reward per customer, programme minus universal holdout, with a 95 % interval.
 
-    Rewards of one customer are added up over rows first: whoever left in the first month has no second one,
+    Rewards of one customer are added up over rows first: a customer who left in the first month has no second one,
     and comparing only those who are still there would compare different people.
 
     Parameters
@@ -39,7 +37,8 @@ def universal_holdout_contrast(
     Raises
     ------
     BayesPilotError
-        If a group holds fewer than two customers, or a customer belongs to both.
+        If a length differs, a reward is not finite, a group holds fewer than two customers, a customer belongs
+        to both groups, or all rewards are alike.
 
     Examples
     --------
@@ -50,54 +49,57 @@ def universal_holdout_contrast(
     >>> contrast.value, round(contrast.standard_error**2, 9)
     (3.0, 2.0)
     """
-    names, position = np.unique(np.asarray(customer), return_inverse=True)
-    held = np.bincount(position, np.asarray(is_holdout, dtype=bool)) / np.bincount(position)
+    rewards = as_numbers("reward", reward)
+    columns = {"reward": rewards, "is_holdout": np.asarray(is_holdout), "customer": np.asarray(customer)}
+    columns |= {} if weight is None else {"weight": as_numbers("weight", weight)}
+    shapes = [f"{name} {column.shape}" for name, column in columns.items()]
+    if rewards.ndim != 1 or len({column.shape for column in columns.values()}) > 1:
+        raise BayesPilotError(
+            "the columns are not of the same rows", values=shapes, next_step="give one entry for each row"
+        )
+    names, position = np.unique(columns["customer"], return_inverse=True)
+    held = np.bincount(position, columns["is_holdout"].astype(bool)) / np.bincount(position)
     if ((held > 0) & (held < 1)).any():
         raise BayesPilotError(
             "customers belong to both groups", values=names[(held > 0) & (held < 1)].tolist()
         )
-    weighted = np.asarray(reward, dtype=float) * (1.0 if weight is None else np.asarray(weight))
-    return contrast_of_totals(np.bincount(position, weighted), held > 0, np.ones(len(names)))
+    total = np.bincount(position, rewards * columns.get("weight", 1.0), len(names))
+    return contrast_of_moments(Moments.of(total[held == 0]), Moments.of(total[held > 0]))
 
 
-def contrast_of_totals(total: np.ndarray, is_holdout: np.ndarray, customers: np.ndarray) -> Estimate:
-    """Return the contrast from totals per customer, equal ones counted together.
+def contrast_of_moments(treated: Moments, untouched: Moments) -> Estimate:
+    """Return the difference of two means from the moments of both groups.
 
     Of a few dozen customers left alone perhaps none leaves, and their own variance is then 0. Each group's is drawn
     towards the pooled one by the weight of ``STEADYING_ROWS`` customers, as `policy_value` does.
 
-    Parameters
-    ----------
-    total : ndarray of shape (m,), money
-    is_holdout : ndarray of shape (m,), bool
-    customers : ndarray of shape (m,), >= 1
-        How many customers have this total.
-
     Raises
     ------
     BayesPilotError
-        If a group holds fewer than two customers.
+        If a group holds fewer than two customers, or all numbers of both groups are alike.
+
+    Examples
+    --------
+    >>> contrast = contrast_of_moments(Moments.of(np.array([-3.0, -1.0])), Moments.of(np.array([-4.0, -6.0])))
+    >>> contrast.value, round(contrast.standard_error**2, 9)
+    (3.0, 2.0)
     """
-    groups = {1.0: ~is_holdout, -1.0: is_holdout}
-    sizes = {sign: float(customers[members].sum()) for sign, members in groups.items()}
-    for sign, size in sizes.items():
-        if size < 2:
-            group = "universal holdout" if sign < 0 else "programme"
-            raise BayesPilotError(f"the {group} holds fewer than two customers", values=[int(size)])
-    value, away = 0.0, np.zeros(len(total))
-    for sign, members in groups.items():
-        mean = float((customers[members] * total[members]).sum()) / sizes[sign]
-        value += sign * mean
-        away[members] = sign * (total[members] - mean)
-    square = {sign: float((customers[of] * away[of] ** 2).sum()) for sign, of in groups.items()}
-    pooled = sum(square.values()) / (sum(sizes.values()) - 2.0)
-    influence = np.zeros(len(total))
-    for sign, members in groups.items():
-        size, own = sizes[sign], square[sign] / (sizes[sign] - 1.0)
-        steadied = (size * own + STEADYING_ROWS * pooled) / (size + STEADYING_ROWS)
-        shape = away[members] / math.sqrt(own) if own > 0 else np.ones(int(members.sum()))
-        influence[members] = shape * math.sqrt(steadied / (size * (size - 1.0 if own > 0 else size)))
-    return student_interval(value, influence, customers)
+    groups = {"programme": treated, "universal holdout": untouched}
+    for name, group in groups.items():
+        if group.count < 2:
+            raise BayesPilotError(f"the {name} holds fewer than two customers", values=[group.count])
+    pooled = (treated.square + untouched.square) / (treated.count + untouched.count - 2.0)
+    variance = fourth = 0.0
+    for group in groups.values():
+        steadied = (group.square / (group.count - 1.0) * group.count + STEADYING_ROWS * pooled) / (
+            group.count + STEADYING_ROWS
+        )
+        variance += steadied / group.count
+        shape = group.fourth / group.square**2 if group.square > 0 else 1.0 / group.count
+        fourth += shape * (steadied / group.count) ** 2
+    value = treated.mean - untouched.mean
+    scale = abs(treated.mean) + abs(untouched.mean)
+    return interval_from_sums(value, variance, fourth, treated.count + untouched.count, scale=scale)
 
 
 def pick_holdout_contrast(
@@ -129,53 +131,3 @@ def pick_holdout_contrast(
     action = np.asarray(is_contacted, dtype=np.int64)
     target = np.ones_like(action)
     return policy_value(action, propensity, reward, target, reference=0, method="snips", cluster=customer)
-
-
-def months_needed(estimate: Estimate, months: int) -> int | None:
-    """How many more months at the present rate until the interval leaves out zero; 0 where it does.
-
-    Errors shrink with the square root of the months: months · (half width / value)² are needed in all.
-
-    Parameters
-    ----------
-    estimate : Estimate
-    months : int, >= 1
-        Months that the estimate rests on.
-
-    Returns
-    -------
-    int or None
-        None where it would take more than ten years.
-
-    Examples
-    --------
-    >>> months_needed(Estimate(10.0, 10.0, -10.0, 30.0, 50.0), months=2)  # 2 · (20 / 10)² = 8 months in all
-    6
-    """
-    if estimate.is_distinguishable:
-        return 0
-    half = (estimate.high - estimate.low) / 2.0
-    if half == 0 or abs(estimate.value) * math.sqrt(LONGEST_WAIT_MONTHS + months) <= half * math.sqrt(months):
-        return None
-    return max(1, math.ceil(months * (half / estimate.value) ** 2 - 1e-9) - months)
-
-
-def verdict(estimate: Estimate, months: int) -> str:
-    """Say in one sentence what an estimate shows.
-
-    Examples
-    --------
-    >>> verdict(Estimate(10.0, 10.0, -10.0, 30.0, 50.0), months=2)
-    'not yet distinguishable from zero; about 6 more months at the present rate would show it'
-    """
-    if estimate.is_distinguishable:
-        return (
-            "earns more than contacting nobody" if estimate.value > 0 else "loses against contacting nobody"
-        )
-    more = months_needed(estimate, months)
-    if more is None:
-        return "not yet distinguishable from zero; at the present rate ten years would not show it"
-    return (
-        f"not yet distinguishable from zero; about {more} more month{'s' * (more > 1)} at the present rate would"
-        " show it"
-    )

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import stdtrit
 
+from models_ml.errors import BayesPilotError
+
 LEVEL = 0.95
+ROUNDING = 1e-12  # relative; what is left of numbers that are equal but for their last digits
 STEADYING_ROWS = 30.0  # enough to bring intervals with 30 customers left alone to their 95 %
 
 
@@ -35,21 +38,21 @@ class Estimate:
         return replace(self, **scaled)
 
 
-def student_interval(value: float, influence: np.ndarray, count: np.ndarray | None = None) -> Estimate:
+def student_interval(value: float, influence: np.ndarray, *, scale: float = 0.0) -> Estimate:
     """Return the interval of an estimate from what each independent unit adds to its error.
-
-    The standard error is (Σ u²)^½. Where a few units carry nearly all of it — customers left alone, weighted
-    by 20, most of whom stayed — the normal quantile is too small: t is taken with the degrees of freedom of
-    the χ² whose relative variance is that of Σ u², 2 (Σ u²)² / (Σ u⁴ − (Σ u²)² / m) (Satterthwaite, 1946,
-    with the fourth moment seen instead of the normal one).
 
     Parameters
     ----------
     value : float
     influence : ndarray of shape (m,)
         u, centred at zero, with any correction for small samples in it.
-    count : ndarray of shape (m,), optional
-        How many units share each entry; 1 by default.
+    scale : float, >= 0
+        As in `interval_from_sums`.
+
+    Raises
+    ------
+    BayesPilotError
+        As `interval_from_sums`.
 
     Examples
     --------
@@ -60,10 +63,44 @@ def student_interval(value: float, influence: np.ndarray, count: np.ndarray | No
     >>> round(estimate.standard_error**2, 9), estimate.degrees_of_freedom
     (1.666666667, 3.0)
     """
-    count = np.ones(len(influence)) if count is None else count
-    units = float(count.sum())
-    variance = float((count * influence**2).sum())  # no BLAS: the same bits on any thread count
-    spread = float((count * influence**4).sum()) - variance**2 / units
+    square = influence**2
+    # Sums rather than dot products, which go through BLAS: the same bits on any thread count.
+    return interval_from_sums(
+        value, float(square.sum()), float((square**2).sum()), len(influence), scale=scale
+    )
+
+
+def interval_from_sums(
+    value: float, variance: float, fourth: float, units: int, *, scale: float = 0.0
+) -> Estimate:
+    """Return the interval of an estimate from Σ u² and Σ u⁴ over its m independent units.
+
+    The standard error is (Σ u²)^½. Where a few units carry nearly all of it — customers left alone, weighted
+    by 20, most of whom stayed — the normal quantile is too small: t is taken with the degrees of freedom of
+    the χ² whose relative variance is that of Σ u², 2 (Σ u²)² / (Σ u⁴ − (Σ u²)² / m) (Satterthwaite, 1946,
+    with the observed fourth moment instead of the normal one).
+
+    Parameters
+    ----------
+    value : float
+    variance, fourth : float, >= 0
+        Σ u² and Σ u⁴.
+    units : int, >= 2
+    scale : float, >= 0
+        Size of the numbers that the estimate was made from: a standard error below its rounding is none.
+
+    Raises
+    ------
+    BayesPilotError
+        If nothing varies: numbers that are all alike do not say how far their mean may be off.
+    """
+    if not variance > (ROUNDING * scale) ** 2:
+        raise BayesPilotError(
+            "all outcomes of a group are alike: they do not say how far the estimate may be off",
+            values=[f"standard error {variance:g}"],
+            next_step="wait for more outcomes, such as a customer who left",
+        )
+    spread = fourth - variance**2 / units
     most = max(units - 1.0, 1.0)
     degrees = most if spread <= 0 else float(np.clip(2.0 * variance**2 / spread, 1.0, most))
     error = float(np.sqrt(variance))

@@ -11,6 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from models_ml.errors import BayesPilotError
+from models_ml.evaluation.arrays import as_numbers
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def compare_profits(
 
 
 def probability_better(
-    challenger_values: np.ndarray, champion_values: np.ndarray, *, bootstraps: int, seed: int
+    challenger_values: ArrayLike, champion_values: ArrayLike, *, bootstraps: int, seed: int
 ) -> float:
     """Return the share of bootstraps in which the challenger's contacts are worth more, 0 to 1.
 
@@ -102,13 +106,13 @@ def probability_better(
 
     Parameters
     ----------
-    challenger_values, champion_values : ndarray of shape (n,), money
+    challenger_values, champion_values : array-like of shape (n,), money
         From `contact_values`, over the same customers in the same order.
 
     Raises
     ------
-    ValueError
-        If the two are not of one length.
+    BayesPilotError
+        If they are not finite numbers, hold no customer, or are not of one length.
 
     Examples
     --------
@@ -118,9 +122,15 @@ def probability_better(
     >>> probability_better(champion, champion, bootstraps=200, seed=1)
     0.0
     """
-    if challenger_values.shape != champion_values.shape:
-        raise ValueError(f"{challenger_values.shape} and {champion_values.shape} are not the same customers")
-    gain = challenger_values - champion_values
+    challenger = as_numbers("challenger_values", challenger_values)
+    champion = as_numbers("champion_values", champion_values)
+    if challenger.ndim != 1 or challenger.shape != champion.shape or not len(challenger):
+        raise BayesPilotError(
+            "challenger_values and champion_values are not two columns of the same customers",
+            values=[challenger.shape, champion.shape],
+            next_step="value both plans over the same customers in the same order",
+        )
+    gain = challenger - champion
     resampled = _resample(gain[gain != 0][:, None], len(gain), bootstraps, seed)
     return float(np.mean(resampled > 0))
 

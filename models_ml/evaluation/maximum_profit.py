@@ -3,7 +3,8 @@
 Source: Verbraken, Verbeke and Baesens (2013), "A novel profit maximizing metric for measuring classification
 performance of customer churn prediction models", IEEE TKDE 25(5), equations 5 and 9. A share γ of the
 contacted customers who would churn accepts and stays; γ ~ Beta(alpha, beta). Contacted stayers take the
-incentive as well. These measures compare rankings across studies; candidates are selected by judged profit.
+incentive as well. Where customers differ in value and cost, sums of money take the place of shares of customers:
+profit stays linear in γ. These measures compare rankings across studies; candidates are selected by judged profit.
 """
 
 from __future__ import annotations
@@ -11,27 +12,31 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import betainc
-from sklearn.metrics import roc_curve
 
 from models_ml.errors import BayesPilotError
+from models_ml.evaluation.arrays import as_numbers
 from models_ml.evaluation.metrics import checked_labels
 
 
-class _Curve(NamedTuple):
-    """Points of the ROC curve's upper hull as shares of all customers reached."""
+class _Hull(NamedTuple):
+    """Cut-offs that are best for some γ, from nobody to everybody contacted: money per customer, all included.
 
-    churners: np.ndarray
-    stayers: np.ndarray
+    Profit at γ is γ · ``kept`` − ``spent``; both rise from cut-off to cut-off.
+    """
+
+    kept: np.ndarray
+    spent: np.ndarray
 
 
 def maximum_profit(
     y_true: np.ndarray,
     churn_probability: np.ndarray,
     *,
-    clv: float,
-    incentive_cost: float,
-    contact_cost: float,
+    clv: ArrayLike,
+    incentive_cost: ArrayLike,
+    contact_cost: ArrayLike,
     alpha: float,
     beta: float,
 ) -> float:
@@ -45,9 +50,10 @@ def maximum_profit(
         1 = churned; both values present.
     churn_probability : ndarray of shape (n,)
         Any finite score whose order ranks; equal scores are contacted together.
-    clv : float
-        Money that a kept customer brings; above ``incentive_cost``.
-    incentive_cost, contact_cost : float
+    clv : float or array-like of shape (n,)
+        Money that a kept customer brings, one for all or that of each customer; at least 0, and above
+        ``incentive_cost`` for some.
+    incentive_cost, contact_cost : float or array-like of shape (n,)
         Money, at least 0, per incentive taken and per contact.
     alpha, beta : float
         Above 0; the share of contacted churners who stay is γ ~ Beta(alpha, beta).
@@ -70,20 +76,17 @@ def maximum_profit(
     >>> round(maximum_profit(y, p, **money), 6)
     15.8
     """
-    _check(clv, incentive_cost, contact_cost, alpha, beta)
-    hull = _hull(*checked_labels(y_true, churn_probability, both_classes=True))
-    accepted = alpha / (alpha + beta)
-    gain = (accepted * (clv - incentive_cost) - contact_cost) * hull.churners
-    return float(np.max(gain - (incentive_cost + contact_cost) * hull.stayers))
+    hull = _checked_hull(y_true, churn_probability, clv, incentive_cost, contact_cost, alpha, beta)
+    return float(np.max(alpha / (alpha + beta) * hull.kept - hull.spent))
 
 
 def expected_maximum_profit(
     y_true: np.ndarray,
     churn_probability: np.ndarray,
     *,
-    clv: float,
-    incentive_cost: float,
-    contact_cost: float,
+    clv: ArrayLike,
+    incentive_cost: ArrayLike,
+    contact_cost: ArrayLike,
     alpha: float,
     beta: float,
 ) -> float:
@@ -98,9 +101,10 @@ def expected_maximum_profit(
         1 = churned; both values present.
     churn_probability : ndarray of shape (n,)
         Any finite score whose order ranks; equal scores are contacted together.
-    clv : float
-        Money that a kept customer brings; above ``incentive_cost``.
-    incentive_cost, contact_cost : float
+    clv : float or array-like of shape (n,)
+        Money that a kept customer brings, one for all or that of each customer; at least 0, and above
+        ``incentive_cost`` for some.
+    incentive_cost, contact_cost : float or array-like of shape (n,)
         Money, at least 0, per incentive taken and per contact.
     alpha, beta : float
         Above 0; the share of contacted churners who stay is γ ~ Beta(alpha, beta).
@@ -123,31 +127,59 @@ def expected_maximum_profit(
     >>> round(expected_maximum_profit(y, p, **money), 6)
     15.880102
     """
-    _check(clv, incentive_cost, contact_cost, alpha, beta)
-    hull = _hull(*checked_labels(y_true, churn_probability, both_classes=True))
-    more_churners, more_stayers = np.diff(hull.churners), np.diff(hull.stayers)
-    with np.errstate(divide="ignore"):
-        odds = np.where(more_churners > 0, more_stayers / more_churners, np.inf)
-    starts = (contact_cost + (incentive_cost + contact_cost) * odds) / (clv - incentive_cost)
-    edges = np.concatenate([[0.0], np.clip(starts, 0, 1), [1.0]])
+    hull = _checked_hull(y_true, churn_probability, clv, incentive_cost, contact_cost, alpha, beta)
+    edges = np.concatenate([[0.0], np.clip(np.diff(hull.spent) / np.diff(hull.kept), 0, 1), [1.0]])
     mass = np.diff(betainc(alpha, beta, edges))
     mean_mass = np.diff(betainc(alpha + 1, beta, edges)) * alpha / (alpha + beta)
-    gain = (clv - incentive_cost) * hull.churners * mean_mass
-    cost = contact_cost * hull.churners + (incentive_cost + contact_cost) * hull.stayers
-    return float(np.sum(gain - cost * mass))
+    return float(np.sum(hull.kept * mean_mass - hull.spent * mass))
 
 
-def _hull(y_true: np.ndarray, score: np.ndarray) -> _Curve:
-    """Return the upper convex hull of the ROC curve, from nobody to everybody contacted."""
-    false_rate, true_rate, _ = roc_curve(y_true, score)
-    kept: list[tuple[float, float]] = []
-    for point in zip(false_rate.tolist(), true_rate.tolist(), strict=True):
-        while len(kept) >= 2 and _turns_left(kept[-2], kept[-1], point):
-            kept.pop()
-        kept.append(point)
-    corners = np.array(kept)
-    churn_rate = float(np.mean(y_true))
-    return _Curve(corners[:, 1] * churn_rate, corners[:, 0] * (1 - churn_rate))
+def _checked_hull(
+    y_true: ArrayLike,
+    score: ArrayLike,
+    clv: ArrayLike,
+    incentive_cost: ArrayLike,
+    contact_cost: ArrayLike,
+    alpha: float,
+    beta: float,
+) -> _Hull:
+    churned, scores = checked_labels(y_true, score, both_classes=True)
+    if not (as_numbers("alpha", alpha, ()) > 0 and as_numbers("beta", beta, ()) > 0):
+        raise BayesPilotError(
+            "alpha and beta must be above 0", values=[alpha, beta], next_step="for example alpha=6, beta=14"
+        )
+    rows = len(scores)
+    value, incentive = _money("clv", clv, rows), _money("incentive_cost", incentive_cost, rows)
+    contact = _money("contact_cost", contact_cost, rows)
+    if not (value > incentive).any():
+        raise BayesPilotError(
+            "clv must exceed incentive_cost, or no customer is worth keeping",
+            values=[f"clv at most {value.max():g}", f"incentive_cost from {incentive.min():g}"],
+            next_step="give both in the same currency and unit",
+        )
+    return _hull(
+        scores,
+        np.where(churned, value - incentive, 0.0) / rows,
+        (contact + np.where(churned, 0.0, incentive)) / rows,
+    )
+
+
+def _hull(score: np.ndarray, kept: np.ndarray, spent: np.ndarray) -> _Hull:
+    """Return the cut-offs on the upper convex hull of money kept over money spent, equal scores together.
+
+    With one value and cost for all it is that of the ROC curve, its axes scaled.
+    """
+    order = np.argsort(-score, kind="stable")
+    ends = np.flatnonzero(np.diff(score[order], append=np.nan))
+    corners: list[tuple[float, float]] = [(0.0, 0.0)]
+    for point in zip(np.cumsum(spent[order])[ends], np.cumsum(kept[order])[ends], strict=True):
+        while len(corners) >= 2 and _turns_left(corners[-2], corners[-1], point):
+            corners.pop()
+        # A cut-off that keeps no more than an earlier one and spends as much is best for no γ.
+        if point[1] > corners[-1][1]:
+            corners.append(point)
+    points = np.array(corners)
+    return _Hull(points[:, 1], points[:, 0])
 
 
 def _turns_left(first: tuple[float, float], middle: tuple[float, float], last: tuple[float, float]) -> bool:
@@ -155,12 +187,16 @@ def _turns_left(first: tuple[float, float], middle: tuple[float, float], last: t
     return ahead >= (middle[1] - first[1]) * (last[0] - first[0])
 
 
-def _check(clv: float, incentive_cost: float, contact_cost: float, alpha: float, beta: float) -> None:
-    if not 0 <= incentive_cost < clv < np.inf:
+def _money(name: str, given: ArrayLike, rows: int) -> np.ndarray:
+    """Return money per customer, shape (rows,)."""
+    money = as_numbers(name, given)
+    if money.shape not in ((), (rows,)):
         raise BayesPilotError(
-            "clv must exceed incentive_cost, and that must be at least 0", values=[clv, incentive_cost]
+            f"{name} has shape {money.shape}, the labels {(rows,)}",
+            next_step="give one number, or one for each customer in the order of the labels",
         )
-    if not 0 <= contact_cost < np.inf:
-        raise BayesPilotError("contact_cost must be at least 0", values=[contact_cost])
-    if not (0 < alpha < np.inf and 0 < beta < np.inf):
-        raise BayesPilotError("alpha and beta must be above 0", values=[alpha, beta])
+    if (money < 0).any():
+        raise BayesPilotError(
+            f"{name} is below 0", values=money[money < 0].tolist(), next_step="give money as positive numbers"
+        )
+    return np.broadcast_to(money, (rows,))

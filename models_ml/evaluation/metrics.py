@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from models_ml.errors import BayesPilotError
+from models_ml.evaluation.arrays import as_numbers
 
 Weight = np.ndarray | None
 
@@ -51,7 +52,7 @@ def checked_labels(
         If they are empty or of different shapes, a label is not 0 or 1, a score is not finite or, where both
         classes are needed, one is missing.
     """
-    outcome, scores = np.asarray(labels), np.asarray(score, dtype=np.float64)
+    outcome, scores = np.asarray(labels), as_numbers("the score", score)
     if outcome.ndim != 1 or outcome.shape != scores.shape or not len(outcome):
         raise BayesPilotError(
             "labels and scores are not two columns of the same rows", values=[outcome.shape, scores.shape]
@@ -59,8 +60,6 @@ def checked_labels(
     wrong = ~np.isin(outcome, (0, 1))
     if wrong.any():
         raise BayesPilotError("a label is neither 0 nor 1", values=outcome[wrong].tolist())
-    if not np.isfinite(scores).all():
-        raise BayesPilotError("a score is not a finite number", values=scores[~np.isfinite(scores)].tolist())
     churned = outcome.astype(bool)
     if both_classes and churned.all() == churned.any():
         raise BayesPilotError(
@@ -83,12 +82,11 @@ def checked_probabilities(
     outside = (scores < 0) | (scores > 1)
     if outside.any():
         raise BayesPilotError("a probability lies outside [0, 1]", values=scores[outside].tolist())
-    weights = np.ones(len(scores)) if weight is None else np.asarray(weight, dtype=np.float64)
+    weights = np.ones(len(scores)) if weight is None else as_numbers("the weight", weight)
     if weights.shape != scores.shape:
         raise BayesPilotError("weights are not of the same rows", values=[weights.shape, scores.shape])
-    wrong = ~((weights > 0) & (weights < np.inf))
-    if wrong.any():
-        raise BayesPilotError("a weight is not a finite number above 0", values=weights[wrong].tolist())
+    if (weights <= 0).any():
+        raise BayesPilotError("a weight is not above 0", values=weights[weights <= 0].tolist())
     return churned, scores, weights
 
 

@@ -13,7 +13,7 @@ ips and dr are unbiased whatever q says; a good q makes dr much more precise. sn
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -21,9 +21,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from models_ml.errors import BayesPilotError
+from models_ml.evaluation.arrays import as_numbers
 from models_ml.evaluation.intervals import STEADYING_ROWS, Estimate, student_interval
 
 ROUNDING = 1e-9
+ONCE_IN_A_MILLION = 13.815510557964274  # minus the logarithm of that probability
+TOLERATED_GAP = 0.1  # of a mean weight from 1: propensities are often rounded, or slightly off
 
 
 @dataclass(frozen=True)
@@ -71,18 +74,19 @@ def read_logged(
     """
     done = _codes("action", action)
     count = len(done)
-    propensities = _numbers("propensity", propensity, count)
+    propensities = as_numbers("propensity", propensity, (count,))
     _refuse("propensity outside (0, 1]", propensities, (propensities <= 0) | (propensities > 1))
-    rewards = _numbers("reward", reward, count)
-    policies = [target] if reference is None else [target, reference]
-    expected = [] if predicted_reward is None else [predicted_reward]
-    tables = [np.asarray(table) for table in (*policies, *expected) if np.ndim(table) == 2]
+    rewards = as_numbers("reward", reward, (count,))
+    target = _array("target", target)
+    policies = [target] if reference is None else [target, _array("reference", reference)]
+    expected = [] if predicted_reward is None else [_array("predicted_reward", predicted_reward)]
+    tables = [table for table in (*policies, *expected) if table.ndim == 2]
     named = [_codes("action of a policy", table) for table in policies if np.ndim(table) < 2]
     actions = tables[0].shape[1] if tables else 1 + max(int(codes.max(initial=0)) for codes in (done, *named))
     for codes in (done, *named):
         _refuse(f"action outside 0 to {actions - 1}", codes, (codes < 0) | (codes >= actions))
     for table in expected:
-        _table("predicted_reward", table, (count, actions))
+        as_numbers("predicted_reward", table, (count, actions))
     policy = _probabilities("target", target, (count, actions))
     nothing = np.zeros((count, actions))
     against = nothing if reference is None else _probabilities("reference", reference, (count, actions))
@@ -120,29 +124,85 @@ def require_support(logged: LoggedActions) -> None:
             )
 
 
+def require_consistency(logged: LoggedActions, clusters: int) -> None:
+    """Refuse propensities that contradict how often actions were taken.
+
+    Whatever a policy does, the weights w = π(a_i) / p_i average 1 if p_i is right. By Bernstein's inequality a mean
+    of n of them strays by g or more with probability exp(−n g² / 2 / (E w² + max w · g / 3)) at most, above 1, and
+    without the last term below. E w² is the larger of two estimates: Σ w² / Σ w, from the rows that followed the
+    policy, and the mean of Σ_a π(a)² / p(a), where of actions not taken only p ≤ 1 − p_i is known.
+
+    Raises
+    ------
+    BayesPilotError
+        Where a mean lies more than ``TOLERATED_GAP`` from 1, and so far that it happens once in a million times.
+    """
+    for name, probabilities in (("target", logged.policy), ("reference", logged.reference)):
+        weight = logged.weight(probabilities)[logged.differing]
+        total = float(weight.sum())
+        if total == 0.0:
+            continue
+        mean, units = total / len(weight), clusters * len(weight) / len(logged.action)
+        gap = mean - 1.0
+        square = max(float((weight**2).sum()) / total, _mean_square_weight(logged, probabilities))
+        spread = square + float(weight.max()) * max(gap, 0.0) / 3.0
+        if abs(gap) > TOLERATED_GAP and units * gap**2 / 2.0 > ONCE_IN_A_MILLION * spread:
+            raise BayesPilotError(
+                f"the propensities contradict the actions: the weights of the {name} policy average {mean:.2f}, and"
+                " would average 1 if what was done had the probabilities given",
+                where="propensity",
+                values=[f"{value:g}" for value in logged.propensity],
+                next_step="give the probability with which each row's own action was taken, not that of another",
+            )
+
+
+def _mean_square_weight(logged: LoggedActions, probabilities: np.ndarray) -> float:
+    """Return the mean of Σ_a π(a)² / p(a) over the rows where policies differ, from below; exact with two actions."""
+    done = logged.of_action(probabilities) ** 2
+    others = (probabilities**2).sum(axis=1) - done
+    squares = done / logged.propensity + others / np.maximum(1.0 - logged.propensity, ROUNDING)
+    return float(squares[logged.differing].mean())
+
+
+def _action_costs(cost: ArrayLike | None, shape: tuple[int, int]) -> np.ndarray:
+    """Return the cost of each action in each row, shape (n, k)."""
+    if cost is None:
+        return np.zeros(shape)
+    if np.ndim(cost) == 2:
+        table = as_numbers("cost", cost, shape)
+    else:
+        rows = as_numbers("cost", cost, (shape[0],) if np.ndim(cost) else ())
+        table = np.broadcast_to(rows, shape[:1])[:, None] * (np.arange(shape[1]) > 0)
+    _refuse("cost below 0", table, table < 0)
+    return table
+
+
+def _array(name: str, values: ArrayLike) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise BayesPilotError(
+            f"{name} has rows of different lengths", next_step="give one entry per action in each row"
+        ) from error
+
+
 def _codes(name: str, values: ArrayLike) -> np.ndarray:
-    codes = np.atleast_1d(np.asarray(values))
+    codes = np.atleast_1d(_array(name, values))
+    if not codes.size:
+        raise BayesPilotError(f"{name} holds no rows", next_step="give at least two rows")
     if codes.ndim != 1 or not (np.issubdtype(codes.dtype, np.integer) or codes.dtype == np.bool_):
-        raise BayesPilotError(f"{name} is not a list of whole numbers", values=codes.ravel().tolist())
+        raise BayesPilotError(
+            f"{name} is not a list of whole numbers",
+            values=codes.ravel().tolist(),
+            next_step="number the actions from 0, which is to leave the customer alone",
+        )
     return codes.astype(np.int64)
-
-
-def _numbers(name: str, values: ArrayLike, count: int) -> np.ndarray:
-    return _table(name, values, (count,))
-
-
-def _table(name: str, values: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
-    numbers = np.asarray(values, dtype=float)
-    if numbers.shape != shape:
-        raise BayesPilotError(f"{name} has shape {numbers.shape} instead of {shape}")
-    _refuse(f"{name} is not finite", numbers, ~np.isfinite(numbers))
-    return numbers
 
 
 def _probabilities(name: str, policy: ArrayLike, shape: tuple[int, int]) -> np.ndarray:
     """Return a policy as probabilities, shape (n, k), from actions or probabilities."""
     if np.ndim(policy) == 2:
-        table = _table(name, policy, shape)
+        table = as_numbers(name, policy, shape)
         wrong = (table < 0).any(axis=1) | (np.abs(table.sum(axis=1) - 1.0) > ROUNDING)
         _refuse(f"probabilities of {name} do not add up to 1", table.sum(axis=1), wrong)
         return table
@@ -195,6 +255,7 @@ def policy_value(
     method: Method,
     reference: ArrayLike | None = None,
     predicted_reward: ArrayLike | None = None,
+    cost: ArrayLike | None = None,
     cluster: ArrayLike | None = None,
 ) -> PolicyValue:
     """Estimate what a policy is worth per row, with a 95 % interval.
@@ -214,6 +275,9 @@ def policy_value(
         Policy whose value is subtracted, for example 0 everywhere for contacting nobody.
     predicted_reward : array-like of shape (n, k), optional
         Expected reward of each action, made without looking at ``reward``; "dr" needs it.
+    cost : float, or array-like of shape (n,) or (n, k), optional
+        What an action costs, in the unit of the reward, where ``reward`` and ``predicted_reward`` do not hold it
+        yet: per row and action, or one number per row (or for all) that every action but 0 costs.
     cluster : array-like of shape (n,), optional
         Rows of one cluster depend on each other, such as months of one customer. The standard error is then
         robust to it (Liang & Zeger, 1986).
@@ -221,8 +285,9 @@ def policy_value(
     Raises
     ------
     BayesPilotError
-        If an input has a wrong shape or is not finite, a propensity lies outside (0, 1], the policy or the
-        reference takes an action that the logging could not take or never took, or there is one cluster only.
+        If an input has a wrong shape or is not finite, a propensity lies outside (0, 1], a cost is negative, the
+        policy or the reference takes an action that the logging could not take or never took, the propensities
+        contradict how often actions were taken, all errors are 0, or there is one cluster only.
 
     Examples
     --------
@@ -236,21 +301,31 @@ def policy_value(
     >>> expected = [[1.0, 3.0]] * 4  # right about nothing, so that 2 + (2 * 1 - 2 * 1 - 0 - 0) / 4 remains
     >>> policy_value(*logged, [1] * 4, reference=0, predicted_reward=expected, method="dr").value
     2.0
+
+    Contacts cost 0.5 for the first customer and 1.5 for the others:
+
+    >>> cost = [0.5, 1.5, 1.5, 1.5]
+    >>> policy_value(*logged, [1] * 4, reference=0, cost=cost, method="snips").value  # 2 − (0.5 + 1.5) / 2
+    1.0
     """
     if method not in get_args(Method):
         raise BayesPilotError("unknown method", values=[method], next_step='use "dr", "snips" or "ips"')
     logged = read_logged(action, propensity, reward, target, reference, predicted_reward)
     require_support(logged)
+    costs = _action_costs(cost, logged.policy.shape)
+    logged = replace(logged, reward=logged.reward - logged.of_action(costs))
     if method == "dr":
         if predicted_reward is None:
             raise BayesPilotError('method "dr" needs predicted_reward', next_step='give it, or use "snips"')
-        parts = _doubly_robust(logged, np.asarray(predicted_reward, dtype=float))
+        parts = _doubly_robust(logged, np.asarray(predicted_reward, dtype=float) - costs)
     else:
         parts = (_self_normalised if method == "snips" else _inverse_propensity)(logged)
     size = _effective_sample_size(logged)
     summed, clusters = _sum_clusters(parts.influence, cluster)
+    require_consistency(logged, clusters)
     steadied = _steadying(parts, logged.differing, size) * clusters / (clusters - 1.0)
-    estimate = student_interval(parts.value, summed * np.sqrt(steadied))
+    scale = float(np.abs(logged.reward).max()) / clusters
+    estimate = student_interval(parts.value, summed * np.sqrt(steadied), scale=scale)
     return PolicyValue(
         **vars(estimate),
         method=method,

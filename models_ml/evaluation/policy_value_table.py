@@ -1,217 +1,292 @@
-"""The table ``int_policy_value``: value of the policy per month and over all months, by three methods.
-
-All three answer the same question: what has the policy earned, in money, with the customers it may act on,
-against contacting nobody and had it withheld nothing? The reward of a customer-month is minus the value of a
-customer who left, minus what was spent.
-"""
+"""The rows of ``int_policy_value``: three figures per finished month and for all months, added to a log."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from datetime import date
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from models_ml.evaluation.contrasts import contrast_of_totals, months_needed, pick_holdout_contrast, verdict
-from models_ml.evaluation.intervals import Estimate
-from models_ml.evaluation.policy_value import policy_value
+from models_ml.evaluation.anytime import Sequence, months_needed, verdict
+from models_ml.evaluation.programme_value import (
+    ESTIMANDS,
+    UNIVERSAL_HOLDOUT,
+    Enrolled,
+    Episodes,
+    Figure,
+    Group,
+    doubly_robust,
+    pick_holdout,
+    universal_holdout,
+)
+from models_ml.evaluation.value_log import finalise_months
 
 CENTS = 100.0
-CERTAIN = 1.0 - 1e-9
+ALL_MONTHS = "all"
 
 POLICY_VALUE_SCHEMA = pa.schema(
     [
         ("period", pa.string()),
+        ("method", pa.string()),
+        ("estimand", pa.string()),
         ("first_month", pa.date32()),
         ("last_month", pa.date32()),
         ("months", pa.int32()),
-        ("method", pa.string()),
+        ("assignment", pa.string()),
         ("customers", pa.int64()),
-        ("left_alone", pa.int64()),
+        ("episodes", pa.int64()),
+        ("controls", pa.int64()),
+        ("treated_leavers", pa.int64()),
+        ("control_leavers", pa.int64()),
+        ("contaminated_controls", pa.int64()),
+        ("realised_value", pa.float64()),
+        ("value_to_come", pa.float64()),
         ("value", pa.float64()),
-        ("value_per_customer", pa.float64()),
+        ("value_per_month", pa.float64()),
+        ("value_per_unit", pa.float64()),
         ("standard_error", pa.float64()),
         ("value_low", pa.float64()),
         ("value_high", pa.float64()),
+        ("value_low_every_look", pa.float64()),
+        ("value_high_every_look", pa.float64()),
         ("is_distinguishable", pa.bool_()),
-        ("months_needed", pa.int32()),
         ("verdict", pa.string()),
+        ("months_needed", pa.int32()),
+        ("reason", pa.string()),
+        ("planned_information", pa.float64()),
+        ("revision", pa.int32()),
+        ("revision_reason", pa.string()),
     ]
 )
 
-CHOSEN = """
+ENROLLED = """
     select
-        outcome_month, customer_id, action <> 'no_action' as is_contacted, propensity,
-        date_diff('day', date '1970-01-01', as_of_date) as decided_on,
-        date_diff('day', date '1970-01-01', horizon_ends_on) as ends_on,
-        -(case when has_churned then customer_value else 0.0 end) - realised_cost as reward,
-        realised_cost,
-        -churn_probability * customer_value as predicted_nothing,
-        -churn_probability * relative_risk * customer_value - expected_cost as predicted_planned
-    from ({action_outcomes})
-    where arm in ('policy', 'pick_holdout')
+        outcome_month, first_month, assignment, is_untouched, has_left, is_contaminated,
+        left_this_month, realised_cents, to_come_cents, at_enrolment_cents,
+        month_realised_cents, to_come_before_cents
+    from ({enrolled})
+    where outcome_month not in (select last_month from ({earlier}) where method = 'universal_holdout')
     order by outcome_month, customer_id
 """
-TOTALS = "select * from ({totals}) order by (period = 'all'), period, is_holdout, total_cents"
+EPISODES = """
+    select
+        outcome_month, customer_id, is_chosen, is_left_alone, propensity_no_action, has_left, is_contaminated,
+        realised_cents / 100.0 as realised, to_come_cents / 100.0 as to_come,
+        at_opening_cents / 100.0 as at_opening, predicted_left_alone
+    from ({episodes})
+    order by outcome_month, customer_id
+"""
+FINISHED = "select distinct outcome_month from ({rows}) order by outcome_month"
+
+Row = dict[str, Any]
+Months = dict[date, tuple[Row, Figure, Figure]]
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """Customer-months that the policy chose: every array has shape (n,), money in one currency.
+def policy_value_table(
+    cursor: Any,  # noqa: ANN401 - DuckDB
+    *,
+    enrolled: str,
+    episodes: str,
+    earlier: str,
+) -> pa.Table:
+    """Return the rows to append to the log, `POLICY_VALUE_SCHEMA`; none where no further month has finished.
 
-    Decided and ending on day numbers; ``reward`` is minus what was lost and ``realised_cost``.
-    """
-
-    month: np.ndarray
-    customer_id: np.ndarray
-    is_contacted: np.ndarray
-    propensity: np.ndarray
-    decided_on: np.ndarray
-    ends_on: np.ndarray
-    reward: np.ndarray
-    realised_cost: np.ndarray
-    predicted_nothing: np.ndarray
-    predicted_planned: np.ndarray
-
-    def where(self, rows: np.ndarray) -> Chosen:
-        """Return the rows of a mask."""
-        return Chosen(**{name: values[rows] for name, values in vars(self).items()})
-
-    def without_overlaps(self) -> Chosen:
-        """Return the rows of each customer whose horizon no earlier returned row of the customer covers.
-
-        Whoever is chosen again within a horizon is the same customer, lost or kept once; who was withheld is not
-        chosen again for as long, so both groups are thinned alike. What the contacts left out have cost is added to
-        the row that covers them.
-        """
-        order = np.lexsort((self.decided_on, self.customer_id))
-        covering = np.empty(len(order), dtype=np.int64)
-        last = -1
-        for row in order.tolist():
-            is_new = last < 0 or self.customer_id[row] != self.customer_id[last]
-            if is_new or self.decided_on[row] >= self.ends_on[last]:
-                last = row
-            covering[row] = last
-        kept = covering == np.arange(len(order))
-        added = np.bincount(covering[~kept], self.realised_cost[~kept], len(order))
-        return replace(self, reward=self.reward - added).where(kept)
-
-    @property
-    def months(self) -> int:
-        """How many months the rows come from."""
-        return len(np.unique(self.month))
-
-
-@dataclass(frozen=True)
-class Measured:
-    """An estimate per customer, or why there is none; ``left_alone`` counts the customers it stands against."""
-
-    customers: int
-    left_alone: int
-    months: int
-    estimate: Estimate | None
-    reason: str
-
-
-def policy_value_table(cursor: Any, *, action_outcomes: str, totals: str) -> pa.Table:  # noqa: ANN401 - DuckDB
-    """Return `POLICY_VALUE_SCHEMA`, three rows a period; empty where nothing has matured.
+    Finished months of the log are not read again, so that a night costs the same however many there are.
+    In a night in which a month has finished, the months of episodes before it are estimated once more: what is said
+    differently then is added as a revision.
 
     Parameters
     ----------
     cursor : DuckDB cursor
-    action_outcomes, totals : str
-        Selects of action_outcomes and int_policy_value_totals.
+    enrolled : str
+        Select of one row per enrolled customer and finished month: customer_id, outcome_month, first_month (of the
+        programme under this assignment), assignment, is_untouched, has_left, left_this_month, is_contaminated,
+        and in whole cents, discounted to enrolment: realised_cents and month_realised_cents (margin less costs, to
+        date and of the month), to_come_cents and to_come_before_cents (V at the month's end, 0 for customers who have
+        left, and at its beginning), at_enrolment_cents.
+    episodes : str
+        Select of one row per matured episode: customer_id, outcome_month (of its opening), is_chosen, is_left_alone,
+        propensity_no_action, has_left, is_contaminated, realised_cents, to_come_cents, at_opening_cents and
+        predicted_left_alone (money). A month may be in it only once all its episodes have matured.
+    earlier : str
+        Select of the log so far, with the columns of `POLICY_VALUE_SCHEMA`.
     """
-    chosen = _read_chosen(cursor.sql(CHOSEN.format(action_outcomes=action_outcomes)).to_arrow_table())
-    grouped = cursor.sql(TOTALS.format(totals=totals)).to_arrow_table()
-    periods = grouped.column("period").to_numpy(zero_copy_only=False)
-    months = np.unique(grouped.column("first_month").to_numpy()[periods != "all"])
-    rows: list[dict[str, Any]] = []
-    for period in dict.fromkeys(periods.tolist()):
-        members = grouped.filter(pa.array(periods == period))
-        first, last = (members.column(name)[0].as_py() for name in ("first_month", "last_month"))
-        within = (months >= np.datetime64(first)) & (months <= np.datetime64(last))
-        planned = chosen.where((chosen.month >= np.datetime64(first)) & (chosen.month <= np.datetime64(last)))
-        if period == "all":
-            planned = planned.without_overlaps()
-        about = {"period": period, "first_month": first, "last_month": last}
-        rows.append(about | _row("universal_holdout", universal(members, int(within.sum()))))
-        rows.append(about | _row("pick_holdout", measure_chosen(planned, pick_holdout)))
-        rows.append(about | _row("doubly_robust", measure_chosen(planned, doubly_robust)))
-    return pa.Table.from_pylist(rows, schema=POLICY_VALUE_SCHEMA)
+    log = cursor.sql(f"select * from ({earlier})").to_arrow_table().to_pylist()
+    planned = first_plans(log)
+    rows: list[Row] = []
+    known = {row["last_month"] for row in log if row["method"] == UNIVERSAL_HOLDOUT}
+    if set(_finished(cursor, enrolled)) - known:
+        for month, (about, whole, alone) in read_enrolled(cursor, enrolled, earlier).items():
+            rows += _pair(month, about, whole, alone, planned)
+    known = {row["last_month"] for row in log if row["method"] != UNIVERSAL_HOLDOUT}
+    missing = [month for month in _finished(cursor, episodes) if month not in known]
+    if missing:
+        rows += episode_rows(read_episodes(cursor, episodes), missing, planned)
+    rows.sort(key=lambda row: (row["last_month"], row["period"] == ALL_MONTHS, row["method"]))
+    return pa.Table.from_pylist(finalise_months(log, rows), schema=POLICY_VALUE_SCHEMA)
 
 
-def universal(totals: pa.Table, months: int) -> Measured:
-    """Compare the programme with the universal holdout, scaled to the customers of the programme."""
-    is_holdout = totals.column("is_holdout").to_numpy(zero_copy_only=False).astype(bool)
-    customers = totals.column("customers").to_numpy().astype(float)
-    held, acted = int(customers[is_holdout].sum()), int(customers[~is_holdout].sum())
-    if min(held, acted) < 2:
-        group = "in the universal holdout" if held < 2 else "outside the universal holdout"
-        return Measured(acted, held, months, None, f"fewer than two customers {group}")
-    estimate = contrast_of_totals(totals.column("total_cents").to_numpy() / CENTS, is_holdout, customers)
-    return Measured(acted, held, months, estimate, "")
+def _finished(cursor: Any, select: str) -> list[date]:  # noqa: ANN401 - DuckDB
+    return [row[0] for row in cursor.sql(FINISHED.format(rows=select)).fetchall()]
 
 
-def measure_chosen(planned: Chosen, measure: Callable[[Chosen], Estimate]) -> Measured:
-    """Measure among chosen customers; months in which nobody could be left alone say nothing."""
-    drawn = planned.where(planned.propensity < CERTAIN)
-    count, held = len(drawn.reward), int((~drawn.is_contacted).sum())
-    if not len(planned.reward):
-        return Measured(0, 0, 0, None, "nobody was chosen")
-    if not count:
-        reason = "all chosen were to be contacted: pick_holdout_share is 0"
-        return Measured(len(planned.reward), 0, planned.months, None, reason)
-    if held in (0, count) or len(np.unique(drawn.customer_id)) < 2:
-        reason = "none of the chosen was " + ("contacted" if held else "left alone")
-        return Measured(count, held, drawn.months, None, reason)
-    return Measured(count, held, drawn.months, measure(drawn), "")
+def first_plans(log: list[Row]) -> dict[tuple[str, str], float]:
+    """Return I₁₂ of each sequence, by method and assignment, where it has been fixed."""
+    plans: dict[tuple[str, str], float] = {}
+    for row in sorted(log, key=lambda row: (row["last_month"], row["revision"])):
+        if row["period"] == ALL_MONTHS and row["planned_information"] is not None:
+            plans.setdefault((row["method"], row["assignment"]), row["planned_information"])
+    return plans
 
 
-def pick_holdout(drawn: Chosen) -> Estimate:
-    """Difference of weighted means among the chosen."""
-    return pick_holdout_contrast(
-        drawn.reward, drawn.is_contacted, drawn.propensity, customer=drawn.customer_id
-    )
-
-
-def doubly_robust(drawn: Chosen) -> Estimate:
-    """Doubly-robust value of contacting the chosen, with the rewards that the decision expected."""
-    action = drawn.is_contacted.astype(np.int64)
-    return policy_value(
-        action,
-        drawn.propensity,
-        drawn.reward,
-        np.ones_like(action),
-        reference=0,
-        predicted_reward=np.column_stack([drawn.predicted_nothing, drawn.predicted_planned]),
-        cluster=drawn.customer_id,
-        method="dr",
-    )
-
-
-def _row(method: str, measured: Measured) -> dict[str, Any]:
-    row: dict[str, Any] = {name: getattr(measured, name) for name in ("customers", "left_alone", "months")}
-    row |= {"method": method}
-    if measured.estimate is None:
-        return row | {"verdict": f"not measurable: {measured.reason}"}
-    total = measured.estimate.times(measured.customers)
-    return row | {
-        "value": round(total.value, 2),
-        "value_per_customer": round(measured.estimate.value, 9),
-        "standard_error": round(total.standard_error, 2),
-        "value_low": round(total.low, 2),
-        "value_high": round(total.high, 2),
-        "is_distinguishable": total.is_distinguishable,
-        "months_needed": months_needed(total, measured.months),
-        "verdict": verdict(total, measured.months),
+def read_enrolled(cursor: Any, enrolled: str, earlier: str) -> Months:  # noqa: ANN401 - DuckDB
+    """Return the universal contrast of each month that the log does not hold, so far and of the month alone."""
+    groups: dict[date, tuple[Row, list[Group]]] = {}
+    reader = cursor.sql(ENROLLED.format(enrolled=enrolled, earlier=earlier)).to_arrow_reader(1 << 17)
+    for batch in reader:
+        for month, part in _by_month(pa.Table.from_batches([batch])):
+            found = [*_so_far(part).groups(), *_month_alone(part).groups()]
+            about = {"first_month": part["first_month"][0].item(), "assignment": str(part["assignment"][0])}
+            if month in groups:
+                found = [one.merge(other) for one, other in zip(groups[month][1], found, strict=True)]
+            groups[month] = about, found
+    return {
+        month: (about, universal_holdout(*found[:2]), universal_holdout(*found[2:]))
+        for month, (about, found) in groups.items()
     }
 
 
-def _read_chosen(table: pa.Table) -> Chosen:
-    names = [name for name in table.column_names if name != "outcome_month"]
-    columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in names}
-    columns["is_contacted"] = columns["is_contacted"].astype(bool)
-    return Chosen(month=table.column("outcome_month").to_numpy(), **columns)
+def read_episodes(cursor: Any, episodes: str) -> list[tuple[date, Episodes]]:  # noqa: ANN401 - DuckDB
+    """Return the episodes of each month, earliest first."""
+    names = [field.name for field in fields(Episodes)]
+    table = cursor.sql(EPISODES.format(episodes=episodes)).to_arrow_table()
+    return [(month, Episodes(**{name: part[name] for name in names})) for month, part in _by_month(table)]
+
+
+def episode_rows(
+    by_month: list[tuple[date, Episodes]], missing: list[date], planned: dict[tuple[str, str], float]
+) -> Iterator[Row]:
+    """Yield the rows of each month, and those of all months up to each missing one."""
+    for position, (month, episodes) in enumerate(by_month):
+        about = {"first_month": by_month[0][0], "assignment": ""}
+        so_far = _joined([part for _, part in by_month[: position + 1]]) if month in missing else None
+        for measure in (pick_holdout, doubly_robust):
+            yield _row(month, about | {"first_month": month}, measure(episodes))
+            if so_far is not None:
+                months = position + 1
+                yield _total(month, about, measure(so_far), months, planned)
+
+
+def _pair(
+    month: date, about: Row, whole: Figure, alone: Figure, planned: dict[tuple[str, str], float]
+) -> Iterator[Row]:
+    first = about["first_month"]
+    months = (month.year - first.year) * 12 + month.month - first.month + 1
+    yield _row(month, about | {"first_month": month}, alone)
+    yield _total(month, about, whole, months, planned)
+
+
+def _total(
+    month: date, about: Row, figure: Figure, months: int, planned: dict[tuple[str, str], float]
+) -> Row:
+    """Return a row of all months so far, with its verdict; the first with enough evidence fixes the plan."""
+    key = (figure.name, about["assignment"])
+    look = figure.look(months, planned.get(key))
+    if look is not None and figure.evidence.is_enough:
+        planned.setdefault(key, look.planned)
+    row = _row(month, about, figure, look) | {"period": ALL_MONTHS, "months": months}
+    if row["value"] is not None:
+        row["value_per_month"] = round(row["value"] / months, 2)
+    return row | {
+        "planned_information": planned.get(key),
+        "verdict": verdict(look, figure.evidence),
+        "months_needed": months_needed(look, figure.evidence, months),
+    }
+
+
+def _row(month: date, about: Row, figure: Figure, look: Sequence | None = None) -> Row:
+    evidence = figure.evidence
+    row = about | {
+        "period": month.strftime("%Y-%m"),
+        "method": figure.name,
+        "estimand": ESTIMANDS[figure.name],
+        "last_month": month,
+        "months": 1,
+        "customers": figure.customers,
+        "episodes": None if figure.name == UNIVERSAL_HOLDOUT else figure.units,
+        "controls": evidence.controls,
+        "treated_leavers": evidence.treated_leavers,
+        "control_leavers": evidence.control_leavers,
+        "contaminated_controls": evidence.contaminated_controls,
+        "reason": figure.reason or None,
+        "value": None,
+    }
+    if figure.estimate is None:
+        return row
+    total = figure.estimate.times(figure.units)
+    row |= {"value": round(total.value, 2), "value_per_month": round(total.value, 2)}
+    row["realised_value"] = round((figure.realised or 0.0) * figure.units, 2)
+    row["value_to_come"] = round(row["value"] - row["realised_value"], 2)
+    row |= {
+        "value_per_unit": round(figure.estimate.value, 9),
+        "standard_error": round(total.standard_error, 6),  # finer than money: never rounded to 0
+        "value_low": round(total.low, 2),
+        "value_high": round(total.high, 2),
+    }
+    if look is not None and evidence.is_enough:
+        row |= {
+            "value_low_every_look": round(look.low * figure.units, 2),
+            "value_high_every_look": round(look.high * figure.units, 2),
+            "is_distinguishable": look.is_distinguishable,
+        }
+    return row
+
+
+def _by_month(table: pa.Table) -> Iterator[tuple[date, Mapping[str, np.ndarray]]]:
+    """Yield the columns of each month as arrays; the rows stand in order of months."""
+    columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
+    months = columns["outcome_month"]
+    starts = np.flatnonzero(np.r_[True, months[1:] != months[:-1]]) if len(months) else np.zeros(0, int)
+    for start, end in zip(starts, [*starts[1:], len(months)], strict=True):
+        part = {name: values[start:end] for name, values in columns.items()}
+        yield (
+            table.column("outcome_month")[int(start)].as_py(),
+            {
+                name: values.astype(bool)
+                if values.dtype == object and name.startswith(("is_", "has_", "left_"))
+                else values
+                for name, values in part.items()
+            },
+        )
+
+
+def _so_far(part: Mapping[str, np.ndarray]) -> Enrolled:
+    return _enrolled(part, "realised_cents", "at_enrolment_cents", "has_left")
+
+
+def _month_alone(part: Mapping[str, np.ndarray]) -> Enrolled:
+    """Return the month alone: V at its beginning takes the place of V at enrolment."""
+    return _enrolled(part, "month_realised_cents", "to_come_before_cents", "left_this_month")
+
+
+def _enrolled(part: Mapping[str, np.ndarray], realised: str, before: str, has_left: str) -> Enrolled:
+    return Enrolled(
+        is_untouched=part["is_untouched"],
+        realised=part[realised] / CENTS,
+        to_come=part["to_come_cents"] / CENTS,
+        at_enrolment=part[before] / CENTS,
+        has_left=part[has_left],
+        is_contaminated=part["is_contaminated"],
+    )
+
+
+def _joined(parts: list[Episodes]) -> Episodes:
+    return Episodes(
+        **{
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            for field in fields(Episodes)
+        }
+    )

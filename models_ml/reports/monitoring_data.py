@@ -26,7 +26,8 @@ _ORDERED = {
     "rpt_retraining_advice": "reason",
     "deployed_pipeline": "pipeline_version",
     "int_monitoring_limits": "psi_warn",
-    "rpt_policy_value": "all",
+    "rpt_policy_value": "last_month, period, method, revision",
+    "pipeline_deployments": "event_number",
 }
 
 
@@ -34,7 +35,8 @@ _ORDERED = {
 class MonitoringData:
     """Rows of the report tables as dicts, over all run dates where the table is a log.
 
-    ``seconds`` holds node and seconds of the last dbt run, slowest first, empty where dbt left no results.
+    ``seconds`` holds node and seconds of the last dbt run, slowest first, and ``tests`` name and status of its data
+    tests that did not pass; both empty where dbt left no results.
     """
 
     source: str
@@ -50,6 +52,8 @@ class MonitoringData:
     deployed: Row
     limits: Row
     policy_value: Sequence[Row]
+    deployments: Sequence[Row]
+    tests: Sequence[tuple[str, str]]
     seconds: Sequence[tuple[str, float]]
 
     def latest(self, rows: Sequence[Row]) -> list[Row]:
@@ -83,22 +87,37 @@ def read_monitoring(warehouse: Path, source: str, run_results: Path) -> Monitori
         deployed=rows["deployed_pipeline"][0],
         limits=rows["int_monitoring_limits"][0],
         policy_value=rows["rpt_policy_value"],
+        deployments=rows["pipeline_deployments"],
+        tests=unpassed_tests(run_results),
         seconds=node_seconds(run_results),
     )
 
 
 def node_seconds(run_results: Path) -> list[tuple[str, float]]:
     """Return models and seeds of the last dbt run with their seconds, slowest first; empty without results."""
-    try:
-        results = json.loads(run_results.read_text(encoding="utf-8"))["results"]
-    except (OSError, ValueError, KeyError):
-        return []
     timed = [
         (result["unique_id"].rsplit(".", 1)[-1], float(result["execution_time"]))
-        for result in results
+        for result in _results(run_results)
         if result["unique_id"].startswith(("model.", "seed."))
     ]
     return sorted(timed, key=lambda item: (-item[1], item[0]))
+
+
+def unpassed_tests(run_results: Path) -> list[tuple[str, str]]:
+    """Return data tests of the last dbt run that failed or warned, with that status, those that failed first."""
+    found = [
+        (result["unique_id"].split(".")[2], str(result["status"]))
+        for result in _results(run_results)
+        if result["unique_id"].startswith("test.") and result.get("status") in ("warn", "fail", "error")
+    ]
+    return sorted(found, key=lambda test: (test[1] == "warn", test[0]))
+
+
+def _results(run_results: Path) -> list[dict[str, Any]]:
+    try:
+        return list(json.loads(run_results.read_text(encoding="utf-8"))["results"])
+    except (OSError, ValueError, KeyError):
+        return []
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, table: str, order: str) -> list[dict[str, Any]]:

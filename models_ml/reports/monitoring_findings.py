@@ -1,26 +1,16 @@
-"""What the monitoring tables say, in sentences: findings that need a person, and whether scores and policy hold."""
+"""What the monitoring tables say, in sentences: findings that need a person, and whether the scores hold."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from models_ml.reports.figures import money, share
+from models_ml.reports.figures import share
 from models_ml.reports.monitoring_data import MonitoringData, Row
-from models_ml.reports.monitoring_figures import value_by_month
-from models_ml.reports.page import Figure, Section, Table, Text
 
 ACT, LOOK = "act", "look"
 LISTED_FEATURES = 3
 UNDONE_SHARE = 1 / 3  # of the actions of a month; some always come too late
-NONE = "–"
-ALL_MONTHS = "all"  # the period of rpt_policy_value that holds every month together
-HEADLINE = "doubly_robust"  # the narrowest interval of the three
-METHODS = {
-    "doubly_robust": "chosen customers, doubly robust",
-    "pick_holdout": "chosen customers, contacted against held out",
-    "universal_holdout": "whole programme, against the universal holdout",
-}
 
 
 @dataclass(frozen=True)
@@ -35,7 +25,15 @@ class Finding:
 
 def findings(data: MonitoringData) -> list[Finding]:
     """Return what needs a person at the latest run, most urgent first."""
-    found = [*_broken_input(data), *_advice(data), *_questions(data), *_undone(data), *_moved(data)]
+    found = [
+        *_broken_input(data),
+        *_advice(data),
+        *_questions(data),
+        *_undone(data),
+        *_moved(data),
+        *_guardrails(data),
+        *_tests(data),
+    ]
     return sorted(found, key=lambda finding: finding.urgency != ACT)
 
 
@@ -113,6 +111,20 @@ def _advice(data: MonitoringData) -> Iterator[Finding]:
         yield Finding(ACT, f"Retraining is advised: {row['reason']}", row["evidence"], row["next_step"])
 
 
+def _quiet(feed: Row) -> Finding:
+    is_contacts = feed["feed"] == "retention contacts"
+    return Finding(
+        LOOK,
+        "No retention contact for a long time"
+        if is_contacts
+        else f"The feed {feed['feed']} delivers nothing",
+        f"the latest on {feed['latest_event_on']}",
+        "check that actions are executed and reported"
+        if is_contacts
+        else "ask the owner of the feed; the source allows it to stop (feeds in its sources.yml)",
+    )
+
+
 def _questions(data: MonitoringData) -> Iterator[Finding]:
     for feed in data.latest(data.feeds):
         if feed["status"] == "thin":
@@ -124,12 +136,7 @@ def _questions(data: MonitoringData) -> Iterator[Finding]:
                 "ask the owner of the feed whether the business or the feed has changed",
             )
         if feed["status"] == "quiet":
-            yield Finding(
-                LOOK,
-                "No retention contact for a long time",
-                f"the latest on {feed['latest_event_on']}",
-                "check that actions are executed and reported",
-            )
+            yield _quiet(feed)
     for row in data.latest(data.features):
         if row["has_new_category"]:
             yield Finding(
@@ -168,6 +175,34 @@ def _moved(data: MonitoringData) -> Iterator[Finding]:
         yield Finding(LOOK, "The population has moved far", _first(alerting), next_step)
 
 
+def _guardrails(data: MonitoringData) -> Iterator[Finding]:
+    """Name guardrails that the deployed pipeline failed in the latest event that deployed it."""
+    version = data.deployed["pipeline_version"]
+    events = [
+        row for row in data.deployments if row["pipeline_version"] == row["deployed_version"] == version
+    ]
+    if events and events[-1]["failed_guardrails"]:
+        yield Finding(
+            LOOK,
+            "The deployed pipeline has failed a guardrail",
+            str(events[-1]["failed_guardrails"]),
+            "see guardrails and reason in pipeline_deployments; train again once there is more data",
+        )
+
+
+def _tests(data: MonitoringData) -> Iterator[Finding]:
+    """Name data tests that did not pass, whatever else is found from the same rows."""
+    for words, urgency, statuses in (
+        ("Data tests have failed", ACT, ("fail", "error")),
+        ("Data tests warn", LOOK, ("warn",)),
+    ):
+        named = [name for name, status in data.tests if status in statuses]
+        if named:
+            yield Finding(
+                urgency, words, _first(named), "run dbt build again, and read the rows that each names"
+            )
+
+
 def _features(count: int) -> str:
     return "a feature" if count == 1 else f"{count} features"
 
@@ -175,77 +210,3 @@ def _features(count: int) -> str:
 def _first(named: Sequence[str]) -> str:
     more = len(named) - LISTED_FEATURES
     return ", ".join(named[:LISTED_FEATURES]) + (f" and {more} more" if more > 0 else "")
-
-
-def policy_answer(data: MonitoringData) -> tuple[str, str]:
-    """Say whether the policy earns: one word, and the amount with its interval."""
-    pooled = _headline(data)
-    if pooled is None or pooled["value"] is None:
-        return "not known yet", "no outcome yet"
-    earns = "yes" if pooled["value"] > 0 else "no"
-    interval = f"{_amount(pooled, 'value')} so far, 95 %: {_interval(pooled)}"
-    return (earns if pooled["is_distinguishable"] else "not yet known"), interval
-
-
-def policy_sentence(data: MonitoringData) -> str:
-    """Say the same as one sentence without a full stop."""
-    pooled = _headline(data)
-    if pooled is None or pooled["value"] is None:
-        return "What the policy earns is not known yet"
-    beginning = "The policy" if pooled["is_distinguishable"] else "What the policy has earned is"
-    return f"{beginning} {str(pooled['verdict']).rstrip('.')}"
-
-
-def policy_section(data: MonitoringData) -> Section:
-    """Return what the policy has earned against contacting nobody, by method and by month."""
-    pooled = _headline(data)
-    if pooled is None or pooled["value"] is None:
-        text = "Contacted and held-out customers are compared here once the churn horizon of the first run has passed."
-        return Section("Is the policy earning?", [Text(text)])
-    months = [
-        row
-        for row in data.policy_value
-        if row["method"] == HEADLINE and row["period"] != ALL_MONTHS and row["value"] is not None
-    ]
-    months.sort(key=lambda row: row["period"])
-    drawn = [
-        Figure(
-            value_by_month(months),
-            "Money earned beyond contacting nobody, by month of the decision, with 95 % intervals.",
-        )
-    ]
-    return Section(
-        "Is the policy earning?",
-        [*(drawn if len(months) > 1 else []), _table(data), Text(f"{policy_sentence(data)}.")],
-    )
-
-
-def _table(data: MonitoringData) -> Table:
-    rows = {row["method"]: row for row in data.policy_value if row["period"] == ALL_MONTHS}
-    cells = [
-        (
-            words,
-            f"{rows[method]['months']}",
-            f"{rows[method]['customers']:,}",
-            f"{rows[method]['left_alone']:,}",
-            _amount(rows[method], "value"),
-            _interval(rows[method]),
-        )
-        for method, words in METHODS.items()
-        if method in rows
-    ]
-    columns = ("Measured on", "Months", "Customers", "Not contacted", "Value", "95 % interval")
-    return Table(columns, cells, "Value beyond contacting nobody, all months together")
-
-
-def _headline(data: MonitoringData) -> Row | None:
-    rows = [row for row in data.policy_value if (row["period"], row["method"]) == (ALL_MONTHS, HEADLINE)]
-    return rows[0] if rows else None
-
-
-def _amount(row: Row, column: str) -> str:
-    return NONE if row[column] is None else money(row[column], row["currency"])
-
-
-def _interval(row: Row) -> str:
-    return f"{_amount(row, 'value_low')} to {_amount(row, 'value_high')}"

@@ -1,4 +1,4 @@
-"""The monitoring page: are the scores right, does the policy earn, and what needs a person."""
+"""The monitoring page: is the programme earning, are the scores right, and what needs a person."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from datetime import date
 
 from models_ml.monitoring.drift import ALL_CUSTOMERS
 from models_ml.reports import monitoring_figures as figures
+from models_ml.reports.earnings import earning_answer, earning_section, earning_sentence
 from models_ml.reports.figures import money, share
 from models_ml.reports.monitoring_data import MonitoringData, Row
 from models_ml.reports.monitoring_figures import STATUS_WORDS
 from models_ml.reports.monitoring_findings import (
     ACT,
     findings,
-    policy_answer,
-    policy_section,
-    policy_sentence,
     pooled_calibration,
     ratio_interval,
     scores_answer,
@@ -57,9 +55,9 @@ def monitoring_page(data: MonitoringData) -> Page:
     """
     run = data.latest(data.performance)[0]
     sections = [
-        _person(data),
+        earning_section(data),
         _scores(data),
-        policy_section(data),
+        _person(data),
         _population(data),
         _volume(data),
         _deliveries(data),
@@ -87,7 +85,7 @@ def verdict(data: MonitoringData) -> str:
         person = f"Nothing to act on; findings to look at: {len(found)}"
     else:
         person = "Nothing needs a person"
-    return f"{scores[0].upper()}{scores[1:]}. {policy_sentence(data)}. {person}."
+    return f"{earning_sentence(data)}. {scores[0].upper()}{scores[1:]}. {person}."
 
 
 def _facts(data: MonitoringData) -> list[Fact]:
@@ -97,8 +95,8 @@ def _facts(data: MonitoringData) -> list[Fact]:
     moved = [row for row in data.latest(data.features) if row["slice"] == "all"]
     far = sum(row["status"] in ("warn", "alert", "error") for row in moved)
     return [
+        Fact("Programme earning?", *earning_answer(data)),
         Fact("Scores still right?", *scores_answer(data)),
-        Fact("Policy earning?", *policy_answer(data)),
         Fact("Findings to act on", str(acts), f"and {len(found) - acts} to look at"),
         _calibration_fact(data),
         Fact(

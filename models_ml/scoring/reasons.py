@@ -56,7 +56,7 @@ class Citations:
     """Reasons of a batch, arrays of shape (cited,), ordered by row and rank.
 
     ``row`` and ``feature`` are positions, ``rank`` is 1 for the strongest, ``is_high`` tells which side the value lies
-    on, ``strength`` is the contribution of the feature's family.
+    on, ``strength`` is the contribution of the feature's family, or of the feature where it is cited for itself.
     """
 
     row: np.ndarray
@@ -105,7 +105,8 @@ def cite(values: np.ndarray, contributions: np.ndarray, sides: PopulationSides) 
     """Choose the reasons of each customer: of every family that raises the risk its strongest feature that fits.
 
     A feature fits where it raises the risk and its value lies on a side of the population on which it may be cited.
-    Families are ordered by the sum of their contributions; ties go to the earlier feature.
+    Families are ordered by the sum of their contributions; ties go to the earlier feature. Where no family raises the
+    risk as a whole, the strongest feature that fits is the only reason.
 
     Parameters
     ----------
@@ -134,6 +135,9 @@ def cite(values: np.ndarray, contributions: np.ndarray, sides: PopulationSides) 
         best[better, family] = part[better]
         chosen[better, family] = feature
     strength = np.where(best > 0, np.round(total, DIGITS), 0.0)
+    alone = np.flatnonzero(~(strength > 0).any(axis=1))
+    strongest = best[alone].argmax(axis=1)
+    strength[alone, strongest] = best[alone, strongest]
     order = np.argsort(-strength, axis=1, kind="stable")
     row, place = np.nonzero(np.take_along_axis(strength, order, axis=1) > 0)
     families = order[row, place]

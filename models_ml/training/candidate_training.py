@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from models_ml.decisions.economics import needed_columns
 from models_ml.decisions.policy import DecisionInputs
+from models_ml.errors import BayesPilotError
 from models_ml.evaluation.judged_profit import JudgedProfit
 from models_ml.training.candidates import CANDIDATES, Hyperparameters
+from models_ml.training.customer_money import COST, VALUE, contact_profits, with_customer_money
 from models_ml.training.diagnostics import TrainingDiagnostics
 from models_ml.training.frames import Columns, Frame, RowsOrDates, feature_columns, read_role_rows
 from models_ml.training.judging import JudgedDate
@@ -18,15 +22,15 @@ from models_ml.training.leakage import check_names, screen
 from models_ml.training.pipeline import ChurnPipeline
 from models_ml.training.schema import FeatureSchema
 from models_ml.training.settings import TrainingSettings, load_settings
-from models_ml.training.stage import Notify, Roles, compare_candidates
+from models_ml.training.stage import LOG_LOSS, Gain, Notify, Roles, compare_candidates
 
 
 @dataclass(frozen=True)
 class ComparedCandidates:
     """Fitted, calibrated pipelines and how they compare on the judged rows.
 
-    ``profits`` and ``judged_date`` are None without decision inputs. ``metrics`` are those of
-    `models_ml.evaluation.metrics.score_metrics`, and ``empc``.
+    ``profits`` is None without decision inputs or values of customers, ``judged_date`` without decision inputs.
+    ``metrics`` are those of `models_ml.evaluation.metrics.score_metrics`, and ``empc``.
     """
 
     chosen: str
@@ -44,9 +48,22 @@ class ComparedCandidates:
         Returns
         -------
         ndarray of shape (rows,), 0 to 1
+
+        Raises
+        ------
+        BayesPilotError
+            If the candidate was not trained, or a column is missing or cannot be read in its role.
         """
-        pipeline = self.pipelines[candidate or self.chosen]
-        return pipeline.score(feature_columns(frame, pipeline.encoder.schema))[0]
+        name = candidate or self.chosen
+        if name not in self.pipelines:
+            raise BayesPilotError(
+                "unknown candidate",
+                values=[name],
+                next_step=f"choose among {', '.join(self.pipelines)}, or train it too (candidates=[…])",
+            )
+        pipeline = self.pipelines[name]
+        columns = feature_columns(frame, pipeline.encoder.schema)
+        return pipeline.score(columns)[0] if columns.num_rows else np.zeros(0)
 
 
 def train_candidates(
@@ -61,6 +78,9 @@ def train_candidates(
     horizon_days: int | None = None,
     weight: str | None = None,
     inputs: DecisionInputs | None = None,
+    value: str | ArrayLike | None = None,
+    cost: str | ArrayLike | None = None,
+    kept_share: float | None = None,
     trusted_features: Sequence[str] = (),
     candidates: Sequence[str] = tuple(CANDIDATES),
     settings: TrainingSettings | None = None,
@@ -68,9 +88,9 @@ def train_candidates(
 ) -> ComparedCandidates:
     """Fit candidates on one part of a frame, calibrate them on a later one, compare them on the latest.
 
-    With ``inputs`` the candidate with the highest judged profit is chosen, else the one with the lowest log-loss;
-    in both cases the simplest within one standard error of the best. Hyper-parameters are searched where ``date``
-    is given and the fit dates span a horizon; else the declared ones hold.
+    With ``inputs``, or with ``value``, ``cost`` and ``kept_share``, the candidate with the highest judged profit is
+    chosen, else the one with the lowest log-loss; in both cases the simplest within one standard error of the best.
+    Hyper-parameters are searched where ``date`` is given and the fit dates span a horizon; else the declared ones hold.
 
     Parameters
     ----------
@@ -93,6 +113,13 @@ def train_candidates(
         days), ``offers_allowed`` (bit k set where offer k is allowed), ``signal_<name>`` per signal of the effects, and
         ``contact_cost_<k>`` and ``incentive_cost_<k>`` (money) per offer.
         Limits of a month are those of the judged rows.
+    value, cost : column name, number, or array-like of shape (rows,), optional
+        Money of each customer: what is lost if the customer leaves, and what a contact costs, its incentive included.
+        A candidate's contacts are then the customers with churn probability · ``kept_share`` · value above cost,
+        each judged as churned · ``kept_share`` · value − cost. Not together with ``inputs``, which have values and
+        costs of their own.
+    kept_share : float, above 0, at most 1, optional
+        Share of would-be churners whom a contact keeps; needed with ``value``.
     trusted_features : names, optional
         Features that were known on their dates although they look too good to be true.
     candidates : names in the registry `models_ml.training.candidates.CANDIDATES`
@@ -133,6 +160,16 @@ def train_candidates(
     """
     chosen_settings = load_settings() if settings is None else settings
     columns = _columns(label, weight, inputs)
+    gain = LOG_LOSS
+    if value is not None or cost is not None or kept_share is not None:
+        if value is None or cost is None or kept_share is None or inputs is not None:
+            raise BayesPilotError(
+                "value, cost and kept_share belong together, and exclude inputs",
+                next_step="give all three, or inputs, which have values and costs of their own",
+            )
+        frame = with_customer_money(frame, value, cost, kept_share)
+        columns = replace(columns, money=(VALUE, COST))
+        gain = Gain("highest judged profit", partial(contact_profits, kept_share=kept_share))
     given = {"fit": fit, "calibrate": calibrate, "judge": judge}
     check_names(schema, label)
     rows = read_role_rows(frame, schema, columns, given, date, horizon_days, chosen_settings)
@@ -149,15 +186,15 @@ def train_candidates(
         inputs=inputs,
         candidates=candidates,
         notify=notify,
+        gain=gain,
     )
-    profits = {name: verdict.profit for name, verdict in compared.verdicts.items()}
     return ComparedCandidates(
         compared.chosen,
         compared.reason,
         compared.fitted.pipelines,
         compared.recipes,
         compared.metrics,
-        None if inputs is None else profits,
+        None if gain is LOG_LOSS and inputs is None else compared.totals,
         compared.diagnostics,
         compared.judged_date,
     )

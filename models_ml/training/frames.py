@@ -148,6 +148,10 @@ def read_examples(frame: Frame, schema: FeatureSchema, columns: Columns) -> Exam
         If a column is missing, a label is not 0/1 or missing, a weight not positive, a value infinite.
     """
     table = as_table(frame)
+    if not table.num_rows:
+        raise BayesPilotError(
+            "the frame has no rows", where=WHERE, next_step="give the frame of past customers"
+        )
     label = _column(table, columns.label, pa.float64()).to_numpy(zero_copy_only=False)
     wrong = ~np.isin(label, (0.0, 1.0))
     if wrong.any():
@@ -232,7 +236,11 @@ def _part(examples: Examples, mask: np.ndarray, at_most: int, seed: int) -> Exam
 def _check_classes(role: str, has_churned: np.ndarray) -> None:
     if has_churned.all() or not has_churned.any():
         churners = "everybody" if has_churned.all() else "nobody"
-        raise BayesPilotError(f"{churners} churned in the {len(has_churned)} rows to {role}", where=WHERE)
+        raise BayesPilotError(
+            f"{churners} churned in the {len(has_churned)} rows to {role}",
+            where=WHERE,
+            next_step=f"give more rows or dates to {role}",
+        )
 
 
 def _mask(role: str, given: RowsOrDates, dates: np.ndarray | None, rows: int) -> np.ndarray:
@@ -251,7 +259,16 @@ def _mask(role: str, given: RowsOrDates, dates: np.ndarray | None, rows: int) ->
             where=WHERE,
             next_step="name it (date=…), or give boolean masks",
         )
-    return np.isin(dates, np.atleast_1d(array).astype("datetime64[D]"))
+    try:
+        days = np.atleast_1d(array).astype("datetime64[D]")
+    except (TypeError, ValueError) as error:
+        raise BayesPilotError(
+            f"{role} is given by something other than dates",
+            where=WHERE,
+            values=np.atleast_1d(array).tolist(),
+            next_step="give dates of the column, or a boolean mask",
+        ) from error
+    return np.isin(dates, days)
 
 
 def _check_gaps(masks: Mapping[str, np.ndarray], dates: np.ndarray, horizon_days: int) -> None:

@@ -17,7 +17,7 @@ from scipy.special import expit
 from models_ml.decisions.limits import month_limits
 from models_ml.decisions.policy import DecisionInputs
 from models_ml.errors import BayesPilotError
-from models_ml.evaluation.judged_profit import compare_profits, simplest_within_one_error
+from models_ml.evaluation.judged_profit import JudgedProfit, compare_profits, simplest_within_one_error
 from models_ml.evaluation.metrics import row_log_loss, threshold_evaluation
 from models_ml.training.candidates import CANDIDATES, Hyperparameters
 from models_ml.training.diagnostics import (
@@ -86,10 +86,28 @@ class Round(Fitted):
 
 
 @dataclass(frozen=True)
+class Gain:
+    """What candidates are chosen by without decision inputs: a number for each row, the more the better.
+
+    ``of`` takes churn probabilities, shape (n,), and the examples of the same rows; ``best`` names the highest total.
+    """
+
+    best: str
+    of: Callable[[np.ndarray, Examples], np.ndarray]
+
+
+def _log_likelihood(churn_probability: np.ndarray, examples: Examples) -> np.ndarray:
+    return -examples.example_weight * row_log_loss(examples.has_churned, churn_probability)
+
+
+LOG_LOSS = Gain("lowest log-loss", _log_likelihood)
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Every candidate on the judged rows, and the one chosen.
 
-    Without decision inputs ``verdicts`` is empty and ``judged_date`` None.
+    ``totals`` are what they were compared by. Without decision inputs ``verdicts`` is empty and ``judged_date`` None.
     """
 
     chosen: str
@@ -97,6 +115,7 @@ class Comparison:
     fitted: Fitted
     recipes: Mapping[str, Hyperparameters]
     metrics: Mapping[str, Mapping[str, float]]
+    totals: Mapping[str, JudgedProfit]
     verdicts: Mapping[str, Verdict]
     judged_date: JudgedDate | None
     judged_share: float
@@ -196,10 +215,11 @@ def compare_candidates(
     inputs: DecisionInputs | None,
     candidates: Sequence[str],
     notify: Notify,
+    gain: Gain = LOG_LOSS,
 ) -> Comparison:
     """Search, fit, calibrate and judge every candidate, and choose one.
 
-    With ``inputs`` the candidate with the highest judged profit is chosen, else the one with the lowest log-loss;
+    With ``inputs`` the candidate with the highest judged profit is chosen, else the one with the highest ``gain``;
     in both cases the simplest within one standard error of the best.
 
     Raises
@@ -219,13 +239,21 @@ def compare_candidates(
     judged_date = None
     if inputs is None:
         metrics = {name: metrics_of(of, examples, settings) for name, of in probabilities.items()}
-        chosen, reason = _by_log_loss(probabilities, examples, ordered, settings)
+        totals = compare_profits(
+            {name: gain.of(probability, examples) for name, probability in probabilities.items()},
+            bootstraps=settings.judging.bootstraps,
+            seed=settings.seed,
+        )
+        chosen = simplest_within_one_error(totals, ordered)
+        is_best = totals[chosen].shortfall == 0
+        reason = gain.best if is_best else f"simplest within one standard error of the {gain.best}"
     else:
         limits = month_limits(inputs.policy, inputs.offers).scaled(share)
         judged_date = open_judged_date(probabilities, examples, inputs, limits, settings)
         verdicts = judge(probabilities, judged_date, settings)
         metrics = {name: dict(verdict.metrics) for name, verdict in verdicts.items()}
-        chosen = simplest_within_one_error({name: of.profit for name, of in verdicts.items()}, ordered)
+        totals = {name: verdict.profit for name, verdict in verdicts.items()}
+        chosen = simplest_within_one_error(totals, ordered)
         reason = reason_for(chosen, verdicts)
     diagnostics = TrainingDiagnostics(
         has_churned=examples.has_churned,
@@ -237,7 +265,9 @@ def compare_candidates(
         importance={chosen: feature_importance(fitted.pipelines[chosen], examples, settings)},
         coefficients=coefficients(fitted.pipelines),
     )
-    return Comparison(chosen, reason, fitted, recipes, metrics, verdicts, judged_date, share, diagnostics)
+    return Comparison(
+        chosen, reason, fitted, recipes, metrics, totals, verdicts, judged_date, share, diagnostics
+    )
 
 
 def simplest_first(candidates: Sequence[str], settings: TrainingSettings) -> list[str]:
@@ -248,10 +278,12 @@ def simplest_first(candidates: Sequence[str], settings: TrainingSettings) -> lis
     BayesPilotError
         If one is not in the registry or has no section in the settings.
     """
+    if isinstance(candidates, str):
+        candidates = [candidates]
     unknown = [name for name in candidates if name not in CANDIDATES or name not in settings.candidates]
     if unknown or not candidates:
         raise BayesPilotError(
-            "unknown candidate",
+            "unknown candidate" if unknown else "no candidate is named",
             where="models_ml/training/settings.toml",
             values=unknown,
             next_step=f"choose among {', '.join(CANDIDATES)}, each with its section in settings.toml",
@@ -369,26 +401,6 @@ def _search_all(
 def _score(pipeline: ChurnPipeline, examples: Examples) -> _Scored:
     probability, raw = pipeline.score(examples.features)
     return _Scored(probability, expit(to_log_odds(pipeline.estimator, raw)))
-
-
-def _by_log_loss(
-    probabilities: Mapping[str, np.ndarray],
-    examples: Examples,
-    ordered: Sequence[str],
-    settings: TrainingSettings,
-) -> tuple[str, str]:
-    """Choose the simplest within one standard error of the lowest log-loss; a loss is a negative profit."""
-    gains = {
-        name: -examples.example_weight * row_log_loss(examples.has_churned, probability)
-        for name, probability in probabilities.items()
-    }
-    compared = compare_profits(gains, bootstraps=settings.judging.bootstraps, seed=settings.seed)
-    chosen = simplest_within_one_error(compared, ordered)
-    lowest = compared[chosen].shortfall == 0
-    return (
-        chosen,
-        "lowest log-loss" if lowest else "simplest within one standard error of the lowest log-loss",
-    )
 
 
 def _candidate_diagnostics(

@@ -127,7 +127,10 @@ def _group(label: str, trial: Trial, planned: np.ndarray, scores: Floats, rows: 
     return Group(label, len(rows), treated, gains)
 
 
-def _mean(values: Floats) -> Estimate:
+def _mean(values: Floats) -> Estimate | None:
+    """Return the mean with its interval; None where all values are alike, which leave its error unknown."""
     mean = float(values.mean())
     count = len(values)
+    if (values == values[0]).all():
+        return None
     return student_interval(mean, (values - mean) / count * np.sqrt(count / (count - 1.0)))

@@ -168,6 +168,8 @@ runs as (
         cast(totals.reference_break_even_value as double) as reference_break_even_value,
         cast(totals.reference_top_risk_value as double) as reference_top_risk_value,
         cast(totals.reference_greedy_value as double) as reference_greedy_value,
+        cast(parameters.randomisation_salt as varchar) as randomisation_salt,
+        cast(parameters.universal_holdout_share as double) as universal_holdout_share,
         cast(versions.pipeline_version as varchar) as pipeline_version,
         cast(totals.policy_version as varchar) as policy_version
     from totals

@@ -2,7 +2,7 @@
 -- effects of the run itself depend on churn probabilities of past trials, and so on a trained pipeline.
 with priors as (
 
-    select * from {{ ref('offer_effect_priors') }}
+    select * from {{ ref('int_offer_effect_priors') }}
 
 ),
 

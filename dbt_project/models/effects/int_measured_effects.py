@@ -10,6 +10,6 @@ def model(dbt, session) -> pa.Table:
     return measured_effects(
         session.cursor(),
         dbt.ref("int_effect_evidence").sql_query(),
-        dbt.ref("offer_effect_priors").sql_query(),
+        dbt.ref("int_offer_effect_priors").sql_query(),
         dbt.ref("int_policy_parameters").sql_query(),
     )

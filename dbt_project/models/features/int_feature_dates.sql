@@ -7,6 +7,11 @@
     " and its parameters; run dbt build --full-refresh (history and decisions stay as they are)"
 ) -%}
 
+{% set not_stored = error_text(
+    "rebuild_dates holds ", "asked_dates.as_of_date",
+    ", for which customer_features stores nothing; choose dates of: select distinct as_of_date from customer_features"
+) -%}
+
 with run as (
 
     select * from {{ ref('int_run') }}
@@ -92,6 +97,12 @@ trial_dates as (
 
 ),
 
+asked_dates as (
+
+    {{ rebuild_dates() }}
+
+),
+
 needed_dates as (
 
     select run_date as as_of_date
@@ -107,6 +118,9 @@ needed_dates as (
         select min(as_of_date) as first_date
         from training_dates
     ) as oldest on trial_dates.as_of_date >= oldest.first_date
+    union
+    select as_of_date
+    from asked_dates
 
 ),
 
@@ -125,6 +139,8 @@ dates_to_build as (
         cast(
             case
                 when stored_otherwise.dates_built_otherwise > 0 then {{ raise_error(built_otherwise) }}
+                when asked_dates.as_of_date is not null and built_dates.as_of_date is null
+                    then {{ raise_error(not_stored) }}
                 else definition.feature_definition
             end as varchar
         ) as feature_definition
@@ -132,7 +148,10 @@ dates_to_build as (
     cross join definition
     cross join stored_otherwise
     left join built_dates on needed_dates.as_of_date = built_dates.as_of_date
-    where needed_dates.as_of_date = definition.run_date or built_dates.as_of_date is null
+    left join asked_dates on needed_dates.as_of_date = asked_dates.as_of_date
+    where needed_dates.as_of_date = definition.run_date
+        or built_dates.as_of_date is null
+        or asked_dates.as_of_date is not null
 
 )
 

@@ -1,5 +1,7 @@
 {{ run_log() }}
 
+{% set may_be_quiet = "feed = 'retention contacts' or " ~ is_declared('feed', 'stopped', 'warn') -%}
+
 with feed_days as (
 
     select * from {{ ref('int_feed_days') }}
@@ -80,7 +82,8 @@ compared as (
 
 ),
 
--- Contacts depend on actions being executed: a silent feed of contacts is a question, not a fault.
+-- Contacts depend on actions being executed: a silent feed of contacts is a question, not a fault. So is one that the
+-- source declares as allowed to stop.
 freshness as (
 
     select
@@ -94,10 +97,11 @@ freshness as (
         cast(round(usual_events, 1) as double) as usual_events_per_28_days,
         cast(
             case
-                when not is_known and was_known and feed = 'retention contacts' then 'quiet'
+                when {{ is_declared('feed', 'stopped', 'ignore') }} then 'exempt'
+                when not is_known and was_known and ({{ may_be_quiet }}) then 'quiet'
                 when not is_known and was_known then 'stopped'
                 when not is_known then 'too_new'
-                when is_silent and feed = 'retention contacts' then 'quiet'
+                when is_silent and ({{ may_be_quiet }}) then 'quiet'
                 when is_silent then 'stopped'
                 when feed <> 'retention contacts' and usual_events >= 28
                     and events_last_28_days < feed_volume_share * usual_events then 'thin'

@@ -1,4 +1,4 @@
-"""Value of the policy against contacting no customer, one row per period and method."""
+"""What the programme has earned, as this run says it of months that have finished since the last."""
 
 import pyarrow as pa
 
@@ -9,6 +9,7 @@ def model(dbt, session) -> pa.Table:
     dbt.config(materialized="table")
     return policy_value_table(
         session.cursor(),
-        action_outcomes=dbt.ref("action_outcomes").sql_query(),
-        totals=dbt.ref("int_policy_value_totals").sql_query(),
+        enrolled=dbt.ref("int_enrolled_months").sql_query(),
+        episodes=dbt.ref("int_finished_episodes").sql_query(),
+        earlier=dbt.ref("int_earlier_policy_value").sql_query(),
     )

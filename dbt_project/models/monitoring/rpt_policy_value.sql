@@ -1,8 +1,8 @@
 {{ config(materialized='table') }}
 
-with measured as (
+with said as (
 
-    select * from {{ ref('int_policy_value') }}
+    select * from {{ ref('policy_value_history') }}
 
 ),
 
@@ -12,26 +12,56 @@ parameters as (
 
 ),
 
+-- Of a month the newest revision counts, of the totals the newest month's.
+ranked as (
+
+    select
+        said.*,
+        row_number() over (
+            partition by method, period
+            order by last_month desc, revision desc
+        ) as newest_first
+    from said
+
+),
+
 policy_value as (
 
     select
-        cast(measured.period as varchar) as period,
-        cast(measured.method as varchar) as method,
-        cast(measured.first_month as date) as first_month,
-        cast(measured.last_month as date) as last_month,
-        cast(measured.months as integer) as months,
-        cast(measured.customers as bigint) as customers,
-        cast(measured.left_alone as bigint) as left_alone,
-        cast(measured.value as double) as value,
-        cast(measured.value_per_customer as double) as value_per_customer,
-        cast(measured.standard_error as double) as standard_error,
-        cast(measured.value_low as double) as value_low,
-        cast(measured.value_high as double) as value_high,
-        cast(measured.is_distinguishable as boolean) as is_distinguishable,
-        cast(measured.months_needed as integer) as months_needed,
-        cast(measured.verdict as varchar) as verdict,
+        cast(ranked.period as varchar) as period,
+        cast(ranked.method as varchar) as method,
+        cast(ranked.estimand as varchar) as estimand,
+        cast(ranked.first_month as date) as first_month,
+        cast(ranked.last_month as date) as last_month,
+        cast(ranked.months as integer) as months,
+        cast(ranked.assignment as varchar) as assignment,
+        cast(ranked.customers as bigint) as customers,
+        cast(ranked.episodes as bigint) as episodes,
+        cast(ranked.controls as bigint) as controls,
+        cast(ranked.treated_leavers as bigint) as treated_leavers,
+        cast(ranked.control_leavers as bigint) as control_leavers,
+        cast(ranked.contaminated_controls as bigint) as contaminated_controls,
+        cast(ranked.realised_value as double) as realised_value,
+        cast(ranked.value_to_come as double) as value_to_come,
+        cast(ranked.value as double) as value,
+        cast(ranked.value_per_month as double) as value_per_month,
+        cast(ranked.value_per_unit as double) as value_per_unit,
+        cast(ranked.standard_error as double) as standard_error,
+        cast(ranked.value_low as double) as value_low,
+        cast(ranked.value_high as double) as value_high,
+        cast(ranked.value_low_every_look as double) as value_low_every_look,
+        cast(ranked.value_high_every_look as double) as value_high_every_look,
+        cast(ranked.is_distinguishable as boolean) as is_distinguishable,
+        cast(ranked.verdict as varchar) as verdict,
+        cast(ranked.months_needed as integer) as months_needed,
+        cast(ranked.reason as varchar) as reason,
+        cast(ranked.planned_information as double) as planned_information,
+        cast(ranked.revision as integer) as revision,
+        cast(ranked.revision_reason as varchar) as revision_reason,
+        cast(ranked.newest_first = 1 as boolean) as is_latest,
+        cast(ranked.method = parameters.headline_figure as boolean) as is_headline,
         cast(parameters.currency as varchar) as currency
-    from measured
+    from ranked
     cross join parameters
 
 )

@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 
--- Outcome of each customer-month over windows that do not depend on the decisions: within the horizon of the first
--- decision of the month, and up to one horizon after the end of the month.
+-- Outcome of each customer-month over a window that does not depend on the decisions: within the horizon of the first
+-- decision of the month.
 with first_decisions as (
 
     select * from {{ ref('int_first_decisions') }}
@@ -20,25 +20,9 @@ known_contacts as (
 
 ),
 
-month_windows as (
-
-    select
-        customer_id,
-        as_of_date,
-        month_horizon_ends_on as horizon_ends_on
-    from first_decisions
-
-),
-
 stayed as (
 
     {{ stayed_through_horizon('first_decisions') }}
-
-),
-
-stayed_to_the_last as (
-
-    {{ stayed_through_horizon('month_windows') }}
 
 ),
 
@@ -76,7 +60,6 @@ customer_months as (
     select
         first_decisions.*,
         cast(stayed.customer_id is null as boolean) as has_churned,
-        cast(stayed_to_the_last.customer_id is null as boolean) as has_churned_by_month_horizon,
         cast(
             case
                 when left_alone.acted = 1 or contacted.action_id is not null then 0
@@ -86,9 +69,6 @@ customer_months as (
     from first_decisions
     left join stayed
         on first_decisions.customer_id = stayed.customer_id and first_decisions.as_of_date = stayed.as_of_date
-    left join stayed_to_the_last
-        on first_decisions.customer_id = stayed_to_the_last.customer_id
-            and first_decisions.as_of_date = stayed_to_the_last.as_of_date
     left join left_alone on first_decisions.action_id = left_alone.action_id
     left join contacted on first_decisions.action_id = contacted.action_id
 

@@ -22,12 +22,15 @@ priors as (
 
 ),
 
+complete_priors as (
+
+    select * from {{ ref('int_offer_effect_priors') }}
+
+),
+
 signals as (
 
-    {% for signal in ['intercept'] + reason_signals() -%}
-        select '{{ signal }}' as signal
-        {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+    {{ prior_signals() }}
 
 ),
 
@@ -90,19 +93,22 @@ prior_faults as (
 
     select
         priors.offer || ', ' || priors.signal as seed_row,
-        case when offers.offer is null then 'offers.csv has no such offer' else 'there is no such signal' end as problem
+        case
+            when offers.offer is null and priors.offer <> '*' then 'offers.csv has no such offer'
+            else 'there is no such signal'
+        end as problem
     from priors
     left join offers on priors.offer = offers.offer
     left join signals on priors.signal = signals.signal
-    where offers.offer is null or signals.signal is null
+    where (offers.offer is null and priors.offer <> '*') or (signals.signal is null and priors.signal <> '*')
     union all
     select
         offers.offer || ', ' || signals.signal as seed_row,
         'the offer has no prior for this signal' as problem
     from offers
     cross join signals
-    left join priors on offers.offer = priors.offer and signals.signal = priors.signal
-    where priors.offer is null
+    left join complete_priors on offers.offer = complete_priors.offer and signals.signal = complete_priors.signal
+    where complete_priors.offer is null
 
 ),
 

@@ -47,6 +47,7 @@ checked as (
     cross join run
     left join customers on activity.customer_id = customers.customer_id
     left join declared_types on activity.activity_type = declared_types.activity_type
+    where {{ is_not_erased('case when customers.customer_id is null then activity.customer_id end') }}
 
 )
 

@@ -38,6 +38,7 @@ checked as (
     cross join run
     left join customers on consents.customer_id = customers.customer_id
     left join channels on consents.channel = channels.channel
+    where {{ is_not_erased('case when customers.customer_id is null then consents.customer_id end') }}
 
 )
 

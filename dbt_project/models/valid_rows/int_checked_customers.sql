@@ -22,6 +22,7 @@ judged as (
         end as fault
     from customers
     cross join run
+    where {{ is_not_erased('customers.customer_id') }}
 
 ),
 

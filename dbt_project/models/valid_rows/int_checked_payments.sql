@@ -32,6 +32,7 @@ judged as (
     from payments
     cross join run
     left join customers on payments.customer_id = customers.customer_id
+    where {{ is_not_erased('case when customers.customer_id is null then payments.customer_id end') }}
 
 ),
 

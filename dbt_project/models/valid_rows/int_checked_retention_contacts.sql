@@ -42,6 +42,7 @@ judged as (
     from retention_contacts
     cross join run
     left join customers on retention_contacts.customer_id = customers.customer_id
+    where {{ is_not_erased('case when customers.customer_id is null then retention_contacts.customer_id end') }}
 
 ),
 

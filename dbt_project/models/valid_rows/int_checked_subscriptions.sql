@@ -34,6 +34,7 @@ judged as (
     from subscriptions
     cross join run
     left join customers on subscriptions.customer_id = customers.customer_id
+    where {{ is_not_erased('case when customers.customer_id is null then subscriptions.customer_id end') }}
 
 ),
 

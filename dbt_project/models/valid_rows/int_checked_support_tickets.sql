@@ -35,6 +35,7 @@ judged as (
     from support_tickets
     cross join run
     left join customers on support_tickets.customer_id = customers.customer_id
+    where {{ is_not_erased('case when customers.customer_id is null then support_tickets.customer_id end') }}
 
 ),
 

@@ -1,0 +1,29 @@
+-- Enrolled customers at the end of the latest month that earlier runs have finished.
+{% set columns = {
+    'customer_id': 'varchar', 'outcome_month': 'date', 'first_month': 'date', 'assignment': 'varchar',
+    'is_untouched': 'boolean', 'enrolled_on': 'date', 'at_enrolment_cents': 'bigint', 'value_cents': 'bigint',
+    'realised_cents': 'bigint', 'to_come_cents': 'bigint', 'has_left': 'boolean', 'is_contaminated': 'boolean',
+} -%}
+
+with enrolled_months as (
+
+    select * from {{ earlier_runs('int_enrolled_months', columns) }} as earlier_runs
+
+),
+
+latest as (
+
+    select max(outcome_month) as latest_month
+    from enrolled_months
+
+),
+
+enrolled as (
+
+    select enrolled_months.*
+    from enrolled_months
+    inner join latest on enrolled_months.outcome_month = latest.latest_month
+
+)
+
+select * from enrolled

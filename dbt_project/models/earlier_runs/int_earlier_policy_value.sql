@@ -1,0 +1,19 @@
+-- What earlier runs have said of finished months.
+{% set columns = {
+    'period': 'varchar', 'method': 'varchar', 'estimand': 'varchar', 'first_month': 'date', 'last_month':
+    'date', 'months': 'integer', 'assignment': 'varchar', 'customers': 'bigint', 'episodes': 'bigint',
+    'controls': 'bigint', 'treated_leavers': 'bigint', 'control_leavers': 'bigint', 'contaminated_controls':
+    'bigint', 'realised_value': 'double', 'value_to_come': 'double', 'value': 'double', 'value_per_month':
+    'double', 'value_per_unit': 'double', 'standard_error': 'double', 'value_low': 'double', 'value_high':
+    'double', 'value_low_every_look': 'double', 'value_high_every_look': 'double', 'is_distinguishable':
+    'boolean', 'verdict': 'varchar', 'months_needed': 'integer', 'reason': 'varchar', 'planned_information':
+    'double', 'revision': 'integer', 'revision_reason': 'varchar',
+} -%}
+
+with policy_value as (
+
+    select * from {{ earlier_runs('policy_value_history', columns) }} as earlier_runs
+
+)
+
+select * from policy_value

@@ -1,0 +1,82 @@
+-- Decisions of finished months that are not kept yet, under the assignment of each month's last run. Finished: the
+-- month is over, and so is the time within which a customer who paused at its end may come back.
+with previous_actions as (
+
+    select * from {{ ref('int_previous_actions') }}
+
+),
+
+assignments as (
+
+    select * from {{ ref('int_earlier_assignments') }}
+
+),
+
+run as (
+
+    select * from {{ ref('int_run') }}
+
+),
+
+parameters as (
+
+    select * from {{ ref('int_policy_parameters') }}
+
+),
+
+kept as (
+
+    select max(outcome_month) as kept_month
+    from {{ ref('int_earlier_enrolled_months') }}
+
+),
+
+runs as (
+
+    select
+        assignments.as_of_date,
+        assignments.assignment,
+        cast(date_trunc('month', assignments.as_of_date) as date) as outcome_month
+    from assignments
+    cross join run
+    cross join parameters
+    cross join kept
+    where
+        {{ add_days(dbt.last_day('assignments.as_of_date', 'month'), 'parameters.resume_grace_days') }}
+        <= run.as_of_date
+        and (kept.kept_month is null or cast(date_trunc('month', assignments.as_of_date) as date) > kept.kept_month)
+
+),
+
+ranked_runs as (
+
+    select
+        runs.*,
+        first_value(assignment) over (partition by outcome_month order by as_of_date desc) as month_assignment
+    from runs
+
+),
+
+decisions as (
+
+    select
+        cast(previous_actions.customer_id as varchar) as customer_id,
+        cast(previous_actions.as_of_date as date) as as_of_date,
+        cast(ranked_runs.outcome_month as date) as outcome_month,
+        cast(ranked_runs.assignment as varchar) as assignment,
+        cast(previous_actions.arm = 'universal_holdout' as boolean) as is_untouched,
+        cast(round(previous_actions.customer_value * 100) as bigint) as value_cents,
+        cast(row_number() over (
+            partition by previous_actions.customer_id, ranked_runs.assignment order by previous_actions.as_of_date
+        ) as bigint) as decision_number,
+        cast(row_number() over (
+            partition by previous_actions.customer_id, ranked_runs.outcome_month
+            order by previous_actions.as_of_date desc
+        ) as bigint) as newest_of_month
+    from previous_actions
+    inner join ranked_runs on previous_actions.as_of_date = ranked_runs.as_of_date
+    where ranked_runs.assignment = ranked_runs.month_assignment
+
+)
+
+select * from decisions

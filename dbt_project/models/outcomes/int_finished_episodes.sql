@@ -1,0 +1,50 @@
+-- Episodes of months all of whose episodes have matured, leavers no earlier than the others: a month is used once
+-- horizon and grace have passed after its last day. A customer who stays is taken to bring what the decision expected, no
+-- more and no less; one who has left brought the margin until then.
+with outcomes as (
+
+    select * from {{ ref('action_outcomes') }}
+
+),
+
+run as (
+
+    select * from {{ ref('int_run') }}
+
+),
+
+parameters as (
+
+    select * from {{ ref('int_policy_parameters') }}
+
+),
+
+episodes as (
+
+    select
+        cast(outcomes.customer_id as varchar) as customer_id,
+        cast(outcomes.outcome_month as date) as outcome_month,
+        cast(outcomes.arm <> 'trial' as boolean) as is_chosen,
+        cast(outcomes.action = 'no_action' as boolean) as is_left_alone,
+        cast(outcomes.propensity_no_action as double) as propensity_no_action,
+        cast(outcomes.has_churned as boolean) as has_left,
+        cast(outcomes.action = 'no_action' and outcomes.is_contacted as boolean) as is_contaminated,
+        cast(round((outcomes.realised_margin - outcomes.realised_cost) * 100) as bigint) as realised_cents,
+        cast(
+            case
+                when outcomes.has_churned then 0
+                else round((outcomes.customer_value - outcomes.realised_margin) * 100)
+            end as bigint
+        ) as to_come_cents,
+        cast(round(outcomes.customer_value * 100) as bigint) as at_opening_cents,
+        cast(-outcomes.churn_probability * outcomes.customer_value as double) as predicted_left_alone
+    from outcomes
+    cross join run
+    cross join parameters
+    where outcomes.arm in ('policy', 'pick_holdout', 'trial')
+        and {{ add_days(dbt.last_day('outcomes.outcome_month', 'month'), label_wait_days()) }}
+        <= run.as_of_date
+
+)
+
+select * from episodes

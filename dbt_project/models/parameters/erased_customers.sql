@@ -1,0 +1,19 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    full_refresh=false,
+    on_schema_change='fail',
+) }}
+
+-- `bayespilot erase` adds the rows; a build only sees to it that the table exists.
+with no_rows as (
+
+    select
+        cast(null as varchar) as customer_hash,
+        cast(null as varchar) as salt,
+        cast(null as timestamp) as erased_at
+    where false
+
+)
+
+select * from no_rows

@@ -1,0 +1,64 @@
+-- The prior of every offer and signal. In the seed, * stands for each offer or signal without a more specific row: the
+-- row of offer and signal comes first, then offer and *, then * and signal, then * and *. On signals, * leaves out the
+-- intercept, which has another unit.
+with seed_rows as (
+
+    select * from {{ ref('offer_effect_priors') }}
+
+),
+
+offers as (
+
+    select * from {{ ref('offers') }}
+
+),
+
+signals as (
+
+    {{ prior_signals() }}
+
+),
+
+matching as (
+
+    select
+        offers.offer,
+        signals.signal,
+        seed_rows.mean,
+        seed_rows.sd,
+        seed_rows.unit,
+        seed_rows.source,
+        row_number() over (
+            partition by offers.offer, signals.signal
+            order by
+                case when seed_rows.offer = '*' then 2 else 0 end
+                + case when seed_rows.signal = '*' then 1 else 0 end,
+                seed_rows.mean,
+                seed_rows.sd
+        ) as match_rank
+    from offers
+    cross join signals
+    inner join seed_rows
+        on (offers.offer = seed_rows.offer or seed_rows.offer = '*')
+            and (
+                signals.signal = seed_rows.signal
+                or (seed_rows.signal = '*' and signals.signal <> 'intercept')
+            )
+
+),
+
+priors as (
+
+    select
+        cast(offer as varchar) as offer,
+        cast(signal as varchar) as signal,
+        cast(mean as double) as mean,
+        cast(sd as double) as sd,
+        cast(unit as varchar) as unit,
+        cast(source as varchar) as source
+    from matching
+    where match_rank = 1
+
+)
+
+select * from priors

@@ -1,0 +1,426 @@
+"""Erase customers: from the warehouse, the published copies, logs, generated files and reports, in one repeatable step.
+
+A DuckDB file keeps the bytes of deleted rows. Files are therefore never changed in place: what remains is copied into a
+new file, which replaces the old one as a whole. A salted hash of each id stays behind (`erased_customers`), so that
+rows which the raw data still holds do not enter again; and a hash of each erased decision (`erased_actions`), for
+systems that hold its action_id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from models_ml.errors import BayesPilotError
+from models_ml.files import file_aside
+from models_ml.paths import artifacts_folder, project_root, published_folder, reports_folder, warehouse_path
+from models_ml.warehouse import hold_warehouse
+
+BLOCKED, TOMBSTONES = "erased_customers", "erased_actions"
+STAGING = "stg_"
+FINGERPRINTS = "int_stored_fingerprints"
+# An id of fewer characters occurs in any page by chance; pages without customers then stay as they are.
+TELLING_LENGTH = 6
+NEW = "rewritten_by_bayespilot"  # the new file is attached beside the old one, whose name must differ
+GENERATED = ("logs", "target")
+
+
+@dataclass
+class Erased:
+    """What an erasure removed, and where the id still stands.
+
+    Attributes
+    ----------
+    rows : dict
+        Removed rows by table of the warehouse, and by published file.
+    files : list of Path
+        Removed log files, generated files and pages.
+    raw_rows : dict
+        Rows by staging model that the raw data still holds: they do not enter again.
+    unread : list of str
+        Staging models whose raw data could not be read.
+    remaining : list of str
+        Places that BayesPilot does not rewrite and that hold an id.
+    """
+
+    rows: dict[str, int] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+    raw_rows: dict[str, int] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
+    remaining: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Person:
+    """Ids that an erasure removes.
+
+    Attributes
+    ----------
+    customers : tuple of str
+        Values of customer_id.
+    decided : frozenset of str
+        Ids of the decisions that the history holds.
+    actions : frozenset of str
+        Ids that decisions on these customers have at any date of the history; holds `decided`.
+    """
+
+    customers: tuple[str, ...]
+    decided: frozenset[str]
+    actions: frozenset[str]
+
+    @property
+    def pattern(self) -> re.Pattern[bytes]:
+        """Any of the ids as a word of its own."""
+        words = sorted({*self.customers, *self.actions}, key=len, reverse=True)
+        return re.compile(
+            rb"(?<![0-9A-Za-z])(?:"
+            + rb"|".join(re.escape(word.encode()) for word in words)
+            + rb")(?![0-9A-Za-z])"
+        )
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether every id is long enough not to stand in a page by chance."""
+        return all(len(customer) >= TELLING_LENGTH for customer in self.customers)
+
+
+def erase(source: str, customers: Sequence[str]) -> Erased:
+    """Remove customers from everything that BayesPilot keeps of a source.
+
+    Parameters
+    ----------
+    source : str
+        Folder of dbt_project/sources.
+    customers : sequence of str
+        Values of customer_id, exactly as the warehouse holds them.
+
+    Returns
+    -------
+    Erased
+        What was removed. A second erasure of the same customers removes nothing, and completes an interrupted one.
+
+    Raises
+    ------
+    BayesPilotError
+        If the warehouse is missing or in use, or a customer is unknown everywhere and was never erased.
+    """
+    ids = tuple(dict.fromkeys(customer for customer in customers if customer.strip()))
+    warehouse, copies = warehouse_path(source), list(_published_files(published_folder(source)))
+    erased = Erased()
+    with hold_warehouse(source, warehouse) as connection:
+        person = find_person(connection, ids)
+        erased.raw_rows, erased.unread = _rows_of_raw_data(connection, ids)
+        held, own = _held(connection, person), _own_tables()
+        if not (held or erased.raw_rows or _are_blocked(connection, person)):
+            _refuse_unknown(ids, warehouse, copies, person)
+        erased.rows.update({table: rows for table, rows in held.items() if table in own})
+        erased.remaining.extend(
+            f"table {table}, which is not BayesPilot's" for table in held if table not in own
+        )
+        with _new_database(connection, warehouse, person, own):
+            _record(connection, person)
+    for copy in copies:
+        rows = rewrite_copy(copy, person)
+        if rows:
+            erased.rows[str(copy)] = rows
+    _remove_generated(source, person, erased)
+    _look_into_artifacts(source, person, erased)
+    return erased
+
+
+def lines_of(erased: Erased) -> list[str]:
+    """Return what an erasure did, one line each, without an id."""
+    removed = [f"removed {rows:,} row(s) of {table}" for table, rows in sorted(erased.rows.items())]
+    removed += [f"removed the file {path}" for path in erased.files]
+    raw = [
+        f"the raw data still holds {rows:,} row(s) of {model}: the next builds leave them out"
+        for model, rows in sorted(erased.raw_rows.items())
+    ]
+    if erased.unread:
+        raw.append(
+            f"the raw data of {', '.join(erased.unread)} cannot be read from here; it is blocked as well"
+        )
+    remaining = [f"still holds the id: {place}" for place in erased.remaining]
+    return [*(removed or ["nothing was left to remove"]), *raw, *remaining]
+
+
+def rewrite_copy(path: Path, person: Person) -> int:
+    """Rewrite a published DuckDB or Parquet file without the rows of a person; return how many rows were removed."""
+    if path.suffix == ".parquet":
+        return _rewrite_parquet(path, person)
+    with duckdb.connect(str(path), read_only=True) as connection:
+        rows = _held(connection, person)
+        if rows:
+            with _new_database(connection, path, person, None):
+                pass
+    return sum(rows.values())
+
+
+def _refuse_unknown(ids: Sequence[str], warehouse: Path, copies: Sequence[Path], person: Person) -> None:
+    """Raise unless a published copy holds the customer."""
+    for path in copies:
+        with (
+            duckdb.connect()
+            if path.suffix == ".parquet"
+            else duckdb.connect(str(path), read_only=True) as copy
+        ):
+            if path.suffix == ".parquet":
+                copy.execute(f"create table parquet_rows as from {_quoted(path)}")
+            if _held(copy, person):
+                return
+    raise BayesPilotError(
+        "nothing is held of this customer, in the warehouse, the published copies and the raw data that can be read",
+        where=str(warehouse),
+        values=ids,
+        next_step="compare the spelling with: select distinct customer_id from stg_customers",
+    )
+
+
+@contextmanager
+def _new_database(
+    connection: duckdb.DuckDBPyConnection, path: Path, person: Person, own: frozenset[str] | None
+) -> Iterator[None]:
+    """Copy a database without the rows of a person; the copy, attached in the block, then takes its place.
+
+    ``own`` names the tables that lose rows (None: all). The old file stays locked until the new one stands.
+    """
+    conditions = _conditions(connection, person)
+    old, version = connection.execute(
+        "select database_name, trim(tags['storage_version'], '+') from duckdb_databases()"
+        " where database_name = current_database()"
+    ).fetchall()[0]
+    with file_aside(path) as aside:
+        connection.execute(f"attach {_quoted(aside)} as {NEW} (read_write, storage_version '{version}')")
+        try:
+            connection.execute(f'copy from database "{old}" to {NEW} (schema)')
+            for schema, table in _tables(connection):
+                loses_rows = own is None or table in own
+                keep = f"where not ({conditions[table]})" if loses_rows and table in conditions else ""
+                place = f'"{schema}"."{table}"'
+                connection.execute(f'insert into {NEW}.{place} select * from "{old}".{place} {keep}')
+            yield
+        finally:
+            connection.execute(f"detach {NEW}")
+
+
+def _held(connection: duckdb.DuckDBPyConnection, person: Person) -> dict[str, int]:
+    """Return the number of the person's rows in each table that holds any."""
+    counted = {
+        table: _count(connection, table, where) for table, where in _conditions(connection, person).items()
+    }
+    return {table: rows for table, rows in counted.items() if rows}
+
+
+def _record(connection: duckdb.DuckDBPyConnection, person: Person) -> None:
+    """Write the hashes of ids and decisions, each once, and have the next build take the fingerprints anew."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    create = "create table if not exists"
+    connection.execute(
+        f"{create} {NEW}.main.{BLOCKED} (customer_hash varchar not null, salt varchar not null, erased_at timestamp)"
+    )
+    connection.execute(
+        f"{create} {NEW}.main.{TOMBSTONES} (action_id_hash varchar not null, erased_at timestamp)"
+    )
+    found = connection.execute(f"select max(salt) from {NEW}.main.{BLOCKED}").fetchall()[0][0]
+    salt = found or secrets.token_hex(16)
+    for table, column, values in (
+        (BLOCKED, "customer_hash, salt", [(salted_hash(salt, one), salt) for one in person.customers]),
+        (
+            TOMBSTONES,
+            "action_id_hash",
+            [(hashlib.sha256(one.encode()).hexdigest(),) for one in sorted(person.decided)],
+        ),
+    ):
+        key = column.split(",")[0]
+        known = {row[0] for row in connection.execute(f"select {key} from {NEW}.main.{table}").fetchall()}
+        for row in values:
+            if row[0] not in known:
+                marks = ", ".join("?" for _ in row)
+                connection.execute(
+                    f"insert into {NEW}.main.{table} ({column}, erased_at) values ({marks}, ?)", [*row, now]
+                )
+    if any(table == FINGERPRINTS for _, table in _tables(connection)):
+        connection.execute(f"delete from {NEW}.main.{FINGERPRINTS}")
+
+
+def salted_hash(salt: str, customer: str) -> str:
+    """Return what `erased_customers` keeps of an id: the same as the macro ``salted_hash``.
+
+    Examples
+    --------
+    >>> salted_hash("salt", "7")[:12]
+    '18f536d95248'
+    """
+    return hashlib.sha256(f"{salt}/{customer}".encode()).hexdigest()
+
+
+def _are_blocked(connection: duckdb.DuckDBPyConnection, person: Person) -> bool:
+    if not any(table == BLOCKED for _, table in _tables(connection)):
+        return False
+    rows = connection.execute(f"select customer_hash, salt from {BLOCKED}").fetchall()
+    hashes = {found for found, _ in rows}
+    return bool(rows) and all(salted_hash(rows[0][1], one) in hashes for one in person.customers)
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    return connection.execute(
+        "select schema_name, table_name from duckdb_tables()"
+        " where database_name = current_database() and not temporary order by 1, 2"
+    ).fetchall()
+
+
+def _conditions(connection: duckdb.DuckDBPyConnection, person: Person) -> dict[str, str]:
+    """Return, per table with ids, the condition that a row is the person's: any text column is one of the ids."""
+    columns: dict[str, list[str]] = {}
+    for table, column in connection.execute(
+        "select table_name, column_name from duckdb_columns()"
+        " where database_name = current_database() and data_type = 'VARCHAR' order by 1, 2"
+    ).fetchall():
+        columns.setdefault(table, []).append(column)
+    present = {table for _, table in _tables(connection)} - {BLOCKED, TOMBSTONES}
+    _list_words(connection, person)
+    return {table: _is_theirs(names, person) for table, names in columns.items() if table in present}
+
+
+def _list_words(connection: duckdb.DuckDBPyConnection, person: Person) -> None:
+    """Put the ids into temporary tables, which belong to the connection and to no file."""
+    for name, words in (("words", [*person.customers, *person.actions]), ("action_words", [*person.actions])):
+        connection.execute(
+            f"create or replace temp table {name} as select unnest(?::varchar[]) as word", [words]
+        )
+
+
+def _is_theirs(columns: Sequence[str], person: Person) -> str:
+    """Return the SQL condition that a row names the person.
+
+    Ids of customers count in columns named for them, and in others where the id is no short number that may mean
+    something else; ids of decisions are hashes and count everywhere.
+    """
+    return " or ".join(
+        f'coalesce("{column}" in (select word from'
+        f" temp.{'words' if person.is_telling or 'customer_id' in column else 'action_words'}), false)"
+        for column in columns
+    )
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _count(connection: duckdb.DuckDBPyConnection, table: str, where: str) -> int:
+    return int(connection.execute(f'select count(*) from "{table}" where {where}').fetchall()[0][0])
+
+
+def find_person(connection: duckdb.DuckDBPyConnection, customers: Sequence[str]) -> Person:
+    """Return the customers with the ids of all decisions on them: an id is the MD5 of customer and date."""
+    ids = tuple(customers)
+    if not any(table == "retention_actions_history" for _, table in _tables(connection)):
+        return Person(ids, frozenset(), frozenset())
+    stored = connection.execute(
+        "select action_id from retention_actions_history where customer_id in (select unnest(?::varchar[]))",
+        [list(ids)],
+    ).fetchall()
+    days = connection.execute("select distinct as_of_date from retention_actions_history").fetchall()
+    decided = frozenset(action for (action,) in stored)
+    possible = {
+        hashlib.md5(f"{customer}/{day}".encode(), usedforsecurity=False).hexdigest()
+        for customer in ids
+        for (day,) in days
+    }
+    return Person(ids, decided, decided | possible)
+
+
+def _rows_of_raw_data(
+    connection: duckdb.DuckDBPyConnection, customers: Sequence[str]
+) -> tuple[dict[str, int], list[str]]:
+    """Count the person's rows in the staging views, which read the raw data, and list those that cannot be read."""
+    views = connection.execute(
+        "select view_name from duckdb_views() where database_name = current_database() and view_name like ? order by 1",
+        [f"{STAGING}%"],
+    ).fetchall()
+    found, unread = {}, []
+    for (view,) in views:
+        try:
+            rows = connection.execute(
+                f'select count(*) from "{view}" where customer_id in (select unnest(?::varchar[]))',
+                [list(customers)],
+            ).fetchall()[0][0]
+        except duckdb.Error:  # the raw files are elsewhere; what is blocked is blocked all the same
+            unread.append(view)
+            continue
+        if rows:
+            found[view] = int(rows)
+    return found, unread
+
+
+def _own_tables() -> frozenset[str]:
+    """Return the names of all models and seeds: other tables of the warehouse are somebody else's."""
+    root = project_root()
+    files = [*(root / "dbt_project").rglob("*.sql"), *(root / "dbt_project").rglob("*.py")]
+    return frozenset(file.stem for file in files)
+
+
+def _published_files(folder: Path) -> Iterator[Path]:
+    """Yield the data files of every published copy, those behind links once."""
+    seen = set()
+    for path in sorted(folder.rglob("*")):
+        real = path.resolve()
+        if real.is_file() and real.suffix in (".duckdb", ".parquet") and real not in seen:
+            seen.add(real)
+            yield real
+
+
+def _rewrite_parquet(path: Path, person: Person) -> int:
+    with duckdb.connect() as connection:
+        _list_words(connection, person)
+        columns = connection.execute(f"describe select * from {_quoted(path)}").fetchall()
+        theirs = _is_theirs([row[0] for row in columns if row[1] == "VARCHAR"], person)
+        rows = int(
+            connection.execute(f"select count(*) from {_quoted(path)} where {theirs}").fetchall()[0][0]
+        )
+        if rows:
+            with file_aside(path) as aside:
+                connection.execute(
+                    f"copy (select * from {_quoted(path)} where not ({theirs})) to {_quoted(aside)}"
+                    " (format parquet, compression zstd)"
+                )
+    return rows
+
+
+def _remove_generated(source: str, person: Person, erased: Erased) -> None:
+    """Delete logs, generated files and pages that name the person; the pages of the last run are written again."""
+    from models_ml.run import write_reports
+
+    for folder in GENERATED:
+        for path in _files_that_name(project_root() / folder, person):
+            path.unlink()
+            erased.files.append(path)
+    pages = reports_folder(source)
+    last_run = [page for page in (pages / "policy.html", pages / "monitoring.html") if page.is_file()]
+    named = [page for page in _files_that_name(pages, person) if person.is_telling or page in last_run]
+    for page in named:
+        page.unlink()
+        erased.files.append(page)
+    if any(page in last_run for page in named):
+        write_reports(source, lambda _: None)
+
+
+def _look_into_artifacts(source: str, person: Person, erased: Erased) -> None:
+    """Note artifacts that hold an id: pipelines hold none, and what does was put there by somebody."""
+    if person.is_telling:
+        found = _files_that_name(artifacts_folder(source), person)
+        erased.remaining.extend(f"{path} (train again, then delete it)" for path in found)
+
+
+def _files_that_name(folder: Path, person: Person) -> list[Path]:
+    pattern = person.pattern
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink())
+    return [path for path in files if pattern.search(path.read_bytes())]

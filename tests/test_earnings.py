@@ -1,0 +1,157 @@
+"""What the monitoring page says of the programme's earnings, guardrails and data tests."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from models_ml.reports.earnings import earning_answer, earning_section, earning_sentence
+from models_ml.reports.monitoring_data import unpassed_tests
+from models_ml.reports.monitoring_findings import _guardrails, _tests
+from models_ml.reports.page import Table, Text
+
+
+def total(method: str = "doubly_robust", **changes: Any) -> dict[str, Any]:
+    row = {
+        "method": method,
+        "period": "all",
+        "estimand": "money per episode",
+        "last_month": date(2026, 6, 1),
+        "months": 6,
+        "customers": 900,
+        "controls": 150,
+        "treated_leavers": 60,
+        "control_leavers": 25,
+        "contaminated_controls": 0,
+        "realised_value": -200.0,
+        "value_to_come": 1400.0,
+        "value": 1200.0,
+        "value_per_month": 200.0,
+        "value_low": 500.0,
+        "value_high": 1900.0,
+        "value_low_every_look": 100.0,
+        "value_high_every_look": 2300.0,
+        "verdict": "earns",
+        "months_needed": 0,
+        "reason": None,
+        "revision": 0,
+        "revision_reason": None,
+        "is_latest": True,
+        "is_headline": method == "doubly_robust",
+        "currency": "EUR",
+    }
+    return row | changes
+
+
+def said(*rows: dict[str, Any]) -> Any:
+    return SimpleNamespace(policy_value=rows)
+
+
+def texts(data: Any) -> str:
+    return " ".join(part.text for part in earning_section(data).blocks if isinstance(part, Text))
+
+
+def test_the_verdict_is_that_of_the_named_figure() -> None:
+    other = total("universal_holdout", verdict="loses")
+    earlier = total(verdict="loses", is_latest=False)
+    assert earning_answer(said(other, earlier, total())) == (
+        "yes",
+        "1,200 EUR so far, 95 %: 100 EUR to 2,300 EUR",
+    )
+    assert earning_sentence(said(other, total())).startswith("The programme earns (1,200 EUR in 6 months")
+    named = [other | {"is_headline": True}, total(is_headline=False)]
+    assert earning_answer(said(*named))[0] == "no"
+
+
+def test_what_is_not_known_is_said() -> None:
+    unsure = total(verdict="not yet distinguishable", value_low_every_look=-50.0, months_needed=1)
+    assert earning_answer(said(unsure))[0] == "not yet known"
+    assert earning_sentence(said(unsure)).endswith("to be expected in about 1 more month")
+    never = unsure | {"months_needed": None}
+    assert earning_sentence(said(never)).endswith("cannot be said yet, or lies beyond ten years")
+    few = total(
+        verdict="too little evidence",
+        controls=9,
+        control_leavers=1,
+        value_low_every_look=None,
+        value_high_every_look=None,
+    )
+    assert earning_answer(said(few))[0] == "too little evidence"
+    assert "9 of at least 100 controls, 1 of at least 20 who left" in earning_sentence(said(few))
+    assert "1,200" not in earning_sentence(said(few))
+    assert earning_answer(said()) == ("not known yet", "no month has finished")
+    assert earning_sentence(said()).startswith("No month has finished yet")
+    assert "first month of the programme" in texts(said())
+
+
+def test_contaminated_controls_revisions_and_missing_figures_are_on_the_page() -> None:
+    universal = total("universal_holdout", contaminated_controls=3)
+    without = total("pick_holdout", value=None, realised_value=None, value_to_come=None, value_per_month=None)
+    without |= {"reason": "fewer than two left alone", "verdict": "too little evidence"}
+    without |= {"value_low": None, "value_low_every_look": None}
+    revised = total(period="2026-05", revision=1, revision_reason="the data of a finished month have changed")
+    found = said(universal, without, total(), revised)
+    words = texts(found)
+    assert "3 of 150 controls were contacted all the same" in words
+    assert "nothing can be estimated, fewer than two left alone" in words
+    assert (
+        "2026-05, all episodes as they were run, doubly robust, revision 1: the data of a finished month"
+        in words
+    )
+    table = next(part for part in earning_section(found).blocks if isinstance(part, Table))
+    assert [row[0].split(",")[0] for row in table.rows] == [
+        "Whole programme",
+        "Chosen customers",
+        "All episodes as they were run",
+    ]
+    assert table.rows[0][4:8] == ("−200 EUR", "1,400 EUR", "1,200 EUR", "200 EUR")
+    assert table.rows[1][6] == "–"
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    return {
+        "pipeline_version": "v2",
+        "deployed_version": "v2",
+        "failed_guardrails": "calibration_ratio",
+    } | changes
+
+
+@pytest.mark.parametrize(
+    ("events", "is_found"),
+    [
+        ([event()], True),
+        ([event(failed_guardrails=None)], False),
+        ([event(), event(pipeline_version="v3")], True),  # a challenger that was kept out
+        ([event(pipeline_version="v1", deployed_version="v1")], False),
+        ([], False),
+    ],
+)
+def test_a_failed_guardrail_of_the_deployed_pipeline_is_found(
+    events: list[dict[str, Any]], is_found: bool
+) -> None:
+    data: Any = SimpleNamespace(deployed={"pipeline_version": "v2"}, deployments=events)
+    assert [finding.evidence for finding in _guardrails(data)] == ["calibration_ratio"] * is_found
+
+
+def test_data_tests_that_did_not_pass_are_found(tmp_path: Path) -> None:
+    results = [
+        {"unique_id": "test.bayespilot.b_warns", "status": "warn"},
+        {"unique_id": "test.bayespilot.unique_table_id.0a1b2c", "status": "fail"},
+        {"unique_id": "test.bayespilot.passes", "status": "pass"},
+        {"unique_id": "model.bayespilot.table", "status": "success"},
+    ]
+    (tmp_path / "run_results.json").write_text(json.dumps({"results": results}))
+    found = unpassed_tests(tmp_path / "run_results.json")
+    assert found == [("unique_table_id", "fail"), ("b_warns", "warn")]
+    data: Any = SimpleNamespace(tests=found)
+    assert [(one.urgency, one.evidence) for one in _tests(data)] == [
+        ("act", "unique_table_id"),
+        ("look", "b_warns"),
+    ]
+    assert list(_tests(SimpleNamespace(tests=[]))) == []  # type: ignore[arg-type]
+    assert unpassed_tests(tmp_path / "none.json") == []

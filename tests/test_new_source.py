@@ -1,0 +1,406 @@
+"""bayespilot init: what it writes, what it refuses, and three businesses from raw files to retention_actions."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml
+from conftest import ROOT, Project, copy_project
+from new_source_data import LAST_DAY, write_seats, write_transactions, write_weekly_boxes
+
+from models_ml.errors import BayesPilotError
+from models_ml.new_source import NewSource, read_contract, write_new_source
+
+TEMPLATE = ROOT / "seeds" / "template"
+DEMO_WORDS = (
+    *(
+        "EUR",
+        "demo",
+        "e-mail that shows",
+        "data export",
+        "pricing page",
+        "software",
+        "invoice",
+        "login",
+        "session",
+    ),
+    *("feature_use", "nudge", "agent", "dunning", "card"),
+)
+
+
+@pytest.fixture
+def project_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project without sources, in which files can be written."""
+    project = copy_project(tmp_path / "project", tmp_path)
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(project.folder))
+    monkeypatch.delenv("RETENTION_DB", raising=False)
+    return project.folder
+
+
+def written(name: str = "acme", folder: Path | None = None, **changed: str) -> NewSource:
+    arguments = {"tables": "", "data_ends_on": "", "churn": ""} | changed
+    return write_new_source(name, folder=folder, **arguments)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "Acme",
+        "2shops",
+        "../acme",
+        "a/b",
+        "a.b",
+        "a b",
+        "äcme",
+        "main",
+        "raw",
+        "template",
+        "a" * 41,
+        "a\n",
+    ],
+)
+def test_a_name_that_is_no_identifier_is_refused(project_folder: Path, name: str) -> None:
+    before = sorted(project_folder.rglob("*"))
+    with pytest.raises(BayesPilotError, match="name of a source"):
+        written(name)
+    assert sorted(project_folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("existing", ["dbt_project/sources/acme", "seeds/acme"])
+def test_nothing_is_overwritten(project_folder: Path, existing: str) -> None:
+    (project_folder / existing).mkdir()
+    (project_folder / existing / "mine.sql").write_text("select 1")
+    with pytest.raises(BayesPilotError, match="nothing has been changed"):
+        written()
+    assert [file.name for file in (project_folder / existing).iterdir()] == ["mine.sql"]
+    other = {"seeds/acme": "dbt_project/sources/acme"}.get(existing, "seeds/acme")
+    assert not (project_folder / other).exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "no .csv"),
+        ({"a.csv": "x\n1\n", "A.parquet": "x"}, "same table"),
+        ({"o'neill.csv": "x\n1\n"}, "braces, quotes"),
+        ({"a.parquet": "no parquet"}, "cannot read"),
+    ],
+)
+def test_a_folder_that_cannot_be_read_is_refused(
+    project_folder: Path, tmp_path: Path, files: dict, message: str
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    with pytest.raises(BayesPilotError, match=message):
+        written(folder=folder)
+    assert not (project_folder / "seeds" / "acme").exists()
+
+
+@pytest.mark.parametrize("churn", ["cancelled", "Inactivity"])
+def test_an_unknown_definition_of_churn_is_refused(project_folder: Path, churn: str) -> None:
+    with pytest.raises(BayesPilotError, match="subscription_end, inactivity"):
+        written(churn=churn)
+
+
+def test_columns_of_the_contract_are_mapped_and_others_are_to_be_filled_in(
+    project_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "customers.csv").write_bytes(
+        b'\xef\xbb\xbfCustomer_ID,signed_up_on,"land {x}"\n12345678901234567890123,2026-01-31,"d,e"\n7,2026-02-01,\n'
+    )
+    (folder / "Sales 2026.csv").write_text("who;total\n7;1,5\n")
+    source = written(folder=folder)
+    staging = project_folder / "dbt_project" / "sources" / "acme"
+    assert source.to_fill_in == {"customers": ("region", "acquisition_channel", "segment")}
+    assert len(source.without_table) == 6
+    text = (staging / "stg_customers.sql").read_text()
+    assert "cast(Customer_ID as varchar) as customer_id,\n" in text
+    assert "cast(null as varchar) as region, -- fill in: Region of the customer\n" in text
+    declared = yaml.safe_load((staging / "sources.yml").read_text())["sources"][0]
+    columns = {table["name"]: [c["name"] for c in table["columns"]] for table in declared["tables"]}
+    assert columns == {
+        "sales_2026": ["who", "total"],
+        "customers": ["Customer_ID", "signed_up_on", "land {x}"],
+    }
+    location = declared["tables"][1]["config"]["meta"]["external_location"].split("}}/")[1]
+    read = duckdb.sql(f"select * from read_csv('{folder}/{location}").fetchall()
+    assert [row[0] for row in read] == ["12345678901234567890123", "7"]
+    assert source.newest_day == "2026-02-01"
+    assert "where false" in (staging / "stg_payments.sql").read_text()
+    assert "who (" in (staging / "stg_payments.sql").read_text()
+
+
+def test_every_table_and_column_of_the_contract_is_written(project_folder: Path) -> None:
+    written()
+    staging = project_folder / "dbt_project" / "sources" / "acme"
+    contract = read_contract(ROOT)
+    assert {path.stem for path in staging.glob("*.sql")} == {f"stg_{table.name}" for table in contract}
+    for table in contract:
+        text = (staging / f"stg_{table.name}.sql").read_text()
+        assert "doc(" not in text
+        types = duckdb.sql(text).columns, [str(kind) for kind in duckdb.sql(text).types]
+        wanted = [column.type.upper().replace(", ", ",") for column in table.columns]
+        assert types == ([column.name for column in table.columns], wanted)
+
+
+def test_tables_of_the_warehouse_are_mapped(project_folder: Path) -> None:
+    (project_folder / "warehouse").mkdir(exist_ok=True)
+    with duckdb.connect(str(project_folder / "warehouse" / "acme.duckdb")) as connection:
+        connection.execute(
+            "create schema loaded; create table loaded.payments (payment_id bigint, paid_on date)"
+        )
+    source = written(tables="acme.loaded")
+    declared = yaml.safe_load((project_folder / "dbt_project/sources/acme/sources.yml").read_text())[
+        "sources"
+    ][0]
+    assert (declared["database"], declared["schema"]) == ("acme", "loaded")
+    assert "config" not in declared["tables"][0]
+    assert source.to_fill_in == {"payments": ("customer_id", "due_on", "amount", "payment_method")}
+
+
+@pytest.mark.parametrize("tables", ["acme", "acme.", ".loaded", "other.loaded", "acme.nothing"])
+def test_tables_that_cannot_be_found_are_refused(project_folder: Path, tables: str) -> None:
+    duckdb.connect(str(project_folder / "warehouse" / "acme.duckdb")).close()
+    with pytest.raises(BayesPilotError):
+        written(tables=tables)
+    assert not (project_folder / "seeds" / "acme").exists()
+
+
+def test_neutral_seeds_have_every_parameter_and_say_what_to_fill_in(project_folder: Path) -> None:
+    written()
+    declared = yaml.safe_load((ROOT / "dbt_project/models/parameters/int_policy_parameters.yml").read_text())
+    parameters = [column["name"] for column in declared["models"][0]["columns"]]
+    assert sorted(row["parameter"] for row in rows_of(TEMPLATE / "policy.csv")) == sorted(parameters)
+    seeds = project_folder / "seeds" / "acme"
+    assert {file.name for file in seeds.iterdir()} == {
+        file.name for file in (ROOT / "seeds/demo").glob("*.csv")
+    }
+    for file in seeds.iterdir():
+        header = (ROOT / "seeds/demo" / file.name).read_text().splitlines()[0]
+        assert file.read_text().splitlines()[0] == header
+        assert all(row["source"].startswith("fill in: ") and row["unit"] for row in rows_of(file)), file
+        text = file.read_text()
+        assert [word for word in DEMO_WORDS if word in text] == []
+    assert [(row["offer"], row["signal"]) for row in rows_of(seeds / "offer_effect_priors.csv")] == [
+        ("*", "intercept"),
+        ("*", "*"),
+    ]
+
+
+# What a user writes into the files of each business, and the definition of churn that init chose.
+
+
+def fill_in(project: Project, table: str, edits: dict[str, str]) -> None:
+    """Replace texts of a staging select, each of which must stand there once."""
+    path = project.folder / "dbt_project" / "sources" / "acme" / f"stg_{table}.sql"
+    text = path.read_text(encoding="utf-8")
+    for old, new in edits.items():
+        assert text.count(old) == 1, (table, old)
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+
+
+def write_map(project: Project, kind: str, meaning: str) -> None:
+    path = project.folder / "seeds" / "acme" / "activity_map.csv"
+    path.write_text(
+        f"activity_type,meaning,counts_as_event,unit,source\n{kind},{meaning},true,events,the register\n"
+    )
+
+
+def complete_transactions(project: Project) -> None:
+    fill_in(
+        project,
+        "customers",
+        {
+            "cast(null as varchar) as customer_id": 'cast("Card No" as varchar) as customer_id',
+            "cast(null as date) as signed_up_on": 'cast(min("bought at") as date) as signed_up_on',
+            "where false": "from {{ source('acme', 'transactions') }} group by \"Card No\"",
+        },
+    )
+    fill_in(
+        project,
+        "activity",
+        {
+            "cast(null as varchar) as customer_id": 'cast("Card No" as varchar) as customer_id',
+            "cast(null as timestamp) as occurred_at": 'cast("bought at" as timestamp) as occurred_at',
+            "cast(null as varchar) as activity_type": "cast('purchase' as varchar) as activity_type",
+            "cast(null as bigint) as quantity": "cast(1 as bigint) as quantity",
+            "cast(null as decimal(18, 2)) as amount": "cast(total as decimal(18, 2)) as amount",
+            "where false": "from {{ source('acme', 'transactions') }}",
+        },
+    )
+    path = project.folder / "seeds" / "acme" / "activity_map.csv"
+    header = "activity_type,meaning,counts_as_event,unit,source\n"
+    path.write_text(
+        f"{header}purchase,engagement,true,purchases,the register\npurchase,purchase,true,purchases,the register\n"
+    )
+
+
+def complete_seats(project: Project) -> None:
+    """Every table has the names of the contract: only a belief, a budget and a currency are added."""
+    seeds = project.folder / "seeds" / "acme"
+    with (seeds / "offer_effect_priors.csv").open("a") as file:
+        file.write("example_offer,intercept,-0.4,0.1,log-odds of churn,belief of the team\n")
+    policy = (seeds / "policy.csv").read_text()
+    assert policy.count("monthly_budget,0,") == policy.count("currency,XXX,") == 1
+    (seeds / "policy.csv").write_text(
+        policy.replace("monthly_budget,0,", "monthly_budget,500,").replace("currency,XXX,", "currency,CHF,")
+    )
+
+
+def complete_weekly_boxes(project: Project) -> None:
+    fill_in(project, "customers", {"cast(null as varchar) as region": "cast(zone as varchar) as region"})
+    fill_in(
+        project,
+        "subscriptions",
+        {
+            "cast(null as decimal(18, 2)) as monthly_fee": "cast(weekly_fee * 52 / 12 as decimal(18, 2)) as monthly_fee"
+        },
+    )
+    fill_in(
+        project,
+        "consents",
+        {
+            "cast(null as varchar) as customer_id": "cast(customer_id as varchar) as customer_id",
+            "cast(null as varchar) as channel": "cast('email' as varchar) as channel",
+            "cast(null as boolean) as is_granted": "cast(newsletter as boolean) as is_granted",
+            "where false": "from {{ source('acme', 'customers') }}",
+        },
+    )
+    fill_in(
+        project,
+        "activity",
+        {
+            "cast(null as varchar) as customer_id": "cast(customer_id as varchar) as customer_id",
+            "cast(null as timestamp) as occurred_at": "cast(delivered_on as timestamp) as occurred_at",
+            "cast(null as varchar) as activity_type": "cast('box' as varchar) as activity_type",
+            "cast(null as bigint) as quantity": "cast(boxes as bigint) as quantity",
+            "where false": "from {{ source('acme', 'deliveries') }} where not skipped",
+        },
+    )
+    write_map(project, "box", "engagement")
+
+
+BUSINESSES: dict[str, tuple[Callable[[Path], Path], Callable[[Project], None], str]] = {
+    "transactions": (write_transactions, complete_transactions, "inactivity"),
+    "seats": (write_seats, complete_seats, "subscription_end"),
+    "weekly boxes": (write_weekly_boxes, complete_weekly_boxes, "subscription_end"),
+}
+PLAN_WORDS = ("plan", "billing", "fee", "commitment", "subscription")
+ABSENT = {
+    "transactions": (*PLAN_WORDS, "ticket", "rating", "payment", "invoice"),
+    "seats": ("ticket", "rating", "payment", "invoice"),
+    "weekly boxes": ("ticket", "rating", "payment", "invoice"),
+}
+
+
+@pytest.mark.build
+@pytest.mark.parametrize("business", sorted(BUSINESSES))
+def test_a_new_business_decides(tmp_path: Path, business: str) -> None:
+    write, complete, churn = BUSINESSES[business]
+    project = copy_project(tmp_path / "project", tmp_path / "unused")
+    project.raw_data = None
+    begun = project.run(
+        *("bayespilot", "init", "acme", "--data", str(write(tmp_path / "data"))),
+        *("--data-ends-on", f"date '{LAST_DAY}'"),
+    )
+    assert begun.returncode == 0, begun.output
+    assert f"churn is {churn}" in begun.stdout
+    complete(project)
+    project.dbt("build", "--vars", "{source: acme}")
+
+    def query(sql: str) -> list[tuple[Any, ...]]:
+        return project.query(sql, "acme")
+
+    at_risk, decided = query(
+        f"select (select count(*) from customer_features where as_of_date = date '{LAST_DAY}'),"
+        " (select count(*) from retention_actions)"
+    )[0]
+    assert at_risk == decided > 100
+    assert query("select count(*) from quarantine") == [(0,)]
+    assert query("select distinct effect_source from offer_effects") == [("assumed",)]
+    texts = words_of(project)
+    assert [word for word in DEMO_WORDS if any(word in text for text in texts)] == []
+    reasons = query("select distinct unnest([reason_1, reason_2, reason_3]) from retention_actions")
+    cited = {reason for (reason,) in reasons if reason}
+    assert cited or business != "seats", "contacts are planned there, and each has reasons"
+    assert [(word, text) for word in ABSENT[business] for text in cited if word in text] == []
+    BUSINESS_CHECKS[business](query)
+
+
+def words_of(project: Project) -> set[str]:
+    """Return all texts of the tables that people read."""
+    found: set[str] = set()
+    for table in ("retention_actions", "policy_runs", "offer_effects"):
+        columns = project.query(
+            f"select column_name from duckdb_columns() where table_name = '{table}' and data_type = 'VARCHAR'",
+            "acme",
+        )
+        for (column,) in columns:
+            values = project.query(
+                f"select distinct {column} from {table} where {column} is not null", "acme"
+            )
+            found |= {value for (value,) in values if column not in ("customer_id", "action_id", "run_id")}
+    assert len(found) > 10
+    return found
+
+
+Query = Callable[[str], list[tuple[Any, ...]]]
+
+
+def check_transactions(query: Query) -> None:
+    suppressed = query("select distinct action, coalesce(suppression_reason, 'none') from retention_actions")
+    assert (
+        {("no_action", "no_consent")}
+        <= set(suppressed)
+        <= {("no_action", "no_consent"), ("no_action", "none")}
+    )
+    assert query("select count(*) from stg_customers where customer_id like '00%'")[0][0] > 600
+
+
+def check_seats(query: Query) -> None:
+    [(planned, spent)] = query(
+        "select count(*), sum(expected_cost) from retention_actions where action <> 'no_action'"
+    )
+    assert planned > 0
+    assert spent <= 500
+    assert query("select distinct currency from retention_actions") == [("CHF",)]
+    priors = query(
+        "select signal, mean, sd from int_offer_effect_priors order by signal = 'intercept', signal"
+    )
+    assert priors[-1] == ("intercept", -0.4, 0.1)
+    assert {row[1:] for row in priors[:-1]} == {(0.0, 0.25)}
+    assert query(
+        "select monthly_fee from customer_features where customer_id = '5' order by as_of_date desc limit 1"
+    ) in ([(75.0,)], [])
+
+
+def check_weekly_boxes(query: Query) -> None:
+    assert query("select distinct action from retention_actions") == [("no_action",)]
+    assert query("select distinct monthly_fee from stg_subscriptions where plan = 'box for 1'") == [(52,)]
+    [(refused,)] = query(
+        "select count(*) from retention_actions where suppression_reason = 'no_consent' and cast(customer_id as int) % 6 = 0"
+    )
+    assert refused > 0
+
+
+BUSINESS_CHECKS: dict[str, Callable[[Query], None]] = {
+    "transactions": check_transactions,
+    "seats": check_seats,
+    "weekly boxes": check_weekly_boxes,
+}
