@@ -1,5 +1,5 @@
--- The episodes that earlier runs opened: the first pick of a customer, by the policy or by a trial, decides what is done
--- with that customer for a horizon. Arms are drawn by the ordinal of the episode.
+-- The episodes that earlier runs opened: the first pick of a customer, by the policy or by a trial, decides what is
+-- done with that customer for a horizon. Arms are drawn by the ordinal of the episode.
 with previous_actions as (
 
     select * from {{ ref('int_previous_actions') }}
@@ -22,7 +22,10 @@ episodes as (
         previous_actions.arm,
         previous_actions.action,
         cast(
-            row_number() over (partition by previous_actions.customer_id order by previous_actions.as_of_date) as integer
+            row_number() over (
+                partition by previous_actions.customer_id
+                order by previous_actions.as_of_date
+            ) as integer
         ) as episode_number
     from previous_actions
     cross join parameters

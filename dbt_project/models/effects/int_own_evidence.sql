@@ -1,5 +1,6 @@
--- Episodes in which chance had a say: of the chosen, which customers were withheld; in a trial, which offer or none. What was assigned counts, executed or not: those reached are no random sample of the assigned, because a
--- customer who leaves before the contact is never contacted.
+-- Episodes that chance decided in part: of the chosen, which customers were withheld; in a trial, which offer or none.
+-- What was assigned counts, executed or not: those reached are no random sample of the assigned, because a customer who
+-- leaves before the contact is never contacted.
 with outcomes as (
 
     select * from {{ ref('action_outcomes') }}

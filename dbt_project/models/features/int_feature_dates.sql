@@ -66,8 +66,8 @@ calendar as (
 
 ),
 
--- Training dates lie on a grid that no run's date moves: nightly runs add no near-copies of earlier rows, and the grid is
--- out of step with weeks and months.
+-- Training dates lie on a grid that no run's date moves: nightly runs add no near-copies of earlier rows, and the grid
+-- is out of step with weeks and months.
 training_grid as (
 
     select
@@ -85,6 +85,13 @@ training_dates as (
     from training_grid
     cross join definition
     where training_grid.dates_back <= definition.training_dates
+
+),
+
+first_training_date as (
+
+    select min(as_of_date) as first_date
+    from training_dates
 
 ),
 
@@ -114,10 +121,7 @@ needed_dates as (
     select trial_dates.as_of_date
     from trial_dates
     inner join definition on trial_dates.as_of_date < definition.run_date
-    inner join (
-        select min(as_of_date) as first_date
-        from training_dates
-    ) as oldest on trial_dates.as_of_date >= oldest.first_date
+    inner join first_training_date on trial_dates.as_of_date >= first_training_date.first_date
     union
     select as_of_date
     from asked_dates

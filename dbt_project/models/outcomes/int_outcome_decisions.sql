@@ -1,7 +1,8 @@
 {{ config(materialized='table') }}
 
--- The decisions whose outcome counts, once a horizon has passed: the one that opened each episode, and the first of each
--- calendar month in which none opened. Which one that is must be final, so a month without an episode waits for its end.
+-- The decisions whose outcome counts, once a horizon has passed: the one that opened each episode, and the first of
+-- each calendar month in which none opened. Which one that is must be final, so a month without an episode waits for
+-- its end.
 with previous_actions as (
 
     select * from {{ ref('int_previous_actions') }}
@@ -44,8 +45,7 @@ numbered as (
 
 matured as (
 
-    select
-        numbered.*
+    select numbered.*
     from numbered
     cross join parameters
     inner join run on {{ add_days('numbered.as_of_date', label_wait_days()) }} <= run.as_of_date

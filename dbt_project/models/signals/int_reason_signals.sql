@@ -1,6 +1,6 @@
 -- Signals of the reasons for which a customer may leave, 0 (no sign) to 2 (strong). Declining engagement starts below
--- three quarters of the usual pace, or after two usual gaps, so that random variation gives no signal. Dormant is hardly
--- any use for half a year, fewer than three days of it, with at least that tenure.
+-- three quarters of the usual pace, or after two usual gaps, so that random variation gives no signal. Dormant is
+-- hardly any use for half a year, fewer than three days of it, with at least that tenure.
 with features as (
 
     select * from {{ ref('customer_features') }}
