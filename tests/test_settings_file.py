@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from models_ml.effects.settings import load_settings as load_measured_effects
 from pydantic import PositiveFloat
 from pydantic.dataclasses import dataclass
 
@@ -23,7 +22,6 @@ from models_ml.uplift.settings import load_settings as load_uplift
 LOADERS: dict[str, Callable[[Path], Any]] = {
     "models_ml/decisions/settings.toml": load_decisions,
     "models_ml/effects/effect_settings.toml": load_effects,
-    "models_ml/effects/settings.toml": load_measured_effects,
     "models_ml/monitoring/settings.toml": load_monitoring_settings,
     "models_ml/training/settings.toml": load_training,
     "models_ml/uplift/settings.toml": load_uplift,
