@@ -380,7 +380,9 @@ class TestBuild:
                 "purchases_last_90_days": [0, 1, 4, 9],
                 "days_since_last_engagement": [3, 9, 30, None],
                 feature: [0 if feature == "purchases_last_90_days" else 3, own, 4, 30]
-                if feature != "days_since_last_late_payment"
+                if feature not in ("days_since_last_engagement", "days_since_last_late_payment")
+                else [3, 9, 30, None]
+                if feature == "days_since_last_engagement"
                 else [None] * 4,
             }
         )
