@@ -238,7 +238,13 @@ def test_a_confounded_campaign_teaches_nothing(built_project: Project, tmp_path:
         models.rebuild()
         found[randomised] = _effects(models)
     models.close()
-    assert found["false"] == found["null"] == before
+    counted = ("contacted_customers", "contacted_churned", "control_customers", "control_churned")
+    for unassigned in ("false", "null"):  # they are contacts of customers on trial, but no assignments
+        assert found[unassigned] == found["null"]
+        assert [found[unassigned]["discount"][name] for name in counted] == [
+            before["discount"][name] for name in counted
+        ]
+        assert found[unassigned]["discount"]["effect_mean"] < 0
     assert before["discount"]["effect_mean"] < 0 < found["true"]["discount"]["effect_mean"]
 
 

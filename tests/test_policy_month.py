@@ -40,10 +40,8 @@ class Month:
     """An in-memory warehouse that holds what the compiled models read, and moves from night to night."""
 
     def __init__(self, project: Project, pacing: str) -> None:
-        compiled = (
-            project.folder / "target" / "compiled" / "bayespilot" / "dbt_project" / "models" / "decisions"
-        )
-        self.sql = {name: (compiled / f"{name}.sql").read_text() for name in MODELS + VIEWS}
+        compiled = project.folder / "target" / "compiled" / "bayespilot" / "dbt_project" / "models"
+        self.sql = {name: next(compiled.rglob(f"{name}.sql")).read_text() for name in MODELS + VIEWS}
         self.settings = POLICY | {"pacing": pacing}
         self.draws = np.random.default_rng(5)
         self.connection = duckdb.connect()
