@@ -25,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models_ml.decisions import choose as choose_module
+from models_ml.decisions import economics
 from models_ml.decisions.decide import value_customers
 from models_ml.decisions.limits import month_limits
 from models_ml.decisions.planned_actions import plan_actions
@@ -129,6 +130,19 @@ def test_all_of_them_decide() -> None:
 @pytest.mark.usefixtures("broken_optimiser")
 @pytest.mark.parametrize("decides", [build_node, candidate_plan, what_if])
 def test_breaking_the_one_function_breaks_them_all(decides: object) -> None:
+    with pytest.raises(BrokenError):
+        decides()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("decides", [build_node, candidate_plan, what_if])
+@pytest.mark.parametrize("part", ["value_offers", "customer_value", "acceptance_probability"])
+def test_breaking_what_values_offers_breaks_them_all(
+    decides: object, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise BrokenError
+
+    monkeypatch.setattr(economics, part, stop)
     with pytest.raises(BrokenError):
         decides()  # type: ignore[operator]
 
