@@ -57,7 +57,7 @@ class Month:
             self.connection.execute(f"create table {name} as from given")
         self.connection.execute(
             f"""
-            create table int_run (as_of_date date);
+            create table int_run (as_of_date date, data_ends_on date);
             create table retention_actions_history (
                 action_id text, customer_id text, as_of_date date, action text, planned_action text,
                 action_label text, channel text, priority integer, arm text, expected_cost double,
@@ -70,7 +70,8 @@ class Month:
                 accepted_on date, cost double, is_randomized boolean, propensity double, quarantine_reason text
             );
             create table int_consents as
-                select printf('c%06d', i) as customer_id, channel, i % one_in <> 0 as is_granted
+                select printf('c%06d', i) as customer_id, channel, i % one_in <> 0 as is_granted,
+                    cast(null as date) as valid_until
                 from range({CUSTOMERS}) as numbers (i)
                 cross join (values ('email', 7), ('phone', 5), ('push', 1)) as channels (channel, one_in)
             """
@@ -91,7 +92,7 @@ class Month:
 
     def night(self, day: date) -> list[dict[str, Any]]:
         """Decide for a day and write its decisions into history."""
-        self.connection.execute(f"delete from int_run; insert into int_run values (date '{day}')")
+        self.connection.execute(f"delete from int_run; insert into int_run values (date '{day}', date '{day}')")
         suppressed = {row[0]: row[1:] for row in self.model("int_suppressions")}
         consents = self.consents()
         names = [f"c{number:06d}" for number in range(CUSTOMERS)]
