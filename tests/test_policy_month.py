@@ -92,7 +92,9 @@ class Month:
 
     def night(self, day: date) -> list[dict[str, Any]]:
         """Decide for a day and write its decisions into history."""
-        self.connection.execute(f"delete from int_run; insert into int_run values (date '{day}', date '{day}')")
+        self.connection.execute(
+            f"delete from int_run; insert into int_run values (date '{day}', date '{day}')"
+        )
         suppressed = {row[0]: row[1:] for row in self.model("int_suppressions")}
         consents = self.consents()
         names = [f"c{number:06d}" for number in range(CUSTOMERS)]
