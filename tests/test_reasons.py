@@ -358,39 +358,37 @@ class TestBuild:
         assert found["plan"] == ("present", None, None, None)
 
     @pytest.mark.parametrize(
-        ("feature", "direction", "value", "contradicts"),
+        ("feature", "direction", "population", "value", "contradicts"),
         [
-            ("purchases_last_90_days", "low", 1, False),
-            ("purchases_last_90_days", "low", 9, True),
-            ("purchases_last_90_days", "low", 0, True),  # not the customer's own value
-            ("days_since_last_engagement", "high", 9, True),
-            ("late_payments_last_30_days", "present", 0, True),
-            ("silence_over_usual_gap", "rising", 0.8, True),
-            ("silence_over_usual_gap", "rising", 1.8, False),
-            ("engagement_last_30_over_90_days", "falling", 1.2, True),
-            ("days_since_last_late_payment", "present", None, True),
+            # the population's first value is the customer's own, value is what was cited
+            ("purchases_last_90_days", "low", [1, 0, 4, 9], 1, False),
+            ("purchases_last_90_days", "low", [9, 0, 1, 4], 9, True),
+            ("purchases_last_90_days", "low", [1, 0, 4, 9], 0, True),
+            ("days_since_last_engagement", "high", [30, 3, 9, None], 30, False),
+            ("days_since_last_engagement", "high", [9, 3, 30, None], 9, True),
+            ("late_payments_last_30_days", "present", [1, 0, 0, 0], 1, False),
+            ("late_payments_last_30_days", "present", [0, 0, 0, 1], 0, True),
+            ("silence_over_usual_gap", "rising", [1.8, 2, 2, 2], 1.8, False),
+            ("silence_over_usual_gap", "rising", [0.8, 0.1, 0.1, 0.1], 0.8, True),
+            ("engagement_last_30_over_90_days", "falling", [1.2, 2, 2, 2], 1.2, True),
+            ("days_since_last_late_payment", "present", [0, None, None, None], 0, False),
+            ("days_since_last_late_payment", "present", [None, 1, 2, 3], None, True),
         ],
     )
     def test_the_check_of_the_build_finds_a_contradiction(
-        self, compiled: Compiled, feature: str, direction: str, value: float | None, *, contradicts: bool
+        self,
+        compiled: Compiled,
+        feature: str,
+        direction: str,
+        population: list[float | None],
+        value: float | None,
+        *,
+        contradicts: bool,
     ) -> None:
-        own = 1 if value == 0 and feature == "purchases_last_90_days" else value
-        compiled.customers(
-            **{
-                "purchases_last_90_days": [0, 1, 4, 9],
-                "days_since_last_engagement": [3, 9, 30, None],
-                feature: [0 if feature == "purchases_last_90_days" else 3, own, 4, 30]
-                if feature not in ("days_since_last_engagement", "days_since_last_late_payment")
-                else [3, 9, 30, None]
-                if feature == "days_since_last_engagement"
-                else [None] * 4,
-            }
-        )
-        compiled.cite("c1", feature, direction, value)
-        assert (
-            bool(compiled.rows(compiled.sql("int_cited_reasons__no_reason_contradicts_its_row")))
-            == contradicts
-        )
+        compiled.customers(**{feature: population})
+        compiled.cite("c0", feature, direction, value)
+        found = compiled.rows(compiled.sql("int_cited_reasons__no_reason_contradicts_its_row"))
+        assert bool(found) == contradicts
 
 
 class Compiled:
