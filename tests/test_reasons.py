@@ -358,22 +358,34 @@ class TestBuild:
         assert found["plan"] == ("present", None, None, None)
 
     @pytest.mark.parametrize(
-        ("feature", "direction", "value", "contradicts"),
+        ("feature", "direction", "population", "value", "contradicts"),
         [
-            ("purchases_last_90_days", "low", 1, False),
-            ("purchases_last_90_days", "low", 9, True),
-            ("purchases_last_90_days", "low", 0, True),  # not the customer's own value
-            ("days_since_last_engagement", "high", 9, True),
-            ("late_payments_last_30_days", "present", 0, True),
-            ("silence_over_usual_gap", "rising", 0.8, True),
-            ("silence_over_usual_gap", "rising", 1.8, False),
-            ("engagement_last_30_over_90_days", "falling", 1.2, True),
-            ("days_since_last_late_payment", "present", None, True),
+            # the population's first value is the customer's own, value is what was cited
+            ("purchases_last_90_days", "low", [1, 0, 4, 9], 1, False),
+            ("purchases_last_90_days", "low", [9, 0, 1, 4], 9, True),
+            ("purchases_last_90_days", "low", [1, 0, 4, 9], 0, True),
+            ("days_since_last_engagement", "high", [30, 3, 9, None], 30, False),
+            ("days_since_last_engagement", "high", [9, 3, 30, None], 9, True),
+            ("late_payments_last_30_days", "present", [1, 0, 0, 0], 1, False),
+            ("late_payments_last_30_days", "present", [0, 0, 0, 1], 0, True),
+            ("silence_over_usual_gap", "rising", [1.8, 2, 2, 2], 1.8, False),
+            ("silence_over_usual_gap", "rising", [0.8, 0.1, 0.1, 0.1], 0.8, True),
+            ("engagement_last_30_over_90_days", "falling", [1.2, 2, 2, 2], 1.2, True),
+            ("days_since_last_late_payment", "present", [0, None, None, None], 0, False),
+            ("days_since_last_late_payment", "present", [None, 1, 2, 3], None, True),
         ],
     )
     def test_the_check_of_the_build_finds_a_contradiction(
-        self, compiled: Compiled, feature: str, direction: str, value: float | None, *, contradicts: bool
+        self,
+        compiled: Compiled,
+        feature: str,
+        direction: str,
+        population: list[float | None],
+        value: float | None,
+        *,
+        contradicts: bool,
     ) -> None:
+<<<<<<< HEAD
         own = 1 if value == 0 and feature == "purchases_last_90_days" else value
         compiled.customers(
             **{
@@ -389,6 +401,12 @@ class TestBuild:
             bool(compiled.rows(compiled.sql("int_cited_reasons__no_reason_contradicts_its_row")))
             == contradicts
         )
+=======
+        compiled.customers(**{feature: population})
+        compiled.cite("c0", feature, direction, value)
+        found = compiled.rows(compiled.sql("int_cited_reasons__no_reason_contradicts_its_row"))
+        assert bool(found) == contradicts
+>>>>>>> 3a21877 (Name the population of each contradiction that a test makes)
 
 
 class Compiled:

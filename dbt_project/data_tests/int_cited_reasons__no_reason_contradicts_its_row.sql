@@ -68,9 +68,9 @@ shares as (
             sum(case
                 when nearest.direction = 'high' and {{ value }} < nearest.nearest_value then 1
                 when nearest.direction = 'low' and {{ value }} > nearest.nearest_value then 1
-                {%- if feature.measure == 'recency' %}
-                when nearest.direction = 'low' and {{ value }} is null then 1
-                {%- endif %}
+                {% if feature.measure == 'recency' -%}
+                    when nearest.direction = 'low' and {{ value }} is null then 1
+                {% endif -%}
                 else 0
             end) as customers_beyond
         from features

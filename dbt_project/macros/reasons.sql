@@ -1,9 +1,8 @@
 {#-
-    The directions in which a feature of each measure can lie, as [above, below]; the first list is what holds where
-    customer_features.yml states no `directions`.
+    Directions of each kind of measure: by default, and also where customer_features.yml states them.
 
-    high, low: above or below the median of all customers at risk. present: greater than 0; for days since an event and for
-    categories, a known value. rising, falling: a ratio above or below 1, its usual value.
+    high, low: above or below the median of all customers at risk. present: greater than 0; a known value of days since an
+    event or of a category. rising, falling: a ratio above or below 1, its usual value.
 -#}
 {% macro reason_measures() %}
     {{ return({
@@ -43,7 +42,7 @@
 
 {#-
     How features are cited as reasons, as customer_features.yml declares them: a list of {feature, family, measure, words,
-    unit, period, upper_direction, lower_direction}, without the directions none where a feature has no such side. A
+    unit, period, upper_direction, lower_direction}. A direction is none where values on that side are no reason. A
     feature without a sound `reason` stops the run. Empty while dbt parses.
 -#}
 {% macro declared_reasons() %}
