@@ -1,3 +1,5 @@
+{{ config(materialized='table') }}
+
 with policy as (
 
     {{ policy_values() }}
