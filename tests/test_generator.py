@@ -171,7 +171,7 @@ VIOLATIONS = {
         ) where customer_id not in (select customer_id from customers)""",
     "a repeated id": """
         select (select count(*) - count(distinct customer_id) from customers)
-            + (select count(*) - count(distinct subscription_id) from subscriptions)
+            + (select count(*) - count(distinct (subscription_id, started_on)) from subscriptions)
             + (select count(*) - count(distinct payment_id) from payments)
             + (select count(*) - count(distinct ticket_id) from support_tickets)
             + (select count(*) - count(distinct contact_id) from retention_contacts)""",

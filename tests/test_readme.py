@@ -20,7 +20,7 @@ REQUIRED = {
     "promote": ["VERSION"],
     "init": ["acme"],
     "erase": ["CUSTOMER"],
-    "uplift": ["FILE", "--treatment", "arm", "--outcome", "sold"],
+    "uplift": ["FILE", "--treatment", "arm", "--outcome", "sold", "--value", "10", "--cost", "0.15"],
 }  # arguments of commands that a sentence may name alone
 SCRIPTS = sorted(
     path.relative_to(ROOT).as_posix()

@@ -385,28 +385,10 @@ class TestBuild:
         *,
         contradicts: bool,
     ) -> None:
-<<<<<<< HEAD
-        own = 1 if value == 0 and feature == "purchases_last_90_days" else value
-        compiled.customers(
-            **{
-                "purchases_last_90_days": [0, 1, 4, 9],
-                "days_since_last_engagement": [3, 9, 30, None],
-                feature: [0 if feature == "purchases_last_90_days" else 3, own, 4, 30]
-                if feature != "days_since_last_late_payment"
-                else [None] * 4,
-            }
-        )
-        compiled.cite("c1", feature, direction, value)
-        assert (
-            bool(compiled.rows(compiled.sql("int_cited_reasons__no_reason_contradicts_its_row")))
-            == contradicts
-        )
-=======
         compiled.customers(**{feature: population})
         compiled.cite("c0", feature, direction, value)
         found = compiled.rows(compiled.sql("int_cited_reasons__no_reason_contradicts_its_row"))
         assert bool(found) == contradicts
->>>>>>> 3a21877 (Name the population of each contradiction that a test makes)
 
 
 class Compiled:

@@ -1,6 +1,6 @@
 -- Episodes of months all of whose episodes have matured, leavers no earlier than the others: a month is used once
--- horizon and grace have passed after its last day. A customer who stays is taken to bring what the decision expected, no
--- more and no less; one who has left brought the margin until then.
+-- horizon and grace have passed after its last day. A customer who stays is taken to bring what the decision expected,
+-- no more and no less; one who has left brought the margin until then.
 with outcomes as (
 
     select * from {{ ref('action_outcomes') }}
