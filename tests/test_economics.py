@@ -171,6 +171,7 @@ POLICY_RANGES: dict[str, tuple[float, float | None]] = {
     "training_month_ends": (3, 120),
     "minimum_history_days": (0, 3650),
     "payment_grace_days": (0, 365),
+    "resume_grace_days": (0, 365),
     "margin_rate": (1e-9, 1.0),
     "value_horizon_days": (2, 3650),
     "annual_discount_rate": (0.0, 1 - 1e-9),
