@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
-from models_ml.decisions.economics import needed_columns
 from models_ml.errors import BayesPilotError
 from models_ml.training.calibration import fit_calibrator
 from models_ml.training.candidates import CANDIDATES
@@ -59,9 +58,9 @@ def train_on(
 ) -> TrainingResult:
     connection = data.warehouse(training_examples=examples, **tables)
     names = warehouse_tables()
-    inputs = read_inputs(connection, names, data.CURVES)
+    inputs = read_inputs(connection, names)
     schema = read_purpose(connection, names).schema
-    reader = ExampleReader(connection, names.training_examples, schema, needed_columns(inputs))
+    reader = ExampleReader(connection, names.training_examples, schema, inputs.effects.signals)
     return train(
         reader, inputs, settings or quick_settings(), candidates=candidates, notify=lambda message: None
     )
@@ -260,7 +259,7 @@ class TestQuality:
         settings, mean = quick_settings(), []
         for weight in (1.0, 9.0):
             weighted = rows.set_column(place, "example_weight", pa.array(np.where(churned, weight, 1.0)))
-            part = Examples(weighted, schema)
+            part = Examples(weighted, schema, data.SIGNALS)
             encoder, estimator = fit_estimator(
                 candidate, part, schema, settings, settings.candidates[candidate]
             )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import PositiveFloat
+from pydantic import Field, PositiveFloat
 from pydantic.dataclasses import dataclass
 
 from models_ml.settings_file import STRICT, check_settings, read_toml
@@ -18,6 +19,7 @@ class EffectSettings:
 
     calibration_slope_sd: PositiveFloat
     calibration_level_sd: PositiveFloat
+    offer_correlation: Annotated[float, Field(ge=0, lt=1)]
     measured_below_variance_share: PositiveFloat
     smallest_probability: PositiveFloat
     reach_before_evidence: PositiveFloat
@@ -45,7 +47,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> tuple[EffectSettings, Acceptanc
     Raises
     ------
     BayesPilotError
-        If a setting is missing, unknown or not a positive number.
+        If a setting is missing, unknown or not a positive number; a correlation of 0 is allowed, 1 is not.
     """
     settings = check_settings(_Settings, read_toml(path), path)
     return settings.effects, settings.acceptance

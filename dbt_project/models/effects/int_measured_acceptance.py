@@ -1,4 +1,4 @@
-"""Which contacted customers accept an offer: one row per offer and coefficient."""
+"""How many of the contacted accept, one row per offer: posterior, prior and counts."""
 
 import pyarrow as pa
 
