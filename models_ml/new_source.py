@@ -106,7 +106,7 @@ class NewSource:
             f"  2. complete {seeds}/policy.csv (churn is {self.churn}), channels.csv, offers.csv and activity_map.csv",
             f"  3. bayespilot run --source {self.name}; read quarantine first, then retention_actions",
             f"No effect of an offer is assumed: nobody is contacted before {seeds}/offer_effect_priors.csv states one,"
-            " or policy.csv a trial_share, and policy.csv a monthly_budget.",
+            " or policy.csv a learning_share, and policy.csv a monthly_budget.",
         ]
 
 

@@ -159,9 +159,13 @@ def _planned_table(run: Row, done: Sequence[Row]) -> Table:
         table.add_row("trial contacts, drawn by chance", *_cells(*trial))
     table.add_section()
     table.add_row("done", *_cells(contacts, cost, value), style="bold")
+    low, high = run.get("done_value_low"), run.get("done_value_high")
+    interval = (
+        "" if low is None else f"What is done is worth {low:,.2f} to {high:,.2f} with 80 % probability. "
+    )
     table.caption = (
-        f"The month has {run['available_budget']:,.2f} of {run['monthly_budget']:,.2f} {run['currency']} left for this"
-        f" run; one more {run['currency']} of budget would return {run['budget_price']:.2f}."
+        f"{interval}The month has {run['available_budget']:,.2f} of {run['monthly_budget']:,.2f} {run['currency']} left"
+        f" for this run; one more {run['currency']} of budget would return {run['budget_price']:.2f}."
     )
     return table
 

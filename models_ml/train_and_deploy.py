@@ -16,10 +16,13 @@ from typing import Any
 import pyarrow as pa
 from dbt.adapters.events.logging import AdapterLogger
 
+from models_ml.decisions.economics import needed_columns
 from models_ml.decisions.policy import DecisionInputs
+from models_ml.decisions.retention_curves import RETENTION_CURVES_SCHEMA
+from models_ml.decisions.settings import load_settings as load_decision_settings
 from models_ml.deployment.challenge import Selection
 from models_ml.deployment.champion import Challenger, Champion, challenge, find_champion
-from models_ml.deployment.deployed import read_deployed, write_deployment
+from models_ml.deployment.deployed import read_deployed, read_record, write_deployment
 from models_ml.deployment.logs import (
     candidate_rows,
     event_of_training,
@@ -49,6 +52,7 @@ from models_ml.training.context import (
     run_is_empty,
 )
 from models_ml.training.examples import ExampleReader
+from models_ml.training.follow_up import learn_curves
 from models_ml.training.settings import TrainingSettings, load_settings
 from models_ml.training.stage import Notify, TrainingResult, train
 
@@ -103,6 +107,7 @@ class Training:
     reader: ExampleReader
     result: TrainingResult
     content: bytes
+    retention_curves: pa.Table
 
     @property
     def version(self) -> str:
@@ -117,7 +122,15 @@ class Training:
 
     def record(self, run_id: str) -> DeploymentRecord:
         """Return the winner's record, with the MLflow run that it names."""
-        return deployment_record(self.result, self.purpose, self.settings, self.content, self.version, run_id)
+        return deployment_record(
+            self.result,
+            self.purpose,
+            self.settings,
+            self.content,
+            self.version,
+            run_id,
+            self.retention_curves.to_pylist(),
+        )
 
 
 @dataclass(frozen=True)
@@ -294,12 +307,32 @@ def _train(
     candidates: Sequence[str],
     notify: Notify,
 ) -> Training:
-    purpose, inputs = read_purpose(cursor, tables), read_inputs(cursor, tables)
-    reader = ExampleReader(cursor, tables.training_examples, purpose.schema, inputs.effects.signals)
+    purpose = read_purpose(cursor, tables)
+    notify("following customers through later periods")
+    learned = learn_curves(
+        cursor,
+        tables.training_examples,
+        purpose.schema,
+        purpose.horizon_days,
+        settings,
+        load_decision_settings().retention_curves,
+    )
+    inputs = read_inputs(cursor, tables, learned.curves)
+    reader = ExampleReader(cursor, tables.training_examples, purpose.schema, needed_columns(inputs))
     categories = read_run_categories(cursor, tables, purpose.schema)
     result = train(reader, inputs, settings, candidates=candidates, notify=notify, run_categories=categories)
-    return Training(purpose, inputs, settings, reader, result, serialise(result.pipeline))
+    return Training(purpose, inputs, settings, reader, result, serialise(result.pipeline), learned.table)
 
 
 def _typed(value: Any, data_type: pa.DataType) -> Any:  # noqa: ANN401 - a scalar of the schema
     return date.fromisoformat(value) if value is not None and pa.types.is_date(data_type) else value
+
+
+def retention_curves_of(cursor: Any, int_run: str) -> pa.Table:  # noqa: ANN401 - a DuckDB cursor
+    """Return the retention curves of the deployed pipeline; empty where the run is empty."""
+    if run_is_empty(cursor, int_run):
+        return RETENTION_CURVES_SCHEMA.empty_table()
+    source = read_run(cursor, int_run)["source"]
+    record = read_record(artifacts_folder(source))
+    rows = [] if record is None else record.retention_curves
+    return pa.Table.from_pylist(rows, schema=RETENTION_CURVES_SCHEMA)

@@ -60,12 +60,12 @@ def main(
     customers: Annotated[int, typer.Option(min=100, help="Customers before the first month.")] = 2000,
     months: Annotated[int, typer.Option(min=3, max=36, help="Months to run.")] = 24,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random world.")] = 1,
-    trial_share: Annotated[float, typer.Option(min=0, max=1, help="Share of customers on trial.")] = 0.02,
+    learning_share: Annotated[float, typer.Option(min=0, max=0.5, help="Share of limits for trials.")] = 0.1,
     replayed: Annotated[int, typer.Option(min=0, help="Months to replay; 0 = all of them.")] = 0,
 ) -> None:
     """Run many months on one warehouse; check history, a second build of the last month, and a replay."""
     console = Console(width=None if sys.stdout.isatty() else 120)
-    setting = Setting(customers, months, seed, "demo", trial_share, past_trial=True)
+    setting = Setting(customers, months, seed, "demo", learning_share, past_trial=True)
     try:
         with tempfile.TemporaryDirectory(prefix="bayespilot-") as aside:
             broken = check(setting, Path(aside), replayed or months, console)

@@ -32,11 +32,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from simulation.business import SEEDED_CUSTOMERS
+from simulation.loop import ENDS_ON, HISTORY_MONTHS
+from simulation.true_survival import true_curves
 from simulation.true_value import NOBODY, SIMPLE_RULES, read_month, true_values, value_of
+from simulation.world import start_world
 
 from models_ml.decisions.decide import decide, randomise
 from models_ml.decisions.limits import money
 from models_ml.decisions.references import REFERENCE_POLICIES
+from models_ml.decisions.retention_curves import RetentionCurves
 from models_ml.errors import BayesPilotError
 
 PLAN = "this plan"
@@ -54,7 +58,9 @@ class Judged:
     true: float
 
 
-def judge(connection: duckdb.DuckDBPyConnection, truth: pa.Table, *, limits_times: float) -> list[Judged]:
+def judge(
+    connection: duckdb.DuckDBPyConnection, truth: pa.Table, curves: RetentionCurves, *, limits_times: float
+) -> list[Judged]:
     """Apply every policy on a built warehouse, with the month's limits times a factor, and value its contacts.
 
     Parameters
@@ -62,14 +68,17 @@ def judge(connection: duckdb.DuckDBPyConnection, truth: pa.Table, *, limits_time
     connection : DuckDB connection to the warehouse
     truth : pyarrow.Table
         The world's truth.parquet.
+    curves : RetentionCurves
+        How long customers of the world truly stay.
     limits_times : float
         1 for the limits as they stand.
     """
-    inputs = read_month(connection, truth)
+    inputs = read_month(connection, truth, curves)
     limits = inputs.limits.scaled(limits_times)
-    values = true_values(inputs.truth, inputs.decision.policy)
-    situation = randomise(inputs.customers, inputs.decision, limits).situation
-    planned = decide(inputs.customers, inputs.decision, limits).choice
+    values = true_values(inputs.truth, inputs.decision.policy, inputs.survival)
+    learning = limits.scaled(inputs.decision.policy.learning_share)
+    situation = randomise(inputs.customers, inputs.decision, limits, learning).situation
+    planned = decide(inputs.customers, inputs.decision, limits, learning).choice
     plan = np.where(situation.allowed.any(axis=1), planned, -1)  # without the contacts of the trial
     choices: dict[str, NDArray[np.int64]] = {PLAN: plan.astype(np.int64)}
     choices |= {name: follow(situation).choice for name, follow in REFERENCE_POLICIES.items()}
@@ -129,8 +138,14 @@ def main(
             ):
                 warehouse, truth = build_world(Path(folder), customers=customers, seed=seed)
                 with duckdb.connect(str(warehouse), read_only=True) as connection:
+                    world = start_world(
+                        customers=customers, months=HISTORY_MONTHS, ends_on=ENDS_ON, seed=seed
+                    )
                     judged = judge(
-                        connection, pq.read_table(truth), limits_times=customers / SEEDED_CUSTOMERS
+                        connection,
+                        pq.read_table(truth),
+                        true_curves(world),
+                        limits_times=customers / SEEDED_CUSTOMERS,
                     )
             console.print(_table(f"World {seed}, {customers:,} customers", judged))
             missed += [f"world {seed}: {what}" for what in missed_targets(judged)]

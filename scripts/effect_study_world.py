@@ -22,6 +22,7 @@ OFFERS = ("nudge", "discount", "call")
 SIGNALS = ("payment_failing", "price_shock", "dormant")
 NULL_OFFER = 0
 ERROR = 0.3  # log-odds per unit of a signal by which churn probabilities are off
+OFFER_CORRELATION = 0.5
 PRIOR_SD = (0.3, 0.4, 0.4, 0.4)  # a business that knows nothing of its offers
 SIGNAL_VALUES = (0.0, 0.0, 0.0, 0.5, 1.0, 2.0)
 MONTHS = 6
@@ -76,9 +77,14 @@ def flat_priors(correlation: float) -> EffectPriors:
     return EffectPriors(OFFERS, SIGNALS, np.zeros(shape), np.tile(PRIOR_SD, (len(OFFERS), 1)), correlation)
 
 
-def play(scenario: Scenario, rng: np.random.Generator, settings: EffectSettings) -> Found:
+def play(
+    scenario: Scenario,
+    rng: np.random.Generator,
+    settings: EffectSettings,
+    correlation: float = OFFER_CORRELATION,
+) -> Found:
     """Draw one world, estimate its effects, and compare them with the truth."""
-    priors = flat_priors(settings.offer_correlation)
+    priors = flat_priors(correlation)
     effects = (np.linalg.cholesky(priors.covariance) @ rng.standard_normal(priors.mean.size)).reshape(
         priors.mean.shape
     )

@@ -82,7 +82,7 @@ def _month(
     planned = _plan(believed, value, resting)
     arms = np.where(resting, SUPPRESSED, NOT_CHOSEN).astype(np.int8)
     arms = withhold(arms, planned - 1, random.random(len(rows)), holdout)
-    propensity, _ = propensities(arms, np.zeros(len(rows), dtype=np.int64), holdout)
+    propensity, _ = propensities(arms, np.ones(len(rows)), np.ones(len(rows)), holdout)
     effect = np.concatenate(
         [np.ones((len(rows), 1)), TRUE_RISK + random.normal(0.0, 0.08, (len(rows), 2))], 1
     )

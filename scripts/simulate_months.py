@@ -69,9 +69,9 @@ def main(
         str,
         typer.Option(help="Priors of the offers' effects: demo (as shipped), none, wrong, or a CSV file."),
     ] = "demo",
-    trial_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of customers in the randomised trial each month.")
-    ] = 0.02,
+    learning_share: Annotated[
+        float, typer.Option(min=0, max=0.5, help="Share of the month's money and contacts for trials.")
+    ] = 0.1,
     past_trial: Annotated[
         bool, typer.Option(help="Whether a randomised trial ran in the months before the first.")
     ] = True,
@@ -96,7 +96,7 @@ def main(
     """Simulate months of the demo business and compare BayesPilot's true value with that of other policies."""
     console = Console(width=None if sys.stdout.isatty() else 190)
     numbers = [int(each) for each in seeds.split(",") if each.strip()] or [seed]
-    settings = [Setting(customers, months, number, priors, trial_share, past_trial) for number in numbers]
+    settings = [Setting(customers, months, number, priors, learning_share, past_trial) for number in numbers]
     try:
         with tempfile.TemporaryDirectory(prefix="bayespilot-") as aside:
             simulated = simulate_all(settings, keep or Path(aside), deployed, console, with_dbt=with_dbt)

@@ -11,6 +11,7 @@ import training_data as data
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
+from models_ml.decisions.economics import needed_columns
 from models_ml.decisions.limits import Limits
 from models_ml.decisions.policy import DecisionInputs
 from models_ml.training.candidates import Candidate, Hyperparameters, logistic_regression
@@ -43,21 +44,21 @@ def train_on(
     """Run the stage on these training examples."""
     connection = data.warehouse(training_examples=examples, **tables)
     names = warehouse_tables()
-    inputs = read_inputs(connection, names)
+    inputs = read_inputs(connection, names, data.CURVES)
     schema = read_purpose(connection, names).schema
-    reader = ExampleReader(connection, names.training_examples, schema, inputs.effects.signals)
+    reader = ExampleReader(connection, names.training_examples, schema, needed_columns(inputs))
     return train(reader, inputs, settings, candidates=candidates, notify=lambda message: None)
 
 
 def decision_inputs() -> DecisionInputs:
-    return read_inputs(data.warehouse(customers=5), warehouse_tables())
+    return read_inputs(data.warehouse(customers=5), warehouse_tables(), data.CURVES)
 
 
 def judged_examples(customers: int, changes: Mapping[str, np.ndarray] | None = None) -> Examples:
     """Return rows of one date; every offer is allowed to everybody."""
     rows = data.example_rows(customers, data.MONTH_ENDS[-1]) | {"example_weight": np.ones(customers)}
     rows |= {"offers_allowed": np.full(customers, 3)} | dict(changes or {})
-    return Examples(pa.table(rows), SCHEMA, data.SIGNALS)
+    return Examples(pa.table(rows), SCHEMA)
 
 
 def judged_date(

@@ -50,13 +50,14 @@ def test_a_copy_that_predicts_too_much_or_too_little_gains_nothing(shift: float,
     assert simplest_within_one_error(profits, list(probabilities)) == "honest"
 
 
-def test_where_limits_bind_a_scaled_copy_makes_the_same_plan() -> None:
+def test_where_limits_bind_a_scaled_copy_earns_the_same_within_its_error() -> None:
     examples = scenes.judged_examples(3000, {"monthly_revenue": np.full(3000, 60.0)})
     truth = examples.table["truth"].to_numpy()
     probabilities = {"honest": truth, "doubled": np.minimum(2 * truth, 0.999)}
     limits = Limits(100.0, np.array([50.0, 0.0]), {"phone": 50.0, "email": 0.0}, ("phone", "email"))
     profits = judge(probabilities, scenes.judged_date(probabilities, examples, limits), SETTINGS)
-    assert profits["doubled"].profit.profit <= profits["honest"].profit.profit * 1.02
+    found = [profits[name].profit for name in probabilities]
+    assert all(each.shortfall <= each.shortfall_standard_error for each in found)
 
 
 class TestWholeStage:

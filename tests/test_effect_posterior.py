@@ -339,10 +339,11 @@ def test_impossible_shares_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("= 0.5 ", "= 1 "), ("offer_correlation", "offer_correlations"), ("= 0.2 ", '= "0.2" ')]
+    ("old", "new"),
+    [("= 0.3 ", "= 0 "), ("calibration_level_sd", "calibration_level_sds"), ("= 0.2 ", '= "0.2" ')],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, old: str, new: str) -> None:
     wrong = tmp_path / "effect_settings.toml"
     wrong.write_text(SETTINGS_FILE.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
-    with pytest.raises(BayesPilotError, match=r"effects\.(offer_correlation|calibration_level_sd)"):
+    with pytest.raises(BayesPilotError, match=r"effects\.(calibration_slope_sd|calibration_level_sd)"):
         load_settings(wrong)

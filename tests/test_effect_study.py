@@ -24,12 +24,15 @@ def test_a_small_study_finds_nothing_amiss(scenario: Scenario) -> None:
 
 def test_without_slopes_the_error_of_the_churn_model_becomes_an_effect() -> None:
     scenario = Scenario("wrong", picked=3_000, error=error_along_a_signal(*[0.3] * 4), has_null_offer=True)
-    blind = replace(SETTINGS, calibration_slope_sd=1e-3, offer_correlation=0.0)
+    blind = replace(SETTINGS, calibration_slope_sd=1e-3)
     covered = {
         name: np.mean(
-            [play(scenario, np.random.default_rng(seed), chosen).covered[NULL_OFFER, 2] for seed in range(12)]
+            [
+                play(scenario, np.random.default_rng(seed), chosen, correlation).covered[NULL_OFFER, 2]
+                for seed in range(12)
+            ]
         )
-        for name, chosen in (("with", SETTINGS), ("without", blind))
+        for name, chosen, correlation in (("with", SETTINGS, 0.5), ("without", blind, 0.0))
     }
     assert covered["with"] >= 0.8
     assert covered["without"] <= 0.5

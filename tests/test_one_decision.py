@@ -11,26 +11,26 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import ROOT
-from decision_data import candidates, effects, offers, offers_table, policy, policy_table
+from decision_data import (
+    NO_TRIAL,
+    candidates,
+    decision_inputs,
+    effect_tables,
+    offers,
+    offers_table,
+    policy,
+    policy_table,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models_ml.decisions import choose as choose_module
+from models_ml.decisions import economics
 from models_ml.decisions.decide import value_customers
 from models_ml.decisions.limits import month_limits
 from models_ml.decisions.planned_actions import plan_actions
-from models_ml.decisions.policy import DecisionInputs
 from models_ml.decisions.what_if import Month, MonthLimit, WhatIfInputs, ask
 from models_ml.training import judging
-
-HALVING = effects(np.log(0.5), np.log(0.9))
-TABLES = (
-    "int_decision_candidates",
-    "int_policy_parameters",
-    "int_offers",
-    "offer_effects",
-    "int_month_limits",
-)
 
 
 class BrokenError(RuntimeError):
@@ -48,16 +48,6 @@ def broken_optimiser(monkeypatch: pytest.MonkeyPatch) -> None:
 def build_node() -> pa.Table:
     """Run the dbt Python model itself on a small warehouse, as dbt calls it."""
     connection = duckdb.connect()
-    effect = [
-        {
-            "offer": name,
-            "signal": "intercept",
-            "effect_mean": mean,
-            "effect_sd": 0.1,
-            "effect_source": "assumed",
-        }
-        for name, mean in (("call", np.log(0.5)), ("nudge", np.log(0.9)))
-    ]
     limits = [
         ("budget", "EUR"),
         ("offer", "call"),
@@ -65,22 +55,18 @@ def build_node() -> pa.Table:
         ("channel", "email"),
         ("channel", "phone"),
     ]
-    content = dict(
-        zip(
-            TABLES,
-            (
-                pa.Table.from_batches([candidates(3)]),
-                policy_table(),
-                offers_table(),
-                pa.Table.from_pylist(effect),
-                pa.Table.from_pylist(
-                    [{"limit_type": kind, "limit_name": name, "available": 5.0} for kind, name in limits]
-                ),
-            ),
-            strict=True,
-        )
-    )
-    content["int_measured_offers"] = content["int_offers"]
+    content = {
+        "int_decision_candidates": pa.Table.from_batches([candidates(3)]),
+        "int_policy_parameters": policy_table(),
+        "int_offers": offers_table(),
+        **effect_tables(np.log(0.5), np.log(0.9)),
+        "int_month_limits": pa.Table.from_pylist(
+            [
+                {"limit_type": kind, "limit_name": name, "available": 5.0, "available_for_trials": 0.0}
+                for kind, name in limits
+            ]
+        ),
+    }
     for name, table in content.items():
         connection.register("given", table)
         connection.execute(f"create table {name} as from given")
@@ -102,14 +88,13 @@ def candidate_plan() -> np.ndarray:
     customers = 5
     probability = np.full(customers, 0.5)
     examples = SimpleNamespace(
-        monthly_revenue=np.full(customers, 100.0),
-        signals=np.empty((customers, 0)),
+        table=candidates(customers),
         has_churned=np.array([True, False, True, False, True]),
         example_weight=np.ones(customers),
         offers_allowed=lambda _: np.ones((customers, 2), dtype=bool),
         customers=customers,
     )
-    inputs = DecisionInputs(policy(), offers(), HALVING)
+    inputs = decision_inputs()
     judged_date = judging.JudgedDate(
         **{
             "examples": examples,
@@ -122,12 +107,12 @@ def candidate_plan() -> np.ndarray:
 
 
 def what_if() -> float:
-    inputs = DecisionInputs(policy(), offers(), HALVING)
+    inputs = decision_inputs()
     month = Month(
         (
-            MonthLimit("budget", "EUR", 5.0, 0.0),
-            *(MonthLimit("offer", name, 5.0, 0.0) for name in ("call", "nudge")),
-            *(MonthLimit("channel", name, 5.0, 0.0) for name in ("email", "phone")),
+            MonthLimit("budget", "EUR", 5.0, 0.0, 0.0),
+            *(MonthLimit("offer", name, 5.0, 0.0, 0.0) for name in ("call", "nudge")),
+            *(MonthLimit("channel", name, 5.0, 0.0, 0.0) for name in ("email", "phone")),
         ),
         share=1.0,
     )
@@ -149,6 +134,19 @@ def test_breaking_the_one_function_breaks_them_all(decides: object) -> None:
         decides()  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("decides", [build_node, candidate_plan, what_if])
+@pytest.mark.parametrize("part", ["value_offers", "customer_value", "acceptance_probability"])
+def test_breaking_what_values_offers_breaks_them_all(
+    decides: object, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise BrokenError
+
+    monkeypatch.setattr(economics, part, stop)
+    with pytest.raises(BrokenError):
+        decides()  # type: ignore[operator]
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_holdouts_ignore_every_score(seed: int) -> None:
@@ -156,7 +154,7 @@ def test_holdouts_ignore_every_score(seed: int) -> None:
     customers = 60
     draws = {name: rng.random(customers) for name in ("universal_draw", "pick_draw")}
     shares = policy(universal_holdout_share=0.2, pick_holdout_share=0.4)
-    inputs = DecisionInputs(shares, offers(), HALVING)
+    inputs = decision_inputs(shares)
     seen = []
     for _ in range(2):
         scored = candidates(
@@ -169,6 +167,7 @@ def test_holdouts_ignore_every_score(seed: int) -> None:
             lambda batch=scored: [batch],  # type: ignore[misc]
             inputs,
             month_limits(inputs.policy, inputs.offers),
+            NO_TRIAL,
         ).read_all().to_pylist()  # fmt: skip
         seen.append([row["arm"] for row in rows])
         for row, draw, pick in zip(rows, draws["universal_draw"], draws["pick_draw"], strict=True):

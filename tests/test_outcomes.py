@@ -36,7 +36,12 @@ class Planted:
 def decide_earlier(project: Project, day: str, source: str = "demo") -> None:
     """Date the decisions of the last run back, as if they had been made then."""
     with duckdb.connect(str(project.warehouse(source))) as connection:
-        for table in ("retention_actions_history", "policy_runs", "offer_effects_history"):
+        for table in (
+            "retention_actions_history",
+            "policy_runs",
+            "offer_effects_history",
+            "offer_effect_covariances_history",
+        ):
             connection.execute(f"create table moved as from {table}")
             connection.execute(f"update moved set as_of_date = date '{day}'")
             if table == "retention_actions_history":
@@ -52,7 +57,7 @@ def decide_earlier(project: Project, day: str, source: str = "demo") -> None:
 def execute(project: Project, day: str, file: Path, source: str = "demo") -> Planted:
     """Write the contacts of a careless team to ``file``: three of five in time, one late, one never."""
     actions = project.query(
-        "select action_id, customer_id, action from retention_actions_history where action <> 'no_action'"
+        "select action_id, customer_id, action from retention_actions_history where arm = 'policy'"
         " order by action_id",
         source,
     )
@@ -109,7 +114,8 @@ def check_outcomes(project: Project, planted: Planted, source: str = "demo") -> 
     assert all(outcomes[action][3] >= 1.25 for action in planted.executed + planted.late)
 
     assigned = project.query(
-        "select count(*), count(*) filter (where was_made) from int_own_evidence where offer is not null",
+        "select count(*), count(*) filter (where reached_offer = offer) from int_effect_evidence"
+        " where stratum = 'policy' and offer is not null",
         source,
     )[0]
     assert assigned[0] == len(planted.executed + planted.late + planted.missed)

@@ -11,11 +11,24 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from decision_data import candidates, effects, offers, offers_table, policy, policy_table
+from decision_data import (
+    NO_TRIAL,
+    candidates,
+    decision_inputs,
+    effect_tables,
+    effects,
+    known_effects,
+    offers,
+    offers_table,
+    policy,
+    policy_table,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models_ml.decisions.decide import policy_version
+from models_ml.decisions.done_value import done_value_table
+from models_ml.decisions.effect_beliefs import EffectBeliefs
 from models_ml.decisions.limits import Limits, month_limits
 from models_ml.decisions.planned_actions import (
     PLANNED_ACTIONS_SCHEMA,
@@ -23,23 +36,30 @@ from models_ml.decisions.planned_actions import (
     plan_actions,
     planned_actions_reader,
 )
-from models_ml.decisions.policy import DecisionInputs, OfferEffects, Policy
+from models_ml.decisions.policy import Policy
 from models_ml.errors import BayesPilotError
 
 HALVING = effects(np.log(0.5), np.log(0.9))  # what the call and the nudge do to the odds of churn
+
+
+def unsure(call_sd: float, nudge_sd: float) -> EffectBeliefs:
+    """Effects as above on average, each known only to its sd."""
+    return replace(HALVING, covariance=np.diag(np.square([call_sd, nudge_sd])))
 
 
 def planned(
     *batches: pa.RecordBatch,
     by: Policy | None = None,
     bounds: Limits | None = None,
-    works: OfferEffects = HALVING,
+    learning: Limits = NO_TRIAL,
+    works: EffectBeliefs = HALVING,
 ) -> list[dict[str, Any]]:
     chosen = by or policy()
     reader = plan_actions(
         lambda: iter(batches),
-        DecisionInputs(chosen, offers(), works),
+        decision_inputs(chosen, offers(), works),
         bounds or month_limits(chosen, offers()),
+        learning,
     )
     table = reader.read_all()
     table.validate(full=True)
@@ -67,45 +87,38 @@ def test_a_contact_by_hand() -> None:
 
 
 def test_every_kind_of_customer() -> None:
-    shares = policy(
-        universal_holdout_share=0.1, pick_holdout_share=0.2, trial_share=0.3, minimum_customer_value=20.0
-    )
+    shares = policy(universal_holdout_share=0.1, pick_holdout_share=0.2, minimum_customer_value=20.0)
     low, high = 0.0, 0.999
     rows = planned(
         candidates(
             8,
             monthly_revenue=[100.0] * 4 + [5.0] + [100.0] * 3,
-            offers_allowed=np.array([3, 3, 3, 3, 3, 3, 3, 0]),
+            offers_allowed=np.array([3, 3, 3, 2, 3, 3, 3, 0]),
             suppression_reason=pa.array(["cool_down", "cool_down", *[None] * 6], pa.string()),
             universal_draw=[low, high, low, high, high, high, high, high],
             pick_draw=[high, high, high, low, high, high, high, high],
-            trial_draw=[high, low, high, high, low, low, low, low],
+            trial_draw=[high, low, high, low, low, low, low, low],
             trial_offer_draw=[high, high, high, high, high, 0.1, high, high],
         ),
         by=shares,
+        learning=month_of(100.0, 40, calls=9),
+        works=unsure(0.3, 0.0),
     )
     seen = [(row["arm"], row["planned_action"], row["action"], row["suppression_reason"]) for row in rows]
     assert seen == [
         ("universal_holdout", "no_action", "no_action", None),
         ("suppressed", "no_action", "no_action", "cool_down"),
         ("universal_holdout", "no_action", "no_action", None),
-        ("pick_holdout", "nudge", "no_action", None),
+        ("pick_holdout", "nudge", "no_action", None),  # nothing is unknown of the nudge: no trial
         ("suppressed", "no_action", "no_action", "below_minimum_value"),
         ("trial", "call", "call", None),
         ("trial", "no_action", "no_action", None),
         ("not_chosen", "no_action", "no_action", None),
     ]
-    assert [row["propensity"] for row in rows] == [
-        1,
-        1,
-        1,
-        0.2,
-        1,
-        pytest.approx(1 / 3),
-        pytest.approx(1 / 3),
-        1,
-    ]
-    assert [row["propensity_no_action"] for row in rows][3:7] == [0.2, 1, *[pytest.approx(1 / 3)] * 2]
+    # The nudge has the smallest share, 0.05; the rest is split between the call and nothing.
+    on_trial = [pytest.approx(0.475)] * 2
+    assert [row["propensity"] for row in rows] == [1, 1, 1, 0.2, 1, *on_trial, 1]
+    assert [row["propensity_no_action"] for row in rows][3:7] == [0.2, 1, *on_trial]
     nothing = [row for row in rows if row["planned_action"] == "no_action"]
     assert {
         (row["expected_cost"], row["incremental_expected_value"], row["relative_risk"]) for row in nothing
@@ -114,21 +127,27 @@ def test_every_kind_of_customer() -> None:
 
 
 def test_trial_contacts_come_first_in_the_limits() -> None:
-    batch = candidates(3, trial_draw=[0.9, 0.0, 0.9], trial_offer_draw=[0.9, 0.4, 0.9])
-    bounds = month_of(100.0, 2, calls=9)
-    rows = planned(batch, by=policy(trial_share=0.5), bounds=bounds)
+    batch = candidates(
+        3, offers_allowed=np.array([2, 3, 3]), trial_draw=[0.9, 0.0, 0.999], trial_offer_draw=[0.9, 0.1, 0.9]
+    )
+    bounds = month_of(100.0, 9, calls=1)
+    rows = planned(batch, bounds=bounds, learning=month_of(100.0, 9, calls=0.6), works=unsure(0.3, 0.0))
     assert [(row["arm"], row["action"]) for row in rows] == [
         ("policy", "nudge"),
-        ("trial", "nudge"),
-        ("policy", "call"),
+        ("trial", "no_action"),  # there is less than one call for trials: withdrawn, but still of that arm
+        ("policy", "nudge"),
     ]
+    assert rows[1]["planned_action"] == "call"
+    rows = planned(batch, bounds=bounds, learning=bounds, works=unsure(0.3, 0.0))
+    assert (rows[1]["arm"], rows[1]["action"]) == ("trial", "call")
 
 
 def test_offers_that_could_never_pay_are_not_tried() -> None:
-    # p · V = 0.5 · 15 = 7.5 covers a nudge, but no call at 12: k is 1.
+    # p · V = 0.5 · 15 = 7.5 covers a nudge, but no call at 12.
     rows = planned(
         candidates(1, monthly_revenue=[20.0], trial_draw=[0.0], trial_offer_draw=[0.49]),
-        by=policy(trial_share=1.0),
+        learning=month_of(100.0, 9, calls=9),
+        works=unsure(0.3, 0.3),
     )
     assert (rows[0]["action"], rows[0]["propensity"]) == ("nudge", 0.5)
 
@@ -143,7 +162,7 @@ def test_an_offer_that_is_switched_off_or_used_up_stops_no_trial(closed: str) ->
         bounds = replace(bounds, channel_capacity=dict(bounds.channel_capacity) | {"phone": 0.0})
     else:
         bounds = replace(bounds, budget=11.0)
-    rows = planned(batch, by=policy(trial_share=1.0), bounds=bounds)
+    rows = planned(batch, bounds=bounds, learning=bounds, works=unsure(0.3, 0.3))
     assert [row["arm"] for row in rows] == ["trial"] * 9
     assert [row["action"] for row in rows] == ["nudge", "no_action", "nudge"] * 3
     assert {(row["propensity"], row["propensity_no_action"]) for row in rows} == {(0.5, 0.5)}
@@ -189,15 +208,14 @@ def random_candidates(seed: int, customers: int) -> pa.RecordBatch:
     seed=st.integers(0, 10_000),
     budget=st.integers(0, 40_000),
     touch_cents=st.integers(0, 300),
-    trial_share=st.sampled_from([0.0, 0.3]),
+    learning_share=st.sampled_from([0.0, 0.3]),
     acceptance=st.floats(0.0, 1.0),
 )
 def test_reported_cents_keep_every_limit_and_the_certificate(
-    seed: int, budget: int, touch_cents: int, trial_share: float, acceptance: float
+    seed: int, budget: int, touch_cents: int, learning_share: float, acceptance: float
 ) -> None:
     steered_by = policy(
         touch_price=touch_cents / 100,
-        trial_share=trial_share,
         pick_holdout_share=0.1,
         universal_holdout_share=0.05,
     )
@@ -205,8 +223,18 @@ def test_reported_cents_keep_every_limit_and_the_certificate(
     channels = {"phone": 8.0, "email": 90.0}
     bounds = Limits(budget / 100, np.array([8.0, 70.0]), channels, ("phone", "email"), ("call", "nudge"))
     batch = random_candidates(seed, 300)
-    reader = plan_actions(lambda: iter([batch]), DecisionInputs(steered_by, named, HALVING), bounds)
-    rows = reader.read_all().to_pylist()
+    works = unsure(0.2, 0.2)
+    reader = plan_actions(
+        lambda: iter([batch]),
+        decision_inputs(steered_by, named, works),
+        bounds,
+        bounds.scaled(learning_share),
+    )
+    rows = [
+        row
+        for row in reader.read_all().to_pylist()
+        if (row["arm"], row["action"]) != ("trial", "no_action")  # a withdrawn contact uses nothing
+    ]
     cents = {
         column: [round(row[column] * 100) for row in rows]
         for column in ("expected_cost", "incremental_expected_value")
@@ -248,7 +276,7 @@ def test_top_risk_uses_the_same_limits() -> None:
 
 
 def test_measured_effects_are_named() -> None:
-    works = replace(HALVING, measured=np.array([False, True]))
+    works = replace(HALVING, is_measured=np.array([[False], [True]]))
     assert planned(candidates(1), works=works)[0]["effect_source"] == "measured"
 
 
@@ -267,16 +295,16 @@ def test_a_customer_below_the_price_of_the_limits_differs_from_one_without_a_use
 
 
 def test_policy_version_follows_everything_that_decides() -> None:
-    inputs = DecisionInputs(policy(), offers(), HALVING)
+    inputs = decision_inputs(policy(), offers(), HALVING)
     versions = {
         policy_version(inputs),
         policy_version(replace(inputs, policy=policy(touch_price=0.5))),
-        policy_version(replace(inputs, offers=(replace(offers()[0], contact_cost=8.0), offers()[1]))),
+        policy_version(replace(inputs, offers=(replace(offers()[0], contact_cost="8"), offers()[1]))),
         policy_version(replace(inputs, offers=(offers()[0], replace(offers()[1], eligible_when="false")))),
         policy_version(replace(inputs, effects=effects(np.log(0.5), np.log(0.8)))),
     }
     assert len(versions) == 5
-    assert policy_version(DecisionInputs(policy(), offers(), effects(np.log(0.5), np.log(0.9)))) in versions
+    assert policy_version(decision_inputs(policy(), offers(), effects(np.log(0.5), np.log(0.9)))) in versions
 
 
 def test_nobody_at_risk_is_an_empty_typed_plan() -> None:
@@ -287,40 +315,31 @@ def test_nobody_at_risk_is_an_empty_typed_plan() -> None:
 def test_customers_that_change_between_the_passes_stop_the_run() -> None:
     answers = iter([[candidates(3)], [candidates(2)]])
     read: Callable[[], list[pa.RecordBatch]] = lambda: next(answers)  # noqa: E731
-    reader = plan_actions(read, DecisionInputs(policy(), offers(), HALVING), month_limits(policy(), offers()))
+    reader = plan_actions(read, decision_inputs(), month_limits(policy(), offers()), NO_TRIAL)
     with pytest.raises(BayesPilotError, match="3 customers were decided, but 2"):
         reader.read_all()
 
 
 def test_a_signal_without_a_column_is_named() -> None:
-    works = OfferEffects(("mood",), np.zeros((2, 2)), np.zeros(2, dtype=bool))
+    works = known_effects(("mood",), np.zeros((2, 2)))
     with pytest.raises(BayesPilotError, match="signal_mood"):
         planned(candidates(1), works=works)
 
 
 def warehouse(batch: pa.RecordBatch) -> tuple[duckdb.DuckDBPyConnection, PlanTables]:
     connection = duckdb.connect()
-    named = [("call", np.log(0.5)), ("nudge", np.log(0.9))]
     amounts = [("budget", "EUR", 0.5), ("offer", "call", 9.0), ("offer", "nudge", 9.0)]
     amounts += [("channel", name, 9.0) for name in ("email", "phone", "push")]
     tables = {
         "int_decision_candidates": pa.Table.from_batches([batch]),
         "int_policy_parameters": policy_table(),
         "int_offers": offers_table(),
-        "offer_effects": pa.Table.from_pylist(
-            [
-                {
-                    "offer": name,
-                    "signal": "intercept",
-                    "effect_mean": mean,
-                    "effect_sd": 0.1,
-                    "effect_source": "assumed",
-                }
-                for name, mean in named
-            ]
-        ),
+        **effect_tables(np.log(0.5), np.log(0.9)),
         "int_month_limits": pa.Table.from_pylist(
-            [{"limit_type": kind, "limit_name": name, "available": amount} for kind, name, amount in amounts]
+            [
+                {"limit_type": kind, "limit_name": name, "available": amount, "available_for_trials": 0.0}
+                for kind, name, amount in amounts
+            ]
         ),
     }
     for name, table in tables.items():
@@ -343,3 +362,26 @@ def test_an_empty_build_reads_no_parameters() -> None:
     reader = planned_actions_reader(connection.cursor(), without)
     assert reader.schema == PLANNED_ACTIONS_SCHEMA
     assert reader.read_all().num_rows == 0
+
+
+def test_what_is_done_has_a_value_and_an_interval() -> None:
+    connection, tables = warehouse(candidates(5, pick_draw=[0.0, 0.999, 0.999, 0.999, 0.999]))
+    uncertain = effect_tables(np.log(0.5), np.log(0.9))["offer_effects"].to_pylist()
+    rows = [each | {"effect_sd": 0.2} for each in uncertain]
+    connection.register("given", pa.Table.from_pylist(rows))
+    connection.execute("create table unsure as from given")
+    wide = replace(tables, offer_effects="from unsure")
+    planned_rows = planned_actions_reader(connection.cursor(), wide).read_all()
+    connection.register("given", planned_rows)
+    connection.execute("create table planned as from given")
+    found = done_value_table(connection, wide, "from planned").to_pylist()[0]
+    done = [row for row in planned_rows.to_pylist() if row["action"] != "no_action"]
+    assert len(done) == 2
+    believed = sum(row["incremental_expected_value"] for row in done)
+    assert found["done_value"] == pytest.approx(believed, rel=0.1)
+    assert found["done_value_low"] < believed < found["done_value_high"]
+    # W is nearly linear in one effect of sd 0.2: ± 1.28 · 0.2 · Σ p (1 − p) V.
+    width = 2 * 1.2816 * 0.2 * 2 * 0.25 * 75
+    assert found["done_value_high"] - found["done_value_low"] == pytest.approx(width, rel=0.15)
+    nothing = "select * from planned where false"
+    assert done_value_table(connection, wide, nothing).num_rows == 0

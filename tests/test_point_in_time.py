@@ -107,7 +107,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Compile
         "-s",
         "+customer_features",
         "--vars",
-        "{training_month_ends: 3}",
+        "{training_dates: 3}",
         "--exclude-resource-type",
         "test",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,11 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import Project
-from decision_data import candidates, effects, offers, offers_table, policy, policy_table
+from decision_data import candidates, decision_inputs, effects, offers, offers_table, policy, policy_table
 
 from models_ml.decisions.limits import read_limits
 from models_ml.decisions.planned_actions import plan_actions
-from models_ml.decisions.policy import DecisionInputs
 
 CUSTOMERS = 300
 FIRST_NIGHT = date(2026, 10, 1)
@@ -24,7 +24,7 @@ NIGHTS = 35  # the whole of October, and into November
 POLICY: dict[str, Any] = {
     "pick_holdout_share": 0.25,
     "universal_holdout_share": 0.05,
-    "trial_share": 0.1,
+    "learning_share": 0.3,
     "cool_down_days": 12,
     "horizon_days": 10,
     "action_valid_days": 4,
@@ -33,16 +33,15 @@ POLICY: dict[str, Any] = {
 }
 CHANNELS = {"email": 25, "phone": 10, "push": 50}  # e-mail is scarcer than the nudge itself, its only offer
 MODELS = ("int_month_limits", "int_suppressions", "retention_actions_deliverable")
+VIEWS = ("int_known_contacts", "int_previous_episodes")
 
 
 class Month:
     """An in-memory warehouse that holds what the compiled models read, and moves from night to night."""
 
     def __init__(self, project: Project, pacing: str) -> None:
-        compiled = (
-            project.folder / "target" / "compiled" / "bayespilot" / "dbt_project" / "models" / "decisions"
-        )
-        self.sql = {name: (compiled / f"{name}.sql").read_text() for name in MODELS}
+        compiled = project.folder / "target" / "compiled" / "bayespilot" / "dbt_project" / "models"
+        self.sql = {name: next(compiled.rglob(f"{name}.sql")).read_text() for name in MODELS + VIEWS}
         self.settings = POLICY | {"pacing": pacing}
         self.draws = np.random.default_rng(5)
         self.connection = duckdb.connect()
@@ -58,7 +57,7 @@ class Month:
             self.connection.execute(f"create table {name} as from given")
         self.connection.execute(
             f"""
-            create table int_run (as_of_date date);
+            create table int_run (as_of_date date, data_ends_on date);
             create table retention_actions_history (
                 action_id text, customer_id text, as_of_date date, action text, planned_action text,
                 action_label text, channel text, priority integer, arm text, expected_cost double,
@@ -71,11 +70,14 @@ class Month:
                 accepted_on date, cost double, is_randomized boolean, propensity double, quarantine_reason text
             );
             create table int_consents as
-                select printf('c%06d', i) as customer_id, channel, i % one_in <> 0 as is_granted
+                select printf('c%06d', i) as customer_id, channel, i % one_in <> 0 as is_granted,
+                    cast(null as date) as valid_until
                 from range({CUSTOMERS}) as numbers (i)
                 cross join (values ('email', 7), ('phone', 5), ('push', 1)) as channels (channel, one_in)
             """
         )
+        for name in VIEWS:
+            self.connection.execute(f"create view {name} as {self.sql[name]}")
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self.connection.execute(sql).fetchall()
@@ -90,7 +92,9 @@ class Month:
 
     def night(self, day: date) -> list[dict[str, Any]]:
         """Decide for a day and write its decisions into history."""
-        self.connection.execute(f"delete from int_run; insert into int_run values (date '{day}')")
+        self.connection.execute(
+            f"delete from int_run; insert into int_run values (date '{day}', date '{day}')"
+        )
         suppressed = {row[0]: row[1:] for row in self.model("int_suppressions")}
         consents = self.consents()
         names = [f"c{number:06d}" for number in range(CUSTOMERS)]
@@ -100,7 +104,10 @@ class Month:
             for name in names
         ]
         terms = policy(**self.settings)
-        limits = read_limits(self.connection.sql(self.sql["int_month_limits"]).to_arrow_table(), offers())
+        left = self.connection.sql(self.sql["int_month_limits"]).to_arrow_table()
+        limits, learning = (
+            read_limits(left, offers(), column) for column in ("available", "available_for_trials")
+        )
         monthly = np.random.default_rng(day.month).random((3, CUSTOMERS))  # per customer and month
         batch = candidates(
             CUSTOMERS,
@@ -113,8 +120,10 @@ class Month:
             trial_draw=monthly[1],
             trial_offer_draw=monthly[2],
         )
+        known = effects(np.log(0.4), np.log(0.9))
+        unsure = replace(known, covariance=np.diag([0.3**2, 0.3**2]))
         rows: list[dict[str, Any]] = plan_actions(
-            lambda: [batch], DecisionInputs(terms, offers(), effects(np.log(0.4), np.log(0.9))), limits
+            lambda: [batch], decision_inputs(terms, works=unsure), limits, learning
         ).read_all().to_pylist()  # fmt: skip
         self.connection.register("decided", pa.Table.from_pylist(rows))
         self.connection.execute(
@@ -146,10 +155,13 @@ def month(request: pytest.FixtureRequest, built_project: Project) -> Iterator[Mo
 
 
 def assert_month_keeps_its_limits(month: Month, day: date) -> None:
-    """Everything planned in the calendar month, whatever became of it, against the month's limits."""
+    """Every action of the calendar month that is open or executed, against the month's limits."""
     used = month.rows(
-        "select planned_action, count(*), sum(expected_cost::decimal(18, 2)) from retention_actions_history"
-        f" where planned_action <> 'no_action' and date_trunc('month', as_of_date) = date_trunc('month', date '{day}')"
+        "select action, count(*), sum(coalesce(contacts.cost, expected_cost)::decimal(18, 2))"
+        " from retention_actions_history as history"
+        " left join int_checked_retention_contacts as contacts on history.action_id = contacts.action_id"
+        f" where action <> 'no_action' and date_trunc('month', as_of_date) = date_trunc('month', date '{day}')"
+        f" and (contacts.action_id is not null or valid_to > date '{day}')"
         " group by 1"
     )
     share = 1.0

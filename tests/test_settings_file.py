@@ -13,7 +13,6 @@ from pydantic.dataclasses import dataclass
 
 from models_ml.decisions.settings import load_settings as load_decisions
 from models_ml.effects.effect_settings import load_settings as load_effects
-from models_ml.effects.settings import load_settings as load_measured_effects
 from models_ml.errors import BayesPilotError
 from models_ml.monitoring.settings import load_monitoring_settings
 from models_ml.settings_file import STRICT, check_settings, read_toml
@@ -23,7 +22,6 @@ from models_ml.uplift.settings import load_settings as load_uplift
 LOADERS: dict[str, Callable[[Path], Any]] = {
     "models_ml/decisions/settings.toml": load_decisions,
     "models_ml/effects/effect_settings.toml": load_effects,
-    "models_ml/effects/settings.toml": load_measured_effects,
     "models_ml/monitoring/settings.toml": load_monitoring_settings,
     "models_ml/training/settings.toml": load_training,
     "models_ml/uplift/settings.toml": load_uplift,

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
+from models_ml.decisions.economics import needed_columns
 from models_ml.errors import BayesPilotError
 from models_ml.training.calibration import fit_calibrator
 from models_ml.training.candidates import CANDIDATES
@@ -58,9 +59,9 @@ def train_on(
 ) -> TrainingResult:
     connection = data.warehouse(training_examples=examples, **tables)
     names = warehouse_tables()
-    inputs = read_inputs(connection, names)
+    inputs = read_inputs(connection, names, data.CURVES)
     schema = read_purpose(connection, names).schema
-    reader = ExampleReader(connection, names.training_examples, schema, inputs.effects.signals)
+    reader = ExampleReader(connection, names.training_examples, schema, needed_columns(inputs))
     return train(
         reader, inputs, settings or quick_settings(), candidates=candidates, notify=lambda message: None
     )
@@ -259,7 +260,7 @@ class TestQuality:
         settings, mean = quick_settings(), []
         for weight in (1.0, 9.0):
             weighted = rows.set_column(place, "example_weight", pa.array(np.where(churned, weight, 1.0)))
-            part = Examples(weighted, schema, data.SIGNALS)
+            part = Examples(weighted, schema)
             encoder, estimator = fit_estimator(
                 candidate, part, schema, settings, settings.candidates[candidate]
             )

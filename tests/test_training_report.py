@@ -17,6 +17,7 @@ import training_data as data
 from sklearn.metrics import average_precision_score, roc_auc_score
 from test_training import quick_settings
 
+from models_ml.decisions.economics import needed_columns
 from models_ml.deployment.challenge import Guardrail, Selection
 from models_ml.deployment.record import DeploymentRecord, deployment_record, pipeline_version
 from models_ml.reports import training_tables as tables
@@ -53,11 +54,11 @@ def settings_with_a_search() -> TrainingSettings:
 
 def trained_with(candidates: list[str]) -> tuple[TrainingResult, DeploymentRecord]:
     connection, names, settings = data.warehouse(), warehouse_tables(), settings_with_a_search()
-    inputs, purpose = read_inputs(connection, names), read_purpose(connection, names)
-    reader = ExampleReader(connection, names.training_examples, purpose.schema, inputs.effects.signals)
+    inputs, purpose = read_inputs(connection, names, data.CURVES), read_purpose(connection, names)
+    reader = ExampleReader(connection, names.training_examples, purpose.schema, needed_columns(inputs))
     result = train(reader, inputs, settings, candidates=candidates, notify=lambda message: None)
     version = pipeline_version(result, purpose, settings, b"pipeline")
-    return result, deployment_record(result, purpose, settings, b"pipeline", version, "run-1")
+    return result, deployment_record(result, purpose, settings, b"pipeline", version, "run-1", [])
 
 
 @pytest.fixture(scope="module")

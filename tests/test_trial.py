@@ -30,21 +30,20 @@ def unknown(sd: float = 0.4) -> EffectBeliefs:
 
 
 def population(rng: np.random.Generator, customers: int) -> TrialCandidates:
+    risk, worth = rng.beta(1, 12, customers), rng.gamma(2, 150, customers)
     return TrialCandidates(
-        rng.beta(1, 12, customers),
-        rng.gamma(2, 150, customers),
-        rng.choice([0.0, 0.0, 1.0, 2.0], (customers, 1)),
+        risk,
+        worth,
+        effect_moments(rng.choice([0.0, 0.0, 1.0, 2.0], (customers, 1)), unknown())[1],
         np.column_stack([np.full(customers, 0.25), rng.uniform(5, 30, customers), np.full(customers, 12.0)]),
         rng.random((customers, 3)) < 0.8,
     )
 
 
-def draw(
-    candidates: TrialCandidates, limits: Limits, seed: int, beliefs: EffectBeliefs | None = None
-) -> Trial:
+def draw(candidates: TrialCandidates, limits: Limits, seed: int) -> Trial:
     rng = np.random.default_rng(seed)
     n = len(candidates.churn_probability)
-    return trial_inclusion(candidates, beliefs or unknown(), limits, rng.random(n), rng.random(n), SETTINGS)
+    return trial_inclusion(candidates, limits, rng.random(n), rng.random(n), SETTINGS)
 
 
 def expected_use(trial: Trial, candidates: TrialCandidates) -> tuple[float, np.ndarray]:
@@ -52,20 +51,32 @@ def expected_use(trial: Trial, candidates: TrialCandidates) -> tuple[float, np.n
     return float((offers * candidates.expected_cost).sum()), offers.sum(axis=0)
 
 
+def test_expected_cost_fills_the_budget() -> None:
+    candidates = population(np.random.default_rng(0), 4_000)
+    cost, _ = expected_use(draw(candidates, replace(ROOMY, budget=300.0), 1), candidates)
+    assert cost == pytest.approx(300.0, rel=1e-9)
+
+
 @pytest.mark.parametrize(
-    ("limits", "binding"),
+    ("scarce", "room"),
     [
-        (replace(ROOMY, budget=300.0), "budget"),
-        (replace(ROOMY, offer_capacity=np.array([1e9, 1e9, 4.0])), "call"),
-        (replace(ROOMY, channel_capacity={"email": 25.0, "phone": 1e9}), "email"),
+        (replace(ROOMY, budget=300.0, offer_capacity=np.array([1e9, 1e9, 2.0])), 2.0),
+        (replace(ROOMY, budget=300.0, channel_capacity={"email": 1e9, "phone": 2.0}), 2.0),
     ],
 )
-def test_expected_cost_and_contacts_fill_the_binding_limit(limits: Limits, binding: str) -> None:
+def test_a_scarce_offer_does_not_hold_back_the_trial_of_the_others(scarce: Limits, room: float) -> None:
     candidates = population(np.random.default_rng(0), 4_000)
-    cost, contacts = expected_use(draw(candidates, limits, 1), candidates)
-    used = {"budget": cost, "call": contacts[2], "email": contacts[0] + contacts[1]}
-    room = {"budget": 300.0, "call": 4.0, "email": 25.0}
-    assert used[binding] == pytest.approx(room[binding], rel=1e-9)
+    roomy_cost, roomy = expected_use(draw(candidates, replace(ROOMY, budget=300.0), 1), candidates)
+    trial = draw(candidates, scarce, 1)
+    cost, contacts = expected_use(trial, candidates)
+    assert roomy[2] > 3 * room
+    assert 0.5 * room < contacts[2] <= room * (1 + 1e-9)
+    assert contacts[:2].sum() > roomy[:2].sum()
+    assert cost > 0.7 * roomy_cost
+    still = trial.arm_probability[:, 2] > 0
+    says = candidates.churn_probability * (1 - candidates.churn_probability) * candidates.customer_value
+    says = says * candidates.effect_sd[:, 2]
+    assert says[still].min() >= says[~still & candidates.allowed[:, 2]].max()
 
 
 @settings(max_examples=40)
@@ -91,7 +102,7 @@ def test_no_limit_is_exceeded_neither_expected_nor_done(
 def test_inclusion_is_in_proportion_to_what_is_at_stake_and_unknown() -> None:
     candidates = population(np.random.default_rng(2), 3_000)
     trial = draw(candidates, replace(ROOMY, budget=50.0), 3)
-    sd = np.where(candidates.allowed, effect_moments(candidates.signals, unknown())[1], 0.0).max(axis=1)
+    sd = np.where(candidates.allowed, candidates.effect_sd, 0.0).max(axis=1)
     risk = candidates.churn_probability
     weight = risk * (1 - risk) * candidates.customer_value * sd
     free = trial.inclusion_probability < 1
@@ -113,9 +124,8 @@ def test_it_fades_as_effects_become_known() -> None:
     limits = replace(ROOMY, budget=200.0)
     costs = []
     for share in (1.0, 0.5, 0.1, 0.0):
-        beliefs = unknown()
-        beliefs = replace(beliefs, covariance=beliefs.covariance * share**2)
-        costs.append(expected_use(draw(candidates, limits, 7, beliefs), candidates)[0])
+        known = replace(candidates, effect_sd=candidates.effect_sd * share)
+        costs.append(expected_use(draw(known, limits, 7), known)[0])
     assert costs[0] == pytest.approx(200.0)
     assert costs[0] > costs[1] > costs[2] > costs[3] == 0.0
     assert costs[2] == pytest.approx(0.2 * costs[1], rel=1e-6)  # in proportion, once below full use
@@ -123,7 +133,7 @@ def test_it_fades_as_effects_become_known() -> None:
 
 def test_everything_allowed_has_the_smallest_share_and_nothing_the_largest() -> None:
     candidates = population(np.random.default_rng(8), 200)
-    sd = effect_moments(candidates.signals, unknown())[1]
+    sd = candidates.effect_sd
     arms = arm_probabilities(sd, candidates.expected_cost, candidates.allowed, SETTINGS.smallest_share)
     possible = candidates.allowed.any(axis=1)
     assert arms[possible].sum(axis=1) == pytest.approx(np.ones(possible.sum()))
@@ -136,7 +146,7 @@ def test_everything_allowed_has_the_smallest_share_and_nothing_the_largest() -> 
 def test_assignments_follow_the_logged_propensities() -> None:
     n = 40_000
     candidates = TrialCandidates(
-        np.full(n, 0.3), np.full(n, 100.0), np.ones((n, 1)), np.tile([0.25, 20.0, 12.0], (n, 1)),
+        np.full(n, 0.3), np.full(n, 100.0), np.full((n, 3), 0.5), np.tile([0.25, 20.0, 12.0], (n, 1)),
         np.tile([True, False, True], (n, 1)),
     )  # fmt: skip
     trial = draw(candidates, ROOMY, 9)
@@ -168,14 +178,14 @@ def test_the_order_of_customers_changes_nothing() -> None:
     rng = np.random.default_rng(12)
     include, offer, order = rng.random(300), rng.random(300), rng.permutation(300)
     limits = replace(ROOMY, budget=80.0)
-    first = trial_inclusion(candidates, unknown(), limits, include, offer, SETTINGS)
+    first = trial_inclusion(candidates, limits, include, offer, SETTINGS)
     shuffled = TrialCandidates(
         *(
             getattr(candidates, name)[order]
-            for name in ("churn_probability", "customer_value", "signals", "expected_cost", "allowed")
+            for name in ("churn_probability", "customer_value", "effect_sd", "expected_cost", "allowed")
         )
     )
-    second = trial_inclusion(shuffled, unknown(), limits, include[order], offer[order], SETTINGS)
+    second = trial_inclusion(shuffled, limits, include[order], offer[order], SETTINGS)
     assert second.is_included.tolist() == first.is_included[order].tolist()
     assert second.assigned.tolist() == first.assigned[order].tolist()
     assert second.is_withdrawn.tolist() == first.is_withdrawn[order].tolist()
@@ -186,8 +196,8 @@ def test_nothing_unknown_or_nobody_allowed_is_no_trial() -> None:
     forbidden = replace(candidates, allowed=np.zeros((50, 3), bool))
     assert not draw(forbidden, ROOMY, 1).is_included.any()
     assert trial_inclusion(
-        TrialCandidates(np.empty(0), np.empty(0), np.empty((0, 1)), np.empty((0, 3)), np.empty((0, 3), bool)),
-        unknown(), ROOMY, np.empty(0), np.empty(0), TrialSettings(0.05, 0.3),
+        TrialCandidates(np.empty(0), np.empty(0), np.empty((0, 3)), np.empty((0, 3)), np.empty((0, 3), bool)),
+        ROOMY, np.empty(0), np.empty(0), TrialSettings(0.05, 0.3),
     ).assigned.tolist() == []  # fmt: skip
 
 

@@ -163,7 +163,7 @@ def test_expected_worth_of_a_plan_is_the_sum_of_its_values() -> None:
     rng = np.random.default_rng(2)
     beliefs, contacts = some_beliefs(rng), planned(rng, 300)
     found = plan_value_interval(
-        contacts, beliefs, share=0.8, shift_sd=0.0, settings=PlanValueSettings(20_000, 1)
+        contacts, beliefs, share=0.8, shift_sd=0.0, settings=PlanValueSettings(20_000, 1, 0.1)
     )
     costs = Costs(np.zeros(3), np.zeros(3), np.zeros(3))
     values = value_offers(
@@ -183,7 +183,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
         truth = rng.multivariate_normal(beliefs.mean.ravel(), beliefs.covariance).reshape(3, 3)
         known = replace(beliefs, mean=truth, covariance=np.zeros((9, 9)))
         worth = plan_value_interval(
-            contacts, known, share=0.8, shift_sd=0.0, settings=PlanValueSettings(2, 1)
+            contacts, known, share=0.8, shift_sd=0.0, settings=PlanValueSettings(2, 1, 0.1)
         ).expected
         found = plan_value_interval(contacts, beliefs, share=0.8, shift_sd=0.0, settings=DRAWS)
         covered += found.low <= worth <= found.high

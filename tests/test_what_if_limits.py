@@ -16,11 +16,11 @@ from models_ml.reports.what_if_page import capacity_prices
 
 MONTH = Month(
     (
-        MonthLimit("budget", "EUR", 100.1, 20.0),
-        MonthLimit("offer", "call", 10.0, 1.0),
-        MonthLimit("offer", "nudge", 39.0, 12.0),
-        MonthLimit("channel", "phone", 7.0, 0.0),
-        MonthLimit("channel", "email", 50.0, 3.0),
+        MonthLimit("budget", "EUR", 100.1, 20.0, 0.0),
+        MonthLimit("offer", "call", 10.0, 1.0, 0.0),
+        MonthLimit("offer", "nudge", 39.0, 12.0, 0.0),
+        MonthLimit("channel", "phone", 7.0, 0.0, 0.0),
+        MonthLimit("channel", "email", 50.0, 3.0, 0.0),
     ),
     share=Fraction(1, 4),
 )
@@ -53,7 +53,7 @@ def test_a_month_without_the_limit_of_an_offer_is_refused() -> None:
 
 
 def test_a_name_of_both_an_offer_and_a_channel_means_the_offer() -> None:
-    both = Month((*MONTH.limits, MonthLimit("offer", "email", 1.0, 0.0)), MONTH.share)
+    both = Month((*MONTH.limits, MonthLimit("offer", "email", 1.0, 0.0, 0.0)), MONTH.share)
     assert both.find("email").kind == "offer"
     assert both.find("channel:email").kind == "channel"
     assert both.find("budget").name == "EUR"
@@ -62,7 +62,7 @@ def test_a_name_of_both_an_offer_and_a_channel_means_the_offer() -> None:
 
 
 def test_amounts_between_are_whole_and_reach_the_largest() -> None:
-    limit = MonthLimit("budget", "EUR", 600.0, 0.0)
+    limit = MonthLimit("budget", "EUR", 600.0, 0.0, 0.0)
     amounts = between(limit, [1000.0], customers=100)
     assert (amounts[0], amounts[-1], len(amounts)) == (0.0, 1000.0, 21)
     assert between(limit, [1000.0], customers=10_000_000) == []

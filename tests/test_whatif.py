@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_present_limits_give_the_plan_of_the_build(inputs: WhatIfInputs, here: P
     money = inputs.month.find("budget")
     answer = ask(inputs, money, money.monthly)
     built = here.query(
-        "select planned_value, planned_spend, planned_contacts, plan_value_bound, plan_gap, budget_price,"
+        "select planned_value - trial_value, planned_spend - trial_spend, planned_contacts - trial_contacts, plan_value_bound, plan_gap, budget_price,"
         " reference_top_risk_value, reference_break_even_value, reference_greedy_value,"
         " reference_fixed_thresholds_value from policy_runs"
     )[0]
@@ -78,6 +79,8 @@ def test_limits_left_are_those_of_the_build(inputs: WhatIfInputs, here: Project)
 
 
 def test_more_of_a_limit_is_never_worth_less(inputs: WhatIfInputs) -> None:
+    policy = replace(inputs.decision.policy, learning_share=0.0)  # a trial takes customers out of the plan
+    inputs = replace(inputs, decision=replace(inputs.decision, policy=policy))
     for name in ("budget", "call", "channel:email"):
         limit = inputs.month.find(name)
         curve = draw_curve(inputs, limit, [2 * limit.monthly])
@@ -114,7 +117,7 @@ def test_the_policy_report_says_what_the_plan_does(here: Project) -> None:
     code, output = run("report")
     assert code == 0, output
     page = (here.folder / "reports" / "demo" / "policy.html").read_text(encoding="utf-8")
-    value, gap = here.query("select planned_value, plan_gap from policy_runs")[0]
+    value, gap = here.query("select planned_value - trial_value, plan_gap from policy_runs")[0]
     assert money(value, "EUR") in page
     for expected in (
         "Customers not contacted, and why",
@@ -135,14 +138,14 @@ def test_a_trial_stands_beside_the_plan_that_is_compared(
     fresh_copy: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBT_PROFILES_DIR", str(fresh_copy.folder))
-    fresh_copy.dbt("build", "--selector", "decide", "--vars", "{trial_share: 0.3}")
+    fresh_copy.dbt("build", "--selector", "decide", "--vars", "{learning_share: 0.5}")
     code, output = run("report")
     assert code == 0, output
     value, trial, contacts, greedy = fresh_copy.query(
         "select planned_value, trial_value, trial_contacts, reference_greedy_value from policy_runs"
     )[0]
-    assert contacts > 10
-    assert value - trial >= greedy > value, "the plan keeps up with greedy, the trial costs"
+    assert contacts > 3
+    assert value - trial >= greedy, "the plan keeps up with greedy"
     page = (fresh_copy.folder / "reports" / "demo" / "policy.html").read_text(encoding="utf-8")
     assert f"expected to return {money(value - trial, 'EUR')} net" in page.replace("\n", " ")
     assert "Trial, beside the plan" in page

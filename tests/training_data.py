@@ -8,6 +8,10 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from models_ml.decisions.retention_curves import RetentionCurves
+
+# Four in a hundred customers leave in each later period, whatever their risk.
+CURVES = RetentionCurves(-3.0, 0.0, 0.0, 0.0, 0.5, 0.0, -9.0, 9.0, 3, 0.05, 28, {})
 MONTH_ENDS = (
     date(2025, 1, 31),
     date(2025, 2, 28),
@@ -19,6 +23,7 @@ MONTH_ENDS = (
 RUN_DATE = date(2025, 7, 31)
 HORIZON_DAYS = 28
 SIGNALS = ("declining_engagement", "dormant")
+COSTS = {"contact_cost_0": 6.0, "incentive_cost_0": 0.0, "contact_cost_1": 0.1, "incentive_cost_1": 10.0}
 FEATURES = (
     ("days_since_last_activity", "numeric", "INTEGER", 1),
     ("orders_last_90_days", "numeric", "BIGINT", -1),
@@ -66,6 +71,9 @@ def example_rows(customers: int, day: date, seed: int = 0) -> dict[str, object]:
             random.choice([0, 1, 2, 3], customers, p=[0.1, 0.1, 0.1, 0.7]), pa.int64()
         ),
         "signal_dormant": silent / 60,
+        "renewal_interval_days": np.zeros(customers, dtype=np.int64),
+        "days_to_renewal": np.zeros(customers, dtype=np.int64),
+        **{name: np.full(customers, cost) for name, cost in COSTS.items()},
         "signal_declining_engagement": random.uniform(0, 2, customers),
     }
 
@@ -114,7 +122,8 @@ def policy_table(**changes: object) -> pa.Table:
         "churn_definition": "subscription_end",
         "horizon_days": HORIZON_DAYS,
         "at_risk_days": 365,
-        "training_month_ends": 12,
+        "training_dates": 12,
+        "training_step_days": 29,
         "minimum_history_days": 90,
         "payment_grace_days": 14,
         "resume_grace_days": 0,
@@ -131,7 +140,8 @@ def policy_table(**changes: object) -> pa.Table:
         "minimum_customer_value": 0.0,
         "universal_holdout_share": 0.05,
         "pick_holdout_share": 0.1,
-        "trial_share": 0.0,
+        "learning_share": 0.0,
+        "offer_effect_correlation": 0.5,
         "randomisation_salt": "salt",
         "review_from": 0.2,
         "escalate_from": 0.5,
@@ -150,8 +160,8 @@ def offers_table() -> pa.Table:
                 "offer_position": 0,
                 "action_label": "Call",
                 "channel": "phone",
-                "contact_cost": 6.0,
-                "incentive_cost": 0.0,
+                "contact_cost": "6",
+                "incentive_cost": "0",
                 "acceptance_rate": 0.5,
                 "monthly_capacity": 60,
                 "channel_capacity": 60,
@@ -162,8 +172,8 @@ def offers_table() -> pa.Table:
                 "offer_position": 1,
                 "action_label": "Discount",
                 "channel": "email",
-                "contact_cost": 0.1,
-                "incentive_cost": 10.0,
+                "contact_cost": "0.1",
+                "incentive_cost": "10",
                 "acceptance_rate": 0.3,
                 "monthly_capacity": 300,
                 "channel_capacity": 400,
@@ -183,10 +193,16 @@ def effects_table() -> pa.Table:
     ]
     return pa.Table.from_pylist(
         [
-            {"offer": o, "signal": s, "effect_mean": b, "effect_sd": 0.3, "effect_source": "assumed"}
+            {"offer": o, "signal": s, "effect_mean": b, "effect_sd": 0.0, "effect_source": "assumed"}
             for o, s, b in rows
         ]
     )
+
+
+def covariances_table() -> pa.Table:
+    """No covariance is known: effects have that of the prior."""
+    names = ("offer", "signal", "other_offer", "other_signal")
+    return pa.schema([*((name, pa.string()) for name in names), ("covariance", pa.float64())]).empty_table()
 
 
 def examples_table(customers: int = 800, seed: int = 0) -> pa.Table:
@@ -205,6 +221,7 @@ def warehouse(
         "int_offers": offers_table(),
         "offer_effects": effects_table(),
         "int_earlier_effects": effects_table(),
+        "int_earlier_covariances": covariances_table(),
         "training_examples": examples_table(customers),
         "customer_features": pa.table(feature_rows(customers, RUN_DATE)).drop_columns(["truth"]),
     }

@@ -25,6 +25,7 @@ planned as (
         cast(round(decisions.expected_cost * 100) as bigint) as cost_cents
     from decisions
     inner join offers on decisions.planned_action = offers.offer
+    where not (decisions.arm = 'trial' and decisions.action = 'no_action') -- withdrawn, for want of room
 
 ),
 

@@ -1,4 +1,4 @@
--- The plans of all runs of the month stay within the limits of the month.
+-- What earlier runs of the month used and what this run does never exceed the month's limits.
 with history as (
 
     select * from {{ ref('retention_actions_history') }}
@@ -26,14 +26,13 @@ limits as (
 planned as (
 
     select
-        history.planned_action,
+        history.action as planned_action,
         coalesce(history.channel, offers.channel) as channel,
         cast(round(history.expected_cost * 100) as bigint) as cost_cents
     from history
-    inner join run
-        on date_trunc('month', history.as_of_date) = date_trunc('month', run.as_of_date)
-    left join offers on history.planned_action = offers.offer
-    where history.planned_action <> 'no_action'
+    inner join run on history.as_of_date = run.as_of_date
+    left join offers on history.action = offers.offer
+    where history.action <> 'no_action'
 
 ),
 
@@ -46,7 +45,7 @@ used as (
         case
             when limits.limit_type = 'budget' then coalesce(sum(planned.cost_cents), 0) / 100.0
             else count(planned.cost_cents)
-        end as used_in_month
+        end + limits.used as used_in_month
     from limits
     left join planned
         on limits.limit_type = 'budget'

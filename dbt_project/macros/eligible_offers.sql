@@ -1,6 +1,6 @@
 {#-
-    The offers as they stand in int_offers, read while the calling model is compiled: their conditions become
-    part of its SQL. Empty until int_offers exists.
+    The offers as they stand in int_offers, read while the calling model is compiled: their conditions and
+    cost expressions become part of its SQL. Empty until int_offers exists.
 -#}
 {% macro eligible_offers() %}
     {%- set offers = [] -%}
@@ -8,11 +8,23 @@
     {%- set stored = load_relation(relation) if execute else none -%}
     {%- if stored is not none -%}
         {%- set rows = run_query(
-            "select offer, offer_position, eligible_when from " ~ stored ~ " order by offer_position") -%}
+            "select offer, offer_position, eligible_when, contact_cost, incentive_cost from " ~ stored
+            ~ " order by offer_position") -%}
         {%- for row in rows.rows -%}
             {%- do offers.append({
-                'offer': row[0], 'offer_position': row[1] | int, 'eligible_when': row[2]}) -%}
+                'offer': row[0], 'offer_position': row[1] | int, 'eligible_when': row[2],
+                'contact_cost': row[3], 'incentive_cost': row[4]}) -%}
         {%- endfor -%}
     {%- endif -%}
     {{ return(offers) }}
+{% endmacro %}
+
+{#- The columns of int_offer_costs that hold money, in the order of offer_position. -#}
+{% macro cost_columns() %}
+    {%- set columns = [] -%}
+    {%- for offer in eligible_offers() -%}
+        {%- do columns.append('contact_cost_' ~ offer.offer_position) -%}
+        {%- do columns.append('incentive_cost_' ~ offer.offer_position) -%}
+    {%- endfor -%}
+    {{ return(columns) }}
 {% endmacro %}

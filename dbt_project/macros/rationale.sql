@@ -29,6 +29,8 @@
             then 'Not contacted for some weeks: member of a control group that measures contacts'
         when suppression_reason = 'open_action' then 'Not contacted again: an earlier action is still open'
         when suppression_reason = 'cool_down' then 'Not contacted: the last contact is too recent'
+        when suppression_reason = 'open_episode'
+            then 'Not contacted again: an earlier decision holds until its outcome is known'
         when suppression_reason = 'no_consent' then 'Not contacted: no consent to any channel'
         when suppression_reason = 'no_eligible_offer' then 'Not contacted: no offer is available to this customer now'
         when suppression_reason = 'below_minimum_value'

@@ -39,3 +39,8 @@
         {% endif -%}
     {%- endfor %}
 {%- endmacro %}
+
+{#- Whether a day lies on the grid of training dates: days since 1970-01-01 that the step divides. -#}
+{% macro is_training_date(day, step_days) -%}
+    mod({{ days_between("cast('1970-01-01' as date)", day) }}, {{ step_days }}) = 0
+{%- endmacro %}

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, logit
+
+from models_ml.errors import BayesPilotError
 
 Floats = NDArray[np.float64]
+
+CERTAIN = 750.0  # log-odds of which the logistic function is exactly 0 or 1
+INTERCEPT = "intercept"
 
 
 @dataclass(frozen=True)
@@ -52,3 +59,67 @@ def acceptance_probability(features: Floats, model: AcceptanceModel) -> Floats:
     for column in range(len(model.features)):
         log_odds += model.log_odds[:, 1 + column] * (features[:, column, None] - model.centre[:, column])
     return np.asarray(expit(log_odds, out=log_odds))
+
+
+def log_odds_of(rate: Floats) -> Floats:
+    """Return the log-odds of rates in [0, 1], finite for 0 and 1 too.
+
+    Examples
+    --------
+    >>> log_odds_of(np.array([0.0, 0.5, 1.0])).tolist()
+    [-750.0, 0.0, 750.0]
+    """
+    with np.errstate(divide="ignore"):
+        return np.clip(logit(np.asarray(rate, dtype=np.float64)), -CERTAIN, CERTAIN)
+
+
+def constant_acceptance(rates: Mapping[str, float]) -> AcceptanceModel:
+    """Return the model in which all customers accept an offer alike, from the rate (0 to 1) of each offer."""
+    offers = tuple(rates)
+    log_odds = log_odds_of(np.array([rates[offer] for offer in offers]))
+    none = np.empty((len(offers), 0))
+    return AcceptanceModel(
+        offers, (), log_odds[:, None], none, np.zeros(len(offers)), np.zeros(len(offers), dtype=bool)
+    )
+
+
+def read_acceptance(table: pa.Table, offers: Sequence[str]) -> AcceptanceModel:
+    """Read int_measured_acceptance (offer × feature), in the order of ``offers``.
+
+    Raises
+    ------
+    BayesPilotError
+        When an offer lacks a coefficient, or one is not a number.
+    """
+    rows = {(row["offer"], row["feature"]): row for row in table.to_pylist()}
+    features = tuple(sorted({feature for _, feature in rows} - {INTERCEPT}))
+    names = (INTERCEPT, *features)
+    missing = [f"{offer}, {name}" for offer in offers for name in names if (offer, name) not in rows]
+    numbers = ("log_odds", "feature_mean")
+    missing += [
+        f"{offer}, {name}: {column}"
+        for (offer, name), row in rows.items()
+        for column in numbers
+        if row[column] is None or not np.isfinite(row[column])
+    ]
+    if missing:
+        raise BayesPilotError(
+            "an acceptance coefficient is missing",
+            where="int_measured_acceptance",
+            values=missing,
+            next_step="dbt build -s +int_measured_acceptance",
+        )
+
+    def column(name: str) -> Floats:
+        values = [[rows[offer, feature][name] for feature in names] for offer in offers]
+        return np.array(values, dtype=np.float64).reshape(len(offers), len(names))
+
+    measured = [rows[offer, INTERCEPT]["acceptance_source"] == "measured" for offer in offers]
+    return AcceptanceModel(
+        tuple(offers),
+        features,
+        column("log_odds"),
+        column("feature_mean")[:, 1:],
+        column("log_odds_sd")[:, 0],
+        np.array(measured, dtype=bool),
+    )

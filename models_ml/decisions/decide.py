@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,17 +14,20 @@ from numpy.typing import NDArray
 
 from models_ml.decisions import randomisation
 from models_ml.decisions.choose import Plan, choose_actions
-from models_ml.decisions.economics import incremental_expected_value, value_offers
-from models_ml.decisions.limits import CENTS, Limits, expected_cost_cents, money, nearest_cents
+from models_ml.decisions.economics import needed_columns, read_figures, value_figures
+from models_ml.decisions.effect_beliefs import effect_moments
+from models_ml.decisions.limits import CENTS, Limits, cents_up, money, nearest_cents
 from models_ml.decisions.policy import DecisionInputs
 from models_ml.decisions.references import REFERENCE_POLICIES, Situation
+from models_ml.decisions.settings import load_settings
+from models_ml.decisions.trial import Trial, TrialCandidates, trial_inclusion
 from models_ml.errors import BayesPilotError
 
 Bools = NDArray[np.bool_]
 Codes = NDArray[np.int8]
 Floats = NDArray[np.float64]
 
-DECISION_RULES = 2  # part of policy_version: raised when the same inputs would be decided differently
+DECISION_RULES = 4  # part of policy_version: raised when the same inputs would be decided differently
 DIGITS = 9
 DRAWS = ("universal_draw", "pick_draw", "trial_draw", "trial_offer_draw")
 REFERENCE_COLUMNS = {
@@ -42,6 +46,8 @@ class ValuedBatch:
     """
 
     value_cents: Floats
+    cost_cents: Floats
+    effect_sd: Floats
     customer_value_cents: Floats
     relative_risk: Floats
     churn_probability: Floats
@@ -53,12 +59,14 @@ class ValuedBatch:
 class CustomersAtRisk:
     """All n customers of a run in order of customer_id, with only what deciding needs.
 
-    ``value_cents`` (n, k), ``customer_value_cents`` (n,), ``allowed`` (n, k) offers that may be made,
-    ``plausible`` (n, k) those of them that would pay if they kept every customer, ``churn_probability`` (n,),
-    ``suppressed`` (n,) and the ``draws``, each (n,).
+    ``value_cents`` and ``cost_cents`` (n, k), ``effect_sd`` (n, k) how little is known of an effect,
+    ``customer_value_cents`` (n,), ``allowed`` (n, k) offers that may be made, ``plausible`` (n, k) those of them that
+    would pay if they kept every customer, ``churn_probability`` (n,), ``suppressed`` (n,) and the ``draws``, each (n,).
     """
 
     value_cents: Floats
+    cost_cents: Floats
+    effect_sd: Floats
     customer_value_cents: Floats
     allowed: Bools
     plausible: Bools
@@ -76,15 +84,12 @@ class CustomersAtRisk:
 class RandomisedArms:
     """The n customers before the policy chooses.
 
-    ``arms`` (n,) holds holdouts, suppressed and trial; ``trial_choice`` (n,) the offer that the trial drew, −1 for
-    none. ``trial_offers`` (n, k) are the plausible offers that the month still has room for: an offer that is
-    switched off or used up takes part in no trial. ``situation`` is the problem left to the policy, money in whole
-    cents, limits as the trial leaves them.
+    ``arms`` (n,) holds holdouts, suppressed and trial; ``trial`` says what chance assigned on trial. ``situation`` is
+    the problem left to the policy, money in whole cents, limits as the trial leaves them.
     """
 
     arms: Codes
-    trial_choice: Codes
-    trial_offers: Bools
+    trial: Trial
     situation: Situation
 
 
@@ -111,13 +116,16 @@ class PlanSummary:
 class Decisions:
     """Decisions on n customers: ``choice`` (n,) is what is planned (−1 for nothing), ``arms`` (n,) by which arm.
 
-    ``value_cents`` (n,) is the value of the choice, ``trial_offers`` (n,) the number k of offers in a trial.
+    ``is_done`` (n,) says whether the choice is to be carried out, ``value_cents`` (n,) is its value. ``propensity`` and
+    ``propensity_no_action`` (n,) are the logged probabilities of what was assigned and of nothing.
     """
 
     choice: Codes
     arms: Codes
+    is_done: Bools
     value_cents: Floats
-    trial_offers: Codes
+    propensity: Floats
+    propensity_no_action: Floats
     summary: PlanSummary
     policy_version: str
 
@@ -136,37 +144,46 @@ class Decisions:
 
 
 def value_customers(batches: Iterable[pa.RecordBatch], inputs: DecisionInputs) -> CustomersAtRisk:
-    """Read all customers once and keep compact arrays: about 8 bytes per customer and offer, and 70 more."""
-    cost = expected_cost_cents(inputs.offers)
+    """Read all customers once and keep compact arrays: about 26 bytes per customer and offer, and 70 more."""
     kept: list[tuple[np.ndarray, ...]] = []
     for batch in batches:
         if not batch.num_rows:
             continue
         valued = value_batch(batch, inputs)
-        at_best = incremental_expected_value(
-            valued.churn_probability[:, None], 0.0, valued.customer_value_cents[:, None], cost, 0.0, 0.0
-        )
+        at_stake = valued.churn_probability * valued.customer_value_cents
         kept.append(
             (
                 valued.value_cents,
+                valued.cost_cents,
+                valued.effect_sd,
                 valued.customer_value_cents,
                 valued.allowed,
-                valued.allowed & (at_best > 0),
+                valued.allowed & (at_stake[:, None] > valued.cost_cents),
                 valued.churn_probability,
                 valued.suppressed,
                 *(_numbers(batch, name) for name in DRAWS),
             )
         )
     if not kept:
-        none, no_offer = np.empty(0), np.empty((0, len(cost)))
+        none, no_offer = np.empty(0), np.empty((0, len(inputs.offers)))
         return CustomersAtRisk(
-            no_offer, none, no_offer > 0, no_offer > 0, none, none > 0, dict.fromkeys(DRAWS, none)
+            no_offer,
+            no_offer,
+            no_offer,
+            none,
+            no_offer > 0,
+            no_offer > 0,
+            none,
+            none > 0,
+            dict.fromkeys(DRAWS, none),
         )
-    value, customer_value, allowed, plausible, probability, suppressed, *draws = (
+    value, cost, sd, customer_value, allowed, plausible, probability, suppressed, *draws = (
         np.concatenate(parts) for parts in zip(*kept, strict=True)
     )
     named = dict(zip(DRAWS, draws, strict=True))
-    return CustomersAtRisk(value, customer_value, allowed, plausible, probability, suppressed, named)
+    return CustomersAtRisk(
+        value, cost, sd, customer_value, allowed, plausible, probability, suppressed, named
+    )
 
 
 def value_batch(batch: pa.RecordBatch, inputs: DecisionInputs) -> ValuedBatch:
@@ -177,8 +194,8 @@ def value_batch(batch: pa.RecordBatch, inputs: DecisionInputs) -> ValuedBatch:
     BayesPilotError
         When a column is missing, or a value cannot be valued.
     """
-    names = tuple(f"signal_{signal}" for signal in inputs.effects.signals)
-    missing = sorted({*names, *DRAWS, "offers_allowed", "suppression_reason"} - set(batch.schema.names))
+    needed = {*needed_columns(inputs), *DRAWS, "suppression_reason"}
+    missing = sorted(needed - set(batch.schema.names))
     if missing:
         raise BayesPilotError(
             "columns are missing",
@@ -186,23 +203,24 @@ def value_batch(batch: pa.RecordBatch, inputs: DecisionInputs) -> ValuedBatch:
             values=missing,
             next_step="name the signals of offer_effect_priors.csv as int_reason_signals does",
         )
-    signals = np.column_stack([_numbers(batch, name) for name in names] or [np.empty((batch.num_rows, 0))])
+    figures = read_figures(batch, inputs)
     probability = _numbers(batch, "churn_probability")
-    valued = value_offers(probability, _numbers(batch, "monthly_revenue"), signals, inputs)
-    value_cents, customer_value_cents = (
-        nearest_cents(valued.expected_value),
-        nearest_cents(valued.customer_value),
-    )
-    bits = batch.column("offers_allowed").fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    allowed = (bits[:, None] >> np.arange(len(inputs.offers)) & 1).astype(bool)
+    valued = value_figures(probability, figures, inputs)
+    customer_value_cents = nearest_cents(valued.customer_value)
     by_rule = batch.column("suppression_reason").is_valid().to_numpy(zero_copy_only=False)
-    suppressed = by_rule | (customer_value_cents < nearest_cents(inputs.policy.minimum_customer_value))
     return ValuedBatch(
-        value_cents, customer_value_cents, valued.relative_risk, probability, allowed, suppressed
+        nearest_cents(valued.expected_value),
+        cents_up(valued.expected_cost),
+        effect_moments(figures.signals, inputs.effects)[1],
+        customer_value_cents,
+        valued.relative_risk,
+        probability,
+        figures.allowed,
+        by_rule | (customer_value_cents < nearest_cents(inputs.policy.minimum_customer_value)),
     )
 
 
-def decide(customers: CustomersAtRisk, inputs: DecisionInputs, limits: Limits) -> Decisions:
+def decide(customers: CustomersAtRisk, inputs: DecisionInputs, limits: Limits, learning: Limits) -> Decisions:
     """Decide for all customers at risk, in order of customer_id.
 
     Parameters
@@ -211,11 +229,11 @@ def decide(customers: CustomersAtRisk, inputs: DecisionInputs, limits: Limits) -
         Values in whole cents, permissions and draws of n customers.
     inputs : DecisionInputs
         Policy, offers and their effects.
-    limits : Limits
-        What the month has left, money in the policy's currency.
+    limits, learning : Limits
+        What the month has left, and how much of it a trial may use, money in the policy's currency.
     """
-    randomised = randomise(customers, inputs, limits)
-    situation = randomised.situation
+    randomised = randomise(customers, inputs, limits, learning)
+    situation, trial = randomised.situation, randomised.trial
     plan = choose_actions(
         situation.expected_value,
         situation.expected_cost,
@@ -224,49 +242,56 @@ def decide(customers: CustomersAtRisk, inputs: DecisionInputs, limits: Limits) -
         touch_price=float(nearest_cents(inputs.policy.touch_price)),
         tie_order=np.arange(customers.number),
     )
-    arms = randomisation.withhold(
-        randomised.arms, plan.choice, customers.draws["pick_draw"], inputs.policy.pick_holdout_share
-    )
-    choice = np.where(plan.choice >= 0, plan.choice, randomised.trial_choice).astype(np.int8)
+    share = inputs.policy.pick_holdout_share
+    arms = randomisation.withhold(randomised.arms, plan.choice, customers.draws["pick_draw"], share)
+    choice = np.where(plan.choice >= 0, plan.choice, trial.assigned).astype(np.int8)
     chosen = customers.value_cents[np.arange(len(choice)), choice]
+    done, nothing = randomisation.propensities(arms, trial.propensity, trial.propensity_no_action, share)
     return Decisions(
         choice,
         arms,
+        (choice >= 0) & (arms != randomisation.PICK_HOLDOUT) & ~trial.is_withdrawn,
         np.where(choice >= 0, chosen, 0.0),
-        randomised.trial_offers.sum(axis=1).astype(np.int8),
+        done,
+        nothing,
         _summary(plan, situation),
         policy_version(inputs),
     )
 
 
-def randomise(customers: CustomersAtRisk, inputs: DecisionInputs, limits: Limits) -> RandomisedArms:
+def randomise(
+    customers: CustomersAtRisk, inputs: DecisionInputs, limits: Limits, learning: Limits
+) -> RandomisedArms:
     """Draw the universal holdout and the trial, before the policy chooses for the other customers."""
-    limits, draws, cost = limits.in_cents(), customers.draws, expected_cost_cents(inputs.offers)
+    limits, draws, cost = limits.in_cents(), customers.draws, customers.cost_cents
+    arms = randomisation.first_arms(draws["universal_draw"], customers.suppressed, inputs.policy)
     # Which offers a trial has depends on what the month has left before any draw, so that propensities stay exact.
-    trial_offers = customers.plausible & limits.open_offers() & (cost <= limits.budget)
-    arms = randomisation.first_arms(
-        draws["universal_draw"], draws["trial_draw"], customers.suppressed, trial_offers, inputs.policy
+    fits = limits.open_offers() & (cost <= limits.budget)
+    trial = trial_inclusion(
+        TrialCandidates(
+            customers.churn_probability,
+            customers.customer_value_cents,
+            customers.effect_sd,
+            cost,
+            customers.plausible & fits & (arms == randomisation.NOT_CHOSEN)[:, None],
+        ),
+        learning.in_cents(),
+        draws["trial_draw"],
+        draws["trial_offer_draw"],
+        load_settings().trial,
     )
-    trial_choice = np.full(customers.number, -1, dtype=np.int8)
-    rows = np.flatnonzero(arms == randomisation.TRIAL)
-    if len(rows):
-        assigned = randomisation.assign_trial(draws["trial_offer_draw"][rows], trial_offers[rows])
-        admitted = randomisation.admit_trial(
-            draws["trial_draw"][rows], trial_offers[rows], assigned, cost, limits
-        )
-        arms[rows[~admitted]] = randomisation.NOT_CHOSEN
-        trial_choice[rows[admitted]] = assigned[admitted]
-        contacts = np.bincount(assigned[admitted & (assigned >= 0)], minlength=len(cost))
-        limits = limits.after(float(cost @ contacts), contacts)
+    arms[trial.is_included] = randomisation.TRIAL
+    made = np.flatnonzero((trial.assigned >= 0) & ~trial.is_withdrawn)
+    contacts = np.bincount(trial.assigned[made], minlength=len(inputs.offers))
     situation = Situation(
         customers.value_cents,
-        np.broadcast_to(cost, customers.value_cents.shape),
+        cost,
         customers.allowed & (arms == randomisation.NOT_CHOSEN)[:, None],
         customers.churn_probability,
         customers.customer_value_cents,
-        limits,
+        limits.after(float(cost[made, trial.assigned[made]].sum()), contacts),
     )
-    return RandomisedArms(arms, trial_choice, trial_offers, situation)
+    return RandomisedArms(arms, trial, situation)
 
 
 def policy_version(inputs: DecisionInputs) -> str:
@@ -276,10 +301,20 @@ def policy_version(inputs: DecisionInputs) -> str:
         "policy": asdict(inputs.policy),
         "offers": [asdict(offer) for offer in inputs.offers],
         "signals": inputs.effects.signals,
-        "coefficients": (np.round(inputs.effects.coefficients, DIGITS) + 0.0).tolist(),
-        "measured": inputs.effects.measured.tolist(),
+        "effects": _rounded(inputs.effects.mean),
+        "effect_covariance": _rounded(inputs.effects.covariance),
+        "measured": inputs.effects.is_measured.tolist(),
+        "acceptance_features": inputs.acceptance.features,
+        "acceptance": _rounded(inputs.acceptance.log_odds),
+        "acceptance_centre": _rounded(inputs.acceptance.centre),
+        "retention_curves": asdict(inputs.curves),
     }
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _rounded(numbers: Floats) -> list[Any]:
+    rounded: list[Any] = (np.round(numbers, DIGITS) + 0.0).tolist()
+    return rounded
 
 
 def _summary(plan: Plan, situation: Situation) -> PlanSummary:

@@ -1,203 +1,163 @@
-"""What a contact is worth: customer value, relative risk under an offer, incremental expected value."""
+"""What contacts of customers are worth: the one function that values offers, from rows of the warehouse."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from models_ml.decisions.policy import DecisionInputs, OfferEffects, Policy
+from models_ml.decisions.acceptance_rates import acceptance_probability
+from models_ml.decisions.policy import DecisionInputs
+from models_ml.decisions.retention_curves import customer_value
+from models_ml.decisions.valuation import Costs, OfferValues, value_offers
 from models_ml.errors import BayesPilotError
 
-DAYS_PER_MONTH = 30.0  # monthly_revenue is money per 30 days
-DAYS_PER_YEAR = 365.0
-LARGEST_LOG_ODDS = 500.0  # its exponential is still finite; at that size the offer's risk is 0 or 1 anyway
-
+Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
+TERM_COLUMNS = ("monthly_revenue", "renewal_interval_days", "days_to_renewal")
+
+
+def cost_columns(offers: int) -> tuple[list[str], list[str]]:
+    """Return the columns of contact and incentive costs, one per offer in the order of ``offer_position``.
+
+    Examples
+    --------
+    >>> cost_columns(2)
+    (['contact_cost_0', 'contact_cost_1'], ['incentive_cost_0', 'incentive_cost_1'])
+    """
+    return [f"contact_cost_{at}" for at in range(offers)], [f"incentive_cost_{at}" for at in range(offers)]
+
+
 @dataclass(frozen=True)
-class Valuation:
-    """Economics of n customers × k offers, money in the policy's currency.
+class CustomerFigures:
+    """What valuing k offers needs to know of n customers, besides their churn probability.
 
-    ``expected_value``, ``expected_cost`` and ``relative_risk`` are (n, k), ``customer_value`` is (n,).
+    ``monthly_revenue`` (n,) is money per 30 days. ``renewal_interval_days`` (n,) is the time between two bills where it
+    is longer than the horizon, else 0, and ``days_to_renewal`` (n,) that to the next one. ``signals`` (n, s) are reason
+    signals in the order of the effects.
+    ``contact_cost`` and ``incentive_cost`` (n, k) are money, ``allowed`` (n, k) the offers that may be made; costs of
+    the others are 0 and mean nothing.
     """
 
-    expected_value: Floats
-    expected_cost: Floats
-    relative_risk: Floats
-    customer_value: Floats
+    monthly_revenue: Floats
+    renewal_interval_days: Floats
+    days_to_renewal: Floats
+    signals: Floats
+    contact_cost: Floats
+    incentive_cost: Floats
+    allowed: Bools
 
 
-def customer_value(monthly_revenue: ArrayLike, churn_probability: ArrayLike, policy: Policy) -> Floats:
-    """Return the margin that is lost if the customer leaves within the horizon, discounted to the as_of_date.
+def needed_columns(inputs: DecisionInputs) -> list[str]:
+    """Return the columns from which `read_figures` reads."""
+    contact, incentive = cost_columns(len(inputs.offers))
+    signals = [f"signal_{signal}" for signal in inputs.effects.signals]
+    return [*TERM_COLUMNS, "offers_allowed", *signals, *contact, *incentive]
 
-    Time is cut into periods of H = ``horizon_days``; period 0 is the horizon itself. A customer who leaves in a
-    period still brings the margin of that period, so leaving in period 0 costs the margin of periods 1, 2, … up
-    to day W = ``value_horizon_days``. A customer who stays now leaves in each later period with the same churn
-    probability p, so that period j is reached with probability (1 − p)^(j − 1):
 
-        V = Σ_{j ≥ 1, jH < W}  (1 − p)^(j − 1) · m · d_j · (1 + r)^(−(jH + d_j / 2) / 365)
-
-    with m = max(monthly_revenue, 0) · margin_rate / 30 the margin per day, d_j = min(H, W − jH) the days of
-    the period (the last one is cut at W) and r the annual discount rate, applied at the middle of the period.
-
-    At p = 1 the value is the margin of one period, at p = 0 the discounted margin of every day from H to W.
-    Negative revenue (more returned than bought) counts as 0: losing a customer never counts as a gain.
-
-    Parameters
-    ----------
-    monthly_revenue : array-like of shape (n,)
-        Money per 30 days, finite.
-    churn_probability : array-like of shape (n,)
-        Probability in [0, 1] of churn within the horizon without contact.
-    policy : Policy
-        Gives margin_rate, horizon_days, value_horizon_days and annual_discount_rate.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        Money, ≥ 0.
+def read_figures(
+    rows: pa.RecordBatch | pa.Table, inputs: DecisionInputs, where: str = "int_decision_candidates"
+) -> CustomerFigures:
+    """Read the figures of int_decision_candidates or training_examples.
 
     Raises
     ------
     BayesPilotError
-        When revenue is not finite or a probability lies outside [0, 1].
-
-    Examples
-    --------
-    Thirty a month at a margin of one half, horizon 30 days, value over 90 days, no discounting: two periods
-    of 15 each, the second reached with probability 1 − p.
-
-    >>> from types import SimpleNamespace
-    >>> terms = SimpleNamespace(
-    ...     margin_rate=0.5, horizon_days=30, value_horizon_days=90, annual_discount_rate=0.0)
-    >>> customer_value([30.0, 30.0, 30.0, -5.0], [0.0, 0.4, 1.0, 0.4], terms).tolist()
-    [30.0, 24.0, 15.0, 0.0]
+        When a column is missing, or an allowed offer has no cost for a customer.
     """
-    revenue = _checked("monthly_revenue", monthly_revenue, -1e300, 1e300)
-    stays = 1.0 - _checked("churn_probability", churn_probability, 0.0, 1.0)
-    horizon, last_day = policy.horizon_days, policy.value_horizon_days
-    days_of_value = np.zeros_like(stays)
-    for start in reversed(range(horizon, last_day, horizon)):  # Horner's rule, the last period first
-        days = min(horizon, last_day - start)
-        middle = start + days / 2
-        discounted = days * (1.0 + policy.annual_discount_rate) ** (-middle / DAYS_PER_YEAR)
-        days_of_value = discounted + stays * days_of_value
-    return np.maximum(revenue, 0.0) * policy.margin_rate / DAYS_PER_MONTH * days_of_value
-
-
-def relative_risk(churn_probability: ArrayLike, signals: ArrayLike, effects: OfferEffects) -> Floats:
-    """Return churn probability under each offer over churn probability without contact; above 1 the offer harms.
-
-    From logit p_a = logit p_0 + η with η = b_a · [1, z] follows, without taking any logit,
-
-        ρ = p_a / p_0 = 1 / (p_0 + (1 − p_0) · e^(−η)),
-
-    which stays finite and exact at p_0 = 0 (ρ = e^η, the odds ratio) and at p_0 = 1 (ρ = 1).
-
-    Parameters
-    ----------
-    churn_probability : array-like of shape (n,)
-        In [0, 1].
-    signals : array-like of shape (n, n_signals)
-        Reason signals in the order of ``effects.signals``, about 0–2 each.
-    effects : OfferEffects
-        Coefficients of shape (k, 1 + n_signals).
-
-    Returns
-    -------
-    ndarray of shape (n, k)
-
-    Raises
-    ------
-    BayesPilotError
-        When a probability lies outside [0, 1] or a signal is missing.
-
-    Examples
-    --------
-    Halving the odds at p_0 = 1/2 gives 1/3, a relative risk of 2/3.
-
-    >>> halves = OfferEffects((), np.log([[0.5], [2.0]]), np.array([False, False]))
-    >>> relative_risk([0.5, 0.0, 1.0], np.empty((3, 0)), halves).round(6).tolist()
-    [[0.666667, 1.333333], [0.5, 2.0], [1.0, 1.0]]
-    """
-    p0 = _checked("churn_probability", churn_probability, 0.0, 1.0)[:, None]
-    z = _checked("a reason signal", signals, -1e6, 1e6).reshape(len(p0), len(effects.signals))
-    log_odds = np.empty((len(z), len(effects.coefficients)))
-    log_odds[:] = effects.coefficients[:, 0]
-    for j in range(z.shape[1]):  # column by column: a matrix product may differ with the size of the batch
-        log_odds += z[:, j, None] * effects.coefficients[:, 1 + j]
-    np.clip(log_odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS, out=log_odds)
-    return 1.0 / (p0 + (1.0 - p0) * np.exp(-log_odds))
-
-
-def incremental_expected_value(
-    churn_probability: ArrayLike,
-    relative_risk: ArrayLike,
-    customer_value: ArrayLike,
-    contact_cost: ArrayLike,
-    acceptance_rate: ArrayLike,
-    incentive_cost: ArrayLike,
-) -> Floats:
-    """Return what contacting a customer is worth compared with no contact: v = p0·(1 − ρ)·V − c − q·g.
-
-    Arguments broadcast against each other. The first term is the margin kept (negative where the offer
-    harms); the incentive is also paid to customers who accept it but would have stayed anyway.
-
-    Examples
-    --------
-    >>> float(incremental_expected_value(0.5, 0.75, 400.0, 2.0, 0.25, 40.0))
-    38.0
-    """
-    saved = np.asarray(churn_probability) * (1.0 - np.asarray(relative_risk)) * np.asarray(customer_value)
-    return saved - np.asarray(contact_cost) - np.asarray(acceptance_rate) * np.asarray(incentive_cost)
-
-
-def value_offers(
-    churn_probability: ArrayLike, monthly_revenue: ArrayLike, signals: ArrayLike, inputs: DecisionInputs
-) -> Valuation:
-    """Value every offer for every customer.
-
-    Parameters
-    ----------
-    churn_probability, monthly_revenue : array-like of shape (n,)
-        Probability in [0, 1] without contact; money per 30 days.
-    signals : array-like of shape (n, n_signals)
-        Reason signals in the order of ``inputs.effects.signals``.
-    inputs : DecisionInputs
-        Policy, offers and their effects.
-
-    Returns
-    -------
-    Valuation
-        ``expected_cost`` is a read-only view: an offer costs c + q·g for every customer.
-
-    Raises
-    ------
-    BayesPilotError
-        When a probability lies outside [0, 1], or revenue or a signal is missing.
-    """
-    offers = inputs.offers
-    contact = np.array([offer.contact_cost for offer in offers], dtype=np.float64)
-    acceptance = np.array([offer.acceptance_rate for offer in offers], dtype=np.float64)
-    incentive = np.array([offer.incentive_cost for offer in offers], dtype=np.float64)
-    p0 = np.asarray(churn_probability, dtype=np.float64)
-    risk = relative_risk(p0, signals, inputs.effects)
-    margin = customer_value(monthly_revenue, p0, inputs.policy)
-    value = incremental_expected_value(p0[:, None], risk, margin[:, None], contact, acceptance, incentive)
-    return Valuation(value, np.broadcast_to(contact + acceptance * incentive, value.shape), risk, margin)
-
-
-def _checked(name: str, values: ArrayLike, low: float, high: float) -> Floats:
-    array = np.asarray(values, dtype=np.float64)
-    wrong = ~((array >= low) & (array <= high))
-    if wrong.any():
+    missing = sorted(set(needed_columns(inputs)) - set(rows.schema.names))
+    if missing:
         raise BayesPilotError(
-            f"{name} is missing or outside [{low:g}, {high:g}]",
-            where="the customers to decide on",
-            values=array[wrong].tolist(),
-            next_step="dbt build -s +int_decision_candidates",
+            "columns are missing",
+            where=where,
+            values=missing,
+            next_step="name the signals of offer_effect_priors.csv as int_reason_signals does, then run dbt build",
         )
-    return array
+    offers = len(inputs.offers)
+    bits = rows.column("offers_allowed").fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    allowed = (bits[:, None] >> np.arange(offers) & 1).astype(bool)
+    contact, incentive = (np.where(allowed, _columns(rows, names), 0.0) for names in cost_columns(offers))
+    _check_costs(contact, incentive, inputs, where)
+    revenue, interval, to_renewal = _columns(rows, list(TERM_COLUMNS)).T
+    return CustomerFigures(
+        revenue,
+        interval,
+        to_renewal,
+        _columns(rows, [f"signal_{signal}" for signal in inputs.effects.signals]),
+        contact,
+        incentive,
+        allowed,
+    )
+
+
+def _columns(rows: pa.RecordBatch | pa.Table, names: list[str]) -> Floats:
+    """Return numeric columns, nulls as NaN, shape (n, columns)."""
+    columns = [rows.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False) for name in names]
+    return np.column_stack(columns) if columns else np.empty((rows.num_rows, 0))
+
+
+def _check_costs(contact: Floats, incentive: Floats, inputs: DecisionInputs, where: str) -> None:
+    for name, cost in (("contact_cost", contact), ("incentive_cost", incentive)):
+        wrong = ~((cost >= 0) & (cost < np.inf))
+        if wrong.any():
+            first = int(np.flatnonzero(wrong.any(axis=0))[0])
+            offer = inputs.offers[first]
+            raise BayesPilotError(
+                f"{name} of offer {offer.offer} is missing or below 0 for {int(wrong[:, first].sum())} customers",
+                where=where,
+                values=cost[wrong[:, first], first].tolist(),
+                next_step=f"correct the expression {getattr(offer, name)!r} in seeds/<source>/offers.csv",
+            )
+
+
+def value_figures(
+    churn_probability: ArrayLike, customers: CustomerFigures, inputs: DecisionInputs
+) -> OfferValues:
+    """Value every offer for every customer: in the build, in training, in what-if runs and in simulations.
+
+    Parameters
+    ----------
+    churn_probability : array-like of shape (n,)
+        In [0, 1], within the horizon if left alone.
+    customers : CustomerFigures
+    inputs : DecisionInputs
+        Policy, offers, their effects, how often they are accepted, and how long customers stay.
+
+    Raises
+    ------
+    BayesPilotError
+        When a number is missing or out of range.
+    """
+    acceptance = acceptance_probability(_acceptance_features(customers, inputs), inputs.acceptance)
+    return value_offers(
+        churn_probability,
+        values_lost(churn_probability, customers, inputs),
+        customers.signals,
+        costs=Costs(customers.contact_cost, customers.incentive_cost, acceptance),
+        beliefs=inputs.effects,
+    )
+
+
+def values_lost(churn_probability: ArrayLike, customers: CustomerFigures, inputs: DecisionInputs) -> Floats:
+    """Return V (n,), the margin lost if the customer leaves within the horizon and is never contacted again, money."""
+    policy = inputs.policy
+    return customer_value(
+        inputs.curves,
+        churn_probability,
+        customers.monthly_revenue,
+        customers.renewal_interval_days,
+        customers.days_to_renewal,
+        margin_rate=policy.margin_rate,
+        value_horizon_days=policy.value_horizon_days,
+        annual_discount_rate=policy.annual_discount_rate,
+    )
+
+
+def _acceptance_features(customers: CustomerFigures, inputs: DecisionInputs) -> Floats:
+    """Return the columns of the signals that the acceptance model names."""
+    signals = list(inputs.effects.signals)
+    return customers.signals[:, [signals.index(name) for name in inputs.acceptance.features]]

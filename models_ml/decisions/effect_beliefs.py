@@ -13,16 +13,24 @@ p_0 = 0 and p_0 = 1.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+
+from models_ml.errors import BayesPilotError
 
 Floats = NDArray[np.float64]
 
 NODES = 7
 BATCH_ROWS = 16_384  # what is needed of a batch stays in the processor's cache
 LARGEST_LOG_ODDS = 300.0  # exp() of it, and its square, are still finite
+INTERCEPT = "intercept"
+SEED = "seeds/<source>/offer_effect_priors.csv"
 
 
 @dataclass(frozen=True)
@@ -142,3 +150,77 @@ def _relative_risk(alone: Floats, mean: Floats, sd: Floats) -> Floats:
         risk += weight / (alone + stays / away)
         risk += weight / (alone + stays * away)
     return np.asarray(risk)
+
+
+def read_beliefs(
+    effects: pa.Table, covariances: pa.Table, offers: Sequence[str], correlation: float
+) -> EffectBeliefs:
+    """Read offer_effects (offer, signal, …) and offer_effect_covariances into beliefs, in the order of ``offers``.
+
+    Signals are ordered by name; a signal that an offer does not list has effect 0 for certain, a missing intercept is
+    an error (it would silently assume that the offer does nothing). A pair without a covariance has that of the prior:
+    ``correlation`` times both sds between two offers on one signal, else 0.
+
+    Raises
+    ------
+    BayesPilotError
+        When an offer is unknown or has no intercept, a pair occurs twice, or a number is missing.
+    """
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in effects.to_pylist():
+        key = row["offer"], row["signal"]
+        _check_effect(key, row, offers, is_new=key not in rows)
+        rows[key] = row
+    missing = [offer for offer in offers if (offer, INTERCEPT) not in rows]
+    if missing:
+        raise _refused(f"offer {missing[0]}, signal {INTERCEPT}: the row is missing")
+    signals = tuple(sorted({signal for _, signal in rows} - {INTERCEPT}))
+    keys = [(offer, signal) for offer in offers for signal in (INTERCEPT, *signals)]
+    shape = len(offers), 1 + len(signals)
+    mean, sd = (
+        np.array([rows[key][name] if key in rows else 0.0 for key in keys])
+        for name in ("effect_mean", "effect_sd")
+    )
+    measured = [key in rows and rows[key]["effect_source"] == "measured" for key in keys]
+    return EffectBeliefs(
+        tuple(offers),
+        signals,
+        mean.reshape(shape),
+        _covariance(covariances, keys, sd, correlation),
+        np.array(measured).reshape(shape),
+    )
+
+
+def _check_effect(
+    key: tuple[str, str], row: Mapping[str, Any], offers: Sequence[str], *, is_new: bool
+) -> None:
+    place = f"offer {key[0]}, signal {key[1]}"
+    if key[0] not in offers:
+        raise _refused(f"{place}: the offer is not in offers.csv")
+    if not is_new:
+        raise _refused(f"{place}: the pair occurs twice")
+    for name in ("effect_mean", "effect_sd"):
+        if row[name] is None or not math.isfinite(row[name]):
+            raise _refused(f"{place}: {name} {row[name]} is not a finite number")
+
+
+def _covariance(table: pa.Table, keys: list[tuple[str, str]], sd: Floats, correlation: float) -> Floats:
+    """Return the covariance of ``keys`` (offer, signal), shape (k, k); that of the prior where the table has none."""
+    between = np.array([[a[1] == b[1] for b in keys] for a in keys]) * correlation
+    np.fill_diagonal(between, 1.0)
+    covariance = np.asarray(between * np.outer(sd, sd), dtype=np.float64)
+    position = {key: at for at, key in enumerate(keys)}
+    for row in table.to_pylist():
+        at = (
+            position.get((row["offer"], row["signal"])),
+            position.get((row["other_offer"], row["other_signal"])),
+        )
+        if None not in at:
+            covariance[at] = row["covariance"]
+    if not np.isfinite(covariance).all():
+        raise _refused("a covariance of two effects is not a finite number")
+    return covariance
+
+
+def _refused(what: str) -> BayesPilotError:
+    return BayesPilotError(f"{SEED}, {what}", next_step="correct the row, then run dbt build")

@@ -128,8 +128,8 @@ def month_limits(policy: Policy, offers: Sequence[Offer]) -> Limits:
     )
 
 
-def read_limits(table: pa.Table, offers: Sequence[Offer]) -> Limits:
-    """Read what the month has left from int_month_limits (limit_type, limit_name, …, available).
+def read_limits(table: pa.Table, offers: Sequence[Offer], column: str = "available") -> Limits:
+    """Read what the month has left from int_month_limits (limit_type, limit_name, …, available), or another column.
 
     Raises
     ------
@@ -137,12 +137,12 @@ def read_limits(table: pa.Table, offers: Sequence[Offer]) -> Limits:
         When the budget, an offer or the channel of an offer has no row, two rows, or no amount.
     """
     available: dict[tuple[str, str], float] = {}
-    for row in table.select(["limit_type", "limit_name", "available"]).to_pylist():
+    for row in table.select(["limit_type", "limit_name", column]).to_pylist():
         name = "" if row["limit_type"] == "budget" else row["limit_name"]
         key = (row["limit_type"], name)
-        if key in available or row["available"] is None:
+        if key in available or row[column] is None:
             raise _wrong_limit(f"{row['limit_type']} {row['limit_name']} occurs twice or has no amount")
-        available[key] = float(row["available"])
+        available[key] = float(row[column])
     return limits_of(available, offers)
 
 
@@ -166,11 +166,6 @@ def limits_of(available: Mapping[tuple[str, str], float], offers: Sequence[Offer
         offer_channel=tuple(offer.channel for offer in offers),
         offer_names=tuple(offer.offer for offer in offers),
     )
-
-
-def expected_cost_cents(offers: Sequence[Offer]) -> Floats:
-    """Return the expected cost of each offer (k,) in whole cents, rounded up."""
-    return cents_up([offer.expected_cost for offer in offers])
 
 
 def nearest_cents(money: ArrayLike) -> Floats:

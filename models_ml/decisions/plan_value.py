@@ -76,7 +76,7 @@ def plan_value_interval(
 
     >>> known = EffectBeliefs(("a",), (), np.log([[0.5]]), np.zeros((1, 1)), np.zeros((1, 1), bool))
     >>> one = Contacts(np.array([0]), np.array([0.5]), np.array([400.0]), np.array([6.0]), np.empty((1, 0)))
-    >>> found = plan_value_interval(one, known, share=0.8, shift_sd=0.0, settings=PlanValueSettings(10, 1))
+    >>> found = plan_value_interval(one, known, share=0.8, shift_sd=0.0, settings=PlanValueSettings(10, 1, 0.1))
     >>> round(found.low, 4), round(found.expected, 4), round(found.high, 4)
     (60.6667, 60.6667, 60.6667)
     """

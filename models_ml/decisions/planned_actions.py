@@ -19,9 +19,10 @@ from models_ml.decisions.decide import (
     value_batch,
     value_customers,
 )
-from models_ml.decisions.limits import Limits, expected_cost_cents, money, nearest_cents, read_limits
+from models_ml.decisions.limits import Limits, money, nearest_cents, read_limits
 from models_ml.decisions.policy import DecisionInputs, read_decision_inputs
-from models_ml.decisions.randomisation import ARMS, POLICY, SUPPRESSED, TRIAL, propensities
+from models_ml.decisions.randomisation import ARMS, SUPPRESSED
+from models_ml.decisions.retention_curves import read_retention_curves
 from models_ml.errors import BayesPilotError
 
 BATCH_ROWS = 65_536  # larger batches gain nothing, smaller ones pay per call
@@ -62,11 +63,17 @@ class PlanTables:
     int_policy_parameters: str
     int_offers: str
     offer_effects: str
+    offer_effect_covariances: str
+    int_measured_acceptance: str
+    retention_curves: str
     int_month_limits: str
 
 
 def plan_actions(
-    read_batches: Callable[[], Iterable[pa.RecordBatch]], inputs: DecisionInputs, limits: Limits
+    read_batches: Callable[[], Iterable[pa.RecordBatch]],
+    inputs: DecisionInputs,
+    limits: Limits,
+    learning: Limits,
 ) -> pa.RecordBatchReader:
     """Decide for all customers and stream one row each.
 
@@ -77,8 +84,8 @@ def plan_actions(
         decide, which keeps only compact arrays, and once more while the result is read.
     inputs : DecisionInputs
         Policy, offers and their effects.
-    limits : Limits
-        What is available, money in the policy's currency.
+    limits, learning : Limits
+        What is available, and how much of it a trial may use, money in the policy's currency.
 
     Returns
     -------
@@ -90,7 +97,7 @@ def plan_actions(
     customers = value_customers(read_batches(), inputs)
     if not customers.number:
         return pa.RecordBatchReader.from_batches(PLANNED_ACTIONS_SCHEMA, [])
-    decisions = decide(customers, inputs, limits)
+    decisions = decide(customers, inputs, limits, learning)
     return pa.RecordBatchReader.from_batches(
         PLANNED_ACTIONS_SCHEMA, planned_batches(read_batches(), inputs, decisions)
     )
@@ -101,14 +108,28 @@ def planned_actions_reader(cursor: Any, tables: PlanTables) -> pa.RecordBatchRea
     if not cursor.execute(f"select 1 from ({tables.int_decision_candidates}) limit 1").fetchall():
         return pa.RecordBatchReader.from_batches(PLANNED_ACTIONS_SCHEMA, [])
     inputs = read_inputs(cursor, tables)
-    limits = read_limits(cursor.sql(tables.int_month_limits).to_arrow_table(), inputs.offers)
-    return plan_actions(lambda: read_customers(cursor, tables), inputs, limits)
+    month = cursor.sql(tables.int_month_limits).to_arrow_table()
+    limits = read_limits(month, inputs.offers)
+    learning = read_limits(month, inputs.offers, "available_for_trials")
+    return plan_actions(lambda: read_customers(cursor, tables), inputs, limits, learning)
 
 
 def read_inputs(cursor: Any, tables: PlanTables) -> DecisionInputs:  # noqa: ANN401 - a DuckDB cursor
-    """Read policy, offers and their effects."""
-    selects = (tables.int_policy_parameters, tables.int_offers, tables.offer_effects)
-    return read_decision_inputs(*(cursor.sql(select).to_arrow_table() for select in selects))
+    """Read policy, offers, their effects and how often they are accepted."""
+    policy, offers, effects, covariances, acceptance, curves = (
+        cursor.sql(select).to_arrow_table()
+        for select in (
+            tables.int_policy_parameters,
+            tables.int_offers,
+            tables.offer_effects,
+            tables.offer_effect_covariances,
+            tables.int_measured_acceptance,
+            tables.retention_curves,
+        )
+    )
+    return read_decision_inputs(
+        policy, offers, effects, covariances, read_retention_curves(curves), acceptance
+    )
 
 
 def read_customers(cursor: Any, tables: PlanTables) -> Iterable[pa.RecordBatch]:  # noqa: ANN401 - a DuckDB cursor
@@ -153,17 +174,14 @@ def planned_batch(
     """
     valued = value_batch(batch, inputs)
     choice, arms = decisions.choice[rows], decisions.arms[rows]
-    acts = np.where(np.isin(arms, (POLICY, TRIAL)), choice, -1)
+    acts = np.where(decisions.is_done[rows], choice, -1)
     planned = choice >= 0
-    done, nothing = propensities(
-        arms, decisions.trial_offers[rows].astype(np.int64), inputs.policy.pick_holdout_share
-    )
     risk = np.where(planned, valued.relative_risk[np.arange(len(choice)), choice], 1.0)
-    cost = np.where(planned, expected_cost_cents(inputs.offers)[choice], 0.0)
+    cost = np.where(planned, valued.cost_cents[np.arange(len(choice)), choice], 0.0)
     worthwhile = valued.allowed & (valued.value_cents > nearest_cents(inputs.policy.touch_price))
     reasons = batch.column("suppression_reason").cast(pa.string()).fill_null("below_minimum_value")
     suppressed = pa.array(arms == SUPPRESSED)
-    sources = ["assumed", *np.where(inputs.effects.measured, "measured", "assumed").tolist()]
+    sources = ["assumed", *np.where(inputs.effects.is_measured[:, 0], "measured", "assumed").tolist()]
     names = ["no_action", *(offer.offer for offer in inputs.offers)]
     columns = {
         "customer_id": batch.column("customer_id").cast(pa.string()),
@@ -172,8 +190,8 @@ def planned_batch(
         "action": _named(names, acts + 1),
         "channel": _named([None, *(offer.channel for offer in inputs.offers)], acts + 1),
         "arm": _named(ARMS, arms),
-        "propensity": pa.array(np.round(done, DIGITS)),
-        "propensity_no_action": pa.array(np.round(nothing, DIGITS)),
+        "propensity": pa.array(np.round(decisions.propensity[rows], DIGITS)),
+        "propensity_no_action": pa.array(np.round(decisions.propensity_no_action[rows], DIGITS)),
         "churn_probability": pa.array(np.round(valued.churn_probability, DIGITS)),
         "customer_value": pa.array(money(valued.customer_value_cents)),
         "relative_risk": pa.array(np.round(risk, DIGITS)),

@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from models_ml.decisions.acceptance_rates import AcceptanceModel, constant_acceptance, read_acceptance
 from models_ml.decisions.bounds import Bounds, policy_bounds, seed_bounds
+from models_ml.decisions.effect_beliefs import EffectBeliefs, read_beliefs
+from models_ml.decisions.retention_curves import RetentionCurves
 from models_ml.errors import BayesPilotError
 
 # A trial draws among k offers and no action: with k ≤ 19 a weight 1 / propensity is at most 20.
@@ -26,28 +26,23 @@ SEED_FOLDER = "seeds/<source>"
 class Offer:
     """One offer of ``offers.csv``: what is given, how, at what cost.
 
-    ``contact_cost`` and ``incentive_cost`` are money per contact and per acceptance; ``acceptance_rate`` is
-    the share of all contacted customers who accept, including those who would have stayed. ``monthly_capacity`` and
-    ``channel_capacity`` count contacts per calendar month: of the offer, and of all offers on its channel
-    together. ``eligible_when`` is the SQL condition that dbt applies before a decision; here it is part of the
-    policy's version.
+    ``contact_cost`` and ``incentive_cost`` are SQL expressions, money per contact and per acceptance, and
+    ``eligible_when`` is a SQL condition: dbt evaluates them for each customer, here they are part of the policy's
+    version. ``acceptance_rate`` is the share of all contacted customers who accept, including those who would have
+    stayed, as believed before it is measured. ``monthly_capacity`` and ``channel_capacity`` count contacts per calendar
+    month: of the offer, and of all offers on its channel together.
     """
 
     offer: str
     action_label: str
     channel: str
-    contact_cost: float
-    incentive_cost: float
+    contact_cost: str
+    incentive_cost: str
     acceptance_rate: float
     monthly_capacity: int
     channel_capacity: int
     lock_out_days: int
     eligible_when: str
-
-    @property
-    def expected_cost(self) -> float:
-        """Expected cost of one contact, c + q·g, in the policy's currency."""
-        return self.contact_cost + self.acceptance_rate * self.incentive_cost
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,8 @@ class Policy:
     churn_definition: str
     horizon_days: int
     at_risk_days: int
-    training_month_ends: int
+    training_dates: int
+    training_step_days: int
     minimum_history_days: int
     payment_grace_days: int
     resume_grace_days: int
@@ -74,7 +70,8 @@ class Policy:
     minimum_customer_value: float
     universal_holdout_share: float
     pick_holdout_share: float
-    trial_share: float
+    learning_share: float
+    offer_effect_correlation: float
     randomisation_salt: str
     review_from: float
     escalate_from: float
@@ -87,37 +84,44 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class OfferEffects:
-    """Log-odds effects of each offer: logit p_a = logit p_0 + b_a · [1, signals].
-
-    ``coefficients`` has shape (n_offers, 1 + n_signals), the intercept first, then ``signals`` in order;
-    ``measured`` (n_offers,) says whether evidence from randomised contacts outweighs the prior.
-    """
-
-    signals: tuple[str, ...]
-    coefficients: NDArray[np.float64]
-    measured: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
 class DecisionInputs:
     """What decides besides the customers and the limits."""
 
     policy: Policy
     offers: tuple[Offer, ...]
-    effects: OfferEffects
+    effects: EffectBeliefs
+    acceptance: AcceptanceModel
+    curves: RetentionCurves
 
 
-def read_decision_inputs(policy: pa.Table, offers: pa.Table, effects: pa.Table) -> DecisionInputs:
-    """Read int_policy_parameters, int_offers and offer_effects.
+def read_decision_inputs(
+    policy: pa.Table,
+    offers: pa.Table,
+    effects: pa.Table,
+    covariances: pa.Table,
+    curves: RetentionCurves,
+    acceptance: pa.Table | None = None,
+) -> DecisionInputs:
+    """Read int_policy_parameters, int_offers, offer_effects, offer_effect_covariances and int_measured_acceptance.
+
+    Without ``acceptance``, the rates of the seed hold for all customers. ``curves`` say how long
+    customers stay.
 
     Raises
     ------
     BayesPilotError
-        As `read_policy`, `read_offers` and `read_offer_effects`.
+        As `read_policy`, `read_offers`, `read_beliefs` and `read_acceptance`.
     """
-    read = read_offers(offers)
-    return DecisionInputs(read_policy(policy), read, read_offer_effects(effects, read))
+    terms, read = read_policy(policy), read_offers(offers)
+    names = [offer.offer for offer in read]
+    rates = constant_acceptance({offer.offer: offer.acceptance_rate for offer in read})
+    return DecisionInputs(
+        terms,
+        read,
+        read_beliefs(effects, covariances, names, terms.offer_effect_correlation),
+        rates if acceptance is None else read_acceptance(acceptance, names),
+        curves,
+    )
 
 
 def read_policy(table: pa.Table) -> Policy:
@@ -185,40 +189,6 @@ def read_offers(table: pa.Table) -> tuple[Offer, ...]:
             raise _refused("channels.csv", f"channel {offer.channel}", "the channel has two capacities")
         offers.append(offer)
     return tuple(offers)
-
-
-def read_offer_effects(table: pa.Table, offers: Sequence[Offer]) -> OfferEffects:
-    """Read offer_effects (offer × signal) into one coefficient row per offer, in the order of ``offers``.
-
-    Signals are ordered by name; a signal that an offer does not list has effect 0, a missing intercept is an
-    error (it would silently assume that the offer does nothing).
-
-    Raises
-    ------
-    BayesPilotError
-        When an offer is unknown or has no intercept, a pair occurs twice, or an effect is not a number.
-    """
-    rows = table.to_pylist()
-    names = [offer.offer for offer in offers]
-    signals = tuple(sorted({row["signal"] for row in rows} - {"intercept"}))
-    columns = ("intercept", *signals)
-    coefficients = np.full((len(names), len(columns)), np.nan)
-    measured = np.zeros(len(names), dtype=bool)
-    file = "offer_effect_priors.csv"
-    for row in rows:
-        place = f"offer {row['offer']}, signal {row['signal']}"
-        if row["offer"] not in names:
-            raise _refused(file, place, "the offer is not in offers.csv")
-        at = names.index(row["offer"]), columns.index(row["signal"])
-        if not np.isnan(coefficients[at]):
-            raise _refused(file, place, "the pair occurs twice")
-        if row["effect_mean"] is None or not math.isfinite(row["effect_mean"]):
-            raise _refused(file, place, f"effect_mean {row['effect_mean']} is not a finite number")
-        coefficients[at] = row["effect_mean"]
-        measured[at[0]] |= row["effect_source"] == "measured" and row["signal"] == "intercept"
-    for position in np.flatnonzero(np.isnan(coefficients[:, 0])):
-        raise _refused(file, f"offer {names[position]}, signal intercept", "the row is missing")
-    return OfferEffects(signals, np.nan_to_num(coefficients, nan=0.0), measured)
 
 
 def _refused(file: str, row: str, what: str) -> BayesPilotError:

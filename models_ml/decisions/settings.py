@@ -25,10 +25,11 @@ class RetentionCurveSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class PlanValueSettings:
-    """Section ``plan_value``: how many draws make an interval, and from which seed."""
+    """Section ``plan_value``: draws and seed of an interval, and how far churn probabilities may be off."""
 
     draws: PositiveInt
     seed: PositiveInt
+    churn_shift_sd: PositiveFloat
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models_ml.decisions.effect_beliefs import BATCH_ROWS, EffectBeliefs, Floats, effect_moments
+from models_ml.decisions.effect_beliefs import Floats
 from models_ml.decisions.limits import Limits
 from models_ml.decisions.settings import TrialSettings
 from models_ml.errors import BayesPilotError
@@ -45,8 +45,8 @@ class TrialCandidates:
         In [0, 1], if left alone.
     customer_value : ndarray of shape (n,)
         Money ≥ 0.
-    signals : ndarray of shape (n, s)
-        In the order of the beliefs.
+    effect_sd : ndarray of shape (n, k)
+        sd(b_o·z_i), log-odds: how little is known of what the offer does to the customer.
     expected_cost : ndarray of shape (n, k)
         Money per contact.
     allowed : ndarray of bool of shape (n, k)
@@ -55,7 +55,7 @@ class TrialCandidates:
 
     churn_probability: Floats
     customer_value: Floats
-    signals: Floats
+    effect_sd: Floats
     expected_cost: Floats
     allowed: Bools
 
@@ -96,7 +96,6 @@ class Trial:
 
 def trial_inclusion(
     candidates: TrialCandidates,
-    beliefs: EffectBeliefs,
     limits: Limits,
     inclusion_draw: Floats,
     offer_draw: Floats,
@@ -107,7 +106,6 @@ def trial_inclusion(
     Parameters
     ----------
     candidates : TrialCandidates
-    beliefs : EffectBeliefs
     limits : Limits
         What the trial may use: the learning share of what the month has, money in the unit of ``expected_cost``.
     inclusion_draw, offer_draw : ndarray of shape (n,)
@@ -123,25 +121,23 @@ def trial_inclusion(
     --------
     Two customers with the same signals and much room: the one with more at stake is included first.
 
-    >>> beliefs = EffectBeliefs(("a",), (), np.zeros((1, 1)), np.full((1, 1), 0.09), np.zeros((1, 1), bool))
-    >>> candidates = TrialCandidates(np.array([0.5, 0.1]), np.array([100.0, 100.0]), np.empty((2, 0)),
+    >>> candidates = TrialCandidates(np.array([0.5, 0.1]), np.array([100.0, 100.0]), np.full((2, 1), 0.3),
     ...                              np.full((2, 1), 4.0), np.ones((2, 1), bool))
     >>> limits = Limits(2.0, np.array([9]), {"email": 9}, ("email",), ("a",))
     >>> draw = np.array([0.5, 0.5])
-    >>> found = trial_inclusion(candidates, beliefs, limits, draw, np.array([0.2, 0.2]), TrialSettings(0.05, 0.3))
+    >>> found = trial_inclusion(candidates, limits, draw, np.array([0.2, 0.2]), TrialSettings(0.05, 0.3))
     >>> found.inclusion_probability.round(4).tolist(), found.arm_probability.round(2).tolist()
     ([0.7353, 0.2647], [[0.5, 0.5], [0.5, 0.5]])
     >>> found.is_included.tolist(), found.assigned.tolist(), found.is_withdrawn.tolist()
     ([True, False], [0, -1], [True, False])
     """
-    sd = np.where(candidates.allowed, _effect_sd(candidates.signals, beliefs), 0.0)
-    arm_probability = arm_probabilities(
-        sd, candidates.expected_cost, candidates.allowed, settings.smallest_share
-    )
     at_stake = candidates.churn_probability * (1.0 - candidates.churn_probability) * candidates.customer_value
+    allowed = _within_capacity(candidates, at_stake, limits, settings.smallest_share)
+    sd = np.where(allowed, candidates.effect_sd, 0.0)
+    arm_probability = arm_probabilities(sd, candidates.expected_cost, allowed, settings.smallest_share)
     widest = sd.max(axis=1, initial=0.0)
     weight = at_stake * widest
-    usable = at_stake * candidates.allowed.any(axis=1)
+    usable = at_stake * allowed.any(axis=1)
     mean_sd = weight.sum() / usable.sum() if usable.sum() > 0 else 0.0
     factor = _largest_factor(weight, arm_probability[:, :-1], candidates.expected_cost, limits)
     factor *= min(1.0, mean_sd / settings.full_use_sd)
@@ -159,12 +155,40 @@ def trial_inclusion(
     )
 
 
-def _effect_sd(signals: Floats, beliefs: EffectBeliefs) -> Floats:
-    sd = np.empty((len(signals), len(beliefs.offers)))
-    for start in range(0, len(sd), BATCH_ROWS):
-        rows = slice(start, start + BATCH_ROWS)
-        sd[rows] = effect_moments(signals[rows], beliefs)[1]
-    return sd
+def _within_capacity(
+    candidates: TrialCandidates, at_stake: Floats, limits: Limits, smallest_share: float
+) -> Bools:
+    """Leave scarce offers to the customers on whom they would say most, so that they do not hold back the whole trial.
+
+    An offer without the capacity for all whom the money alone would include stays allowed, in order of what is at stake
+    and unknown under it, for as many as that capacity carries; so do the offers of a scarce channel.
+    """
+    allowed = np.array(candidates.allowed)
+    members = [
+        (np.arange(allowed.shape[1]) == at, float(room)) for at, room in enumerate(limits.offer_capacity)
+    ]
+    members += [
+        (np.array([name == channel for name in limits.offer_channel]), float(room))
+        for channel, room in limits.channel_capacity.items()
+    ]
+    for offers, room in members:
+        sd = np.where(allowed, candidates.effect_sd, 0.0)
+        arms = arm_probabilities(sd, candidates.expected_cost, allowed, smallest_share)[:, :-1]
+        weight = at_stake * sd.max(axis=1, initial=0.0)
+        money = (arms * candidates.expected_cost).sum(axis=1)
+        possible = np.flatnonzero(weight > 0)
+        if not len(possible):
+            break
+        order = possible[np.argsort(-weight[possible], kind="stable")]
+        factor = _factor_for(weight[order], money[order], limits.budget)
+        use = np.minimum(factor * weight, 1.0) * arms[:, offers].sum(axis=1)
+        if use.sum() <= room:
+            continue
+        says = at_stake * np.where(offers, sd, 0.0).max(axis=1, initial=0.0)
+        first = np.argsort(-says, kind="stable")
+        fits = np.cumsum(use[first]) <= room
+        allowed[np.ix_(first[~fits], np.flatnonzero(offers))] = False
+    return allowed
 
 
 def arm_probabilities(sd: Floats, cost: Floats, allowed: Bools, smallest_share: float) -> Floats:

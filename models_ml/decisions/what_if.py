@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from fractions import Fraction
@@ -21,20 +21,21 @@ from models_ml.errors import BayesPilotError
 CURVE_POINTS = 21
 CURVE_CUSTOMERS = 4_000_000  # decided in total for one curve: seconds; larger populations get fewer points
 
-TABLES = replace(
-    PlanTables(**{field.name: f"from {field.name}" for field in fields(PlanTables)}),
-    int_offers="from int_measured_offers",  # with the acceptance that the decision used
-)
+TABLES = PlanTables(**{field.name: f"from {field.name}" for field in fields(PlanTables)})
 
 
 @dataclass(frozen=True)
 class MonthLimit:
-    """One limit of the calendar month: ``kind`` budget, offer or channel; earlier runs have ``used`` some of it."""
+    """One limit of the calendar month: ``kind`` budget, offer or channel; earlier runs have ``used`` some of it.
+
+    ``used_in_trials`` is how much of that went into trials.
+    """
 
     kind: str
     name: str
     monthly: float
     used: float
+    used_in_trials: float
 
     def available(self, share: Fraction) -> float:
         """Return what a run may still use when ``share`` (0 to 1) of the month's limit is open.
@@ -43,18 +44,34 @@ class MonthLimit:
 
         Examples
         --------
-        >>> MonthLimit("budget", "EUR", 100.0, 20.5).available(Fraction(1, 2))
+        >>> MonthLimit("budget", "EUR", 100.0, 20.5, 0.0).available(Fraction(1, 2))
         29.5
-        >>> MonthLimit("offer", "call", 84.0, 1.0).available(Fraction(17, 28))  # exactly 51 contacts
+        >>> MonthLimit("offer", "call", 84.0, 1.0, 0.0).available(Fraction(17, 28))  # exactly 51 contacts
         50.0
-        >>> MonthLimit("offer", "call", 10.0, 0.0).available(Fraction(1, 4))  # 2.5 contacts
+        >>> MonthLimit("offer", "call", 10.0, 0.0, 0.0).available(Fraction(1, 4))  # 2.5 contacts
         2.0
-        >>> MonthLimit("offer", "call", 1.0, 2.0).available(Fraction(1))
+        >>> MonthLimit("offer", "call", 1.0, 2.0, 0.0).available(Fraction(1))
         0.0
         """
         exact = Fraction(self.monthly) * share
         opened = round(float(exact), 2) if self.kind == "budget" else float(math.floor(exact))
         return max(opened - self.used, 0.0)
+
+    def available_for_trials(self, share: Fraction, learning_share: float) -> float:
+        """Return what a trial may still use: its share of what is open, less what trials used.
+
+        Money is rounded to cents and contacts are rounded up, so that scarce offers are tried too.
+
+        Examples
+        --------
+        >>> MonthLimit("budget", "EUR", 100.0, 20.0, 4.0).available_for_trials(Fraction(1), 0.1)
+        6.0
+        >>> MonthLimit("offer", "call", 10.0, 9.5, 0.0).available_for_trials(Fraction(1, 2), 0.1)
+        0.0
+        """
+        exact = Fraction(self.monthly) * share * Fraction(str(learning_share))
+        opened = round(float(exact), 2) if self.kind == "budget" else float(math.ceil(exact))
+        return min(max(opened - self.used_in_trials, 0.0), self.available(share))
 
 
 @dataclass(frozen=True)
@@ -92,13 +109,17 @@ class Month:
 
     def left(self, offers: Sequence[Offer]) -> Limits:
         """Return what a run may still use."""
-        return limits_of(
-            {
-                (limit.kind, "" if limit.kind == "budget" else limit.name): limit.available(self.share)
-                for limit in self.limits
-            },
-            offers,
-        )
+        return self._limits(offers, lambda limit: limit.available(self.share))
+
+    def left_for_trials(self, offers: Sequence[Offer], learning_share: float) -> Limits:
+        """Return what a trial may still use."""
+        return self._limits(offers, lambda limit: limit.available_for_trials(self.share, learning_share))
+
+    def _limits(self, offers: Sequence[Offer], amount: Callable[[MonthLimit], float]) -> Limits:
+        named = {
+            (limit.kind, "" if limit.kind == "budget" else limit.name): amount(limit) for limit in self.limits
+        }
+        return limits_of(named, offers)
 
 
 @dataclass(frozen=True)
@@ -146,7 +167,7 @@ def read_what_if_inputs(connection: Any) -> WhatIfInputs:  # noqa: ANN401 - a Du
         )
     decision = read_inputs(connection, TABLES)
     limits = connection.execute(
-        "select limit_type, limit_name, monthly_limit, used from int_month_limits order by all"
+        "select limit_type, limit_name, monthly_limit, used, used_in_trials from int_month_limits order by all"
     ).fetchall()
     month = Month(tuple(MonthLimit(*row) for row in limits), open_share(as_of_date, decision.policy))
     customers = value_customers(read_customers(connection, TABLES), decision)
@@ -171,7 +192,10 @@ def ask(inputs: WhatIfInputs, limit: MonthLimit, monthly: float) -> Answer:
     """Decide as the build does, with one limit of the month changed."""
     changed = inputs.month.with_limit(limit, monthly)
     available = replace(limit, monthly=monthly).available(inputs.month.share)
-    decisions = decide(inputs.customers, inputs.decision, changed.left(inputs.decision.offers))
+    offers, share = inputs.decision.offers, inputs.decision.policy.learning_share
+    decisions = decide(
+        inputs.customers, inputs.decision, changed.left(offers), changed.left_for_trials(offers, share)
+    )
     return Answer(monthly, available, decisions.summary)
 
 
@@ -190,7 +214,7 @@ def between(limit: MonthLimit, wanted: Sequence[float], customers: int) -> list[
 
     Examples
     --------
-    >>> between(MonthLimit("offer", "call", 2.0, 0.0), [4.0], customers=100)
+    >>> between(MonthLimit("offer", "call", 2.0, 0.0, 0.0), [4.0], customers=100)
     [0.0, 1.0, 2.0, 3.0, 4.0]
     """
     points = min(CURVE_POINTS, CURVE_CUSTOMERS // max(customers, 1))

@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -25,7 +25,7 @@ from models_ml.training.schema import FeatureSchema, read_schema
 from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import Round, TrainingResult
 
-FORMAT = 2  # raised when the pickled classes change, so that older files are refused by name
+FORMAT = 3  # raised when the pickled classes change, so that older files are refused by name
 _LIBRARIES = ("scikit-learn", "numpy", "scipy", "joblib")
 
 
@@ -34,8 +34,9 @@ class DeploymentRecord:
     """Content of ``deployed_pipeline.json``; dates are ISO text, probabilities 0 to 1.
 
     ``recipe`` holds the hyper-parameters; ``data_fingerprint`` is a hash of every row that fitted or calibrated;
-    ``feature_bins`` say what the population looked like then (`models_ml.training.population`); ``signature`` is empty
-    where no key is set (`models_ml.deployment.signing`).
+    ``feature_bins`` say what the population looked like then (`models_ml.training.population`), ``retention_curves``
+    how long customers stayed (the rows of the table of that name); ``signature`` is empty where no key is set
+    (`models_ml.deployment.signing`).
     """
 
     format: int
@@ -59,6 +60,7 @@ class DeploymentRecord:
     trained_at: str
     mlflow_run_id: str
     feature_bins: list[dict[str, Any]]
+    retention_curves: list[dict[str, Any]]
     signature: str = ""
 
     @property
@@ -98,6 +100,7 @@ def deployment_record(
     content: bytes,
     version: str,
     run_id: str,
+    retention_curves: Sequence[dict[str, Any]],
 ) -> DeploymentRecord:
     """Return the record of a training's winner, ready to be written beside the pickled ``content``."""
     calibration = result.refitted.calibration
@@ -129,6 +132,7 @@ def deployment_record(
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
         mlflow_run_id=run_id,
         feature_bins=bins,
+        retention_curves=list(retention_curves),
     )
 
 

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import expit
 
-from models_ml.decisions.acceptance_rates import AcceptanceModel, Floats
+from models_ml.decisions.acceptance_rates import AcceptanceModel, Floats, log_odds_of
 from models_ml.effects.effect_settings import AcceptanceSettings
 from models_ml.errors import BayesPilotError
 
-CERTAIN = 750.0  # log-odds of which the logistic function is exactly 0 or 1
 DIGITS = 9  # beyond them, sums may differ with the linear algebra library
 TOLERANCE = 1e-10
 MAXIMUM_STEPS = 100
@@ -92,8 +91,7 @@ def fit_acceptance(
     centre = _centres(outcomes, offers)
     design = np.column_stack([np.ones(len(offer)), outcomes.features[rows] - centre[offer]])
     start = np.zeros((offers, width))
-    start[:, 0] = np.where(is_certain, np.where(priors.rate > 0.5, CERTAIN, -CERTAIN), 0.0)
-    start[~is_certain, 0] = logit(priors.rate[~is_certain])
+    start[:, 0] = log_odds_of(priors.rate)
     precision = np.asarray(np.linalg.inv(_prior_covariance(priors, width, settings)), dtype=np.float64)
     mode, covariance = _mode(design, offer, accepted, start, precision)
     sd = np.sqrt(np.diag(covariance)).reshape(offers, width)[:, 0]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, PositiveFloat
+from pydantic import PositiveFloat
 from pydantic.dataclasses import dataclass
 
 from models_ml.settings_file import STRICT, check_settings, read_toml
@@ -19,7 +18,6 @@ class EffectSettings:
 
     calibration_slope_sd: PositiveFloat
     calibration_level_sd: PositiveFloat
-    offer_correlation: Annotated[float, Field(ge=0, lt=1)]
     measured_below_variance_share: PositiveFloat
     smallest_probability: PositiveFloat
     reach_before_evidence: PositiveFloat
@@ -47,7 +45,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> tuple[EffectSettings, Acceptanc
     Raises
     ------
     BayesPilotError
-        If a setting is missing, unknown or not a positive number; a correlation of 0 is allowed, 1 is not.
+        If a setting is missing, unknown or not a positive number.
     """
     settings = check_settings(_Settings, read_toml(path), path)
     return settings.effects, settings.acceptance

@@ -113,6 +113,7 @@ def _facts(run: Row, currency: str, contacts: int, cost: float, value: float) ->
         ),
         Fact("Planned value", money(value, currency), "expected, net of its cost"),
         *(trial if run["trial_contacts"] else []),
+        *_done(run, currency),
         Fact(
             "Contacts made", f"{made:,}", f"{run['pick_holdouts']:,} of the plan are held out to measure them"
         ),
@@ -126,6 +127,20 @@ def _facts(run: Row, currency: str, contacts: int, cost: float, value: float) ->
             share(run["plan_gap"], 3),
             "the plan is at most this far below the best possible one",
         ),
+    ]
+
+
+def _done(run: Row, currency: str) -> list[Fact]:
+    """Say what is done is worth, with its interval; nothing for runs that were logged without it."""
+    if run["done_value"] is None:
+        return []
+    interval = f"{money(run['done_value_low'], currency)} to {money(run['done_value_high'], currency)}"
+    return [
+        Fact(
+            "Worth of what is done",
+            money(run["done_value"], currency),
+            f"expected, holdouts apart, trial included; with 80 % probability {interval}",
+        )
     ]
 
 

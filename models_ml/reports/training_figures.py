@@ -187,7 +187,7 @@ def before_and_after(result: TrainingResult) -> str:
 
 
 def time_line(result: TrainingResult) -> str:
-    """Draw which month ends are used to fit, calibrate and judge, in the judged round and in the refit."""
+    """Draw which dates are used to fit, calibrate and judge, in the judged round and in the refit."""
     rounds = {
         "judged": (result.judged, {"judge": result.judged_rows}),
         "refitted: the same recipe, later": (result.refitted, {}),
@@ -209,7 +209,7 @@ def time_line(result: TrainingResult) -> str:
             place: dict[str, Any] = {"transform": axis.get_yaxis_transform()}
             axis.text(0.01, lane + 0.26, title, fontweight="bold", **place)
             axis.text(0.01, lane + 0.09, f"rows: {counts}", fontsize=SMALL, **place)
-        axis.set(ylim=(-0.4, 1.5), yticks=[], xlabel="as-of date (month end)")
+        axis.set(ylim=(-0.4, 1.5), yticks=[], xlabel="as-of date")
         locator = AutoDateLocator(minticks=3, maxticks=6)
         axis.xaxis.set_major_locator(locator)
         axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))

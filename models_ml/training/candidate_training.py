@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
+from models_ml.decisions.economics import needed_columns
 from models_ml.decisions.policy import DecisionInputs
 from models_ml.errors import BayesPilotError
 from models_ml.evaluation.judged_profit import JudgedProfit
@@ -108,8 +109,9 @@ def train_candidates(
     weight : str, optional
         Column of weights > 0 (1 / propensity of no contact); 1 without.
     inputs : DecisionInputs, optional
-        Policy, offers and their effects. The frame then also needs ``monthly_revenue`` (money per 30 days),
-        ``offers_allowed`` (bit k set where offer k is allowed) and ``signal_<name>`` per signal of the effects.
+        Policy, offers, their effects and acceptance. The frame then also needs ``monthly_revenue`` (money per 30
+        days), ``offers_allowed`` (bit k set where offer k is allowed), ``signal_<name>`` per signal of the effects, and
+        ``contact_cost_<k>`` and ``incentive_cost_<k>`` (money) per offer.
         Limits of a month are those of the judged rows.
     value, cost : column name, number, or array-like of shape (rows,), optional
         Money of each customer: what is lost if the customer leaves, and what a contact costs, its incentive included.
@@ -200,7 +202,5 @@ def train_candidates(
 
 def _columns(label: str, weight: str | None, inputs: DecisionInputs | None) -> Columns:
     if inputs is None:
-        return Columns(label, weight, (), ())
-    signals = inputs.effects.signals
-    money = ("monthly_revenue", "offers_allowed", *(f"signal_{name}" for name in signals))
-    return Columns(label, weight, money, signals)
+        return Columns(label, weight, ())
+    return Columns(label, weight, tuple(needed_columns(inputs)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from models_ml.decisions.policy import DecisionInputs, read_decision_inputs, read_policy
+from models_ml.decisions.retention_curves import RetentionCurves
 from models_ml.errors import BayesPilotError
 from models_ml.training.schema import FeatureSchema, read_schema
 
@@ -40,6 +41,7 @@ class TrainingTables(PurposeTables):
     customer_features: str
     int_offers: str
     int_earlier_effects: str
+    int_earlier_covariances: str
 
 
 def warehouse_tables() -> TrainingTables:
@@ -80,6 +82,20 @@ def read_purpose(cursor: Cursor, tables: PurposeTables) -> Purpose:
     )
 
 
+def read_inputs(cursor: Cursor, tables: TrainingTables, curves: RetentionCurves) -> DecisionInputs:
+    """Return policy, offers, their effects as the latest earlier run knew them, and acceptance as the seed has it."""
+    policy, offers, effects, covariances = (
+        cursor.sql(select).to_arrow_table()
+        for select in (
+            tables.int_policy_parameters,
+            tables.int_offers,
+            tables.int_earlier_effects,
+            tables.int_earlier_covariances,
+        )
+    )
+    return read_decision_inputs(policy, offers, effects, covariances, curves)
+
+
 def read_run_categories(
     cursor: Cursor, tables: TrainingTables, schema: FeatureSchema
 ) -> dict[str, set[str | None]]:
@@ -95,9 +111,3 @@ def read_run_categories(
         }
         for name in names
     }
-
-
-def read_inputs(cursor: Cursor, tables: TrainingTables) -> DecisionInputs:
-    """Return policy, offers and their effects."""
-    selects = (tables.int_policy_parameters, tables.int_offers, tables.int_earlier_effects)
-    return read_decision_inputs(*(cursor.sql(select).to_arrow_table() for select in selects))

@@ -41,7 +41,6 @@ class Examples:
 
     table: pa.Table
     schema: FeatureSchema
-    signal_names: tuple[str, ...]
 
     @property
     def features(self) -> pa.Table:
@@ -57,17 +56,6 @@ class Examples:
     def example_weight(self) -> np.ndarray:
         """1 / propensity of no action, shape (n,)."""
         return self._column("example_weight").astype(float)
-
-    @cached_property
-    def monthly_revenue(self) -> np.ndarray:
-        """Money per 30 days, shape (n,); missing counts as none."""
-        return np.nan_to_num(self._column("monthly_revenue").astype(float))
-
-    @cached_property
-    def signals(self) -> np.ndarray:
-        """Reason signals in the order of ``signal_names``, shape (n, s)."""
-        columns = [self._column(f"signal_{name}").astype(float) for name in self.signal_names]
-        return np.column_stack(columns) if columns else np.empty((self.table.num_rows, 0))
 
     def offers_allowed(self, offers: int) -> np.ndarray:
         """Return which offers consent and eligibility allow, bool, shape (n, offers)."""
@@ -87,14 +75,15 @@ class ExampleReader:
     cursor : duckdb connection or cursor
     query : str
         A select that yields ``training_examples``.
-    schema, signal_names
-        Which features and signals to read.
+    schema : FeatureSchema
+    money_columns : sequence of str
+        What valuing offers reads beside the features (`models_ml.decisions.economics.needed_columns`).
     """
 
     cursor: Any
     query: str
     schema: FeatureSchema
-    signal_names: tuple[str, ...]
+    money_columns: Sequence[str]
 
     def date_counts(self) -> list[DateCount]:
         """Count rows and churners per matured date that has customers without contact, earliest first."""
@@ -133,7 +122,7 @@ class ExampleReader:
             select * from drawn order by as_of_date, customer_id
             """
         ).to_arrow_table()
-        examples = Examples(table, self.schema, self.signal_names)
+        examples = Examples(table, self.schema)
         check_values(examples, "training_examples")
         return examples
 
@@ -143,9 +132,7 @@ class ExampleReader:
             "as_of_date",
             "has_churned",
             "example_weight",
-            "offers_allowed",
-            "monthly_revenue",
-            *(f"signal_{name}" for name in self.signal_names),
+            *self.money_columns,
             *self.schema.names,
         ]
         return [f'"{name}"' for name in dict.fromkeys(columns)]
@@ -258,10 +245,10 @@ def check_values(examples: Examples, where: str) -> None:
 
 def _too_few(dates: Sequence[date], horizon_days: int) -> BayesPilotError:
     return BayesPilotError(
-        "cannot train: too few matured month ends with customers without contact. Needed are three dates, to fit,"
+        "cannot train: too few matured training dates with customers without contact. Needed are three dates, to fit,"
         f" to calibrate and to judge, each {horizon_days} days or more after the one before;"
         f" there are {len(dates)}",
         where="training_examples",
         values=sorted(dates),
-        next_step="give more history, or lower horizon_days or raise training_month_ends in policy.csv",
+        next_step="give more history, or lower horizon_days or raise training_dates in policy.csv",
     )

@@ -31,7 +31,6 @@ class Columns:
     label: str
     weight: str | None
     money: tuple[str, ...]
-    signal_names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ def read_examples(frame: Frame, schema: FeatureSchema, columns: Columns) -> Exam
     extra = {name: _column(table, name, pa.float64()) for name in columns.money if name not in schema.names}
     found = {name: features[name] for name in schema.names} | extra
     found |= {"has_churned": pa.array(label == 1), "example_weight": pa.array(weight)}
-    examples = Examples(pa.table(found), schema, columns.signal_names)
+    examples = Examples(pa.table(found), schema)
     check_values(examples, WHERE)
     return examples
 
@@ -231,7 +230,7 @@ def _part(examples: Examples, mask: np.ndarray, at_most: int, seed: int) -> Exam
     rows = np.flatnonzero(mask)
     if at_most and len(rows) > at_most:
         rows = np.sort(np.random.default_rng(seed).choice(rows, at_most, replace=False))
-    return Examples(examples.table.take(rows), examples.schema, examples.signal_names)
+    return Examples(examples.table.take(rows), examples.schema)
 
 
 def _check_classes(role: str, has_churned: np.ndarray) -> None:

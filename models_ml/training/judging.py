@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from scipy.special import logit
 
 from models_ml.decisions.choose import choose_actions
-from models_ml.decisions.economics import Valuation, value_offers
+from models_ml.decisions.economics import read_figures, value_figures
 from models_ml.decisions.limits import Limits
 from models_ml.decisions.policy import DecisionInputs
+from models_ml.decisions.valuation import OfferValues
 from models_ml.evaluation.judged_profit import JudgedProfit, compare_profits, contact_values
 from models_ml.evaluation.maximum_profit import expected_maximum_profit
 from models_ml.evaluation.metrics import score_metrics
@@ -53,7 +54,7 @@ class JudgedDate:
     examples: Examples
     inputs: DecisionInputs
     limits: Limits
-    reference: Valuation
+    reference: OfferValues
 
     def plan(self, churn_probability: np.ndarray) -> np.ndarray:
         """Return the offer that a pipeline would choose for each of ``copies``, -1 for none, shape (m,).
@@ -153,9 +154,11 @@ def open_judged_date(
     return JudgedDate(examples, inputs, limits, value_examples(reference, examples, inputs))
 
 
-def value_examples(churn_probability: np.ndarray, examples: Examples, inputs: DecisionInputs) -> Valuation:
-    """Value every offer for every row at the given churn probabilities, shape (n,)."""
-    return value_offers(churn_probability, examples.monthly_revenue, examples.signals, inputs)
+def value_examples(churn_probability: np.ndarray, examples: Examples, inputs: DecisionInputs) -> OfferValues:
+    """Value every offer for every row at the given churn probabilities, shape (n,); missing revenue counts as none."""
+    figures = read_figures(examples.table, inputs, "training_examples")
+    known = replace(figures, monthly_revenue=np.nan_to_num(figures.monthly_revenue))
+    return value_figures(churn_probability, known, inputs)
 
 
 def reference_probability(

@@ -26,6 +26,7 @@ class Rows:
     fit_at_most: int
     calibration_at_most: int
     judged_at_most: int
+    followed_at_most: int
     parallel_from: int
 
 

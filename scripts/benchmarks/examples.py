@@ -14,12 +14,15 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmarks.measures import quiet_connection
+from models_ml.decisions.economics import cost_columns
 from models_ml.decisions.policy import DecisionInputs, Policy, read_decision_inputs
+from models_ml.decisions.retention_curves import RetentionCurves
 from models_ml.paths import project_root
 from models_ml.training.schema import Feature, FeatureSchema
 
 HORIZON_DAYS = 28
 CATEGORIES = 12
+CURVES = RetentionCurves(-3.0, 0.3, 0.0, 0.3, 0.5, -3.0, -4.0, 6.0, 12, 0.05, HORIZON_DAYS, {})
 MONTH_ENDS = tuple(
     date(2026, month, day)
     for month, day in ((1, 31), (2, 28), (3, 31), (4, 30), (5, 31), (6, 30), (7, 31), (8, 31), (9, 30))
@@ -44,7 +47,9 @@ def demo_inputs() -> DecisionInputs:
     seeds = project_root() / "seeds" / "demo"
     values = pd.read_csv(seeds / "policy.csv", dtype=str, index_col="parameter")["value"]
     policy = {field.name: TYPES[str(field.type)](values[field.name]) for field in fields(Policy)}
-    offers = pd.read_csv(seeds / "offers.csv").sort_values("offer", ignore_index=True)
+    offers = pd.read_csv(
+        seeds / "offers.csv", dtype={"contact_cost": str, "incentive_cost": str}
+    ).sort_values("offer", ignore_index=True)
     offers["offer_position"] = offers.index
     channels = pd.read_csv(seeds / "channels.csv", index_col="channel")
     offers["channel_capacity"] = offers["channel"].map(channels["monthly_capacity"])
@@ -53,7 +58,11 @@ def demo_inputs() -> DecisionInputs:
     )
     effects["effect_source"] = "assumed"
     return read_decision_inputs(
-        pa.Table.from_pylist([policy]), pa.Table.from_pandas(offers), pa.Table.from_pandas(effects)
+        pa.Table.from_pylist([policy]),
+        pa.Table.from_pandas(offers),
+        pa.Table.from_pandas(effects),
+        pa.Table.from_pylist([]),
+        CURVES,
     )
 
 
@@ -70,6 +79,11 @@ def write_examples(warehouse: Path, fit_rows: int, features: int, memory_limit: 
     ]
     signals = [
         f"2 * draw(key, {position}) as signal_{name}" for position, name in enumerate(inputs.effects.signals)
+    ]
+    costs = [
+        f"cast({money} as double) as {name}"
+        for names, money in zip(cost_columns(len(inputs.offers)), (0.5, 12.0), strict=True)
+        for name in names
     ]
     dates = ", ".join(f"date '{day}'" for day in MONTH_ENDS)
     with quiet_connection(warehouse, memory_limit) as connection:
@@ -98,6 +112,9 @@ def write_examples(warehouse: Path, fit_rows: int, features: int, memory_limit: 
                 cast({2 ** len(inputs.offers) - 1} as bigint) as offers_allowed,
                 20 + 80 * draw(key, 52) as monthly_revenue,
                 {", ".join(signals)},
+                {", ".join(costs)},
+                0 as renewal_interval_days,
+                0 as days_to_renewal,
                 {", ".join(columns)}
             from customer_dates
             order by as_of_date, customer_id

@@ -44,7 +44,7 @@ def measure_features(
     """
     notify(f"writing {size.events:,} events of {size.customers:,} customers")
     write_raw_tables(project.raw, size)
-    month_ends = {"training_month_ends": size.dates - 1}
+    month_ends = {"training_dates": size.dates - 1}
     notify("starting dbt without rows, to measure its start")
     project.copy_project()
     start = project.build_features("empty", {**month_ends, "as_of_date": f"{ENDS_ON}"}, empty=True)

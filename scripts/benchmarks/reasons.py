@@ -10,6 +10,7 @@ from dbt_project_copy import Usage
 
 from benchmarks.examples import HORIZON_DAYS, demo_inputs, schema_of, write_examples
 from benchmarks.measures import clocked, in_fresh_process, quiet_connection
+from models_ml.decisions.economics import needed_columns
 from models_ml.errors import BayesPilotError
 from models_ml.scoring.reasons import BATCH_ROWS, PopulationSides, explain_batches
 from models_ml.training.candidates import CANDIDATES
@@ -43,7 +44,7 @@ def explain(warehouse: Path, rows: int, features: int, candidate: str) -> Usage:
     settings, schema = load_settings(), schema_of(features)
     with quiet_connection(warehouse) as connection:
         reader = ExampleReader(
-            connection, "select * from training_examples", schema, demo_inputs().effects.signals
+            connection, "select * from training_examples", schema, needed_columns(demo_inputs())
         )
         split = judged_split([count.as_of_date for count in reader.date_counts()], HORIZON_DAYS)
         pipeline = fit_pipeline(

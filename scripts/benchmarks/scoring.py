@@ -63,7 +63,7 @@ def measure_scoring(
         notify("building features to train on")
         write_raw_tables(project.raw, training_data)
         project.copy_project()
-        project.build_features("features", {"training_month_ends": training_data.dates - 1})
+        project.build_features("features", {"training_dates": training_data.dates - 1})
     notify(f"training {candidate}, and multiplying the customers to {rows:,}")
     in_fresh_process(prepare, project, rows, candidate)
     streaming, batches, one_call = [], [], []
@@ -170,9 +170,7 @@ def trained_pipeline(
         """
     ).to_arrow_table()
     half = table.num_rows // 2
-    fit, calibrate = (
-        Examples(part, purpose.schema, ()) for part in (table.slice(0, half), table.slice(half))
-    )
+    fit, calibrate = (Examples(part, purpose.schema) for part in (table.slice(0, half), table.slice(half)))
     return fit_pipeline(candidate, fit, calibrate, purpose.schema, load_settings())
 
 
@@ -200,5 +198,6 @@ def _deploy(pipeline: ChurnPipeline, purpose: Purpose) -> None:
         trained_at="",
         mlflow_run_id="",
         feature_bins=[],
+        retention_curves=[],
     )
     write_deployment(artifacts_folder(purpose.source), content, record)

@@ -12,6 +12,7 @@ from dbt_project_copy import Usage
 
 from benchmarks.examples import HORIZON_DAYS, demo_inputs, schema_of, write_examples
 from benchmarks.measures import clocked, in_fresh_process, quiet_connection
+from models_ml.decisions.economics import needed_columns
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.examples import ExampleReader, judged_split
 from models_ml.training.pipeline import fit_pipeline
@@ -114,7 +115,7 @@ def run_stage(warehouse: Path, features: int, row_cap: int) -> Usage:
 
 
 def _reader(connection: Any, features: int) -> ExampleReader:  # noqa: ANN401 - a DuckDB connection
-    return ExampleReader(connection, EXAMPLES, schema_of(features), demo_inputs().effects.signals)
+    return ExampleReader(connection, EXAMPLES, schema_of(features), needed_columns(demo_inputs()))
 
 
 def _settings(row_cap: int) -> TrainingSettings:

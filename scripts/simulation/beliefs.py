@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from models_ml.decisions.economics import relative_risk
-from models_ml.decisions.policy import OfferEffects
+from models_ml.decisions.effect_beliefs import EffectBeliefs, expected_relative_risk
 from simulation.true_value import Floats, MonthInputs, Truth
 
 DRAWS = 200
@@ -40,25 +39,22 @@ class Coefficient:
     target: float
 
 
-def risk_beliefs(inputs: MonthInputs, effects: pa.Table) -> list[RiskBelief]:
+def risk_beliefs(inputs: MonthInputs) -> list[RiskBelief]:
     """Compare the average relative risk of each offer, believed and true.
 
     Averages are over the customers who may get the offer, weighted by their true churn probability if left
     alone: Σ p_a / Σ p_0. Both use the true p_0, so that only beliefs about effects differ.
-    The interval draws coefficients from their marginal posteriors, as offer_effects holds no correlations.
+    The interval draws coefficients from their joint posterior.
     """
-    rows = effects.to_pylist()
-    sd = {(row["offer"], row["signal"]): float(row["effect_sd"]) for row in rows}
     of, risk_alone = inputs.decision.effects, inputs.truth.churn_alone
-    believed = relative_risk(risk_alone, inputs.signals, of)
+    believed = expected_relative_risk(risk_alone, inputs.signals, of)
     found = []
     for position, offer in enumerate(inputs.decision.offers):
         may = np.flatnonzero(inputs.customers.allowed[:, position])
         if not len(may):
             continue
         weight = risk_alone[may]
-        spread = np.array([sd.get((offer.offer, name), 0.0) for name in (INTERCEPT, *of.signals)])
-        low, high = _interval(inputs, position, spread, may[:: max(1, len(may) // SAMPLE)])
+        low, high = _interval(inputs, position, may[:: max(1, len(may) // SAMPLE)])
         found.append(
             RiskBelief(
                 offer.offer,
@@ -71,14 +67,18 @@ def risk_beliefs(inputs: MonthInputs, effects: pa.Table) -> list[RiskBelief]:
     return found
 
 
-def _interval(inputs: MonthInputs, position: int, spread: Floats, at: np.ndarray) -> tuple[float, float]:
-    """Quantiles of the average relative risk over coefficients drawn around their means."""
+def _interval(inputs: MonthInputs, position: int, at: np.ndarray) -> tuple[float, float]:
+    """Quantiles of the average relative risk over coefficients drawn from their joint posterior."""
     of = inputs.decision.effects
+    values, vectors = np.linalg.eigh(of.covariance_of(position))
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
     rng = np.random.default_rng(position)
-    drawn = of.coefficients[position] + spread * rng.standard_normal((DRAWS, len(spread)))
-    many = OfferEffects(of.signals, drawn, np.zeros(DRAWS, dtype=bool))
+    drawn = of.mean[position] + rng.standard_normal((DRAWS, len(root))) @ root.T
+    known = np.zeros((drawn.size, drawn.size))
+    names = tuple(str(draw) for draw in range(DRAWS))
+    many = EffectBeliefs(names, of.signals, drawn, known, np.zeros(drawn.shape, dtype=bool))
     weight = inputs.truth.churn_alone[at]
-    average = weight @ relative_risk(weight, inputs.signals[at], many) / weight.sum()
+    average = weight @ expected_relative_risk(weight, inputs.signals[at], many) / weight.sum()
     low, high = np.quantile(average, INTERVAL)
     return float(low), float(high)
 

@@ -64,7 +64,7 @@ def write_raw(project: ProjectCopy, tables: Mapping[str, pa.Table], ends_on: np.
     declaration.write_text(text)
 
 
-def write_seeds(project: ProjectCopy, *, customers: int, trial_share: float, priors: str) -> None:
+def write_seeds(project: ProjectCopy, *, customers: int, learning_share: float, priors: str) -> None:
     """Change the copy's seeds: limits in proportion to the number of customers, the trial's share, the priors.
 
     ``priors`` is ``demo`` (as shipped), a name of ``FLAT_PRIORS``, or the path of a CSV file with the columns
@@ -76,8 +76,8 @@ def write_seeds(project: ProjectCopy, *, customers: int, trial_share: float, pri
         return {**row, column: str(round(float(row[column]) * scale))}
 
     def policy(row: Row) -> Row:
-        if row["parameter"] == "trial_share":
-            return {**row, "value": f"{trial_share:g}"}
+        if row["parameter"] == "learning_share":
+            return {**row, "value": f"{learning_share:g}"}
         return scaled(row, "value") if row["parameter"] == "monthly_budget" else row
 
     rewrite_seed(project, "policy", lambda rows: [policy(row) for row in rows])

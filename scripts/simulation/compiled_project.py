@@ -31,7 +31,13 @@ from simulation.business import SOURCE
 PACKAGE = "bayespilot"
 KEPT = ("int_deployed_pipeline",)  # trained or found by the first build; months later it still fits
 LEFT_EMPTY = ("int_churn_reasons",)  # words for people, which change no decision
-TARGETS = ("retention_actions_deliverable", "retention_actions", "offer_effects_history", "policy_runs")
+TARGETS = (
+    "retention_actions_deliverable",
+    "retention_actions",
+    "offer_effects_history",
+    "offer_effect_covariances_history",
+    "policy_runs",
+)
 THREADS = 2
 
 
@@ -167,9 +173,10 @@ def _store(connection: duckdb.DuckDBPyConnection, node: Node, select: str, rows:
     if node.materialized == "incremental":
         connection.execute(f"create or replace temporary table new_rows as {select}")
         connection.execute("begin transaction")
-        connection.execute(
-            f"delete from {node.name} where {node.unique_key} in (select {node.unique_key} from new_rows)"
-        )
+        if node.unique_key:  # without one, dbt only adds rows
+            connection.execute(
+                f"delete from {node.name} where {node.unique_key} in (select {node.unique_key} from new_rows)"
+            )
         connection.execute(f"insert into {node.name} by name select * from new_rows")
         connection.execute("commit")
         connection.execute("drop table new_rows")

@@ -17,6 +17,7 @@ from demo_world.truth import truth
 from simulation.beliefs import Coefficient, RiskBelief, coefficients, risk_beliefs
 from simulation.business import SOURCE, write_raw, write_seeds
 from simulation.compiled_project import CompiledProject
+from simulation.true_survival import true_curves
 from simulation.true_value import DECIDED, DELIVERABLE, MonthValue, read_month, value_month
 from simulation.world import World, contacts_of, next_month, raw_tables, start_world
 
@@ -33,7 +34,7 @@ class Setting:
     months: int
     seed: int
     priors: str
-    trial_share: float
+    learning_share: float
     past_trial: bool
 
 
@@ -62,7 +63,9 @@ def set_up(setting: Setting, folder: Path, deployed: Path | None = None) -> tupl
     project = ProjectCopy.create(folder, folder / "raw")
     if deployed is not None:
         shutil.copytree(deployed, folder / "models_ml" / "artifacts" / SOURCE)
-    write_seeds(project, customers=setting.customers, trial_share=setting.trial_share, priors=setting.priors)
+    write_seeds(
+        project, customers=setting.customers, learning_share=setting.learning_share, priors=setting.priors
+    )
     history = {} if setting.past_trial else {"trial_months": 0}
     world = start_world(
         customers=setting.customers, months=HISTORY_MONTHS, ends_on=ENDS_ON, seed=setting.seed, **history
@@ -84,6 +87,7 @@ def run_months(
     Where ``compiled`` is given, it runs every month instead of ``dbt build``; without ``with_dbt``, dbt builds the
     first month only.
     """
+    curves = true_curves(world)
     for number in range(1, setting.months + 1):
         write_raw(project, raw_tables(world), world.as_of_date)
         if compiled is None:
@@ -94,7 +98,7 @@ def run_months(
             build = compiled.run(world.as_of_date)
         delivered, effects = project.read(DELIVERABLE), project.read("from offer_effects order by all")
         with duckdb.connect(str(project.warehouse()), read_only=True) as connection:
-            inputs = read_month(connection, truth(world.state))
+            inputs = read_month(connection, truth(world.state), curves)
         after = next_month(world, contacts_of(world.state, delivered))
         contacts = contacts_since(after, len(world.events["retention_contacts"]))
         month = Month(
@@ -103,7 +107,7 @@ def run_months(
             as_of_date=str(world.as_of_date),
             build=build,
             value=value_month(inputs, delivered, project.read(DECIDED)),
-            risks=tuple(risk_beliefs(inputs, effects)),
+            risks=tuple(risk_beliefs(inputs)),
             coefficients=tuple(coefficients(inputs, effects)),
             executed=len(contacts),
             accepted=len(contacts) - contacts["accepted_on"].null_count,

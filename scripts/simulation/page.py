@@ -50,8 +50,8 @@ def simulation_page(settings: Sequence[Setting], months: Sequence[Month]) -> Pag
         subtitle=(
             f"{setting.customers:,} customers, {setting.months} months, "
             f"{len(seeds)} {'world' if len(seeds) == 1 else 'worlds'}; "
-            f"{PRIORS.get(setting.priors, setting.priors)}, {trial}, {share(setting.trial_share)} of customers "
-            "in the trial each month"
+            f"{PRIORS.get(setting.priors, setting.priors)}, {trial}, {share(setting.learning_share)} of money "
+            "and contacts for trials"
         ),
         verdict=verdict(months),
         facts=_facts(months),
@@ -87,8 +87,7 @@ def simulation_page(settings: Sequence[Setting], months: Sequence[Month]) -> Pag
                 intro=(
                     "Average over the customers who may get the offer"
                     + (f" (world {seeds[0]})" if len(seeds) > 1 else "")
-                    + ". The band is a 90 % interval from the posterior; it treats coefficients as independent "
-                    "and so is wider than that of the joint posterior."
+                    + ". The band is a 90 % interval from the posterior."
                 ),
             ),
             Section("Month by month", [_months_table(of_seed(months, seed)) for seed in seeds]),

@@ -6,7 +6,6 @@ customers and within the same limits.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +19,13 @@ from numpy.typing import NDArray
 
 from models_ml.decisions.choose import Plan, choose_actions
 from models_ml.decisions.decide import CustomersAtRisk
-from models_ml.decisions.economics import customer_value
-from models_ml.decisions.limits import Limits, expected_cost_cents, nearest_cents
+from models_ml.decisions.limits import Limits, nearest_cents
 from models_ml.decisions.policy import DecisionInputs, Policy
 from models_ml.decisions.references import REFERENCE_POLICIES, Situation
+from models_ml.decisions.retention_curves import RetentionCurves, customer_value
 from models_ml.decisions.what_if import read_what_if_inputs
 from models_ml.errors import BayesPilotError
+from simulation.true_survival import TrueSurvival
 
 Floats = NDArray[np.float64]
 ALONE = "no_action"
@@ -52,6 +52,7 @@ class MonthInputs:
     decision: DecisionInputs
     limits: Limits
     truth: Truth
+    survival: TrueSurvival
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,10 @@ class MonthValue:
     customers: int
 
 
-def read_month(connection: duckdb.DuckDBPyConnection, truth: pa.Table) -> MonthInputs:
-    """Read the inputs of the latest run from its warehouse, and join the truth.
+def read_month(
+    connection: duckdb.DuckDBPyConnection, truth: pa.Table, curves: RetentionCurves
+) -> MonthInputs:
+    """Read the inputs of the latest run from its warehouse, and join the truth; ``curves`` say how long customers stay.
 
     Raises
     ------
@@ -82,16 +85,21 @@ def read_month(connection: duckdb.DuckDBPyConnection, truth: pa.Table) -> MonthI
     inputs = read_what_if_inputs(connection)
     columns = ", ".join(f"signal_{name}" for name in inputs.decision.effects.signals)
     rows = connection.sql(
-        f"select customer_id, {columns} from int_decision_candidates order by customer_id"
+        f"select customer_id, renewal_interval_days, days_to_renewal, {columns}"
+        " from int_decision_candidates order by customer_id"
     ).to_arrow_table()
     customer_id = tuple(rows["customer_id"].to_pylist())
     return MonthInputs(
         customer_id,
-        np.column_stack([column.to_numpy() for column in rows.columns[1:]]),
+        np.column_stack([column.to_numpy() for column in rows.columns[3:]]),
         inputs.customers,
         inputs.decision,
         inputs.month.left(inputs.decision.offers),
         read_truth(truth, inputs.as_of_date, customer_id, [offer.offer for offer in inputs.decision.offers]),
+        TrueSurvival(
+            curves,
+            *(rows[name].to_numpy().astype(float) for name in ("renewal_interval_days", "days_to_renewal")),
+        ),
     )
 
 
@@ -102,7 +110,7 @@ def value_month(inputs: MonthInputs, delivered: pa.Table, decided: pa.Table) -> 
     suppressed by a rule, with all that the month has left. ``nothing withheld`` is BayesPilot's own choice under
     these conditions.
     """
-    values = true_values(inputs.truth, inputs.decision.policy)
+    values = true_values(inputs.truth, inputs.decision.policy, inputs.survival)
     situation = unrestricted(inputs)
     references = {
         name: value_of(follow(situation).choice, values) for name, follow in REFERENCE_POLICIES.items()
@@ -130,10 +138,9 @@ def value_month(inputs: MonthInputs, delivered: pa.Table, decided: pa.Table) -> 
 def unrestricted(inputs: MonthInputs) -> Situation:
     """Return the month without holdouts and trial, as a reference policy would face it; money in cents."""
     customers = inputs.customers
-    cost = np.broadcast_to(expected_cost_cents(inputs.decision.offers), customers.value_cents.shape)
     return Situation(
         customers.value_cents,
-        cost,
+        customers.cost_cents,
         customers.allowed & ~customers.suppressed[:, None],
         customers.churn_probability,
         customers.customer_value_cents,
@@ -234,20 +241,28 @@ def read_truth(table: pa.Table, as_of_date: date, customer_id: Sequence[str], of
     )
 
 
-def true_values(truth: Truth, policy: Policy) -> Floats:
+def true_values(truth: Truth, policy: Policy, survival: TrueSurvival) -> Floats:
     """Return what contacting each customer with each offer is truly worth, shape (n, k), money.
 
     The policy's own formula with the truth in place of its estimates,
 
         v_ia = (p0 − p_a) · V − c − q_a · g_ia,
 
-    where p0 and p_a are the true probabilities of leaving within the horizon, q_a the true acceptance, and V
-    is :func:`models_ml.decisions.economics.customer_value` of the true monthly margin at the true hazard p0:
-    margin of the later periods up to ``value_horizon_days``, each times the probability of still being subscribed.
-    A month's fee counts as money per 30 days, as the policy counts it; add-on purchases are left out.
+    where p0 and p_a are the true probabilities of leaving within the horizon, q_a the true acceptance, and V the true
+    monthly margin over the time that customers of that true p0 truly stay without further contact
+    (:mod:`simulation.true_survival`). A month's fee counts as money per 30 days, as the policy counts it; add-on
+    purchases are left out.
     """
-    at_true_margin = dataclasses.replace(policy, margin_rate=1.0)
-    lost = customer_value(truth.monthly_margin, truth.churn_alone, at_true_margin)
+    lost = customer_value(
+        survival.curves,
+        truth.churn_alone,
+        truth.monthly_margin,
+        survival.renewal_interval_days,
+        survival.days_to_renewal,
+        margin_rate=1.0,
+        value_horizon_days=policy.value_horizon_days,
+        annual_discount_rate=policy.annual_discount_rate,
+    )
     saved = (truth.churn_alone[:, None] - truth.churn) * lost[:, None]
     return np.asarray(saved - truth.contact_cost - truth.acceptance * truth.incentive_cost)
 

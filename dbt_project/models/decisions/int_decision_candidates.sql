@@ -29,6 +29,28 @@ eligibility as (
 
 ),
 
+costs as (
+
+    select * from {{ ref('int_offer_costs') }}
+
+),
+
+renewals as (
+
+    select * from {{ ref('int_renewals') }}
+
+),
+
+episodes as (
+
+    select
+        customer_id,
+        max(episode_number) as last_episode
+    from {{ ref('int_previous_episodes') }}
+    group by customer_id
+
+),
+
 suppressions as (
 
     select * from {{ ref('int_suppressions') }}
@@ -56,8 +78,13 @@ at_risk as (
         eligibility.has_consent,
         suppressions.suppression_reason,
         features.monthly_revenue,
+        renewals.renewal_interval_days,
+        renewals.days_to_renewal,
         {% for signal in reason_signals() -%}
             signals.signal_{{ signal }},
+        {% endfor -%}
+        {% for column in cost_columns() -%}
+            costs.{{ column }},
         {% endfor -%}
         case
             when scores.as_of_date = run.as_of_date then run.as_of_date
@@ -65,7 +92,9 @@ at_risk as (
         end as run_date,
         parameters.randomisation_salt || '/' || scores.customer_id as draw_key,
         parameters.randomisation_salt || '/' || scores.customer_id || '/'
-        || substr(cast(run.as_of_date as varchar), 1, 7) as monthly_draw_key
+        || substr(cast(run.as_of_date as varchar), 1, 7) as monthly_draw_key,
+        parameters.randomisation_salt || '/' || scores.customer_id || '/'
+        || cast(coalesce(episodes.last_episode, 0) + 1 as varchar) as episode_draw_key
     from scores
     cross join run
     cross join parameters
@@ -75,6 +104,11 @@ at_risk as (
         on scores.customer_id = signals.customer_id and scores.as_of_date = signals.as_of_date
     left join eligibility
         on scores.customer_id = eligibility.customer_id and scores.as_of_date = eligibility.as_of_date
+    left join costs
+        on scores.customer_id = costs.customer_id and scores.as_of_date = costs.as_of_date
+    left join renewals
+        on scores.customer_id = renewals.customer_id and scores.as_of_date = renewals.as_of_date
+    left join episodes on scores.customer_id = episodes.customer_id
     left join suppressions on scores.customer_id = suppressions.customer_id
 
 ),
@@ -86,8 +120,13 @@ candidates as (
         cast(run_date as date) as as_of_date,
         cast(churn_probability as double) as churn_probability,
         cast(monthly_revenue as double) as monthly_revenue,
+        cast(renewal_interval_days as integer) as renewal_interval_days,
+        cast(days_to_renewal as integer) as days_to_renewal,
         {% for signal in reason_signals() -%}
             cast(signal_{{ signal }} as double) as signal_{{ signal }},
+        {% endfor -%}
+        {% for column in cost_columns() -%}
+            cast({{ column }} as double) as {{ column }},
         {% endfor -%}
         cast(offers_allowed as bigint) as offers_allowed,
         cast(
@@ -98,9 +137,9 @@ candidates as (
             end as varchar
         ) as suppression_reason,
         {{ stable_draw("draw_key || '/universal'") }} as universal_draw,
-        {{ stable_draw("monthly_draw_key || '/pick'") }} as pick_draw,
+        {{ stable_draw("episode_draw_key || '/pick'") }} as pick_draw,
         {{ stable_draw("monthly_draw_key || '/trial'") }} as trial_draw,
-        {{ stable_draw("monthly_draw_key || '/trial_offer'") }} as trial_offer_draw
+        {{ stable_draw("episode_draw_key || '/trial_offer'") }} as trial_offer_draw
     from at_risk
 
 )

@@ -1,6 +1,7 @@
 {{ config(materialized='table') }}
 
--- What the calendar month has left: every planned action of the month counts, executed or not.
+-- What the calendar month has left: every action of the month counts, at its expected cost until it is executed, then at
+-- its real one. Withheld actions use nothing, and lapsed ones release what they were to use.
 with run as (
 
     select * from {{ ref('int_run') }}
@@ -31,18 +32,40 @@ previous_actions as (
 
 ),
 
+known_contacts as (
+
+    select * from {{ ref('int_known_contacts') }}
+
+),
+
+executed as (
+
+    select
+        executed_action_id as action_id,
+        sum(cast(round(cost * 100) as bigint)) as cost_cents
+    from known_contacts
+    where executed_action_id is not null
+    group by executed_action_id
+
+),
+
 planned_this_month as (
 
     select
-        previous_actions.planned_action,
-        -- an offer that is renamed or removed during the month has used its channel; a withheld row logs no channel
+        previous_actions.action as planned_action,
+        previous_actions.arm = 'trial' as is_trial,
+        -- an offer that is renamed or dropped during the month still used its channel
         coalesce(previous_actions.channel, offers.channel) as planned_channel,
-        cast(round(previous_actions.expected_cost * 100) as bigint) as cost_cents
+        coalesce(
+            executed.cost_cents, cast(round(previous_actions.expected_cost * 100) as bigint)
+        ) as cost_cents
     from previous_actions
     inner join run
         on date_trunc('month', previous_actions.as_of_date) = date_trunc('month', run.as_of_date)
-    left join offers on previous_actions.planned_action = offers.offer
-    where previous_actions.planned_action <> 'no_action'
+    left join offers on previous_actions.action = offers.offer
+    left join executed on previous_actions.action_id = executed.action_id
+    where previous_actions.action <> 'no_action'
+        and (executed.action_id is not null or previous_actions.valid_to > run.as_of_date)
 
 ),
 
@@ -71,14 +94,15 @@ monthly_limits as (
 used as (
 
     {% for limit_type, limit_name, amount in [
-        ('budget', 'parameters.currency', 'sum(planned_this_month.cost_cents) / 100.0'),
-        ('offer', 'planned_this_month.planned_action', 'count(*)'),
-        ('channel', 'planned_this_month.planned_channel', 'count(*)'),
+        ('budget', 'parameters.currency', 'planned_this_month.cost_cents / 100.0'),
+        ('offer', 'planned_this_month.planned_action', '1'),
+        ('channel', 'planned_this_month.planned_channel', '1'),
     ] -%}
         select
             '{{ limit_type }}' as limit_type,
             {{ limit_name }} as limit_name,
-            {{ amount }} as used
+            sum({{ amount }}) as used,
+            sum(case when planned_this_month.is_trial then {{ amount }} else 0 end) as used_in_trials
         from planned_this_month
         cross join parameters
         group by {{ limit_name }}
@@ -92,6 +116,8 @@ paced as (
     select
         monthly_limits.*,
         coalesce(used.used, 0) as used,
+        coalesce(used.used_in_trials, 0) as used_in_trials,
+        parameters.learning_share,
         case
             when parameters.pacing = 'linear' then cast(extract(day from run.as_of_date) as double)
             else 1.0
@@ -110,6 +136,24 @@ paced as (
 
 ),
 
+left_over as (
+
+    select
+        paced.*,
+        greatest(
+            case
+                when limit_type = 'budget' then round(monthly_limit * days_open / days_of_month, 2)
+                else floor(monthly_limit * days_open / days_of_month) -- multiplied first, so that whole contacts stay whole
+            end - used, 0
+        ) as available,
+        case
+            when limit_type = 'budget' then round(monthly_limit * days_open / days_of_month * learning_share, 2)
+            else ceil(round(monthly_limit * days_open * learning_share / days_of_month, 6))
+        end - used_in_trials as open_for_trials
+    from paced
+
+),
+
 limits as (
 
     select
@@ -117,13 +161,10 @@ limits as (
         cast(limit_name as varchar) as limit_name,
         cast(monthly_limit as double) as monthly_limit,
         cast(used as double) as used,
-        cast(greatest(
-            case
-                when limit_type = 'budget' then round(monthly_limit * days_open / days_of_month, 2)
-                else floor(monthly_limit * days_open / days_of_month)  -- whole contacts stay whole
-            end - used, 0
-        ) as double) as available
-    from paced
+        cast(used_in_trials as double) as used_in_trials,
+        cast(available as double) as available,
+        cast(least(greatest(open_for_trials, 0), available) as double) as available_for_trials
+    from left_over
 
 )
 

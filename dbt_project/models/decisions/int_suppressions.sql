@@ -23,6 +23,12 @@ previous_actions as (
 
 ),
 
+previous_episodes as (
+
+    select * from {{ ref('int_previous_episodes') }}
+
+),
+
 offers as (
 
     select * from {{ ref('int_offers') }}
@@ -42,7 +48,8 @@ known_contacts as (
 
 ),
 
--- 1: an action is still open; 2: the customer is held out; 3: the last contact is recent. The first one counts.
+-- 1: an action is still open; 2: the customer is held out; 3: the last contact is recent; 4: the episode is not over,
+-- although its action lapsed. The first one counts.
 suppressed as (
 
     select
@@ -56,14 +63,10 @@ suppressed as (
     where previous_actions.action <> 'no_action' and known_contacts.action_id is null
     union all
     select
-        previous_actions.customer_id,
-        2 as precedence
-    from previous_actions
-    cross join run
-    cross join parameters
-    where previous_actions.arm in ('pick_holdout', 'trial')
-        and previous_actions.action = 'no_action'
-        and previous_actions.as_of_date > {{ add_days('run.as_of_date', '-parameters.horizon_days') }}
+        previous_episodes.customer_id,
+        case when previous_episodes.action = 'no_action' then 2 else 4 end as precedence
+    from previous_episodes
+    inner join run on previous_episodes.ends_on > run.as_of_date
     union all
     select
         customer_id,
@@ -116,6 +119,7 @@ suppressions as (
                 when 1 then 'open_action'
                 when 2 then 'held_out'
                 when 3 then 'cool_down'
+                when 4 then 'open_episode'
             end as varchar
         ) as suppression_reason,
         cast(sum(offer_bit) as bigint) as locked_offers

@@ -18,6 +18,12 @@ decisions as (
 
 ),
 
+done_value as (
+
+    select * from {{ ref('int_done_value') }}
+
+),
+
 limits as (
 
     select * from {{ ref('int_month_limits') }}
@@ -46,23 +52,58 @@ budget as (
 
 ),
 
--- Spend, value and bound describe the plan including contacts that pick-holdouts withhold.
+-- An offer that chance assigned in a trial, but that its limits could not carry, is not part of the plan.
+counted as (
+
+    select
+        as_of_date,
+        action,
+        arm,
+        case when is_withdrawn then 'no_action' else planned_action end as planned_action,
+        case when is_withdrawn then 0 else expected_cost end as expected_cost,
+        case when is_withdrawn then 0 else incremental_expected_value end as incremental_expected_value,
+        {% for column in [
+            'plan_value_bound', 'plan_gap', 'budget_price', 'limit_prices', 'reference_fixed_thresholds_value',
+            'reference_break_even_value', 'reference_top_risk_value', 'reference_greedy_value', 'policy_version',
+        ] -%}
+            {{ column }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from (
+        select
+            planned_actions.*,
+            arm = 'trial' and action = 'no_action' and planned_action <> 'no_action' as is_withdrawn
+        from planned_actions
+    ) as marked
+
+),
+
+-- Spend, value and bound describe the plan before pick-holdouts are withheld.
 totals as (
 
     select
-        planned_actions.as_of_date,
+        counted.as_of_date,
         count(*) as customers_at_risk,
         count(case when planned_action <> 'no_action' then 1 end) as planned_contacts,
         count(case when action <> 'no_action' then 1 end) as contacts,
         count(case when arm = 'pick_holdout' then 1 end) as pick_holdouts,
         count(case when arm = 'trial' and action <> 'no_action' then 1 end) as trial_contacts,
-        sum(case when arm = 'trial' then cast(round(expected_cost * 100) as bigint) else 0 end)
-        / 100.0 as trial_spend,
-        sum(case when arm = 'trial' then cast(round(incremental_expected_value * 100) as bigint) else 0 end)
-        / 100.0 as trial_value,
+        sum(
+            case
+                when arm = 'trial' and action <> 'no_action' then cast(round(expected_cost * 100) as bigint) else 0
+            end
+        ) / 100.0 as trial_spend,
+        sum(
+            case
+                when arm = 'trial' and action <> 'no_action'
+                    then cast(round(incremental_expected_value * 100) as bigint)
+                else 0
+            end
+        ) / 100.0 as trial_value,
         count(case when arm = 'universal_holdout' then 1 end) as universal_holdouts,
         count(case when arm = 'suppressed' then 1 end) as suppressed_customers,
         sum(cast(round(expected_cost * 100) as bigint)) / 100.0 as planned_spend,
+        sum(case when action <> 'no_action' then cast(round(expected_cost * 100) as bigint) else 0 end)
+        / 100.0 as done_spend,
         sum(cast(round(incremental_expected_value * 100) as bigint)) / 100.0 as planned_value,
         sum(
             case
@@ -80,9 +121,9 @@ totals as (
         max(reference_top_risk_value) as reference_top_risk_value,
         max(reference_greedy_value) as reference_greedy_value,
         max(policy_version) as policy_version
-    from planned_actions
+    from counted
     cross join parameters
-    group by planned_actions.as_of_date
+    group by counted.as_of_date
 
 ),
 
@@ -111,6 +152,10 @@ runs as (
         cast(totals.suppressed_customers as bigint) as suppressed_customers,
         cast(totals.planned_spend as double) as planned_spend,
         cast(totals.planned_value as double) as planned_value,
+        cast(totals.done_spend as double) as done_spend,
+        cast(done_value.done_value as double) as done_value,
+        cast(done_value.done_value_low as double) as done_value_low,
+        cast(done_value.done_value_high as double) as done_value_high,
         cast(totals.trial_contacts as bigint) as trial_contacts,
         cast(totals.trial_spend as double) as trial_spend,
         cast(totals.trial_value as double) as trial_value,
@@ -130,6 +175,7 @@ runs as (
     from totals
     inner join versions on totals.as_of_date = versions.as_of_date
     inner join run on totals.as_of_date = run.as_of_date and not run.is_frozen
+    inner join done_value on totals.as_of_date = done_value.as_of_date
     cross join budget
     cross join parameters
 

@@ -1,6 +1,6 @@
 {{ config(materialized='table') }}
 
--- All randomised assignments, of own decisions and of past trials; a row that carries no information says why.
+-- Everything that chance assigned, own decisions and past trials; a row that cannot be used says why.
 with own_evidence as (
 
     select * from {{ ref('int_own_evidence') }}
@@ -31,6 +31,18 @@ offers as (
 
 ),
 
+contacts as (
+
+    select * from {{ valid_rows('retention_contacts') }}
+
+),
+
+parameters as (
+
+    select * from {{ ref('int_policy_parameters') }}
+
+),
+
 trial_evidence as (
 
     select
@@ -41,10 +53,6 @@ trial_evidence as (
         cast(null as varchar) as compared_offer,
         cast(probabilities.churn_probability as double) as churn_probability,
         assignments.has_churned,
-        cast(1 as double) as evidence_weight,
-        cast(case when assignments.offer = 'no_action' then 0 else 1 end as double) as executed_share,
-        cast(assignments.offer <> 'no_action' as boolean) as was_made,
-        assignments.has_accepted,
         {% for signal in reason_signals() -%}
             signals.signal_{{ signal }}
             {%- if not loop.last %},{% endif %}
@@ -65,21 +73,60 @@ evidence as (
 
 ),
 
+-- A past trial assigns and contacts on the same day; a decision is made at the end of its day.
+reached as (
+
+    select
+        evidence.stratum,
+        evidence.customer_id,
+        evidence.as_of_date,
+        contacts.offer as reached_offer,
+        coalesce(
+            contacts.accepted_on <= {{ add_days('evidence.as_of_date', 'parameters.horizon_days') }}, false
+        ) as has_accepted,
+        row_number() over (
+            partition by evidence.stratum, evidence.customer_id, evidence.as_of_date
+            order by contacts.contacted_on, contacts.contact_id
+        ) as contact_rank
+    from evidence
+    inner join contacts
+        on evidence.customer_id = contacts.customer_id
+            and contacts.offer <> 'no_action'
+            and evidence.as_of_date <= contacts.contacted_on
+            and (evidence.stratum = 'past_trial' or evidence.as_of_date < contacts.contacted_on)
+    inner join parameters
+        on contacts.contacted_on <= {{ add_days('evidence.as_of_date', 'parameters.horizon_days') }}
+
+),
+
 judged as (
 
     select
-        evidence.*,
+        {% for column in [
+            'stratum', 'customer_id', 'as_of_date', 'offer', 'compared_offer', 'churn_probability', 'has_churned',
+        ] -%}
+            evidence.{{ column }},
+        {% endfor -%}
+        cast(reached.reached_offer as varchar) as reached_offer,
+        cast(coalesce(reached.has_accepted, false) as boolean) as has_accepted,
+        {% for signal in reason_signals() -%}
+            evidence.signal_{{ signal }},
+        {% endfor -%}
         cast(
             case
                 when coalesce(evidence.offer, evidence.compared_offer) is not null and offers.offer is null
                     then 'unknown_offer'
-                when evidence.evidence_weight = 0 then 'acted_again'
                 when evidence.churn_probability is null then 'not_scored'
                 when evidence.signal_{{ reason_signals()[0] }} is null then 'no_signals'
             end as varchar
         ) as unused_reason
     from evidence
     left join offers on coalesce(evidence.offer, evidence.compared_offer) = offers.offer
+    left join reached
+        on evidence.stratum = reached.stratum
+            and evidence.customer_id = reached.customer_id
+            and evidence.as_of_date = reached.as_of_date
+            and reached.contact_rank = 1
 
 )
 

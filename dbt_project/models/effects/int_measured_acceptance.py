@@ -1,4 +1,4 @@
-"""How many of the contacted accept, one row per offer: posterior, prior and counts."""
+"""Which contacted customers accept an offer: one row per offer and coefficient."""
 
 import pyarrow as pa
 

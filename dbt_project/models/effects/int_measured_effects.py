@@ -1,4 +1,4 @@
-"""What randomised contacts say about each offer: posterior, prior and counts per offer and signal."""
+"""What randomised contacts say about each offer: posterior, prior, counts and covariances."""
 
 import pyarrow as pa
 
@@ -11,4 +11,5 @@ def model(dbt, session) -> pa.Table:
         session.cursor(),
         dbt.ref("int_effect_evidence").sql_query(),
         dbt.ref("int_offer_effect_priors").sql_query(),
+        dbt.ref("int_policy_parameters").sql_query(),
     )

@@ -23,7 +23,7 @@ effects as (
         cast(control_churned as bigint) as control_churned,
         cast(control_expected as double) as control_expected
     from measured_effects
-    where {{ seeds_are_sound() }}
+    where offer = other_offer and signal = other_signal and {{ seeds_are_sound() }}
 
 )
 

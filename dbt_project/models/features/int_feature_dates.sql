@@ -24,6 +24,12 @@ parameters as (
 
 ),
 
+contacts as (
+
+    select * from {{ ref('stg_retention_contacts') }}
+
+),
+
 built_dates as (
 
     select
@@ -60,13 +66,41 @@ calendar as (
 
 ),
 
-month_ends as (
+-- Training dates lie on a grid that no run's date moves: nightly runs add no near-copies of earlier rows, and the grid
+-- is out of step with weeks and months.
+training_grid as (
 
     select
-        day as as_of_date,
-        row_number() over (order by day desc) as months_back
+        calendar.day as as_of_date,
+        row_number() over (order by calendar.day desc) as dates_back
     from calendar
-    where day = {{ dbt.last_day('day', 'month') }}
+    cross join definition
+    where {{ is_training_date('calendar.day', 'definition.training_step_days') }}
+
+),
+
+training_dates as (
+
+    select training_grid.as_of_date
+    from training_grid
+    cross join definition
+    where training_grid.dates_back <= definition.training_dates
+
+),
+
+first_training_date as (
+
+    select min(as_of_date) as first_date
+    from training_dates
+
+),
+
+-- Customers of a past trial are scored at the end of the month before it.
+trial_dates as (
+
+    select distinct {{ add_days("cast(date_trunc('month', contacts.contacted_on) as date)", -1) }} as as_of_date
+    from contacts
+    where contacts.is_randomized and contacts.action_id is null
 
 ),
 
@@ -81,10 +115,13 @@ needed_dates as (
     select run_date as as_of_date
     from definition
     union
-    select month_ends.as_of_date
-    from month_ends
-    cross join definition
-    where month_ends.months_back <= definition.training_month_ends
+    select training_dates.as_of_date
+    from training_dates
+    union
+    select trial_dates.as_of_date
+    from trial_dates
+    inner join definition on trial_dates.as_of_date < definition.run_date
+    inner join first_training_date on trial_dates.as_of_date >= first_training_date.first_date
     union
     select as_of_date
     from asked_dates

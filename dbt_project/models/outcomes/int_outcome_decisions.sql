@@ -1,7 +1,8 @@
 {{ config(materialized='table') }}
 
--- The decision that represents a calendar month of a customer, once its horizon has passed: the first one with a
--- planned action, or the first one of the month. The choice must be final, so a month without a plan waits for its end.
+-- The decisions whose outcome counts, once a horizon has passed: the one that opened each episode, and the first of
+-- each calendar month in which none opened. Which one that is must be final, so a month without an episode waits for
+-- its end.
 with previous_actions as (
 
     select * from {{ ref('int_previous_actions') }}
@@ -20,32 +21,39 @@ parameters as (
 
 ),
 
-numbered as (
+dated as (
 
     select
         previous_actions.*,
         cast(date_trunc('month', as_of_date) as date) as outcome_month,
-        row_number() over (
-            partition by customer_id, cast(date_trunc('month', as_of_date) as date)
-            order by case when planned_action <> 'no_action' then 0 else 1 end asc, as_of_date asc
-        ) as month_rank
+        arm in ('policy', 'pick_holdout', 'trial') as opens_episode,
+        {{ add_days('as_of_date', 'parameters.horizon_days') }} as horizon_ends_on
     from previous_actions
+    cross join parameters
+
+),
+
+numbered as (
+
+    select
+        dated.*,
+        max(case when opens_episode then 1 else 0 end) over (partition by customer_id, outcome_month) as has_episode,
+        row_number() over (partition by customer_id, outcome_month order by as_of_date) as month_rank
+    from dated
 
 ),
 
 matured as (
 
-    select
-        numbered.*,
-        {{ add_days('numbered.as_of_date', 'parameters.horizon_days') }} as horizon_ends_on
+    select numbered.*
     from numbered
-    cross join run
     cross join parameters
-    where numbered.month_rank = 1
-        and {{ add_days('numbered.as_of_date', label_wait_days()) }} <= run.as_of_date
-        and (
-            numbered.planned_action <> 'no_action'
-            or {{ dbt.last_day('numbered.as_of_date', 'month') }} <= run.as_of_date
+    inner join run on {{ add_days('numbered.as_of_date', label_wait_days()) }} <= run.as_of_date
+    where numbered.opens_episode
+        or (
+            numbered.has_episode = 0
+            and numbered.month_rank = 1
+            and {{ dbt.last_day('numbered.as_of_date', 'month') }} <= run.as_of_date
         )
 
 )

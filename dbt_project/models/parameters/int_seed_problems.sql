@@ -56,10 +56,18 @@ policy_faults as (
 
 offer_faults as (
 
-    {% for fault in eligibility_faults() -%}
+    {% for fault in expression_faults() -%}
         select
             '{{ fault.offer }}' as seed_row,
             '{{ fault.problem }}' as problem
+        union all
+    {% endfor %}
+    {% for column in ['contact_cost', 'incentive_cost'] -%}
+        select
+            offer as seed_row,
+            '{{ column }} ' || {{ column }} || ' must be at least 0' as problem
+        from offers
+        where try_cast({{ column }} as double) < 0
         union all
     {% endfor %}
     select

@@ -1,14 +1,9 @@
 -- Signals of the reasons for which a customer may leave, 0 (no sign) to 2 (strong). Declining engagement starts below
--- three quarters of the usual pace, or after two usual gaps, so that random variation gives no signal.
+-- three quarters of the usual pace, or after two usual gaps, so that random variation gives no signal. Dormant is
+-- hardly any use for half a year, fewer than three days of it, with at least that tenure.
 with features as (
 
     select * from {{ ref('customer_features') }}
-
-),
-
-parameters as (
-
-    select * from {{ ref('int_policy_parameters') }}
 
 ),
 
@@ -43,14 +38,12 @@ signals as (
             ), 2) as double
         ) as signal_declining_engagement,
         cast(
-            least(greatest(
-                (coalesce(days_since_last_engagement, 365) - parameters.horizon_days) / (1.5 * parameters.horizon_days),
-                0
-            ), 2) as double
+            case
+                when tenure_days >= 180 then 2 * greatest(1 - engagement_active_days_last_180_days / 3.0, 0) else 0
+            end as double
         ) as signal_dormant,
         cast(least(leaving_signal_events_last_30_days + 2 * announced_fee_share, 2) as double) as signal_exit_intent
     from features
-    cross join parameters
 
 )
 

@@ -16,5 +16,6 @@ def model(dbt, session) -> pa.Table:
         customer_features=dbt.ref("customer_features").sql_query(),
         int_offers=dbt.ref("int_offers").sql_query(),
         int_earlier_effects=dbt.ref("int_earlier_effects").sql_query(),
+        int_earlier_covariances=dbt.ref("int_earlier_covariances").sql_query(),
     )
     return deployed_table(session.cursor(), tables)

@@ -1,6 +1,7 @@
 {{ config(materialized='table') }}
 
--- Features of a customer-date, whether the customer left, and whether a contact fell into the horizon.
+-- Features of a customer at a training date, whether the customer left, and whether a contact fell into the horizon.
+-- Dates of other nights are left out: they would add near-copies.
 with features as (
 
     select * from {{ ref('customer_features') }}
@@ -10,6 +11,33 @@ with features as (
 labels as (
 
     select * from {{ ref('churn_labels') }}
+
+),
+
+parameters as (
+
+    select * from {{ ref('int_policy_parameters') }}
+
+),
+
+matured_dates as (
+
+    select
+        labels.as_of_date,
+        row_number() over (order by labels.as_of_date desc) as dates_back
+    from labels
+    cross join parameters
+    where {{ is_training_date('labels.as_of_date', 'parameters.training_step_days') }}
+    group by labels.as_of_date
+
+),
+
+training_dates as (
+
+    select matured_dates.as_of_date
+    from matured_dates
+    cross join parameters
+    where matured_dates.dates_back <= parameters.training_dates
 
 ),
 
@@ -31,18 +59,51 @@ eligibility as (
 
 ),
 
+costs as (
+
+    select * from {{ ref('int_offer_costs') }}
+
+),
+
+renewals as (
+
+    select * from {{ ref('int_renewals') }}
+
+),
+
 earlier_actions as (
 
     select * from {{ ref('int_previous_actions') }}
 
 ),
 
--- A planned action that was not executed is not an untreated observation: a customer who leaves before the contact is
--- never contacted, so that such rows hold too many churners. Holdouts represent all chosen customers, at
--- 1 / propensity. Without holdouts (propensity_no_action is 0) such rows are kept, for no other row represents these
--- customers.
+-- What an own decision assigned at random within the horizon explains a contact that follows: the episode opened here.
+opened as (
+
+    select
+        labels.customer_id,
+        labels.as_of_date,
+        earlier_actions.arm <> 'pick_holdout' and earlier_actions.planned_action <> 'no_action' as is_contact_arm,
+        earlier_actions.propensity_no_action
+    from labels
+    inner join earlier_actions
+        on labels.customer_id = earlier_actions.customer_id
+            and labels.as_of_date <= earlier_actions.as_of_date
+            and labels.horizon_ends_on > earlier_actions.as_of_date
+    where earlier_actions.propensity_no_action > 0 and earlier_actions.propensity_no_action < 1
+
+),
+
+-- Own decisions censor at the assignment: a customer assigned a contact drops out, executed or not, because a customer
+-- who leaves before the contact is never contacted, so that the missed ones hold too many churners.
 contacted as (
 
+    select
+        customer_id,
+        as_of_date
+    from opened
+    where is_contact_arm
+    union
     select
         labels.customer_id,
         labels.as_of_date
@@ -51,21 +112,16 @@ contacted as (
         on labels.customer_id = contacts.customer_id
             and labels.as_of_date < contacts.contacted_on
             and labels.horizon_ends_on >= contacts.contacted_on
-    where contacts.offer <> 'no_action'
-    union
-    select
-        labels.customer_id,
-        labels.as_of_date
-    from labels
-    inner join earlier_actions
-        on labels.customer_id = earlier_actions.customer_id
-            and labels.as_of_date <= earlier_actions.as_of_date
-            and labels.horizon_ends_on > earlier_actions.as_of_date
-    where earlier_actions.action <> 'no_action' and earlier_actions.propensity_no_action > 0
+    left join opened
+        on labels.customer_id = opened.customer_id
+            and labels.as_of_date = opened.as_of_date
+            and not opened.is_contact_arm
+    where contacts.offer <> 'no_action' and opened.customer_id is null
 
 ),
 
--- Customers left alone at random: in past trials, and in the holdouts of earlier runs.
+-- Customers left alone at random: in past trials, and by own decisions. They stand for all who were assigned with them,
+-- contacted by others later or not: assignment alone decides.
 left_alone_by_chance as (
 
     select
@@ -80,15 +136,11 @@ left_alone_by_chance as (
     where contacts.offer = 'no_action' and contacts.is_randomized and contacts.propensity > 0
     union all
     select
-        labels.customer_id,
-        labels.as_of_date,
-        earlier_actions.propensity_no_action as propensity
-    from labels
-    inner join earlier_actions
-        on labels.customer_id = earlier_actions.customer_id
-            and labels.as_of_date <= earlier_actions.as_of_date
-            and labels.horizon_ends_on > earlier_actions.as_of_date
-    where earlier_actions.action = 'no_action' and earlier_actions.propensity_no_action > 0
+        customer_id,
+        as_of_date,
+        propensity_no_action as propensity
+    from opened
+    where not is_contact_arm
 
 ),
 
@@ -113,6 +165,11 @@ examples as (
         {% for signal in reason_signals() -%}
             signals.signal_{{ signal }},
         {% endfor -%}
+        {% for column in cost_columns() -%}
+            costs.{{ column }},
+        {% endfor -%}
+        renewals.renewal_interval_days,
+        renewals.days_to_renewal,
         features.*
     from features
     inner join labels on features.customer_id = labels.customer_id and features.as_of_date = labels.as_of_date
@@ -120,6 +177,10 @@ examples as (
     inner join eligibility
         on features.customer_id = eligibility.customer_id
             and features.as_of_date = eligibility.as_of_date
+    inner join costs on features.customer_id = costs.customer_id and features.as_of_date = costs.as_of_date
+    inner join renewals
+        on features.customer_id = renewals.customer_id and features.as_of_date = renewals.as_of_date
+    inner join training_dates on features.as_of_date = training_dates.as_of_date
     left join weights on features.customer_id = weights.customer_id and features.as_of_date = weights.as_of_date
     left join contacted
         on features.customer_id = contacted.customer_id

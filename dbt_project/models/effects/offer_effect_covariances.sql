@@ -1,0 +1,22 @@
+{{ config(materialized='table') }}
+
+with measured_effects as (
+
+    select * from {{ ref('int_measured_effects') }}
+
+),
+
+covariances as (
+
+    select
+        cast(offer as varchar) as offer,
+        cast(signal as varchar) as signal,
+        cast(other_offer as varchar) as other_offer,
+        cast(other_signal as varchar) as other_signal,
+        cast(covariance as double) as covariance
+    from measured_effects
+    where {{ seeds_are_sound() }}
+
+)
+
+select * from covariances
