@@ -16,17 +16,7 @@ from models_ml.decisions.policy import Policy, read_policy
 from models_ml.errors import BayesPilotError
 
 VALID = {**POLICY, "monthly_budget": 100, "touch_price": 0, "pick_holdout_share": 0.1}
-SEEDS = {
-    "channels": "channel text, monthly_capacity integer, unit text, source text",
-    "offers": (
-        "offer text, action_label text, channel text, contact_cost double, incentive_cost double,"
-        " acceptance_rate double, acceptance_sd double, monthly_capacity integer, lock_out_days integer,"
-        " eligible_when text, unit text, source text"
-    ),
-    "offer_effect_priors": "offer text, signal text, mean double, sd double, unit text, source text",
-    "activity_map": "activity_type text, meaning text, counts_as_event boolean, unit text, source text",
-    "reason_texts": "feature text, reason_text text, unit text, source text",
-}
+SEEDS = ("channels", "offers", "offer_effect_priors", "activity_map", "reason_texts", "policy")
 
 
 def test_bounds_and_policy_name_the_same_parameters() -> None:
@@ -63,12 +53,13 @@ def gate(built_project: Project) -> Iterator[duckdb.DuckDBPyConnection]:
     """The compiled gate of the seeds, over seeds of the test's own."""
     connection = duckdb.connect()
     connection.execute("attach ':memory:' as demo; use demo")
-    for seed, columns in SEEDS.items():
-        connection.execute(f"create table {seed} ({columns})")
+    connection.execute(f"attach '{built_project.warehouse}' as built (read_only)")
+    for seed in SEEDS:
+        connection.execute(f"create table {seed} as from built.{seed} limit 0")
+    connection.execute("detach built")
     [file] = built_project.folder.glob(
         "target/compiled/bayespilot/dbt_project/models/*/int_seed_problems.sql"
     )
-    connection.execute("create table policy (parameter text, value text, unit text, source text)")
     connection.execute(f"create view problems as {file.read_text()}")
     yield connection
     connection.close()

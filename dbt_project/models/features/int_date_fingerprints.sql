@@ -53,7 +53,9 @@ edges as (
     select
         kinds.fact,
         dates.as_of_date,
-        {{ add_days('dates.as_of_date', '-greatest(' ~ observation_windows() | max ~ ', parameters.at_risk_days)') }} as day,
+        {{ add_days(
+            'dates.as_of_date', '-greatest(' ~ observation_windows() | max ~ ', parameters.at_risk_days)'
+        ) }} as day,
         -1 as sign
     from dates
     cross join parameters

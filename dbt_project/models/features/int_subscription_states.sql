@@ -26,7 +26,7 @@ running as (
         case when periods.end_announced_on <= feature_dates.as_of_date then periods.ended_on end as announced_end_on,
         row_number() over (
             partition by periods.customer_id, feature_dates.as_of_date
-            order by periods.monthly_fee desc, periods.started_on, periods.subscription_id
+            order by periods.monthly_fee desc, periods.started_on asc, periods.subscription_id asc
         ) as fee_rank
     from periods
     inner join feature_dates
@@ -49,7 +49,7 @@ states as (
         {{ days_between('as_of_date', 'max(case when fee_rank = 1 then commitment_ends_on end)') }}
             as days_to_commitment_end,
         cast(sum(case when announced_end_on is not null then monthly_fee else 0 end) as double)
-            / cast(sum(monthly_fee) as double) as announced_fee_share,
+        / cast(sum(monthly_fee) as double) as announced_fee_share,
         {{ days_between('as_of_date', 'min(announced_end_on)') }} as days_to_announced_end
     from running
     group by customer_id, as_of_date
