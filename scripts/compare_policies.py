@@ -23,8 +23,6 @@ from typing import Annotated
 
 import duckdb
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import typer
 from dbt_project_copy import ProjectCopy
 from generate_churn_data import raw_chunks, write_parquet
@@ -33,14 +31,12 @@ from rich.console import Console
 from rich.table import Table
 from simulation.business import SEEDED_CUSTOMERS
 from simulation.loop import ENDS_ON, HISTORY_MONTHS
-from simulation.true_survival import true_curves
 from simulation.true_value import NOBODY, SIMPLE_RULES, read_month, true_values, value_of
-from simulation.world import start_world
+from simulation.world import World, start_world
 
 from models_ml.decisions.decide import decide, randomise
 from models_ml.decisions.limits import money
 from models_ml.decisions.references import REFERENCE_POLICIES
-from models_ml.decisions.retention_curves import RetentionCurves
 from models_ml.errors import BayesPilotError
 
 PLAN = "this plan"
@@ -58,24 +54,20 @@ class Judged:
     true: float
 
 
-def judge(
-    connection: duckdb.DuckDBPyConnection, truth: pa.Table, curves: RetentionCurves, *, limits_times: float
-) -> list[Judged]:
+def judge(connection: duckdb.DuckDBPyConnection, world: World, *, limits_times: float) -> list[Judged]:
     """Apply every policy on a built warehouse, with the month's limits times a factor, and value its contacts.
 
     Parameters
     ----------
     connection : DuckDB connection to the warehouse
-    truth : pyarrow.Table
-        The world's truth.parquet.
-    curves : RetentionCurves
-        How long customers of the world truly stay.
+    world : World
+        The world of the same customers, on the day of the run.
     limits_times : float
         1 for the limits as they stand.
     """
-    inputs = read_month(connection, truth, curves)
+    inputs = read_month(connection, world)
     limits = inputs.limits.scaled(limits_times)
-    values = true_values(inputs.truth, inputs.decision.policy, inputs.survival)
+    values = true_values(inputs.truth)
     learning = limits.scaled(inputs.decision.policy.learning_share)
     situation = randomise(inputs.customers, inputs.decision, limits, learning).situation
     planned = decide(inputs.customers, inputs.decision, limits, learning).choice
@@ -115,13 +107,13 @@ def missed_targets(judged: Sequence[Judged]) -> list[str]:
     return missed
 
 
-def build_world(folder: Path, *, customers: int, seed: int) -> tuple[Path, Path]:
-    """Generate a world and build it in ``folder``; return the paths of the warehouse and of the truth."""
+def build_world(folder: Path, *, customers: int, seed: int) -> Path:
+    """Generate a world and build it in ``folder``; return the path of the warehouse."""
     raw = folder / "raw"
     write_parquet(raw_chunks(customers=customers, months=24, seed=seed, clean=False), raw)
     project = ProjectCopy.create(folder / "project", raw)
     project.build()
-    return project.warehouse(), raw / "truth.parquet"
+    return project.warehouse()
 
 
 def main(
@@ -136,17 +128,12 @@ def main(
                 tempfile.TemporaryDirectory(prefix="bayespilot-compare-") as folder,
                 console.status(f"world {seed}: generating, building"),
             ):
-                warehouse, truth = build_world(Path(folder), customers=customers, seed=seed)
+                warehouse = build_world(Path(folder), customers=customers, seed=seed)
                 with duckdb.connect(str(warehouse), read_only=True) as connection:
                     world = start_world(
                         customers=customers, months=HISTORY_MONTHS, ends_on=ENDS_ON, seed=seed
                     )
-                    judged = judge(
-                        connection,
-                        pq.read_table(truth),
-                        true_curves(world),
-                        limits_times=customers / SEEDED_CUSTOMERS,
-                    )
+                    judged = judge(connection, world, limits_times=customers / SEEDED_CUSTOMERS)
             console.print(_table(f"World {seed}, {customers:,} customers", judged))
             missed += [f"world {seed}: {what}" for what in missed_targets(judged)]
     except BayesPilotError as error:

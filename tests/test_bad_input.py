@@ -142,7 +142,7 @@ SEED_FAULTS: dict[str, tuple[str, Callable[[list[dict[str, str]]], None], str]] 
     "negative cost": (
         "offers",
         lambda rows: rows[0].update(contact_cost="-2"),
-        "contact_cost -2.0 must be at least 0",
+        "contact_cost -2 must be at least 0",
     ),
     "capacity missing": (
         "offers",
@@ -300,7 +300,9 @@ def spoil_bytes(project: Project) -> None:
 
 def drop_a_feature(project: Project) -> None:
     file = project.folder / "dbt_project/models/features/customer_features.yml"
-    file.write_text(file.read_text().replace("meta: {role: categorical}", "meta: {}", 1))
+    text = file.read_text()
+    assert "            role: categorical\n" in text
+    file.write_text(text.replace("            role: categorical\n", "", 1))
 
 
 SPOILED: dict[str, tuple[Callable[[Project], None], str]] = {

@@ -153,10 +153,14 @@ def test_what_if_changes_the_plan_without_scoring_again(fresh_copy: Project) -> 
 
 
 WINDOW = re.compile(r"_last_\d+_days$")
+NUMBERED, NUMBER = re.compile(r"\w+_<k>"), re.compile(r"_\d+$")
 
 
 def test_every_column_is_described_where_it_is_made(built_project: Project) -> None:
-    """A model that passes a column on, or sums it over windows, may leave the description to its neighbours."""
+    """A model that passes a column on, or sums it over windows, may leave the description to its neighbours.
+
+    Columns that are numbered by offer are described as ``name_<k>`` in the text of their model.
+    """
     built_project.dbt("docs", "generate")
     catalog = json.loads((built_project.folder / "target" / "catalog.json").read_text())["nodes"]
     manifest = json.loads((built_project.folder / "target" / "manifest.json").read_text())
@@ -167,6 +171,7 @@ def test_every_column_is_described_where_it_is_made(built_project: Project) -> N
     }
     described = {
         unique_id: {name for name, column in node["columns"].items() if column["description"]}
+        | set(NUMBERED.findall(node["description"]))
         for unique_id, node in nodes.items()
     }
     undescribed = [node["name"] for node in nodes.values() if not node["description"]]
@@ -178,7 +183,7 @@ def test_every_column_is_described_where_it_is_made(built_project: Project) -> N
         undescribed += [
             f"{node['name']}.{column}"
             for column in catalog[unique_id]["columns"]
-            if not {column, WINDOW.sub("", column)} & known
+            if not {column, WINDOW.sub("", column), NUMBER.sub("_<k>", column)} & known
         ]
     assert undescribed == []
 

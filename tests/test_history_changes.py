@@ -111,15 +111,23 @@ def test_a_plan_corrected_in_september_is_named_and_rebuilt_by_the_command(proje
     before = project.query(others)
     change(project, CORRECTED)
     said = build(project, "2026-09-25")
-    stale = [(day, 1) for day in BUILT[1:]]
-    assert changes(project) == {"subscriptions": stale, "subscriptions ended": stale}
+    stored = project.query(
+        "select distinct cast(as_of_date as varchar) from customer_features"
+        " where as_of_date >= date '2026-06-10' and as_of_date < date '2026-09-25' order by 1"
+    )
+    stale = [day for (day,) in stored]
+    assert {*BUILT[1:], "2026-08-12"} <= set(stale), (
+        "ends of months before a trial, training dates, the run's"
+    )
+    named = [(day, 1) for day in stale]
+    assert changes(project) == {"subscriptions": named, "subscriptions ended": named}
     found = re.search(r"--vars '(\{rebuild_dates: \[(.*?)\]\})'", said)
     assert found is not None, said
-    assert found.group(2) == "2026-06-30, 2026-07-31, 2026-09-20"
+    assert found.group(2) == ", ".join(stale)
     assert "subscriptions (2026-09-20: 8312 facts when built, 8313 now)" in said
     assert project.query(plans) == [(day, "premium") for day in BUILT]
 
-    said = build(project, "2026-09-25", rebuild_dates=["2026-06-30", "2026-07-31"])
+    said = build(project, "2026-09-25", rebuild_dates=[day for day in stale if day != "2026-09-20"])
     assert project.query(plans) == [
         ("2026-05-31", "premium"),
         ("2026-06-30", "basic"),
@@ -139,9 +147,11 @@ def test_late_activity_and_a_deleted_payment_are_named_at_the_dates_that_knew_th
     change(project, DELETED)
     build(project, "2026-09-25")
     assert changes(project) == {
-        "activity": [("2026-07-31", 1), ("2026-09-20", 1)],
-        "payments due": [("2026-09-20", -1)],
-        "payments settled": [("2026-09-20", -1)],
+        "activity": [
+            (day, 1) for day in ("2026-07-14", "2026-07-31", "2026-08-12", "2026-08-31", "2026-09-20")
+        ],
+        "payments due": [("2026-08-31", -1), ("2026-09-20", -1)],
+        "payments settled": [("2026-08-31", -1), ("2026-09-20", -1)],
     }
 
 

@@ -19,7 +19,7 @@ COLUMNS = (
 
 LOOP = (
     *("-s", "stg_retention_contacts", "int_run"),
-    *("path:dbt_project/models/outcomes", "path:dbt_project/models/decisions"),
+    *(f"path:dbt_project/models/{folder}" for folder in ("earlier_runs", "outcomes", "effects", "decisions")),
 )
 
 

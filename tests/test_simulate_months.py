@@ -14,19 +14,20 @@ import pytest
 from check_months import decisions, differences, history_counts, replay, with_new_warehouse
 from conftest import Project
 from dbt_project_copy import PROJECT, ProjectCopy
-from decision_data import CURVES, candidates, decision_inputs, effects, limits, policy
+from decision_data import candidates, decision_inputs, effects, limits, policy
 from demo_world import economy
 from demo_world.probabilities import churn_probability
 from demo_world.truth import truth
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulation.beliefs import best_coefficients
+from scipy.special import expit, logit
+from simulation.beliefs import learnable_coefficients
 from simulation.business import prior_rows, write_raw, write_seeds
 from simulation.compiled_project import CompiledProject
 from simulation.loop import ENDS_ON, Month, Setting, run_months, set_up
 from simulation.page import simulation_page
 from simulation.results import mean_by_month, missed_targets, share_of_best, total, write_results
-from simulation.true_survival import TrueSurvival, no_contacts, true_curves
+from simulation.true_survival import days_kept, no_contacts
 from simulation.true_value import (
     BEST,
     NOBODY,
@@ -64,36 +65,27 @@ def hidden(**changes: object) -> Truth:
         "contact_cost": np.array([[1.0, 2.0], [1.0, 2.0]]),
         "incentive_cost": np.array([[4.0, 8.0], [4.0, 8.0]]),
         "monthly_margin": np.array([20.0, 10.0]),
+        "days_kept": np.array([45.0, 60.0]),
     }
     return Truth(**(values | changes))  # type: ignore[arg-type]
 
 
-def lasting(customers: int) -> TrueSurvival:
-    """Customers who pay every month, half of whom leave in each later period."""
-    return TrueSurvival(CURVES, np.zeros(customers), np.zeros(customers))
-
-
 def test_true_value_is_margin_kept_less_contact_cost_and_accepted_incentive() -> None:
-    # Horizon 30 of 90 days: two later periods at 20 and 10, the second reached with 1/2 → V = 30 and 15.
-    values = true_values(hidden(), policy(horizon_days=30, value_horizon_days=90), lasting(2))
+    # V is 20 · 45 / 30 = 30 and 10 · 60 / 30 = 20.
+    values = true_values(hidden())
     expected = [
         [0.25 * 30 - 1 - 0.5 * 4, -0.25 * 30 - 2 - 0.25 * 8],
-        [-1.0, -0.5 * 15 - 2 - 8],
+        [-1.0, -0.5 * 20 - 2 - 8],
     ]
     np.testing.assert_allclose(values, expected)
 
 
-def test_true_value_does_not_depend_on_the_margin_rate_of_the_policy() -> None:
-    low, high = (true_values(hidden(), policy(margin_rate=rate), lasting(2)) for rate in (0.1, 0.9))
-    np.testing.assert_array_equal(low, high)
-
-
 def test_contacting_nobody_is_worth_nothing() -> None:
-    assert value_of(np.array([-1, -1]), true_values(hidden(), policy(), lasting(2))) == 0
+    assert value_of(np.array([-1, -1]), true_values(hidden())) == 0
 
 
 def test_a_month_is_valued_by_hand() -> None:
-    # Three of four customers may be contacted, one of them by call. V = 30 + 30 / 2 = 45, so that a call is worth
+    # Three of four customers may be contacted, one of them by call. V = 30 · 45 / 30 = 45, so that a call is worth
     # 0.2 · 45 − 2 − 1 = 6 and a nudge 0.1 · 45 − 1 = 3.5, without an effect −3 and −1.
     decision = decision_inputs(policy(horizon_days=30, value_horizon_days=90), works=effects(-2.0, -0.3))
     batch = candidates(
@@ -106,6 +98,7 @@ def test_a_month_is_valued_by_hand() -> None:
         contact_cost=np.tile([2.0, 1.0], (4, 1)),
         incentive_cost=np.tile([2.0, 0.0], (4, 1)),
         monthly_margin=np.full(4, 30.0),
+        days_kept=np.full(4, 45.0),
     )
     names = batch["customer_id"].to_pylist()
     inputs = MonthInputs(
@@ -115,7 +108,6 @@ def test_a_month_is_valued_by_hand() -> None:
         decision,
         limits(1000.0, 1, 4, phone=10, email=10),
         known,
-        lasting(4),
     )
     decided = pa.table(
         {
@@ -137,21 +129,30 @@ def test_a_month_is_valued_by_hand() -> None:
     assert (value.contacts, value.customers) == (2, 4)
 
 
-def test_true_survival_is_that_of_the_world_left_alone() -> None:
-    world = start_world(customers=3_000, months=3, ends_on=ENDS_ON, seed=1)
-    curves = true_curves(world)
+def test_the_true_days_kept_are_those_of_the_world_left_alone() -> None:
+    """Customers who stay in the month to come, and are never contacted, are followed until they leave."""
+    world = start_world(customers=4_000, months=3, ends_on=ENDS_ON, seed=1)
+    kept = days_kept(world.state, value_horizon_days=150, annual_discount_rate=0.0)
+    future = next_month(world, no_contacts())  # November: the horizon, and two days more
+    followed = np.flatnonzero(
+        world.state.account.is_subscribed & future.state.account.is_subscribed[: world.state.customers]
+    )
+    days, stays = np.full(len(followed), 2.0), np.ones(len(followed), dtype=bool)
+    for length in (31, 31, 28, 30):  # December to March, cut at day 150; the month of leaving counts whole
+        days += length * stays
+        future = next_month(future, no_contacts())
+        stays &= future.state.account.is_subscribed[followed]
+    assert kept[followed].mean() == pytest.approx(days.mean(), rel=0.01)
+    assert days.mean() < 0.97 * (2 + 31 + 31 + 28 + 30), "many leave meanwhile"
+
+
+def test_who_is_more_likely_to_leave_stays_for_less_even_once_saved() -> None:
+    world = start_world(customers=4_000, months=3, ends_on=ENDS_ON, seed=1)
+    kept = days_kept(world.state, value_horizon_days=365, annual_discount_rate=0.1)
     risk = churn_probability(world.state, np.full(world.state.customers, -1, dtype=np.int8))
-    monthly = world.state.account.is_subscribed & ~world.state.account.is_annual
-    at_work, first = np.flatnonzero(monthly), world
-    stays = np.ones(len(at_work), dtype=bool)
-    for _ in range(4):  # the month of the decision, then three later ones
-        before = stays.copy()
-        first = next_month(first, no_contacts())
-        stays &= first.state.account.is_subscribed[at_work]
-    hazard = 1 - stays.sum() / before.sum()
-    believed = curves.hazard(risk[at_work][before], 3).mean()
-    assert believed == pytest.approx(hazard, abs=3 * np.sqrt(hazard / before.sum()))
-    assert curves.hazard(0.5, 1) < 0.5, "risk reverts to the mean"
+    subscribed = world.state.account.is_subscribed
+    risky, safe = subscribed & (risk > 0.3), subscribed & (risk < 0.03)
+    assert 60 < kept[risky].mean() < kept[safe].mean() < 337
 
 
 def test_truth_is_read_in_the_order_of_customers_and_offers() -> None:
@@ -159,7 +160,7 @@ def test_truth_is_read_in_the_order_of_customers_and_offers() -> None:
     table, day = truth(world.state), date(2026, 10, 31)
     ids = [str(each) for each in sorted(set(table["customer_id"].to_pylist()))]
     asked = [ids[5], ids[0]]
-    read = read_truth(table, day, asked, ["pause", "call"])
+    read = read_truth(table, day, asked, ["pause", "call"], np.array([30.0, 60.0]))
     rows = {(str(row["customer_id"]), row["offer"]): row for row in table.to_pylist()}
     for values, column in (
         (read.churn, "churn_probability"),
@@ -175,9 +176,9 @@ def test_truth_is_read_in_the_order_of_customers_and_offers() -> None:
     with pytest.raises(
         BayesPilotError, match=r"lacks 1 of 3 customers under no_action(.|\n)*first values: 999"
     ):
-        read_truth(table, day, [*asked, "999"], ["pause"])
+        read_truth(table, day, [*asked, "999"], ["pause"], np.zeros(3))
     with pytest.raises(BayesPilotError, match="lacks 2 of 2 customers"):
-        read_truth(table, date(2026, 9, 30), asked, ["pause"])
+        read_truth(table, date(2026, 9, 30), asked, ["pause"], np.zeros(2))
 
 
 @settings(max_examples=60, deadline=None)
@@ -211,14 +212,25 @@ def test_no_policy_is_worth_more_than_the_best_possible_plan(
         assert value_of(follow(situation).choice, 100 * values) <= best.bound + 1e-6, name
 
 
-def test_targets_of_coefficients_are_the_change_of_log_odds_in_the_signals() -> None:
+def test_what_can_be_learned_of_offers_is_what_they_do_although_the_churn_model_is_off() -> None:
     rng = np.random.default_rng(5)
     signals = rng.random((300, 2))
     alone = rng.uniform(0.01, 0.6, 300)
     wanted = np.array([[-0.1, 0.5, -0.3], [0.0, 0.0, 0.2]])
-    log_odds = np.log(alone / (1 - alone))[:, None] + np.column_stack([np.ones(300), signals]) @ wanted.T
-    known = replace(hidden(), churn_alone=alone, churn=1 / (1 + np.exp(-log_odds)))
-    np.testing.assert_allclose(best_coefficients(known, signals), wanted, atol=1e-9)
+    design = np.column_stack([np.ones(300), signals])
+    known = replace(hidden(), churn_alone=alone, churn=expit(logit(alone)[:, None] + design @ wanted.T))
+    believed = expit(logit(alone) + design @ np.array([0.2, -0.3, 0.1]))
+    np.testing.assert_allclose(learnable_coefficients(known, signals, believed), wanted, atol=1e-4)
+
+
+def test_risk_that_the_model_does_not_see_makes_effects_smaller() -> None:
+    """Half of the customers leave with p = 0.5, half with 0.02; a contact halves the odds of each; the model sees 0.26."""
+    alone = np.tile([0.5, 0.02], 50)
+    known = replace(hidden(), churn_alone=alone, churn=expit(logit(alone) + np.log(0.5))[:, None])
+    [[effect]] = learnable_coefficients(known, np.empty((100, 0)), np.full(100, 0.26))
+    together = (1 / 3 + 0.02 / 1.98) / 2  # of odds 1/2 and of odds half of 2/98
+    assert effect == pytest.approx(logit(together) - logit(0.26), abs=1e-4)
+    assert np.log(0.5) < effect < 0
 
 
 # ---------------------------------------------------------------- the world after its history

@@ -92,7 +92,7 @@ invoices as (
         paid_on is null or paid_on > due_on + payment_grace_days as is_late
     from (select * from int_checked_payments where quarantine_reason is null) as payments
     cross join parameters
-    where due_on <= date '{as_of_date}'
+    where due_on <= date '{as_of_date}' and amount >= 0
 
 ),
 
@@ -165,14 +165,13 @@ periods as (
 
     select
         *,
-        lag(plan) over (partition by customer_id order by started_on, subscription_id) as earlier_plan,
-        lag(monthly_fee) over (partition by customer_id order by started_on, subscription_id) as earlier_fee,
-        row_number() over (
-            partition by customer_id, ended_on is null or ended_on > date '{as_of_date}'
-            order by started_on desc, subscription_id desc
-        ) as recency_rank
+        lag(plan) over subscription_rows as earlier_plan,
+        lag(billing_period) over subscription_rows as earlier_billing_period,
+        lag(monthly_fee) over subscription_rows as earlier_fee,
+        lag(ended_on) over subscription_rows as earlier_ended_on,
+        lead(started_on) over subscription_rows as next_started_on
     from (select * from int_checked_subscriptions where quarantine_reason is null) as subscriptions
-    where started_on <= date '{as_of_date}'
+    window subscription_rows as (partition by customer_id, subscription_id order by started_on)
 
 ),
 
@@ -185,9 +184,33 @@ changes as (
         count(*) filter (where is_rise) as rises_365,
         sum(monthly_fee - earlier_fee) filter (where is_rise and started_on > date '{as_of_date}' - 90) as rise_90,
         sum(monthly_fee - earlier_fee) filter (where is_rise) as rise_365
-    from (select *, monthly_fee > earlier_fee and plan = earlier_plan as is_rise from periods) as compared
-    where started_on > date '{as_of_date}' - 365
+    from (
+        select
+            *,
+            monthly_fee > earlier_fee and plan = earlier_plan and billing_period = earlier_billing_period as is_rise
+        from periods
+        cross join parameters
+        where earlier_fee > 0
+            and monthly_fee > 0
+            and coalesce(started_on <= earlier_ended_on + resume_grace_days, true)
+    ) as compared
+    where started_on > date '{as_of_date}' - 365 and started_on <= date '{as_of_date}'
     group by customer_id
+
+),
+
+running as (
+
+    select
+        *,
+        least(ended_on, next_started_on) as last_on,
+        row_number() over (
+            partition by customer_id order by monthly_fee desc, started_on, subscription_id
+        ) as fee_rank
+    from periods
+    where started_on <= date '{as_of_date}'
+        and coalesce(least(ended_on, next_started_on) > date '{as_of_date}', true)
+        and monthly_fee > 0
 
 ),
 
@@ -195,18 +218,29 @@ customers as (
 
     select
         customers.*,
-        periods.plan,
-        periods.billing_period,
-        cast(periods.monthly_fee as double) as monthly_fee,
-        date '{as_of_date}' - periods.started_on as days_in_current_period,
-        case when periods.commitment_ends_on >= date '{as_of_date}'
-            then periods.commitment_ends_on - date '{as_of_date}' end as days_to_commitment_end,
+        running.plan,
+        running.billing_period,
+        cast(subscriptions.monthly_fee as double) as monthly_fee,
+        subscriptions.announced_fee / subscriptions.monthly_fee as announced_fee_share,
+        subscriptions.announced_end_on - date '{as_of_date}' as days_to_announced_end,
+        date '{as_of_date}' - running.started_on as days_in_current_period,
+        case when running.commitment_ends_on >= date '{as_of_date}'
+            then running.commitment_ends_on - date '{as_of_date}' end as days_to_commitment_end,
         date '{as_of_date}' - least(customers.signed_up_on, date '{as_of_date}') as tenure_days
     from (select * from int_checked_customers where quarantine_reason is null) as customers
-    inner join periods
-        on customers.customer_id = periods.customer_id
-            and (periods.ended_on is null or periods.ended_on > date '{as_of_date}')
-            and periods.recency_rank = 1
+    inner join running on customers.customer_id = running.customer_id and running.fee_rank = 1
+    inner join (
+        select
+            customer_id,
+            sum(monthly_fee)::double as monthly_fee,
+            coalesce(
+                sum(monthly_fee) filter (where end_announced_on <= date '{as_of_date}' and last_on is not null), 0
+            )::double as announced_fee,
+            min(last_on) filter (where end_announced_on <= date '{as_of_date}') as announced_end_on
+        from running
+        group by customer_id
+    ) as subscriptions
+        on customers.customer_id = subscriptions.customer_id
 
 )
 
@@ -223,6 +257,8 @@ select
     monthly_fee,
     days_in_current_period::integer as days_in_current_period,
     days_to_commitment_end::integer as days_to_commitment_end,
+    coalesce(announced_fee_share, 0)::double as announced_fee_share,
+    days_to_announced_end::integer as days_to_announced_end,
     coalesce(plan_changes_365, 0)::integer as plan_changes_last_365_days,
     coalesce(rises_90, 0)::integer as price_increases_last_90_days,
     coalesce(rises_365, 0)::integer as price_increases_last_365_days,

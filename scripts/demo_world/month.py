@@ -13,7 +13,9 @@ from demo_world.state import Account, ChurnDrivers, State
 from demo_world.subscriptions import Presence, billing_day, month_presence
 
 
-def step_month(state: State, contacts: Contacts, rng: np.random.Generator) -> tuple[State, records.Events]:
+def step_month(
+    state: State, contacts: Contacts, rng: np.random.Generator, *, may_leave: bool = True
+) -> tuple[State, records.Events]:
     """Simulate one month.
 
     Parameters
@@ -25,6 +27,8 @@ def step_month(state: State, contacts: Contacts, rng: np.random.Generator) -> tu
     rng : numpy.random.Generator
         Each part of the month draws from its own child generator and for every customer, so that two months
         which differ in their contacts only differ by the effects of these contacts.
+    may_leave : bool
+        False keeps every customer, to follow what would become of those who would have left.
 
     Returns
     -------
@@ -33,7 +37,7 @@ def step_month(state: State, contacts: Contacts, rng: np.random.Generator) -> tu
         an invoice paid next month): :func:`demo_world.records.observed` hides that.
     """
     leave, bill, drift, pay, support, act, accept, answer, export = rng.spawn(9)
-    presence = month_presence(state, contacts, leave)
+    presence = month_presence(state, contacts, leave, may_leave=may_leave)
     account, billing = billing_day(state, presence, bill)
     drivers = churn_drivers.drifted(state, presence, billing, drift)
     invoices, is_billed, is_late, is_unpaid = event_records.invoices(state, account, presence, billing, pay)

@@ -48,7 +48,9 @@ class Presence:
         return np.asarray((self.starts <= offset) & (offset < self.ends))
 
 
-def month_presence(state: State, contacts: Contacts, rng: np.random.Generator) -> Presence:
+def month_presence(
+    state: State, contacts: Contacts, rng: np.random.Generator, *, may_leave: bool = True
+) -> Presence:
     """Draw leaving under the month's contacts, joining and resuming.
 
     A customer who leaves before the day of the planned contact is not contacted. A yearly subscription whose
@@ -61,7 +63,7 @@ def month_presence(state: State, contacts: Contacts, rng: np.random.Generator) -
     contact_offset[contacts.position] = contacts.day_offset
     subscribed = state.account.is_subscribed
     leaves, left_offset = _leaving(state, offer, contact_offset, rng)
-    leaves &= subscribed
+    leaves &= subscribed & may_leave
     is_contacted = subscribed & (contact_offset < np.where(leaves, left_offset + 1, days))
     left_offset = np.where(is_contacted & (left_offset == contact_offset), left_offset + 1, left_offset)
     opens, opened_offset = _opening(state, rng)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from scipy.special import expit
 
 from models_ml.decisions.effect_beliefs import EffectBeliefs, expected_relative_risk
 from simulation.true_value import Floats, MonthInputs, Truth
@@ -14,6 +15,8 @@ DRAWS = 200
 INTERVAL = (0.05, 0.95)
 SAMPLE = 500  # customers for the interval; its width hardly depends on the sample
 INTERCEPT = "intercept"
+NEWTON_STEPS, TOLERANCE = 50, 1e-10
+RIDGE = 1e-6  # a signal that no customer shows gets the coefficient 0
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def _interval(inputs: MonthInputs, position: int, at: np.ndarray) -> tuple[float
 
 def coefficients(inputs: MonthInputs, effects: pa.Table) -> list[Coefficient]:
     """Compare each coefficient with the estimate that unlimited randomised data would give."""
-    target = best_coefficients(inputs.truth, inputs.signals)
+    target = learnable_coefficients(inputs.truth, inputs.signals, inputs.customers.churn_probability)
     offers = [offer.offer for offer in inputs.decision.offers]
     names = (INTERCEPT, *inputs.decision.effects.signals)
     return [
@@ -101,18 +104,34 @@ def coefficients(inputs: MonthInputs, effects: pa.Table) -> list[Coefficient]:
     ]
 
 
-def best_coefficients(truth: Truth, signals: Floats) -> Floats:
-    """Return the true effects in terms of the business's own signals: coefficients of shape (k, 1 + n_signals).
+def learnable_coefficients(truth: Truth, signals: Floats, churn_probability: Floats) -> Floats:
+    """Return the coefficients (k, 1 + n_signals) that unlimited randomised data about all customers would give.
 
-    The world's churn drivers are hidden and the signals only resemble them, so its own coefficients cannot be
-    estimated. The target is the change of log-odds under an offer, logit p_a − logit p_0, regressed on [1, signals]
-    by least squares with weights p_0 (1 − p_0), the Fisher information of a customer.
+    The world's churn drivers are hidden and the signals only resemble them, so its own coefficients cannot be learned.
+    What can be is the model of the effects (:mod:`models_ml.effects`), fitted without noise:
+
+        logit p_alone = logit p_0 + (1, z) · calibration,        logit p_o = logit p_alone + (1, z) · b_o,
+
+    p_0 the deployed churn probability, the true probabilities in place of outcomes. Customers whose risk the model does
+    not see make these effects smaller than each customer's own.
     """
-    alone = truth.churn_alone
-    change = _log_odds(truth.churn) - _log_odds(alone)[:, None]
-    root = np.sqrt(alone * (1 - alone))[:, None]
-    design = np.column_stack([np.ones(len(alone)), signals])
-    return np.asarray(np.linalg.lstsq(design * root, change * root, rcond=None)[0].T)
+    design = np.column_stack([np.ones(len(signals)), signals])
+    estimate = _log_odds(churn_probability)
+    alone = estimate + design @ _fractional_logit(design, truth.churn_alone, estimate)
+    return np.stack([_fractional_logit(design, of_offer, alone) for of_offer in truth.churn.T])
+
+
+def _fractional_logit(design: Floats, share: Floats, offset: Floats) -> Floats:
+    """Return the maximum of Σ share · log p + (1 − share) · log(1 − p), logit p = offset + design · b (Newton)."""
+    b = np.zeros(design.shape[1])
+    for _ in range(NEWTON_STEPS):
+        p = expit(offset + design @ b)
+        curvature = (design * (p * (1.0 - p))[:, None]).T @ design + RIDGE * np.eye(len(b))
+        step = np.linalg.solve(curvature, design.T @ (share - p) - RIDGE * b)
+        b += step
+        if np.abs(step).max() < TOLERANCE:
+            break
+    return b
 
 
 def _log_odds(probability: Floats) -> Floats:

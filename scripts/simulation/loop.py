@@ -12,12 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from dbt_project_copy import ProjectCopy, Usage
-from demo_world.truth import truth
 
 from simulation.beliefs import Coefficient, RiskBelief, coefficients, risk_beliefs
 from simulation.business import SOURCE, write_raw, write_seeds
 from simulation.compiled_project import CompiledProject
-from simulation.true_survival import true_curves
 from simulation.true_value import DECIDED, DELIVERABLE, MonthValue, read_month, value_month
 from simulation.world import World, contacts_of, next_month, raw_tables, start_world
 
@@ -87,7 +85,6 @@ def run_months(
     Where ``compiled`` is given, it runs every month instead of ``dbt build``; without ``with_dbt``, dbt builds the
     first month only.
     """
-    curves = true_curves(world)
     for number in range(1, setting.months + 1):
         write_raw(project, raw_tables(world), world.as_of_date)
         if compiled is None:
@@ -98,7 +95,7 @@ def run_months(
             build = compiled.run(world.as_of_date)
         delivered, effects = project.read(DELIVERABLE), project.read("from offer_effects order by all")
         with duckdb.connect(str(project.warehouse()), read_only=True) as connection:
-            inputs = read_month(connection, truth(world.state), curves)
+            inputs = read_month(connection, world)
         after = next_month(world, contacts_of(world.state, delivered))
         contacts = contacts_since(after, len(world.events["retention_contacts"]))
         month = Month(

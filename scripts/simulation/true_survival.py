@@ -1,71 +1,63 @@
-"""How long customers of the demo world truly stay: the world simulated on without contacts.
-
-The hidden churn probability of each later month says how many leave; which of them do so is drawn, and repeated. What
-comes out is a retention curve by the *true* churn probability of the first month.
-"""
+"""How long each customer of the demo world would truly stay, were it saved from leaving in the month to come."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from demo_world.contacts import Contacts
 from demo_world.economy import HORIZON_DAYS, NO_ACTION
-from demo_world.probabilities import churn_probability
+from demo_world.month import step_month
+from demo_world.probabilities import churn_probability, renews_this_month
 from demo_world.state import State
 from numpy.typing import NDArray
 
-from models_ml.decisions.retention_curves import RetentionCurves
-from models_ml.decisions.retention_fit import Renewals, fit_retention_curves, grouped_follow_up
-from models_ml.decisions.settings import load_settings
-from simulation.world import World, next_month
-
-MONTHS = 12
-PATHS = 2
+PATHS = 8
+DAYS_PER_YEAR = 365.0
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class TrueSurvival:
-    """How long n customers stay: ``curves`` by true churn probability, and when the customers renew, each (n,)."""
+def days_kept(
+    state: State, *, value_horizon_days: int, annual_discount_rate: float, paths: int = PATHS
+) -> Floats:
+    """Return the discounted days after the horizon that customers would stay if they do not leave within it.
 
-    curves: RetentionCurves
-    renewal_interval_days: Floats
-    days_to_renewal: Floats
+    Every customer is followed from its own state, without contacts and without leaving; the hidden probabilities of
+    staying are multiplied month by month and averaged over paths of what happens to the customer:
 
+        Σ_k d_k · E[Π_{j<k} (1 − p_j)],
 
-def true_curves(world: World) -> RetentionCurves:
-    """Simulate a world on without contacts and fit retention curves to it."""
-    settings = load_settings().retention_curves
-    rows: list[tuple[np.ndarray, ...]] = []
-    renewals = np.zeros(2)
-    for path in range(PATHS):
-        future = World(
-            world.state, {name: table.slice(0, 0) for name, table in world.events.items()}, 0, path
-        )
-        start = future.state
-        risk = churn_probability(start, _nothing(start))
-        stays = start.account.is_subscribed.copy()
-        is_annual = start.account.is_annual
-        for period in range(MONTHS + 1):
-            state = future.state
-            renews = stays & is_annual & (state.account.commitment_ends_on.astype("M8[M]") == state.month)
-            future = next_month(future, no_contacts())
-            left = stays & ~future.state.account.is_subscribed[: len(stays)]
-            renewals += [renews.sum(), (left & is_annual).sum()]
-            followed = np.flatnonzero(stays & ~is_annual)
-            if period:
-                rows.append((risk[followed], np.full(len(followed), period), left[followed]))
-            stays &= ~left
-    probability, period_of, has_left = (np.concatenate(each) for each in zip(*rows, strict=True))
-    return fit_retention_curves(
-        grouped_follow_up(probability, period_of, has_left, np.ones(len(probability)), settings),
-        Renewals(np.array([365]), renewals[:1], renewals[1:]),
-        mean_churn=float(risk[start.account.is_subscribed].mean()),
-        horizon_days=HORIZON_DAYS,
-        repeats=1.0,
-        settings=settings,
-    )
+    the truth of V / m (:func:`models_ml.decisions.retention_curves.customer_value`), by the same convention: a month in
+    which a customer leaves counts whole.
+
+    Parameters
+    ----------
+    state : State
+        The world at the start of the month to come.
+    value_horizon_days : int
+        Days after the as_of_date beyond which nothing counts.
+    annual_discount_rate : float
+        Share per year.
+    paths : int
+        Futures simulated per customer.
+
+    Returns
+    -------
+    ndarray of shape (customers,)
+        In the order of ``state``; without meaning for those who are not subscribed.
+    """
+    kept = np.zeros(state.customers)
+    for path in range(paths):
+        rng = np.random.default_rng([path, int(state.month.astype(int))])
+        future, reached, begins = state, np.ones(state.customers), 0
+        while begins < value_horizon_days:
+            ends = begins + future.days
+            counted_from, counted_to = max(begins, HORIZON_DAYS), min(ends, value_horizon_days)
+            discount = (1.0 + annual_discount_rate) ** (-(counted_from + counted_to) / 2 / DAYS_PER_YEAR)
+            kept += reached * discount * max(counted_to - counted_from, 0)
+            if begins:
+                reached *= _stays(future)
+            future, _ = step_month(future, no_contacts(), rng, may_leave=False)
+            begins = ends
+    return kept / paths
 
 
 def no_contacts() -> Contacts:
@@ -81,5 +73,9 @@ def no_contacts() -> Contacts:
     )
 
 
-def _nothing(state: State) -> NDArray[np.int8]:
-    return np.full(state.customers, NO_ACTION, dtype=np.int8)
+def _stays(state: State) -> Floats:
+    """Return the probability of staying through the month; a yearly customer who may renew decides once."""
+    alone = np.full(state.customers, NO_ACTION, dtype=np.int8)
+    decides_once = state.account.is_annual & renews_this_month(state)
+    exponent = np.where(decides_once, 1.0, state.days / HORIZON_DAYS)
+    return np.asarray((1.0 - churn_probability(state, alone)) ** exponent)

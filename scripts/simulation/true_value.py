@@ -15,6 +15,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from demo_world.truth import truth
 from numpy.typing import NDArray
 
 from models_ml.decisions.choose import Plan, choose_actions
@@ -22,10 +23,11 @@ from models_ml.decisions.decide import CustomersAtRisk
 from models_ml.decisions.limits import Limits, nearest_cents
 from models_ml.decisions.policy import DecisionInputs, Policy
 from models_ml.decisions.references import REFERENCE_POLICIES, Situation
-from models_ml.decisions.retention_curves import RetentionCurves, customer_value
+from models_ml.decisions.retention_curves import DAYS_PER_MONTH
 from models_ml.decisions.what_if import read_what_if_inputs
 from models_ml.errors import BayesPilotError
-from simulation.true_survival import TrueSurvival
+from simulation.true_survival import days_kept
+from simulation.world import World
 
 Floats = NDArray[np.float64]
 ALONE = "no_action"
@@ -52,7 +54,6 @@ class MonthInputs:
     decision: DecisionInputs
     limits: Limits
     truth: Truth
-    survival: TrueSurvival
 
 
 @dataclass(frozen=True)
@@ -72,35 +73,49 @@ class MonthValue:
     customers: int
 
 
-def read_month(
-    connection: duckdb.DuckDBPyConnection, truth: pa.Table, curves: RetentionCurves
-) -> MonthInputs:
-    """Read the inputs of the latest run from its warehouse, and join the truth; ``curves`` say how long customers stay.
+def read_month(connection: duckdb.DuckDBPyConnection, world: World) -> MonthInputs:
+    """Read the inputs of the latest run from its warehouse, and join the truth about its customers.
 
     Raises
     ------
     BayesPilotError
-        When the truth is of another day or world than the run.
+        When the world is on another day than the run, or is another world.
     """
     inputs = read_what_if_inputs(connection)
     columns = ", ".join(f"signal_{name}" for name in inputs.decision.effects.signals)
     rows = connection.sql(
-        f"select customer_id, renewal_interval_days, days_to_renewal, {columns}"
-        " from int_decision_candidates order by customer_id"
+        f"select customer_id, {columns} from int_decision_candidates order by customer_id"
     ).to_arrow_table()
     customer_id = tuple(rows["customer_id"].to_pylist())
     return MonthInputs(
         customer_id,
-        np.column_stack([column.to_numpy() for column in rows.columns[3:]]),
+        np.column_stack([column.to_numpy() for column in rows.columns[1:]]),
         inputs.customers,
         inputs.decision,
         inputs.month.left(inputs.decision.offers),
-        read_truth(truth, inputs.as_of_date, customer_id, [offer.offer for offer in inputs.decision.offers]),
-        TrueSurvival(
-            curves,
-            *(rows[name].to_numpy().astype(float) for name in ("renewal_interval_days", "days_to_renewal")),
+        read_truth(
+            truth(world.state),
+            inputs.as_of_date,
+            customer_id,
+            [offer.offer for offer in inputs.decision.offers],
+            true_days(world, customer_id, inputs.decision.policy),
         ),
     )
+
+
+def true_days(world: World, customer_id: Sequence[str], policy: Policy) -> Floats:
+    """Return the discounted days (n,) that the customers would truly stay after the horizon, once saved.
+
+    A customer that the world does not know has none: :func:`read_truth` refuses it.
+    """
+    kept = days_kept(
+        world.state,
+        value_horizon_days=policy.value_horizon_days,
+        annual_discount_rate=policy.annual_discount_rate,
+    )
+    wanted = np.array([int(each) for each in customer_id], dtype=np.int64)
+    position = np.searchsorted(world.state.traits.customer_id, wanted)
+    return np.asarray(kept[np.minimum(position, len(kept) - 1)])
 
 
 def value_month(inputs: MonthInputs, delivered: pa.Table, decided: pa.Table) -> MonthValue:
@@ -110,7 +125,7 @@ def value_month(inputs: MonthInputs, delivered: pa.Table, decided: pa.Table) -> 
     suppressed by a rule, with all that the month has left. ``nothing withheld`` is BayesPilot's own choice under
     these conditions.
     """
-    values = true_values(inputs.truth, inputs.decision.policy, inputs.survival)
+    values = true_values(inputs.truth)
     situation = unrestricted(inputs)
     references = {
         name: value_of(follow(situation).choice, values) for name, follow in REFERENCE_POLICIES.items()
@@ -192,7 +207,8 @@ class Truth:
     """The hidden truth of n customers and k offers, for contacts on the day after the decision.
 
     Probabilities: ``churn_alone`` (n,), ``churn`` (n, k) and ``acceptance`` (n, k). Money: ``contact_cost``
-    (n, k), ``incentive_cost`` (n, k) due on acceptance, ``monthly_margin`` (n,).
+    (n, k), ``incentive_cost`` (n, k) due on acceptance, ``monthly_margin`` (n,). ``days_kept`` (n,): discounted days
+    that a customer would stay after the horizon, once saved.
     """
 
     churn_alone: Floats
@@ -201,10 +217,15 @@ class Truth:
     contact_cost: Floats
     incentive_cost: Floats
     monthly_margin: Floats
+    days_kept: Floats
 
 
-def read_truth(table: pa.Table, as_of_date: date, customer_id: Sequence[str], offers: Sequence[str]) -> Truth:
+def read_truth(
+    table: pa.Table, as_of_date: date, customer_id: Sequence[str], offers: Sequence[str], days_kept: Floats
+) -> Truth:
     """Read the table of :func:`demo_world.truth.truth` for a day and some customers and offers, in their order.
+
+    ``days_kept`` belongs to the same customers and passes through.
 
     Raises
     ------
@@ -238,10 +259,11 @@ def read_truth(table: pa.Table, as_of_date: date, customer_id: Sequence[str], of
         contact_cost=columns("contact_cost"),
         incentive_cost=columns("incentive_cost"),
         monthly_margin=column(ALONE, "monthly_margin"),
+        days_kept=days_kept,
     )
 
 
-def true_values(truth: Truth, policy: Policy, survival: TrueSurvival) -> Floats:
+def true_values(truth: Truth) -> Floats:
     """Return what contacting each customer with each offer is truly worth, shape (n, k), money.
 
     The policy's own formula with the truth in place of its estimates,
@@ -249,20 +271,11 @@ def true_values(truth: Truth, policy: Policy, survival: TrueSurvival) -> Floats:
         v_ia = (p0 − p_a) · V − c − q_a · g_ia,
 
     where p0 and p_a are the true probabilities of leaving within the horizon, q_a the true acceptance, and V the true
-    monthly margin over the time that customers of that true p0 truly stay without further contact
-    (:mod:`simulation.true_survival`). A month's fee counts as money per 30 days, as the policy counts it; add-on
-    purchases are left out.
+    monthly margin over the time that this customer would stay without further contact
+    (:func:`simulation.true_survival.days_kept`). A month's fee counts as money per 30 days, as the policy counts it;
+    add-on purchases are left out.
     """
-    lost = customer_value(
-        survival.curves,
-        truth.churn_alone,
-        truth.monthly_margin,
-        survival.renewal_interval_days,
-        survival.days_to_renewal,
-        margin_rate=1.0,
-        value_horizon_days=policy.value_horizon_days,
-        annual_discount_rate=policy.annual_discount_rate,
-    )
+    lost = truth.monthly_margin / DAYS_PER_MONTH * truth.days_kept
     saved = (truth.churn_alone[:, None] - truth.churn) * lost[:, None]
     return np.asarray(saved - truth.contact_cost - truth.acceptance * truth.incentive_cost)
 

@@ -1,0 +1,213 @@
+"""Study whether plans are worth what they say, and cost what they say, when priors are as good as they claim.
+
+    python scripts/planned_value_study.py --seeds 1,2,3,4 --draws 10 --customers 6000
+
+For each seed, a world is built once. Then the priors of the offers' effects are drawn around what unlimited randomised
+data would give (simulation.beliefs.learnable_coefficients), with the standard deviations and the correlation between
+offers that the seeds state, and the same night is decided again. What is done is valued by the hidden truth. Exit
+code 1 where a target is missed: planned over true value within 0.85 to 1.15, planned over true cost 0.95 to 1.05,
+80 % intervals that cover in 68 to 92 % of the draws.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import duckdb
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from simulation.beliefs import INTERCEPT, learnable_coefficients
+from simulation.business import Row, rewrite_seed, write_raw
+from simulation.compiled_project import CompiledProject
+from simulation.loop import WITHOUT_UNIT_TESTS, Setting, set_up
+from simulation.true_value import MonthInputs, read_month, true_values
+from simulation.world import World, raw_tables
+
+from models_ml.errors import BayesPilotError
+
+VALUE_WITHIN, COST_WITHIN, COVERED_WITHIN = (0.85, 1.15), (0.95, 1.05), (0.68, 0.92)
+DONE = """
+    select customer_id, action, expected_cost, incremental_expected_value
+    from retention_actions order by customer_id"""
+WORTH = "select done_value, done_value_low, done_value_high from policy_runs order by as_of_date desc limit 1"
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What one night's contacts were said to be worth and to cost, and what they truly are; money."""
+
+    seed: int
+    draw: int
+    contacts: int
+    planned_value: float
+    low: float
+    high: float
+    true_value: float
+    planned_cost: float
+    true_cost: float
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether the interval holds the true value."""
+        return self.low <= self.true_value <= self.high
+
+
+def drawn_priors(
+    rows: list[Row], target: np.ndarray, inputs: MonthInputs, correlation: float, rng: np.random.Generator
+) -> list[Row]:
+    """Return the seed's rows with means drawn around ``target`` (k, 1 + n_signals), sds as they stand."""
+    offers = [offer.offer for offer in inputs.decision.offers]
+    signals = (INTERCEPT, *inputs.decision.effects.signals)
+    shared, own = rng.standard_normal(len(signals)), rng.standard_normal(target.shape)
+    noise = np.sqrt(correlation) * shared + np.sqrt(1.0 - correlation) * own
+
+    def drawn(row: Row) -> Row:
+        at = offers.index(row["offer"]), signals.index(row["signal"])
+        return {**row, "mean": f"{target[at] + float(row['sd']) * noise[at]:.6f}"}
+
+    return [drawn(row) for row in rows]
+
+
+def study_world(setting: Setting, draws: int, folder: Path, console: Console) -> Iterator[Draw]:
+    """Build a world once and decide its night with each draw of the priors."""
+    project, world = set_up(setting, folder / "first")
+    with console.status(f"seed {setting.seed}: building the world"):
+        write_raw(project, raw_tables(world), world.as_of_date)
+        project.build(*WITHOUT_UNIT_TESTS)
+        compiled = CompiledProject.of(project, world.as_of_date)
+        inputs = _read(compiled, world)
+    target = learnable_coefficients(inputs.truth, inputs.signals, inputs.customers.churn_probability)
+    correlation = inputs.decision.policy.offer_effect_correlation
+    for draw in track(range(draws), f"seed {setting.seed}", console=console, transient=True):
+        rng = np.random.default_rng([setting.seed, draw])
+        fork = compiled.fork(folder / f"draw_{draw}")
+        for name in ("policy", "offers", "channels"):
+            shutil.copy2(_seed_file(compiled, name), _seed_file(fork, name))
+        draw_priors = partial(drawn_priors, target=target, inputs=inputs, correlation=correlation, rng=rng)
+        rewrite_seed(fork.project, "offer_effect_priors", draw_priors)
+        fork.load_seeds()
+        fork.run(world.as_of_date)
+        yield _judged(setting.seed, draw, fork, _read(fork, world))
+        shutil.rmtree(fork.project.folder)
+
+
+def _seed_file(compiled: CompiledProject, name: str) -> Path:
+    return compiled.project.folder / "seeds" / "demo" / f"{name}.csv"
+
+
+def _read(compiled: CompiledProject, world: World) -> MonthInputs:
+    with duckdb.connect(str(compiled.project.warehouse()), read_only=True) as connection:
+        return read_month(connection, world)
+
+
+def _judged(seed: int, draw: int, fork: CompiledProject, inputs: MonthInputs) -> Draw:
+    rows = fork.project.read(DONE).to_pylist()
+    [worth] = fork.project.read(WORTH).to_pylist()
+    offers = [offer.offer for offer in inputs.decision.offers]
+    done = [(at, row) for at, row in enumerate(rows) if row["action"] != "no_action"]
+    at = [place for place, _ in done], [offers.index(row["action"]) for _, row in done]
+    truth = inputs.truth
+    cost = truth.contact_cost + truth.acceptance * truth.incentive_cost
+    return Draw(
+        seed,
+        draw,
+        len(done),
+        sum(row["incremental_expected_value"] for _, row in done),
+        worth["done_value_low"],
+        worth["done_value_high"],
+        float(true_values(truth)[at].sum()),
+        sum(row["expected_cost"] for _, row in done),
+        float(cost[at].sum()),
+    )
+
+
+def ratio(draws: Sequence[Draw], planned: str, true: str) -> float:
+    """Return Σ planned over Σ true.
+
+    Examples
+    --------
+    >>> rows = [Draw(1, 0, 1, 3.0, 0.0, 1.0, 2.0, 1.0, 1.0), Draw(1, 1, 1, 3.0, 0.0, 1.0, 4.0, 1.0, 1.0)]
+    >>> ratio(rows, "planned_value", "true_value")
+    1.0
+    """
+    return float(sum(getattr(each, planned) for each in draws) / sum(getattr(each, true) for each in draws))
+
+
+def missed_targets(draws: Sequence[Draw]) -> list[str]:
+    """Name the targets that the draws miss."""
+    found = {
+        "planned over true value": (ratio(draws, "planned_value", "true_value"), VALUE_WITHIN),
+        "planned over true cost": (ratio(draws, "planned_cost", "true_cost"), COST_WITHIN),
+        "coverage of the 80 % interval": (
+            sum(each.is_covered for each in draws) / len(draws),
+            COVERED_WITHIN,
+        ),
+    }
+    return [
+        f"{name} is {value:.2f}, not within {low:g} to {high:g}"
+        for name, (value, (low, high)) in found.items()
+        if not low <= value <= high
+    ]
+
+
+def print_draws(console: Console, draws: Sequence[Draw]) -> None:
+    """Print a row a seed, and the totals."""
+    table = Table(title="What is done: planned and true", title_justify="left")
+    for name in ("seed", "draws", "planned value", "true value", "ratio", "planned / true cost", "covered"):
+        table.add_column(name, justify="right")
+    seeds = sorted({each.seed for each in draws})
+    for name, own in [*((str(seed), [d for d in draws if d.seed == seed]) for seed in seeds), ("all", draws)]:
+        table.add_row(
+            name,
+            str(len(own)),
+            f"{sum(each.planned_value for each in own):,.0f}",
+            f"{sum(each.true_value for each in own):,.0f}",
+            f"{ratio(own, 'planned_value', 'true_value'):.2f}",
+            f"{ratio(own, 'planned_cost', 'true_cost'):.2f}",
+            f"{100 * sum(each.is_covered for each in own) / len(own):.0f} %",
+        )
+    console.print(table)
+
+
+def main(
+    seeds: Annotated[str, typer.Option(help="Seeds of the worlds, separated by commas.")] = "1,2,3,4",
+    draws: Annotated[int, typer.Option(min=1, help="Draws of the priors a world.")] = 10,
+    customers: Annotated[int, typer.Option(min=500, help="Customers that ever signed up.")] = 6_000,
+    out: Annotated[Path | None, typer.Option(help="CSV file with a row a draw.")] = None,
+) -> None:
+    """Compare planned with true value and cost over draws of the priors around the truth."""
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    found: list[Draw] = []
+    try:
+        for seed in [int(part) for part in seeds.split(",")]:
+            setting = Setting(customers, 1, seed, "demo", 0.1, past_trial=True)
+            with tempfile.TemporaryDirectory(prefix="bayespilot-") as folder:
+                found += study_world(setting, draws, Path(folder), console)
+            print_draws(console, found)
+    except BayesPilotError as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from error
+    if out is not None:
+        with out.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(asdict(found[0])))
+            writer.writeheader()
+            writer.writerows(asdict(each) for each in found)
+    missed = missed_targets(found)
+    console.print("\n".join(missed) or "Every target is met.")
+    if missed:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
