@@ -16,7 +16,7 @@ pytestmark = pytest.mark.build
 COLUMNS_OF_RETENTION_ACTIONS = """
 action_id customer_id as_of_date decided_at updated_at row_hash action planned_action action_label channel
 priority risk_tier churn_probability risk_percentile customer_value relative_risk effect_source
-expected_cost incremental_expected_value currency reason_1 reason_2 reason_3 rationale suppression_reason
+expected_cost incremental_expected_value planned_cost planned_value currency reason_1 reason_2 reason_3 rationale suppression_reason
 arm propensity propensity_no_action valid_from valid_to pipeline_version policy_version dbt_invocation_id
 """.split()  # noqa: SIM905 - a list of 35 strings would hide the order
 ALL_ACTIONS = "select * from retention_actions order by customer_id"

@@ -37,8 +37,8 @@ COLUMNS = (
     "suppression_reason",
     "customer_value",
     "relative_risk",
-    "expected_cost",
-    "incremental_expected_value",
+    "planned_cost",
+    "planned_value",
     "propensity",
     "propensity_no_action",
 )

@@ -77,7 +77,7 @@ def test_three_nights_stay_within_the_month_and_contact_nobody_twice(nights: Pro
     )
     assert twice == []
     over = nights.query(
-        "with used as (select planned_action as name, count(*) as contacts, sum(expected_cost) as cost"
+        "with used as (select planned_action as name, count(*) as contacts, sum(planned_cost) as cost"
         " from retention_actions_history where planned_action <> 'no_action' group by 1)"
         " select name from used join int_offers on name = offer where contacts > monthly_capacity"
         " union all select 'budget' from used having sum(cost) > (select monthly_budget + 0.005 from int_policy_parameters)"

@@ -77,8 +77,8 @@ def test_a_contact_by_hand() -> None:
         "email",
         "policy",
     )
-    assert (row["customer_value"], row["expected_cost"]) == (75.0, 0.25)
-    assert row["incremental_expected_value"] == 1.72
+    assert (row["customer_value"], row["planned_cost"]) == (75.0, 0.25)
+    assert row["planned_value"] == 1.72
     assert row["relative_risk"] == pytest.approx(0.9 / 1.9 / 0.5, abs=1e-9)
     assert (row["propensity"], row["propensity_no_action"]) == (1.0, 0.0)
     assert (row["effect_source"], row["suppression_reason"]) == ("assumed", None)
@@ -121,7 +121,7 @@ def test_every_kind_of_customer() -> None:
     assert [row["propensity_no_action"] for row in rows][3:7] == [0.2, 1, *on_trial]
     nothing = [row for row in rows if row["planned_action"] == "no_action"]
     assert {
-        (row["expected_cost"], row["incremental_expected_value"], row["relative_risk"]) for row in nothing
+        (row["planned_cost"], row["planned_value"], row["relative_risk"]) for row in nothing
     } == {(0.0, 0.0, 1.0)}
     assert {row["channel"] for row in rows if row["action"] == "no_action"} == {None}
 
@@ -237,18 +237,18 @@ def test_reported_cents_keep_every_limit_and_the_certificate(
     ]
     cents = {
         column: [round(row[column] * 100) for row in rows]
-        for column in ("expected_cost", "incremental_expected_value")
+        for column in ("planned_cost", "planned_value")
     }
     for column, amounts in cents.items():
         assert [row[column] for row in rows] == [amount / 100 for amount in amounts]
-    assert sum(cents["expected_cost"]) <= budget
+    assert sum(cents["planned_cost"]) <= budget
     actions = [row["planned_action"] for row in rows]
     assert actions.count("call") <= 8
     assert actions.count("nudge") <= 70
     by_policy = [row["arm"] in ("policy", "pick_holdout") for row in rows]
     steered = sum(
         value - touch_cents
-        for value, mine in zip(cents["incremental_expected_value"], by_policy, strict=True)
+        for value, mine in zip(cents["planned_value"], by_policy, strict=True)
         if mine
     )
     bound, gap = round(rows[0]["plan_value_bound"] * 100), rows[0]["plan_gap"]
@@ -256,7 +256,7 @@ def test_reported_cents_keep_every_limit_and_the_certificate(
     assert gap * bound == pytest.approx(bound - steered, abs=0.501)  # the bound is rounded to cents
     assert all(
         value > touch_cents
-        for value, mine in zip(cents["incremental_expected_value"], by_policy, strict=True)
+        for value, mine in zip(cents["planned_value"], by_policy, strict=True)
         if mine
     )
 
@@ -377,7 +377,7 @@ def test_what_is_done_has_a_value_and_an_interval() -> None:
     found = done_value_table(connection, wide, "from planned").to_pylist()[0]
     done = [row for row in planned_rows.to_pylist() if row["action"] != "no_action"]
     assert len(done) == 2
-    believed = sum(row["incremental_expected_value"] for row in done)
+    believed = sum(row["planned_value"] for row in done)
     assert found["done_value"] == pytest.approx(believed, rel=0.1)
     assert found["done_value_low"] < believed < found["done_value_high"]
     # W is nearly linear in one effect of sd 0.2: ± 1.28 · 0.2 · Σ p (1 − p) V.

@@ -131,7 +131,7 @@ class Month:
             insert into retention_actions_history
             select
                 customer_id || '/' || as_of_date, customer_id, date '{day}', action, planned_action, '', channel, 1,
-                arm, expected_cost, incremental_expected_value, 'EUR', '',
+                arm, planned_cost, planned_value, 'EUR', '',
                 date '{day}' + 1, date '{day}' + {terms.action_valid_days}
             from decided
             """
@@ -188,7 +188,7 @@ def test_a_month_of_nights(month: Month) -> None:
         recent = {name for name, when in contacted.items() if (day - when).days < POLICY["cool_down_days"]}
         assert not acting & recent
         assert all(
-            row["incremental_expected_value"] > POLICY["touch_price"]
+            row["planned_value"] > POLICY["touch_price"]
             for row in rows
             if row["arm"] in ("policy", "pick_holdout")
         )

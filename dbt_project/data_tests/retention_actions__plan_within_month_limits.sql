@@ -22,7 +22,7 @@ planned as (
     select
         decisions.planned_action,
         offers.channel,
-        cast(round(decisions.expected_cost * 100) as bigint) as cost_cents
+        cast(round(decisions.planned_cost * 100) as bigint) as cost_cents
     from decisions
     inner join offers on decisions.planned_action = offers.offer
     where not (decisions.arm = 'trial' and decisions.action = 'no_action') -- withdrawn, for want of room

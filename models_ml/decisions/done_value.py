@@ -42,7 +42,7 @@ def done_value_table(cursor: Any, tables: PlanTables, int_planned_actions: str) 
     done = cursor.sql(
         f"""
         select
-            planned.action, planned.churn_probability, planned.customer_value, planned.expected_cost {signals}
+            planned.action, planned.churn_probability, planned.customer_value, planned.planned_cost {signals}
         from ({int_planned_actions}) as planned
         inner join ({tables.int_decision_candidates}) as candidates
             on planned.customer_id = candidates.customer_id
@@ -63,7 +63,7 @@ def done_value_table(cursor: Any, tables: PlanTables, int_planned_actions: str) 
 def value_of_done(done: pa.Table, inputs: DecisionInputs) -> PlanValue:
     """Return mean and interval of what contacts are worth.
 
-    ``done`` holds action, churn_probability, customer_value, expected_cost and the signals of each contact.
+    ``done`` holds action, churn_probability, customer_value, planned_cost and the signals of each contact.
     """
     names = [offer.offer for offer in inputs.offers]
     signals = [done[f"signal_{name}"].to_numpy() for name in inputs.effects.signals]
@@ -72,7 +72,7 @@ def value_of_done(done: pa.Table, inputs: DecisionInputs) -> PlanValue:
         offer=np.array([names.index(action) for action in done["action"].to_pylist()], dtype=np.int64),
         churn_probability=done["churn_probability"].to_numpy(),
         customer_value=done["customer_value"].to_numpy(),
-        expected_cost=done["expected_cost"].to_numpy(),
+        expected_cost=done["planned_cost"].to_numpy(),
         signals=np.column_stack(signals) if signals else np.empty((done.num_rows, 0)),
     )
     return plan_value_interval(

@@ -34,8 +34,8 @@ OFFERS = """
             int_offers.action_label,
             int_offers.channel,
             actions.action <> 'no_action' as is_made,
-            actions.expected_cost::decimal(18, 2) as cost,
-            actions.incremental_expected_value::decimal(18, 2) as value
+            actions.planned_cost::decimal(18, 2) as cost,
+            actions.planned_value::decimal(18, 2) as value
         from retention_actions as actions
         inner join int_offers on actions.planned_action = int_offers.offer
     )
@@ -59,8 +59,8 @@ TIERS = """
         count(*) as customers,
         sum((churn_probability * customer_value)::decimal(18, 2)) as at_stake,
         count(*) filter (where planned_action <> 'no_action') as planned,
-        sum(expected_cost::decimal(18, 2)) as planned_cost,
-        sum(incremental_expected_value::decimal(18, 2)) as planned_value
+        sum(planned_cost::decimal(18, 2)) as planned_cost,
+        sum(planned_value::decimal(18, 2)) as planned_value
     from retention_actions
     group by risk_tier
     order by array_position(['escalate', 'review', 'monitor'], risk_tier)
@@ -92,7 +92,7 @@ LIMITS = """
             int_month_limits.limit_type,
             int_month_limits.limit_name,
             case
-                when int_month_limits.limit_type = 'budget' then actions.expected_cost
+                when int_month_limits.limit_type = 'budget' then actions.planned_cost
                 when int_month_limits.limit_type = 'offer'
                     then (actions.planned_action = int_month_limits.limit_name)::int
                 else (int_offers.channel = int_month_limits.limit_name)::int

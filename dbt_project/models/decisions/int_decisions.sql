@@ -81,6 +81,9 @@ combined as (
         scores.pipeline_version,
         parameters.currency,
         parameters.horizon_days,
+        case when planned_actions.action <> 'no_action' then planned_actions.planned_cost end as expected_cost,
+        case when planned_actions.action <> 'no_action' then planned_actions.planned_value end
+            as incremental_expected_value,
         {{ add_days('planned_actions.as_of_date', 1) }} as valid_from,
         {{ add_days('planned_actions.as_of_date', 'parameters.action_valid_days') }} as valid_to,
         reasons.reason_1,
@@ -96,7 +99,7 @@ combined as (
                 then
                     row_number() over (
                         partition by planned_actions.action <> 'no_action'
-                        order by planned_actions.incremental_expected_value desc, planned_actions.customer_id asc
+                        order by planned_actions.planned_value desc, planned_actions.customer_id asc
                     )
         end as priority,
         md5(planned_actions.customer_id || '/' || cast(planned_actions.as_of_date as varchar)) as action_id

@@ -60,8 +60,8 @@ counted as (
         action,
         arm,
         case when is_withdrawn then 'no_action' else planned_action end as planned_action,
-        case when is_withdrawn then 0 else expected_cost end as expected_cost,
-        case when is_withdrawn then 0 else incremental_expected_value end as incremental_expected_value,
+        case when is_withdrawn then 0 else planned_cost end as planned_cost,
+        case when is_withdrawn then 0 else planned_value end as planned_value,
         {% for column in [
             'plan_value_bound', 'plan_gap', 'budget_price', 'limit_prices', 'reference_fixed_thresholds_value',
             'reference_break_even_value', 'reference_top_risk_value', 'reference_greedy_value', 'policy_version',
@@ -89,26 +89,26 @@ totals as (
         count(case when arm = 'trial' and action <> 'no_action' then 1 end) as trial_contacts,
         sum(
             case
-                when arm = 'trial' and action <> 'no_action' then cast(round(expected_cost * 100) as bigint) else 0
+                when arm = 'trial' and action <> 'no_action' then cast(round(planned_cost * 100) as bigint) else 0
             end
         ) / 100.0 as trial_spend,
         sum(
             case
                 when arm = 'trial' and action <> 'no_action'
-                    then cast(round(incremental_expected_value * 100) as bigint)
+                    then cast(round(planned_value * 100) as bigint)
                 else 0
             end
         ) / 100.0 as trial_value,
         count(case when arm = 'universal_holdout' then 1 end) as universal_holdouts,
         count(case when arm = 'suppressed' then 1 end) as suppressed_customers,
-        sum(cast(round(expected_cost * 100) as bigint)) / 100.0 as planned_spend,
-        sum(case when action <> 'no_action' then cast(round(expected_cost * 100) as bigint) else 0 end)
+        sum(cast(round(planned_cost * 100) as bigint)) / 100.0 as planned_spend,
+        sum(case when action <> 'no_action' then cast(round(planned_cost * 100) as bigint) else 0 end)
         / 100.0 as done_spend,
-        sum(cast(round(incremental_expected_value * 100) as bigint)) / 100.0 as planned_value,
+        sum(cast(round(planned_value * 100) as bigint)) / 100.0 as planned_value,
         sum(
             case
                 when arm in ('policy', 'pick_holdout')
-                    then cast(round((incremental_expected_value - touch_price) * 100) as bigint)
+                    then cast(round((planned_value - touch_price) * 100) as bigint)
                 else 0
             end
         ) / 100.0 as steered_value,
