@@ -31,6 +31,7 @@ from simulation.business import SOURCE
 PACKAGE = "bayespilot"
 KEPT = ("int_deployed_pipeline",)  # trained or found by the first build; months later it still fits
 LEFT_EMPTY = ("int_churn_reasons",)  # words for people, which change no decision
+EVIDENCE = "int_effect_evidence"  # left empty, beliefs stay what the seeds say
 TARGETS = (
     "retention_actions_deliverable",
     "retention_actions",
@@ -54,11 +55,15 @@ class Node:
 
 @dataclass(frozen=True)
 class CompiledProject:
-    """The models that lead to decisions, in an order in which they can run, compiled for data up to ``ends_on``."""
+    """The models that lead to decisions, in an order in which they can run, compiled for data up to ``ends_on``.
+
+    Where ``learns`` is false, no evidence reaches the effects of offers: the priors decide every month.
+    """
 
     project: ProjectCopy
     nodes: tuple[Node, ...]
     ends_on: np.datetime64
+    learns: bool = True
 
     @classmethod
     def of(
@@ -133,6 +138,8 @@ class CompiledProject:
             return
         if node.name in LEFT_EMPTY:
             connection.execute(f"delete from {node.name}")
+        elif node.name == EVIDENCE and not self.learns:
+            _store(connection, node, f"select * from {node.name} where false")
         elif node.python is not None:
             rows = _python_model(node.python)(_Dbt(connection), connection)
             _store(connection, node, "select * from rows_of_model", rows)

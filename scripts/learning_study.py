@@ -1,0 +1,245 @@
+"""Study whether learning pays: months of the demo business with flat, wrong and good priors, valued by the truth.
+
+    python scripts/learning_study.py --seeds 1,2,3 --customers 20000 --months 6
+
+For each seed, a world is built once; each set of priors then plays its months on a copy (simulation.compiled_project).
+`good` priors are drawn around what unlimited randomised data would give, as in planned_value_study.py; `good, frozen`
+decides with the same priors and never learns. Exit code 1 where a target is missed.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Annotated
+
+import duckdb
+import numpy as np
+import typer
+from planned_value_study import drawn_priors
+from rich.console import Console
+from rich.table import Table
+from simulation.beliefs import learnable_coefficients
+from simulation.business import rewrite_seed, write_raw, write_seeds
+from simulation.compiled_project import CompiledProject
+from simulation.loop import WITHOUT_UNIT_TESTS, Month, Setting, run_months, set_up
+from simulation.true_value import BEST, OWN, MonthInputs, read_month
+from simulation.world import World, raw_tables
+
+from models_ml.errors import BayesPilotError
+
+FLAT, WRONG, GOOD, FROZEN = "none", "wrong", "good", "good, frozen"
+EARLY, LATE = (1, 2), (4, 5, 6)
+WORST_LOSS = 0.05  # of the best possible plan: what learning may cost in one world
+
+
+@dataclass(frozen=True)
+class Played:
+    """One month of one setting: true values of what was done and of the best possible plan, money."""
+
+    seed: int
+    priors: str
+    month: int
+    value: float
+    best: float
+    greedy: float
+    believed: float
+    contacts: int
+    offers_tried: int
+
+
+def play_world(seed: int, customers: int, months: int, folder: Path, console: Console) -> Iterator[Played]:
+    """Build a world once and run its months with each set of priors."""
+    setting = Setting(customers, months, seed, "demo", 0.1, past_trial=True)
+    project, world = set_up(setting, folder / "first")
+    with console.status(f"seed {seed}: building the world"):
+        write_raw(project, raw_tables(world), world.as_of_date)
+        project.build(*WITHOUT_UNIT_TESTS)
+        compiled = CompiledProject.of(project, world.as_of_date)
+        with duckdb.connect(str(project.warehouse()), read_only=True) as connection:
+            inputs = read_month(connection, world)
+    for priors in (FLAT, WRONG, GOOD, FROZEN):
+        fork = with_priors(compiled, folder / "fork", setting, priors, inputs)
+        with console.status(f"seed {seed}, {priors}: playing {months} months"):
+            yield from played_months(fork, world, setting, priors)
+        shutil.rmtree(fork.project.folder)
+
+
+def with_priors(
+    compiled: CompiledProject, folder: Path, setting: Setting, priors: str, inputs: MonthInputs
+) -> CompiledProject:
+    """Return a copy of the built business that believes ``priors``."""
+    fork = dataclasses.replace(compiled.fork(folder), learns=priors != FROZEN)
+    is_good = priors in (GOOD, FROZEN)
+    write_seeds(
+        fork.project,
+        customers=setting.customers,
+        learning_share=0.0 if priors == FROZEN else setting.learning_share,
+        priors="demo" if is_good else priors,
+    )
+    if is_good:
+        target = learnable_coefficients(inputs.truth, inputs.signals, inputs.customers.churn_probability)
+        draw = partial(
+            drawn_priors,
+            target=target,
+            inputs=inputs,
+            correlation=inputs.decision.policy.offer_effect_correlation,
+            rng=np.random.default_rng(setting.seed),
+        )
+        rewrite_seed(fork.project, "offer_effect_priors", draw)
+    fork.load_seeds()
+    return fork
+
+
+def played_months(fork: CompiledProject, world: World, setting: Setting, priors: str) -> Iterator[Played]:
+    """Run the months and yield what each is worth."""
+    tried: set[str] = set()
+    for month, _ in run_months(setting, fork.project, world, compiled=fork):
+        rows = fork.project.read("select distinct action from retention_actions_deliverable")
+        tried |= set(rows["action"].to_pylist())
+        yield _played(month, priors, len(tried))
+
+
+def _played(month: Month, priors: str, offers_tried: int) -> Played:
+    values = month.value.by_policy
+    return Played(
+        month.seed,
+        priors,
+        month.number,
+        values[OWN],
+        values[BEST],
+        values["greedy"],
+        month.value.expected,
+        month.value.contacts,
+        offers_tried,
+    )
+
+
+def share_of_best(rows: Sequence[Played]) -> float:
+    """Return what was earned over what the best possible plan would have earned.
+
+    Examples
+    --------
+    >>> played = Played(seed=1, priors="none", month=1, value=4.0, best=10.0, greedy=0.0, believed=0.0, contacts=1,
+    ...                 offers_tried=1)
+    >>> share_of_best([played, played])
+    0.4
+    """
+    return math.fsum(row.value for row in rows) / math.fsum(row.best for row in rows)
+
+
+def gains_of_learning(rows: Sequence[Played]) -> list[float]:
+    """Return per seed how much of the best possible plan learning adds to the same priors frozen."""
+    seeds = sorted({row.seed for row in rows})
+    return [share_of_best(_of(rows, GOOD, seed)) - share_of_best(_of(rows, FROZEN, seed)) for seed in seeds]
+
+
+def missed_targets(rows: Sequence[Played], offers: int) -> list[str]:
+    """Name the targets that are missed: flat priors learn and try every offer, wrong ones recover, learning pays."""
+    missed = []
+
+    def mean_of(priors: str, months: Sequence[int]) -> float:
+        return fmean(row.value for row in rows if row.priors == priors and row.month in months)
+
+    months = sorted({row.month for row in rows})
+    if set(EARLY + LATE) <= set(months) and mean_of(FLAT, LATE) <= mean_of(FLAT, EARLY):
+        missed.append("flat priors: months 4 to 6 earn no more than months 1 and 2")
+    last = [row for row in rows if row.priors == FLAT and row.month == months[-1]]
+    missed += [
+        f"flat priors, seed {row.seed}: {row.offers_tried} of {offers} offers tried"
+        for row in last
+        if row.offers_tried < offers
+    ]
+    if math.fsum(row.value for row in rows if row.priors == WRONG) <= 0:
+        missed.append("wrong priors: the total is not positive")
+    missed += [
+        f"wrong priors: month {month} loses {-mean_of(WRONG, [month]):,.0f} on average"
+        for month in months[2:]
+        if mean_of(WRONG, [month]) < 0
+    ]
+    gains = gains_of_learning(rows)
+    if len(gains) > 1 and fmean(gains) <= 2 * stdev(gains) / math.sqrt(len(gains)):
+        missed.append(
+            f"good priors: learning adds {100 * fmean(gains):.1f} points, within two standard errors"
+        )
+    if min(gains) < -WORST_LOSS:
+        missed.append(f"good priors: learning costs {-100 * min(gains):.1f} points in one world")
+    return missed
+
+
+def print_study(console: Console, rows: Sequence[Played]) -> None:
+    """Print a row per seed and priors, and the means over seeds."""
+    months = sorted({row.month for row in rows})
+    table = Table(title="True value, money", title_justify="left")
+    for name in (
+        "seed",
+        "priors",
+        *(f"month {month}" for month in months),
+        "share of best",
+        "greedy",
+        "tried",
+    ):
+        table.add_column(name, justify="right")
+    for seed in [*sorted({row.seed for row in rows}), None]:
+        for priors in (FLAT, WRONG, GOOD, FROZEN):
+            own = _of(rows, priors, seed)
+            by_month = (fmean(row.value for row in own if row.month == month) for month in months)
+            table.add_row(
+                "mean" if seed is None else str(seed),
+                priors,
+                *(f"{value:,.0f}" for value in by_month),
+                f"{100 * share_of_best(own):.0f} %",
+                f"{100 * sum(row.greedy for row in own) / sum(row.best for row in own):.0f} %",
+                str(min(row.offers_tried for row in own if row.month == months[-1])),
+            )
+    console.print(table)
+
+
+def _of(rows: Sequence[Played], priors: str, seed: int | None) -> list[Played]:
+    return [row for row in rows if row.priors == priors and seed in (None, row.seed)]
+
+
+def main(
+    seeds: Annotated[str, typer.Option(help="Seeds of the worlds, separated by commas.")] = "1,2,3",
+    customers: Annotated[int, typer.Option(min=500, help="Customers that ever signed up.")] = 20_000,
+    months: Annotated[int, typer.Option(min=1, max=36, help="Months to play.")] = 6,
+    out: Annotated[Path | None, typer.Option(help="CSV file with a row a month.")] = None,
+) -> None:
+    """Play months with flat, wrong and good priors, and compare learning with the same good priors frozen."""
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    found: list[Played] = []
+    try:
+        for seed in [int(part) for part in seeds.split(",")]:
+            with tempfile.TemporaryDirectory(prefix="bayespilot-") as folder:
+                found += play_world(seed, customers, months, Path(folder), console)
+            print_study(console, found)
+            if out is not None:
+                write_rows(out, found)
+    except BayesPilotError as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from error
+    missed = missed_targets(found, offers=5)
+    console.print("\n".join(missed) or "Every target is met.")
+    if missed:
+        raise typer.Exit(1)
+
+
+def write_rows(path: Path, rows: Sequence[Played]) -> None:
+    """Write a row a month."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(asdict(rows[0])))
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+
+
+if __name__ == "__main__":
+    typer.run(main)
