@@ -53,7 +53,7 @@ def gate(built_project: Project) -> Iterator[duckdb.DuckDBPyConnection]:
     """The compiled gate of the seeds, over seeds of the test's own."""
     connection = duckdb.connect()
     connection.execute("attach ':memory:' as demo; use demo")
-    connection.execute(f"attach '{built_project.warehouse}' as built (read_only)")
+    connection.execute(f"attach '{built_project.warehouse()}' as built (read_only)")
     for seed in SEEDS:
         connection.execute(f"create table {seed} as from built.{seed} limit 0")
     connection.execute("detach built")
