@@ -20,7 +20,6 @@ CUT = date(2026, 8, 31)
 TABLES = (
     "int_run",
     "int_subscription_periods",
-    "int_paid_stretches",
     "int_feature_dates",
     "int_day_segments",
     "int_segment_windows",
