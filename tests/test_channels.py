@@ -47,7 +47,7 @@ def with_sms(fresh_copy: Project) -> Project:
 
 
 def test_a_new_channel_is_a_row_an_offer_and_consents(with_sms: Project) -> None:
-    with_sms.dbt("build", "--select", "stg_consents", "int_consents")
+    with_sms.dbt("build", "--select", "+int_consents")
     with_sms.dbt("build", "--selector", "decide")
     assert planned_by(with_sms, "sms") == CAPACITY
     assert with_sms.query("select monthly_limit from int_month_limits where limit_name = 'sms'") == [
