@@ -27,7 +27,7 @@ REFERENCES = {
 
 RUN = """
     select policy_runs.*, deployed_pipeline.candidate, deployed_pipeline.judged_auc,
-        deployed_pipeline.judged_calibration_ratio
+        deployed_pipeline.judged_calibration_ratio, deployed_pipeline.calibration_warning
     from policy_runs, deployed_pipeline
     where policy_runs.as_of_date = (select max(as_of_date) from retention_actions)
 """
@@ -99,6 +99,8 @@ def print_summary(console: Console, rows: Mapping[str, Sequence[Row]], source: s
         f"{run['customers_at_risk']:,} customers at risk, scored by {run['candidate']}"
         f" (judged AUC {run['judged_auc']:.3f}, predicted over observed churn {run['judged_calibration_ratio']:.2f})."
     )
+    if run["calibration_warning"]:
+        console.print(run["calibration_warning"], style="bold")
     console.print(_done_table(rows["done"], run["currency"]))
     console.print(_planned_table(run, rows["done"]))
     console.print(_policies_table(run))

@@ -35,6 +35,9 @@ def main(
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Deploy what was deployed before; twice goes back twice.")
     ] = False,
+    allow_miscalibrated: Annotated[
+        bool, typer.Option("--allow-miscalibrated", help="Deploy even if the calibration check fails.")
+    ] = False,
     list_versions: Annotated[
         bool, typer.Option("--list", help="List the kept versions and which one is the champion.")
     ] = False,
@@ -62,10 +65,10 @@ def main(
     elif baseline:
         train_the_baseline(source)
     else:
-        train_and_challenge(source)
+        train_and_challenge(source, allow_miscalibrated=allow_miscalibrated)
 
 
-def train_and_challenge(source: str) -> None:
+def train_and_challenge(source: str, *, allow_miscalibrated: bool = False) -> None:
     """Train all candidates on the warehouse; the winner is deployed unless the champion stays."""
     with progress() as notify, open_warehouse(source) as connection:
         trained = train_and_deploy(
@@ -75,12 +78,15 @@ def train_and_challenge(source: str) -> None:
             load_settings(),
             notify=notify,
             reports=reports_folder(source),
+            allow_miscalibrated=allow_miscalibrated,
         )
     winner, selection = trained.winner, trained.selection
     say(f"{winner.pipeline_version}: {winner.selection_reason}")
     say(f"judged AUC {winner.judged['metrics']['auc']:.3f}; {selection.reason}")
     for guardrail in selection.failed:
         say(f"guardrail {guardrail.name} fails: {guardrail.value:.3f} ({guardrail.note})")
+    if trained.deployed.calibration_warning:
+        say(trained.deployed.calibration_warning)
     deployed = trained.deployed.pipeline_version
     otherwise = "" if deployed == winner.pipeline_version else OTHERWISE.format(winner.pipeline_version)
     say(f"deployed: {deployed}{otherwise}")

@@ -57,6 +57,7 @@ def training_page(
         subtitle=f"Judged on {result.judged.split.judged_on}: {result.judged_rows:,} customers,"
         f" {result.judged_churners:,} churners. Trained {record.trained_at[:16].replace('T', ' ')}.",
         verdict=verdict(result, selection, currency),
+        warning=record.calibration_warning if selection.deploys else None,
         facts=facts(result, currency),
         sections=[section for section in sections if section is not None],
         footer=footer(result, selection, record),

@@ -33,6 +33,7 @@ typed as (
         cast(judged_log_loss as double) as judged_log_loss,
         cast(judged_calibration_ratio as double) as judged_calibration_ratio,
         cast(judged_calibration_error as double) as judged_calibration_error,
+        cast(calibration_warning as varchar) as calibration_warning,
         cast(sha256 as varchar) as sha256,
         cast(settings_fingerprint as varchar) as settings_fingerprint,
         cast(data_fingerprint as varchar) as data_fingerprint,
