@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
+from models_ml.deployment.record import DeploymentRecord
 from models_ml.deployment.versions import kept_versions, promote, roll_back, sign_versions
 from models_ml.paths import artifacts_folder, reports_folder
+from models_ml.reports.ranking import ranking_words
 from models_ml.terminal import OneCommand, print_versions, progress, say
 from models_ml.train_and_deploy import BASELINE, train_and_deploy, train_baseline
 from models_ml.training.context import Purpose, read_purpose, warehouse_tables
@@ -82,7 +84,7 @@ def train_and_challenge(source: str, *, allow_miscalibrated: bool = False) -> No
         )
     winner, selection = trained.winner, trained.selection
     say(f"{winner.pipeline_version}: {winner.selection_reason}")
-    say(f"judged AUC {winner.judged['metrics']['auc']:.3f}; {selection.reason}")
+    say(f"judged {_ranking(winner)}; {selection.reason}")
     for guardrail in selection.failed:
         say(f"guardrail {guardrail.name} fails: {guardrail.value:.3f} ({guardrail.note})")
     if trained.deployed.calibration_warning:
@@ -98,7 +100,7 @@ def train_the_baseline(source: str) -> None:
     with progress() as notify, open_warehouse(source) as connection:
         record = train_baseline(connection, warehouse_tables(), folder, load_settings(), notify=notify)
     say(f"{record.pipeline_version}: {record.selection_reason}")
-    say(f"judged AUC {record.judged['metrics']['auc']:.3f}, written to {folder / BASELINE}.pkl")
+    say(f"judged {_ranking(record)}; written to {folder / BASELINE}.pkl")
 
 
 def promote_by_hand(source: str, version: str) -> None:
@@ -126,6 +128,13 @@ def show_versions(source: str) -> None:
         print_versions(kept, source)
     else:
         say(f"no version of {source} is kept yet: train first, bayespilot train --source {source}")
+
+
+def _ranking(record: DeploymentRecord) -> str:
+    metrics = record.judged["metrics"]
+    return ranking_words(
+        metrics["auc"], metrics.get("announced_churn_share"), metrics.get("auc_without_notice")
+    )
 
 
 def _purpose(source: str) -> Purpose:

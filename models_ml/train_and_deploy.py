@@ -82,6 +82,8 @@ DEPLOYED_SCHEMA = pa.schema(
         ("judged_on", pa.date32()),
         ("judged_profit", pa.float64()),
         ("judged_auc", pa.float64()),
+        ("judged_announced_churn_share", pa.float64()),
+        ("judged_auc_without_notice", pa.float64()),
         ("judged_average_precision", pa.float64()),
         ("judged_log_loss", pa.float64()),
         ("judged_calibration_ratio", pa.float64()),
@@ -186,7 +188,8 @@ def deployment_row(deployment: Deployment) -> pa.Table:
     values |= {f"judged_{name}": value for name, value in record.judged["metrics"].items()}
     values |= {f"refitted_{name}": value for name, value in record.refitted["metrics"].items()}
     values |= {"judged_on": record.judged["judged_on"]}
-    row = {field.name: _typed(values[field.name], field.type) for field in DEPLOYED_SCHEMA}
+    # A metric that an older record lacks is null.
+    row = {field.name: _typed(values.get(field.name), field.type) for field in DEPLOYED_SCHEMA}
     return pa.Table.from_pylist([row], schema=DEPLOYED_SCHEMA)
 
 

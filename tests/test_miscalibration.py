@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 import training_data as data
+from conftest import Project
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from test_training import quick_settings
 
+from models_ml.decisions.what_if import draw_curve, read_what_if_inputs
 from models_ml.deployment.deployed import read_record
 from models_ml.deployment.miscalibration import (
     Miscalibration,
@@ -21,6 +26,14 @@ from models_ml.deployment.miscalibration import (
     refuse_miscalibration,
 )
 from models_ml.errors import BayesPilotError
+from models_ml.reports.monitoring_data import read_monitoring
+from models_ml.reports.monitoring_findings import ACT, findings, scores_answer
+from models_ml.reports.monitoring_page import monitoring_page
+from models_ml.reports.page import render
+from models_ml.reports.policy_data import read_calibration_warning, read_last_plan
+from models_ml.reports.policy_page import policy_page
+from models_ml.reports.what_if_page import whatif_page
+from models_ml.summary import print_summary, read_summary
 from models_ml.train_and_deploy import Trained, deployment_row, ensure_deployed, train_and_deploy
 from models_ml.training.context import warehouse_tables
 from models_ml.training.examples import DateCount
@@ -28,6 +41,7 @@ from models_ml.training.settings import load_settings
 
 BOUNDS = load_settings().promotion
 DAY = date(2026, 9, 10)
+WARNING = Miscalibration("random_forest", DAY, 1.5, 0.8, 1.25).warning
 JUDGED = data.MONTH_ENDS[-1]
 # On the judged date two of three churners stay: the pipeline then predicts about three times what happens.
 STAYING = (
@@ -196,21 +210,32 @@ class TestTraining:
         assert done.deployed.calibration_warning is None
 
 
-def warned(warehouse: Path) -> None:
-    with duckdb.connect(str(warehouse)) as connection:
+def texts(warehouse: Path) -> dict[str, str]:
+    """Return what people read about the last run, by name."""
+    summary = io.StringIO()
+    print_summary(Console(file=summary, width=1000), read_summary("demo", warehouse), "demo")
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        plan, inputs = read_last_plan(connection), read_what_if_inputs(connection)
+        warning = read_calibration_warning(connection)
+    curves = [draw_curve(inputs, inputs.month.find("budget"), [100.0])]
+    monitoring = read_monitoring(warehouse, "demo", Path("none"))
+    return {
+        "summary": summary.getvalue(),
+        "policy": render(policy_page(plan, curves, source="demo")),
+        "what-if": render(whatif_page(curves, source="demo", inputs=inputs, warning=warning)),
+        "monitoring": render(monitoring_page(monitoring)),
+    }
+
+
+def test_summary_and_pages_say_it_while_it_is_deployed(fresh_copy: Project) -> None:
+    path = fresh_copy.warehouse()
+    for text in texts(path).values():
+        assert WARNING not in text
+        assert "failed their check" not in text
+    with duckdb.connect(str(path)) as connection:
         connection.execute(f"update deployed_pipeline set calibration_warning = '{WARNING}'")
-
-
-class TestWhatIsSaid:
-    def test_summary_monitoring_and_policy_page_say_it_while_it_is_deployed(
-        self, fresh_copy: Project, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        path = fresh_copy.warehouse()
-        assert WARNING not in said(path)
-        assert "failed their check" not in said(path)
-        warned(path)
-        for name, text in said_by_name(path).items():
-            assert WARNING in text, name
-        data = read_monitoring(path, "demo", Path("none"))
-        assert scores_answer(data)[0] == "in doubt"
-        assert any(one.urgency == ACT and one.evidence == WARNING for one in findings(data))
+    for name, text in texts(path).items():
+        assert WARNING in text, name
+    data_read = read_monitoring(path, "demo", Path("none"))
+    assert scores_answer(data_read)[0] == "in doubt"
+    assert any(one.urgency == ACT and one.evidence == WARNING for one in findings(data_read))

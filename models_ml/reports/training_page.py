@@ -123,7 +123,7 @@ def facts(result: TrainingResult, currency: str) -> list[Fact]:
         Fact(
             "AUC",
             number(metrics["auc"]),
-            f"ranking, 0.5 is chance; lift of the riskiest: {number(metrics['lift'], 1)}",
+            f"ranking, 0.5 is chance; lift of the riskiest: {number(metrics['lift'], 1)}{_announced(metrics)}",
         ),
         Fact(
             "Calibration ratio",
@@ -136,6 +136,15 @@ def facts(result: TrainingResult, currency: str) -> list[Fact]:
             "mean difference of predicted and observed churn, over bins",
         ),
     ]
+
+
+def _announced(metrics: Mapping[str, float]) -> str:
+    """Return how much of the churn was announced, and the ranking of the rest; nothing where none was."""
+    announced = metrics.get("announced_churn_share", 0.0)
+    if not announced:
+        return ""
+    rest = number(metrics.get("auc_without_notice"))
+    return f"; {share(announced)} of the churn was announced, {rest} without customers who had given notice"
 
 
 def footer(result: TrainingResult, selection: Selection, record: DeploymentRecord) -> str:

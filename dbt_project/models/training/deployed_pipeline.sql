@@ -29,6 +29,8 @@ typed as (
         cast(judged_on as date) as judged_on,
         cast(judged_profit as double) as judged_profit,
         cast(judged_auc as double) as judged_auc,
+        cast(judged_announced_churn_share as double) as judged_announced_churn_share,
+        cast(judged_auc_without_notice as double) as judged_auc_without_notice,
         cast(judged_average_precision as double) as judged_average_precision,
         cast(judged_log_loss as double) as judged_log_loss,
         cast(judged_calibration_ratio as double) as judged_calibration_ratio,
