@@ -206,7 +206,7 @@ class TestSplits:
         broken = range(4) if role == 0 else [role]
         counts = [replace(c, churners=churners) if i in broken else c for i, c in enumerate(counts)]
         with pytest.raises(BayesPilotError, match=word) as refused:
-            check_classes(counts, judged_split(data.MONTH_ENDS, 28))
+            check_classes(counts, judged_split(data.MONTH_ENDS, 28), "subscription_end")
         assert f"{churners} of 10 churned" in str(refused.value)
 
 

@@ -264,7 +264,7 @@ def refit_split(dates: Sequence[date], horizon_days: int) -> TimeSplit:
     return TimeSplit(fit_on, calibrated_on, None)
 
 
-def check_classes(counts: Sequence[DateCount], split: TimeSplit) -> None:
+def check_classes(counts: Sequence[DateCount], split: TimeSplit, churn_definition: str) -> None:
     """Refuse a role whose rows are all churners or all stayers.
 
     Raises
@@ -284,8 +284,18 @@ def check_classes(counts: Sequence[DateCount], split: TimeSplit) -> None:
                 f"cannot train: {'nobody' if churners == 0 else 'everybody'} churned in the rows for {role}",
                 where=f"training_examples, {min(dates)} to {max(dates)}",
                 values=[f"{c.as_of_date}: {c.churners} of {c.rows} churned" for c in role_first],
-                next_step="check churn_definition and horizon_days in policy.csv against churn_labels",
+                next_step=_way_to_both_classes(churners == 0, churn_definition),
             )
+
+
+def _way_to_both_classes(nobody_churned: bool, churn_definition: str) -> str:
+    """Return what a person can do: a longer horizon holds more ends of subscriptions, and more signs of life."""
+    raises = nobody_churned == (churn_definition == "subscription_end")
+    return (
+        f"{'raise' if raises else 'lower'} horizon_days in policy.csv, so that more of these customers"
+        f" {'leave' if nobody_churned else 'stay'} by {churn_definition}, or build again when later dates have matured;"
+        " if it is the wrong definition of churn, set churn_definition"
+    )
 
 
 def dates_before(dates: Sequence[date], later: date | None, horizon_days: int) -> tuple[date, ...]:

@@ -173,8 +173,8 @@ def train(
     dates = [count.as_of_date for count in counts]
     check_date_count(dates, date_rules(inputs.policy))
     split, later = judged_split(dates, label_days), refit_split(dates, label_days)
-    check_classes(counts, split)
-    check_classes(counts, later)
+    check_classes(counts, split, inputs.policy.churn_definition)
+    check_classes(counts, later, inputs.policy.churn_definition)
     notify(_dates_in_words(split))
     roles = _warehouse_roles(reader, counts, split, label_days, settings)
     check_names(reader.schema, "has_churned")
