@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from datetime import date
 from pathlib import Path
@@ -10,12 +11,15 @@ import duckdb
 import numpy as np
 import pytest
 import training_data as data
+import typer
 from conftest import Project
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 from test_training import quick_settings
+from typer.testing import CliRunner
 
+from models_ml.cli import app as cli
 from models_ml.decisions.what_if import draw_curve, read_what_if_inputs
 from models_ml.deployment.deployed import read_record
 from models_ml.deployment.miscalibration import (
@@ -34,6 +38,7 @@ from models_ml.reports.policy_data import read_calibration_warning, read_last_pl
 from models_ml.reports.policy_page import policy_page
 from models_ml.reports.what_if_page import whatif_page
 from models_ml.summary import print_summary, read_summary
+from models_ml.train import app as by_hand
 from models_ml.train_and_deploy import Trained, deployment_row, ensure_deployed, train_and_deploy
 from models_ml.training.context import warehouse_tables
 from models_ml.training.examples import DateCount
@@ -208,6 +213,21 @@ class TestTraining:
         assert not 0.9 <= done.winner.judged["metrics"]["calibration_ratio"] <= 1.1
         assert done.selection.outcome == "first"
         assert done.deployed.calibration_warning is None
+
+
+@pytest.mark.parametrize("given", [(), ("--allow-miscalibrated",)])
+@pytest.mark.parametrize(("command", "name"), [(cli, ("train",)), (by_hand, ())])
+def test_both_command_lines_pass_the_request_on(
+    command: typer.Typer, name: tuple[str, ...], given: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(
+        "models_ml.train.train_and_deploy",
+        lambda *_, allow_miscalibrated, **__: asked.append(allow_miscalibrated),
+    )
+    monkeypatch.setattr("models_ml.train.open_warehouse", lambda _: contextlib.nullcontext())
+    CliRunner().invoke(command, [*name, *given])
+    assert asked == [bool(given)]
 
 
 def texts(warehouse: Path) -> dict[str, str]:
