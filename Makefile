@@ -21,8 +21,8 @@ help: ## list the tasks
 
 setup: .venv/installed ## create .venv and install what is pinned in constraints.txt
 
-run: setup ## raw tables to retention_actions, published copy, reports and summary (SOURCE=demo)
-	@$(BAYESPILOT) run --source $(SOURCE)
+run: setup ## raw tables to retention_actions, published copy, reports and summary (SOURCE=demo, RUN_VARS='{…}')
+	@$(BAYESPILOT) run --source $(SOURCE) $(if $(RUN_VARS),--vars "$(RUN_VARS)")
 
 build: setup ## dbt build alone
 	$(BIN)/dbt build --vars '$(VARS)'

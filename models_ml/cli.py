@@ -119,17 +119,29 @@ def train(
             "--baseline", help="Train logistic regression alone, kept beside as churn_pipeline.pkl."
         ),
     ] = False,
+    allow_miscalibrated: Annotated[
+        bool,
+        typer.Option(
+            "--allow-miscalibrated",
+            help="Where nothing competes, deploy the winner even if its calibration check fails.",
+        ),
+    ] = False,
 ) -> None:
     """Train the candidates on the warehouse; the winner challenges the deployed pipeline.
 
     It is deployed if it earns more with the probability that models_ml/training/settings.toml asks for and no
     guardrail fails; otherwise it is kept. The deployed recipe trained again, or the successor of a stale
-    pipeline, needs only not to earn less. The first winner is deployed in any case. The next build scores with
-    what is deployed. `bayespilot run --vars '{retrain: true}'` trains within a build.
+    pipeline, needs only not to earn less. Where nothing competes, the winner is deployed unless its predicted and
+    observed churn differ by more than chance explains; --allow-miscalibrated lets it through, and the reports and
+    the summary say so while it is deployed. The next build scores with what is deployed.
+    `bayespilot run --vars '{retrain: true}'` trains within a build.
     """
     from models_ml import train as training
 
-    (training.train_the_baseline if baseline else training.train_and_challenge)(source)
+    if baseline:
+        training.train_the_baseline(source)
+    else:
+        training.train_and_challenge(source, allow_miscalibrated=allow_miscalibrated)
 
 
 @app.command()
@@ -193,6 +205,7 @@ def what_if(
     budgets = _amounts("--budget", budget)
     capacities = [_capacity(text) for text in capacity or []]
     from models_ml.decisions.what_if import draw_curve, read_what_if_inputs
+    from models_ml.reports.policy_data import read_calibration_warning
     from models_ml.reports.what_if_page import print_curves, write_whatif
     from models_ml.warehouse import open_warehouse
 
@@ -205,8 +218,11 @@ def what_if(
             *((inputs.month.find(name), amounts) for name, amounts in capacities),
         ]
         curves = [draw_curve(inputs, limit, asked) for limit, asked in limits]
+        warning = read_calibration_warning(connection)
+    if warning:
+        say(warning)
     print_curves(table_console(), curves, inputs.decision.policy.currency)
-    write_whatif(path, curves, source=source, inputs=inputs)
+    write_whatif(path, curves, source=source, inputs=inputs, warning=warning)
     say(f"drawn in {path}")
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from models_ml.paths import published_folder, reports_folder
 from models_ml.reports.policy_data import WHY_NOT_CONTACTED
+from models_ml.reports.ranking import ranking_words
 from models_ml.warehouse import no_decisions, open_warehouse
 
 EXAMPLES = 5
@@ -27,7 +28,8 @@ REFERENCES = {
 
 RUN = """
     select policy_runs.*, deployed_pipeline.candidate, deployed_pipeline.judged_auc,
-        deployed_pipeline.judged_calibration_ratio
+        deployed_pipeline.judged_announced_churn_share, deployed_pipeline.judged_auc_without_notice,
+        deployed_pipeline.judged_calibration_ratio, deployed_pipeline.calibration_warning
     from policy_runs, deployed_pipeline
     where policy_runs.as_of_date = (select max(as_of_date) from retention_actions)
 """
@@ -95,10 +97,15 @@ def print_summary(console: Console, rows: Mapping[str, Sequence[Row]], source: s
     """Print all sections."""
     run = rows["run"][0]
     console.rule(f"[bold]{source}, decisions of {run['as_of_date']}")
+    ranking = ranking_words(
+        run["judged_auc"], run["judged_announced_churn_share"], run["judged_auc_without_notice"]
+    )
     console.print(
         f"{run['customers_at_risk']:,} customers at risk, scored by {run['candidate']}"
-        f" (judged AUC {run['judged_auc']:.3f}, predicted over observed churn {run['judged_calibration_ratio']:.2f})."
+        f" (judged {ranking}; predicted over observed churn: {run['judged_calibration_ratio']:.2f})."
     )
+    if run["calibration_warning"]:
+        console.print(run["calibration_warning"], style="bold")
     console.print(_done_table(rows["done"], run["currency"]))
     console.print(_planned_table(run, rows["done"]))
     console.print(_policies_table(run))

@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
+from models_ml.deployment.record import DeploymentRecord
 from models_ml.deployment.versions import kept_versions, promote, roll_back, sign_versions
 from models_ml.paths import artifacts_folder, reports_folder
+from models_ml.reports.ranking import ranking_words
 from models_ml.terminal import OneCommand, print_versions, progress, say
 from models_ml.train_and_deploy import BASELINE, train_and_deploy, train_baseline
 from models_ml.training.context import Purpose, read_purpose, warehouse_tables
@@ -34,6 +36,9 @@ def main(
     ] = None,
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Deploy what was deployed before; twice goes back twice.")
+    ] = False,
+    allow_miscalibrated: Annotated[
+        bool, typer.Option("--allow-miscalibrated", help="Deploy even if the calibration check fails.")
     ] = False,
     list_versions: Annotated[
         bool, typer.Option("--list", help="List the kept versions and which one is the champion.")
@@ -62,10 +67,10 @@ def main(
     elif baseline:
         train_the_baseline(source)
     else:
-        train_and_challenge(source)
+        train_and_challenge(source, allow_miscalibrated=allow_miscalibrated)
 
 
-def train_and_challenge(source: str) -> None:
+def train_and_challenge(source: str, *, allow_miscalibrated: bool = False) -> None:
     """Train all candidates on the warehouse; the winner is deployed unless the champion stays."""
     with progress() as notify, open_warehouse(source) as connection:
         trained = train_and_deploy(
@@ -75,12 +80,15 @@ def train_and_challenge(source: str) -> None:
             load_settings(),
             notify=notify,
             reports=reports_folder(source),
+            allow_miscalibrated=allow_miscalibrated,
         )
     winner, selection = trained.winner, trained.selection
     say(f"{winner.pipeline_version}: {winner.selection_reason}")
-    say(f"judged AUC {winner.judged['metrics']['auc']:.3f}; {selection.reason}")
+    say(f"judged {_ranking(winner)}; {selection.reason}")
     for guardrail in selection.failed:
         say(f"guardrail {guardrail.name} fails: {guardrail.value:.3f} ({guardrail.note})")
+    if trained.deployed.calibration_warning:
+        say(trained.deployed.calibration_warning)
     deployed = trained.deployed.pipeline_version
     otherwise = "" if deployed == winner.pipeline_version else OTHERWISE.format(winner.pipeline_version)
     say(f"deployed: {deployed}{otherwise}")
@@ -92,7 +100,7 @@ def train_the_baseline(source: str) -> None:
     with progress() as notify, open_warehouse(source) as connection:
         record = train_baseline(connection, warehouse_tables(), folder, load_settings(), notify=notify)
     say(f"{record.pipeline_version}: {record.selection_reason}")
-    say(f"judged AUC {record.judged['metrics']['auc']:.3f}, written to {folder / BASELINE}.pkl")
+    say(f"judged {_ranking(record)}; written to {folder / BASELINE}.pkl")
 
 
 def promote_by_hand(source: str, version: str) -> None:
@@ -120,6 +128,13 @@ def show_versions(source: str) -> None:
         print_versions(kept, source)
     else:
         say(f"no version of {source} is kept yet: train first, bayespilot train --source {source}")
+
+
+def _ranking(record: DeploymentRecord) -> str:
+    metrics = record.judged["metrics"]
+    return ranking_words(
+        metrics["auc"], metrics.get("announced_churn_share"), metrics.get("auc_without_notice")
+    )
 
 
 def _purpose(source: str) -> Purpose:

@@ -29,6 +29,7 @@ from models_ml.deployment.logs import (
     next_training_run,
     read_events,
 )
+from models_ml.deployment.miscalibration import miscalibration_of, refuse_miscalibration
 from models_ml.deployment.record import (
     DeploymentRecord,
     candidate_records,
@@ -81,10 +82,13 @@ DEPLOYED_SCHEMA = pa.schema(
         ("judged_on", pa.date32()),
         ("judged_profit", pa.float64()),
         ("judged_auc", pa.float64()),
+        ("judged_announced_churn_share", pa.float64()),
+        ("judged_auc_without_notice", pa.float64()),
         ("judged_average_precision", pa.float64()),
         ("judged_log_loss", pa.float64()),
         ("judged_calibration_ratio", pa.float64()),
         ("judged_calibration_error", pa.float64()),
+        ("calibration_warning", pa.string()),
         ("sha256", pa.string()),
         ("settings_fingerprint", pa.string()),
         ("data_fingerprint", pa.string()),
@@ -174,6 +178,7 @@ def deployment_row(deployment: Deployment) -> pa.Table:
     values = vars(record) | {
         "feature_count": len(record.features),
         "hyper_parameters": json.dumps(record.recipe, sort_keys=True),
+        "calibration_warning": record.calibration_warning,
         "was_trained_now": selection is not None and selection.deploys,
         "training_outcome": selection.outcome if selection else None,
         "training_outcome_reason": selection.reason if selection else None,
@@ -183,7 +188,8 @@ def deployment_row(deployment: Deployment) -> pa.Table:
     values |= {f"judged_{name}": value for name, value in record.judged["metrics"].items()}
     values |= {f"refitted_{name}": value for name, value in record.refitted["metrics"].items()}
     values |= {"judged_on": record.judged["judged_on"]}
-    row = {field.name: _typed(values[field.name], field.type) for field in DEPLOYED_SCHEMA}
+    # A metric that an older record lacks is null.
+    row = {field.name: _typed(values.get(field.name), field.type) for field in DEPLOYED_SCHEMA}
     return pa.Table.from_pylist([row], schema=DEPLOYED_SCHEMA)
 
 
@@ -205,7 +211,8 @@ def ensure_deployed(
         was not asked for), or if training is not possible.
     """
     settle(folder, notify)
-    if read_run(cursor, tables.int_run)["retrain"]:
+    run = read_run(cursor, tables.int_run)
+    if run["retrain"]:
         reasons = ["retraining was asked for"]
     else:
         purpose = read_purpose(cursor, tables)
@@ -215,7 +222,15 @@ def ensure_deployed(
             return Deployment(deployed[0], (), None)
     for reason in reasons:
         notify(f"training, because {reason}")
-    trained = train_and_deploy(cursor, tables, folder, settings, notify=notify, reports=reports)
+    trained = train_and_deploy(
+        cursor,
+        tables,
+        folder,
+        settings,
+        notify=notify,
+        reports=reports,
+        allow_miscalibrated=run["allow_miscalibrated"],
+    )
     return Deployment(trained.deployed, tuple(reasons), trained.selection)
 
 
@@ -227,6 +242,7 @@ def train_and_deploy(
     *,
     notify: Notify,
     reports: Path | None = None,
+    allow_miscalibrated: bool = False,
 ) -> Trained:
     """Run the stage on all candidates, keep the winner, and deploy it unless the champion stays.
 
@@ -234,6 +250,13 @@ def train_and_deploy(
     ----------
     reports : Path, optional
         Folder of the training report; without one, none is written.
+    allow_miscalibrated : bool
+        Whether a winner that nothing competes with is deployed even if chance does not explain its calibration ratio.
+
+    Raises
+    ------
+    BayesPilotError
+        If training is not possible, or such a winner is not allowed; nothing is changed then.
     """
     with one_writer(folder):
         training_run = next_training_run(folder)
@@ -242,6 +265,8 @@ def train_and_deploy(
         training = _train(cursor, tables, settings, list(CANDIDATES), notify)
         champion = find_champion(folder, training.purpose)
         selection = challenge(training.challenger, champion)
+        if selection.is_unopposed and not allow_miscalibrated:
+            _check_calibration(training)
         notify("recording the training")
         winner = keep(training, selection, folder, with_report=reports is not None)
         change = Switch(
@@ -256,6 +281,12 @@ def train_and_deploy(
     if isinstance(champion, Champion) and not selection.deploys:
         return Trained(winner, selection, champion.record)
     return Trained(winner, selection, winner)
+
+
+def _check_calibration(training: Training) -> None:
+    found = miscalibration_of(training.result, training.settings.promotion)
+    if found is not None:
+        refuse_miscalibration(found, training.reader.date_counts())
 
 
 def train_baseline(

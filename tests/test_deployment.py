@@ -261,7 +261,12 @@ class TestTables:
         row = table.to_pylist()[0]
         assert row["judged_on"] == row["calibrated_on"] == data.MONTH_ENDS[-1]
         assert row["was_trained_now"]
-        assert [name for name, value in row.items() if value is None] == []
+        # Its features do not say who has given notice, and its calibration holds.
+        assert [name for name, value in row.items() if value is None] == [
+            "judged_announced_churn_share",
+            "judged_auc_without_notice",
+            "calibration_warning",
+        ]
 
     def test_the_log_is_typed_before_and_after_the_first_training(self, folder: Path, tmp_path: Path) -> None:
         assert candidates_table(tmp_path).schema.equals(CANDIDATES_SCHEMA)

@@ -24,6 +24,7 @@ from models_ml.evaluation.metrics import (
     calibration_ratio,
     expected_calibration_error,
     lift,
+    notice_metrics,
     score_metrics,
     threshold_evaluation,
 )
@@ -299,3 +300,31 @@ class TestRefusals:
             brier_decomposition(Y, P, bins=2, weight=np.zeros(10))
         with pytest.raises(BayesPilotError, match="at least one bin"):
             expected_calibration_error(Y, P, bins=0)
+
+
+class TestAnnouncedChurn:
+    CHURNED = np.array([True, True, True, False, False])
+    PROBABILITY = np.array([0.9, 0.5, 0.2, 0.3, 0.1])
+    NOTICE = np.array([True, False, False, False, False])
+
+    def found(
+        self, notice: np.ndarray | None, weight: tuple[float, ...] = (1, 1, 1, 1, 1)
+    ) -> dict[str, float]:
+        return notice_metrics(
+            self.CHURNED, self.PROBABILITY, has_given_notice=notice, weight=np.array(weight, dtype=float)
+        )
+
+    def test_the_share_and_the_ranking_of_the_rest(self) -> None:
+        # Without the first row, the pairs of a leaver and a stayer rank right in 3 of 4: 0.2 stands below 0.3.
+        assert self.found(self.NOTICE) == {"announced_churn_share": 1 / 3, "auc_without_notice": 0.75}
+
+    def test_weights_count_in_both(self) -> None:
+        # 4 of 4 + 1 + 1; pairs by weight of their stayers 3 and 1: (1 + 1)·1 + 1·3 + 0·3 = 5 of 8.
+        found = self.found(self.NOTICE, (4, 1, 1, 3, 1))
+        assert found == {"announced_churn_share": pytest.approx(2 / 3), "auc_without_notice": 0.625}
+
+    def test_nothing_is_claimed_where_it_is_not_known(self) -> None:
+        assert self.found(None) == {}
+        assert self.found(self.CHURNED) == {"announced_churn_share": 1.0}
+        nobody = np.zeros(5, dtype=bool)
+        assert self.found(nobody)["announced_churn_share"] == 0

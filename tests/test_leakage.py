@@ -142,6 +142,17 @@ def test_the_refusal_says_how_to_allow_it_and_then_lets_it_pass() -> None:
     refuse_suspects(found, trusted=("segment",))
 
 
+def test_the_hint_keeps_what_was_allowed_before() -> None:
+    found = [Suspect("segment", "former"), Suspect("status", "gone")]
+    with pytest.raises(BayesPilotError, match=r"trusted_features to 'segment, status'") as refused:
+        refuse_suspects(found, trusted=("segment",))
+    assert "status: gone" in str(refused.value)
+    assert "segment: former" not in str(refused.value)
+    refuse_suspects(found, trusted=["segment", "status"])
+    with pytest.raises(BayesPilotError, match=r"trusted_features to 'segment'"):
+        refuse_suspects(found[:1], trusted=("none",))
+
+
 LEAKS = {
     "a status of today on past dates": "update training_examples set plan = 'former' where has_churned",
     "a closing date of the leavers": (

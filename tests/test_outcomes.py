@@ -168,7 +168,8 @@ def test_contacts_and_churn_teach_the_next_decision(built_project: Project, tmp_
 def test_the_loop_closes_on_the_real_shop_too(
     built_project: Project, tmp_path: Path, retail_folder: Path
 ) -> None:
-    source, choose = "online_retail", ("--vars", "{source: online_retail}")
+    source = "online_retail"
+    choose = ("--vars", f"{{source: {source}, allow_miscalibrated: true}}")
     project = built_project.copy(tmp_path / "project")
     project.raw_data = retail_folder
     untested = ("--exclude-resource-types", "test", "unit_test")

@@ -36,7 +36,9 @@ TABLES = """
         0.0012::double as plan_gap, 30.0::double as reference_greedy_value, 20.0::double as reference_break_even_value,
         10.0::double as reference_top_risk_value, -5.0::double as reference_fixed_thresholds_value;
     create table deployed_pipeline as
-    select 'boosting' as candidate, 0.8125::double as judged_auc, 1::double as judged_calibration_ratio;
+    select 'boosting' as candidate, 0.8125::double as judged_auc, 1::double as judged_calibration_ratio,
+        0.25::double as judged_announced_churn_share, 0.7::double as judged_auc_without_notice,
+        null::varchar as calibration_warning;
     create table quarantine as
     select * from (values ('stg_activity', 'unknown_customer'), ('stg_activity', 'unknown_customer'),
         ('stg_payments', 'negative_amount')) as rows (staging_model, quarantine_reason);
@@ -66,6 +68,14 @@ def test_done_has_a_total_and_names_the_channel(warehouse: Path) -> None:
     assert ["Write to them", "email", "2", "0.50", "18.10"] in lines
     assert ["Call them", "phone", "2", "19.00", "7.20"] in lines
     assert ["Total", "4", "19.50", "25.30"] in lines
+
+
+def test_the_announced_churn_stands_beside_the_ranking(warehouse: Path) -> None:
+    text = " ".join(" ".join(line) for line in printed(warehouse))
+    assert (
+        "judged AUC 0.812; 25 % of the churn was announced, AUC without customers who had given notice: 0.700"
+        in text
+    )
 
 
 def test_planned_stands_apart_and_leads_to_what_is_done(warehouse: Path) -> None:

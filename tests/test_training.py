@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,11 +26,14 @@ from models_ml.training.candidates import CANDIDATES
 from models_ml.training.context import read_inputs, read_purpose, warehouse_tables
 from models_ml.training.examples import (
     DateCount,
+    DateRules,
     ExampleReader,
     Examples,
     check_classes,
+    check_date_count,
     judged_split,
     refit_split,
+    ways_to_more_dates,
 )
 from models_ml.training.pipeline import fit_estimator, uncalibrated_log_odds
 from models_ml.training.schema import FeatureSchema, fit_encoder, read_schema
@@ -145,6 +149,56 @@ class TestSplits:
             judged_split(data.MONTH_ENDS[:count], 28)
         assert all(str(day) in str(refused.value) for day in data.MONTH_ENDS[:count])
 
+    @given(
+        history=st.integers(30, 700),
+        minimum_history=st.integers(0, 200),
+        horizon=st.integers(1, 90),
+        grace=st.sampled_from([0, 0, 10]),
+        step=st.integers(1, 90),
+        at_most=st.integers(3, 15),
+        start=st.integers(20_000, 20_100),
+    )
+    def test_each_way_that_the_refusal_names_helps_by_itself(
+        self,
+        history: int,
+        minimum_history: int,
+        horizon: int,
+        grace: int,
+        step: int,
+        at_most: int,
+        start: int,
+    ) -> None:
+        def training_dates(history: int, horizon: int, rules: DateRules) -> list[date]:
+            """Return the dates as int_feature_dates does, newest first."""
+            days = range(start + rules.minimum_history_days, start + history - horizon - grace + 1)
+            grid = [day for day in reversed(days) if day % rules.step_days == 0]
+            return [date(1970, 1, 1) + timedelta(days=day) for day in grid[: rules.dates_at_most]]
+
+        def is_enough(history: int, horizon: int, rules: DateRules) -> bool:
+            changed = replace(rules, label_days=horizon + grace)
+            try:
+                check_date_count(training_dates(history, horizon, changed), changed)
+            except BayesPilotError:
+                return False
+            return True
+
+        rules = DateRules(horizon + grace, grace, step, at_most, minimum_history)
+        found = training_dates(history, horizon, rules)
+        if is_enough(history, horizon, rules):
+            return
+        hint = ways_to_more_dates(len(found), rules)
+        asked = {name: int(value) for name, value in re.findall(r"(\w+) to (\d+)", hint)}
+        days = int(re.findall(r"at least (\d+) days", hint)[0])
+        more_dates = replace(rules, dates_at_most=asked.pop("training_dates", at_most))
+        assert is_enough(max(days, history), horizon, more_dates)
+        if "minimum_history_days" in asked:
+            lower = replace(rules, minimum_history_days=asked.pop("minimum_history_days"))
+            assert is_enough(history, horizon, lower)
+        if "training_step_days" in asked:
+            both = asked.pop("training_step_days")
+            assert is_enough(history, both, replace(rules, step_days=both))
+        assert not asked
+
     @pytest.mark.parametrize(("churners", "word"), [(0, "nobody"), (10, "everybody")])
     @pytest.mark.parametrize("role", [0, 4, 5])
     def test_one_class_is_refused_with_counts(self, churners: int, word: str, role: int) -> None:
@@ -152,7 +206,7 @@ class TestSplits:
         broken = range(4) if role == 0 else [role]
         counts = [replace(c, churners=churners) if i in broken else c for i, c in enumerate(counts)]
         with pytest.raises(BayesPilotError, match=word) as refused:
-            check_classes(counts, judged_split(data.MONTH_ENDS, 28))
+            check_classes(counts, judged_split(data.MONTH_ENDS, 28), "subscription_end")
         assert f"{churners} of 10 churned" in str(refused.value)
 
 

@@ -113,6 +113,7 @@ def run_table(**changes: object) -> pa.Table:
         "as_of_date": RUN_DATE,
         "activity_map_hash": "abc",
         "retrain": False,
+        "allow_miscalibrated": False,
     }
     return pa.Table.from_pylist([run | changes])
 

@@ -10,7 +10,8 @@ only must not earn *less* with that probability:
   champion whose recipe is never chosen again would stay deployed however often the business trains.
 
 A failed guardrail keeps the champion in every case. With no champion, or one that cannot compete, the winner is
-deployed and failed guardrails are recorded only: no pipeline at all would be worse.
+deployed and failed guardrails are recorded only. The exception is a calibration ratio that chance does not explain
+(`models_ml.deployment.miscalibration`): such a winner is deployed on request only.
 """
 
 from __future__ import annotations
@@ -63,6 +64,11 @@ class Selection:
     def deploys(self) -> bool:
         """Whether the winner is deployed."""
         return self.outcome != "kept"
+
+    @property
+    def is_unopposed(self) -> bool:
+        """Whether the winner is deployed because nothing competes with it."""
+        return self.outcome in ("first", "forced")
 
     @property
     def failed(self) -> tuple[Guardrail, ...]:

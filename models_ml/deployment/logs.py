@@ -38,6 +38,8 @@ EVENT_OF: dict[Outcome, Event] = {
 
 METRICS = (
     "auc",
+    "announced_churn_share",
+    "auc_without_notice",
     "average_precision",
     "brier",
     "brier_reliability",
@@ -135,7 +137,7 @@ def candidate_rows(
                 "profit_shortfall_standard_error": round(profit.shortfall_standard_error, CENTS),
             }
             | (_outcome(selection) if is_selected and selection else {})
-            | {metric: finite(verdict.metrics[metric]) for metric in METRICS}
+            | {metric: finite(verdict.metrics.get(metric, math.nan)) for metric in METRICS}
             | {
                 "calibration_tried": json.dumps(_rounded(result.diagnostics.candidates[name].calibration)),
                 "threshold_sweep": json.dumps(_rounded(result.diagnostics.candidates[name].thresholds)),

@@ -18,6 +18,7 @@ from typing import Any
 import joblib
 
 from models_ml.deployment.logs import CENTS, finite
+from models_ml.deployment.miscalibration import miscalibration_of
 from models_ml.training.context import Purpose
 from models_ml.training.pipeline import ChurnPipeline
 from models_ml.training.population import freeze_bins
@@ -68,6 +69,12 @@ class DeploymentRecord:
         """The features that the pipeline reads."""
         return read_schema(self.features)
 
+    @property
+    def calibration_warning(self) -> str | None:
+        """What is to be said while it is deployed: that chance does not explain its calibration ratio."""
+        warning: str | None = self.judged.get("calibration_warning")  # older records have none
+        return warning
+
 
 def library_versions() -> dict[str, str]:
     """Return the versions that a pickled pipeline depends on."""
@@ -104,6 +111,7 @@ def deployment_record(
 ) -> DeploymentRecord:
     """Return the record of a training's winner, ready to be written beside the pickled ``content``."""
     calibration = result.refitted.calibration
+    miscalibration = miscalibration_of(result, settings.promotion)
     bins = freeze_bins(
         calibration.features,
         calibration.example_weight,
@@ -124,7 +132,8 @@ def deployment_record(
         libraries=library_versions(),
         sha256=hashlib.sha256(content).hexdigest(),
         calibration_method=result.pipeline.calibrator.method,
-        judged=_summary(result.judged, _judged_metrics(result, result.chosen)),
+        judged=_summary(result.judged, _judged_metrics(result, result.chosen))
+        | {"calibration_warning": miscalibration.warning if miscalibration else None},
         refitted=_summary(result.refitted, result.refit_metrics),
         score_bin_edges=list(result.score_edges),
         settings_fingerprint=settings.fingerprint(),

@@ -265,6 +265,47 @@ def score_metrics(
     }
 
 
+def notice_metrics(
+    has_churned: np.ndarray,
+    churn_probability: np.ndarray,
+    *,
+    has_given_notice: np.ndarray | None,
+    weight: np.ndarray,
+) -> dict[str, float]:
+    """Return how much of the churn was announced, and the ranking among customers who had not given notice.
+
+    Customers who have given notice leave as announced, which takes no skill to predict and raises the AUC of all.
+
+    Parameters
+    ----------
+    has_churned : ndarray of shape (n,), bool
+    churn_probability : ndarray of shape (n,), 0 to 1
+    has_given_notice : ndarray of shape (n,), bool, or None where notices are not known
+    weight : ndarray of shape (n,), > 0
+
+    Returns
+    -------
+    dict
+        ``announced_churn_share``, 0 to 1, and ``auc_without_notice``; without the former where notices are not known
+        or nobody churned, without the latter also where all of the others churned, or none.
+
+    Examples
+    --------
+    >>> churned, probability = np.array([True, True, False, False]), np.array([0.9, 0.2, 0.3, 0.1])
+    >>> notice = np.array([True, False, False, False])
+    >>> notice_metrics(churned, probability, has_given_notice=notice, weight=np.ones(4))
+    {'announced_churn_share': 0.5, 'auc_without_notice': 0.5}
+    """
+    if has_given_notice is None or not has_churned.any():
+        return {}
+    churn, rest = weight * has_churned, ~has_given_notice
+    found = {"announced_churn_share": float(churn[has_given_notice].sum() / churn.sum())}
+    if len(np.unique(has_churned[rest])) == 2:
+        ranking = roc_auc_score(has_churned[rest], churn_probability[rest], sample_weight=weight[rest])
+        found["auc_without_notice"] = float(ranking)
+    return found
+
+
 def threshold_evaluation(
     has_churned: np.ndarray,
     churn_probability: np.ndarray,

@@ -31,6 +31,7 @@ def findings(data: MonitoringData) -> list[Finding]:
         *_questions(data),
         *_undone(data),
         *_moved(data),
+        *_miscalibrated(data),
         *_guardrails(data),
         *_tests(data),
     ]
@@ -54,15 +55,22 @@ def scores_answer(data: MonitoringData) -> tuple[str, str]:
     if pooled is not None and pooled["status"] != "ok":
         ratio = pooled["observed_over_predicted"]
         return "no", f"observed churn is {ratio:.2f} times the predicted churn"
+    warning = data.deployed["calibration_warning"]
+    if warning and (pooled is None or not _is_sure(data, pooled)):
+        return "in doubt", "no outcome yet refutes the failed check of the deployed churn probabilities"
     if data.advice:
         return "in doubt", f"retraining is advised ({data.advice[0]['reason']})"
     if pooled is None:
         return "so far, yes", "no check fails, and no outcome is known yet"
-    low, high = ratio_interval(pooled)
-    allowed = data.limits["calibration_ratio"]
-    if low < 1 / allowed or high > allowed:
+    if not _is_sure(data, pooled):
         return "so far, yes", "no check fails; outcomes are too few to be sure"
     return "yes", "observed churn agrees with the predicted churn"
+
+
+def _is_sure(data: MonitoringData, pooled: Row) -> bool:
+    low, high = ratio_interval(pooled)
+    allowed = data.limits["calibration_ratio"]
+    return bool(1 / allowed <= low and high <= allowed)
 
 
 def ratio_interval(calibration: Row) -> tuple[float, float]:
@@ -173,6 +181,17 @@ def _moved(data: MonitoringData) -> Iterator[Finding]:
     if alerting:
         next_step = "find the change of the business that explains it"
         yield Finding(LOOK, "The population has moved far", _first(alerting), next_step)
+
+
+def _miscalibrated(data: MonitoringData) -> Iterator[Finding]:
+    warning = data.deployed["calibration_warning"]
+    if warning:
+        yield Finding(
+            ACT,
+            "The deployed churn probabilities failed their check before they were deployed",
+            warning,
+            "find the cause in the training report and correct it, then dbt build --vars '{retrain: true}'",
+        )
 
 
 def _guardrails(data: MonitoringData) -> Iterator[Finding]:

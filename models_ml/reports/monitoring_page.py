@@ -67,6 +67,7 @@ def monitoring_page(data: MonitoringData) -> Page:
         subtitle=f"Run of {data.as_of_date}: {run['customers']:,} customers at risk, scored by"
         f" {run['pipeline_version']}, calibrated on {data.deployed['calibrated_on']}.",
         verdict=verdict(data),
+        warning=data.deployed["calibration_warning"],
         facts=_facts(data),
         sections=[section for section in sections if section is not None],
         footer=f"Latest run {data.as_of_date}; runs on record: {len(data.performance)}."

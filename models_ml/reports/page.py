@@ -87,7 +87,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A report: the verdict in one sentence, the facts behind it, and the sections."""
+    """A report: the verdict in one sentence, a warning below it, the facts behind it, and the sections."""
 
     title: str
     subtitle: str
@@ -95,6 +95,7 @@ class Page:
     facts: Sequence[Fact]
     sections: Sequence[Section]
     footer: str
+    warning: str | None = None
 
 
 def render(page: Page) -> str:

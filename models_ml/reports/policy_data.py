@@ -149,6 +149,7 @@ class LastPlan:
     arms: Sequence[Row]
     limits: Sequence[Row]
     examples: Sequence[Row]
+    calibration_warning: str | None
 
 
 def read_last_plan(connection: Any) -> LastPlan:  # noqa: ANN401 - a DuckDB connection
@@ -164,8 +165,17 @@ def read_last_plan(connection: Any) -> LastPlan:  # noqa: ANN401 - a DuckDB conn
         raise BayesPilotError(
             "the warehouse holds no decisions", where="policy_runs", next_step="dbt build (without --empty)"
         )
-    groups = (_rows(connection, sql) for sql in (OFFERS, TIERS, NOT_CONTACTED, ARMS, LIMITS, EXAMPLES))
-    return LastPlan(runs[0], *groups)
+    offers, tiers, not_contacted, arms, limits, examples = (
+        _rows(connection, sql) for sql in (OFFERS, TIERS, NOT_CONTACTED, ARMS, LIMITS, EXAMPLES)
+    )
+    warning = read_calibration_warning(connection)
+    return LastPlan(runs[0], offers, tiers, not_contacted, arms, limits, examples, warning)
+
+
+def read_calibration_warning(connection: Any) -> str | None:  # noqa: ANN401 - a DuckDB connection
+    """Return the warning of the deployed pipeline; None where its calibration holds."""
+    found = _rows(connection, "select calibration_warning from deployed_pipeline")
+    return found[0]["calibration_warning"] if found else None
 
 
 def _rows(connection: Any, sql: str) -> list[dict[str, Any]]:  # noqa: ANN401 - a DuckDB connection

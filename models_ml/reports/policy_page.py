@@ -65,6 +65,7 @@ def policy_page(plan: LastPlan, curves: Sequence[Curve], *, source: str) -> Page
             f" to return {money(values[PLAN], currency)} net; the best of the simpler policies"
             f" ({rival}) would return {money(rival_value, currency)}."
         ),
+        warning=plan.calibration_warning,
         facts=_facts(run, currency, contacts, cost, values[PLAN]),
         sections=[
             _groups(plan, currency),

@@ -57,6 +57,7 @@ def training_page(
         subtitle=f"Judged on {result.judged.split.judged_on}: {result.judged_rows:,} customers,"
         f" {result.judged_churners:,} churners. Trained {record.trained_at[:16].replace('T', ' ')}.",
         verdict=verdict(result, selection, currency),
+        warning=record.calibration_warning if selection.deploys else None,
         facts=facts(result, currency),
         sections=[section for section in sections if section is not None],
         footer=footer(result, selection, record),
@@ -122,7 +123,7 @@ def facts(result: TrainingResult, currency: str) -> list[Fact]:
         Fact(
             "AUC",
             number(metrics["auc"]),
-            f"ranking, 0.5 is chance; lift of the riskiest: {number(metrics['lift'], 1)}",
+            f"ranking, 0.5 is chance; lift of the riskiest: {number(metrics['lift'], 1)}{_announced(metrics)}",
         ),
         Fact(
             "Calibration ratio",
@@ -135,6 +136,15 @@ def facts(result: TrainingResult, currency: str) -> list[Fact]:
             "mean difference of predicted and observed churn, over bins",
         ),
     ]
+
+
+def _announced(metrics: Mapping[str, float]) -> str:
+    """Return how much of the churn was announced, and the ranking of the rest; nothing where none was."""
+    announced = metrics.get("announced_churn_share", 0.0)
+    if not announced:
+        return ""
+    rest = number(metrics.get("auc_without_notice"))
+    return f"; {share(announced)} of the churn was announced, {rest} without customers who had given notice"
 
 
 def footer(result: TrainingResult, selection: Selection, record: DeploymentRecord) -> str:

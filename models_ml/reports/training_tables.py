@@ -19,6 +19,7 @@ THRESHOLDS_SHOWN = 11
 # Metrics that candidates are compared by: short name, name in full, digits that tell candidates apart.
 METRICS = {
     "auc": ("AUC", "AUC", 3),
+    "auc_without_notice": ("AUC rest", "AUC without customers who had given notice", 3),
     "average_precision": ("AP", "average precision", 3),
     "log_loss": ("log-loss", "log-loss", 3),
     "lift": ("lift", "churn rate of the riskiest customers over that of all", 2),
@@ -71,7 +72,7 @@ def candidates(result: TrainingResult, currency: str) -> Table:
                 with_error(profit.shortfall, profit.shortfall_standard_error) if profit.shortfall else "–",
                 f"{verdict.planned_contacts:,}",
                 number(verdict.planned_cost, 0),
-                *(number(verdict.metrics[metric], digits) for metric, (_, _, digits) in METRICS.items()),
+                *(number(verdict.metrics.get(metric), digits) for metric, (_, _, digits) in METRICS.items()),
             ]
         )
     labels = [label for label, _, _ in METRICS.values()]

@@ -114,13 +114,15 @@ def is_present(answer: Answer, curve: Curve) -> bool:
     return answer.monthly == curve.limit.monthly
 
 
-def write_whatif(path: Path, curves: Sequence[Curve], *, source: str, inputs: WhatIfInputs) -> None:
+def write_whatif(
+    path: Path, curves: Sequence[Curve], *, source: str, inputs: WhatIfInputs, warning: str | None
+) -> None:
     """Write the page of the curves, the budget's first."""
-    write_page(path, whatif_page(curves, source=source, inputs=inputs))
+    write_page(path, whatif_page(curves, source=source, inputs=inputs, warning=warning))
 
 
-def whatif_page(curves: Sequence[Curve], *, source: str, inputs: WhatIfInputs) -> Page:
-    """Build the page; the first curve is that of the budget."""
+def whatif_page(curves: Sequence[Curve], *, source: str, inputs: WhatIfInputs, warning: str | None) -> Page:
+    """Build the page; the first curve is that of the budget, ``warning`` that of the deployed pipeline."""
     currency = inputs.decision.policy.currency
     budget = curves[0]
     present = next(answer for answer in budget.drawn if answer.monthly == budget.limit.monthly)
@@ -133,6 +135,7 @@ def whatif_page(curves: Sequence[Curve], *, source: str, inputs: WhatIfInputs) -
             f" {money(present.summary.value, currency)} net; at {money(best.monthly, currency)} it would return"
             f" {money(best.summary.value, currency)}."
         ),
+        warning=warning,
         facts=[
             Fact(
                 "Present budget",

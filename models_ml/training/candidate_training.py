@@ -30,7 +30,7 @@ class ComparedCandidates:
     """Fitted, calibrated pipelines and how they compare on the judged rows.
 
     ``profits`` is None without decision inputs or values of customers, ``judged_date`` without decision inputs.
-    ``metrics`` are those of `models_ml.evaluation.metrics.score_metrics`, and ``empc``.
+    ``metrics`` are those of `models_ml.evaluation.metrics` (``score_metrics``, ``notice_metrics``), and ``empc``.
     """
 
     chosen: str

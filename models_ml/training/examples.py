@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 from models_ml.errors import BayesPilotError
 from models_ml.training.schema import FeatureSchema
 
+NOTICE = "announced_fee_share"  # feature above 0 where a customer has announced an end
+
 
 @dataclass(frozen=True)
 class DateCount:
@@ -33,6 +35,32 @@ class TimeSplit:
     fit_on: tuple[date, ...]
     calibrated_on: date
     judged_on: date | None
+
+
+@dataclass(frozen=True)
+class DateRules:
+    """Parameters that say which days are training dates.
+
+    They are the days that ``step_days`` divides, from ``minimum_history_days`` after the start of the data to
+    ``label_days`` (of them ``grace_days`` of pause) before the run, the newest ``dates_at_most`` of them.
+    """
+
+    label_days: int
+    grace_days: int
+    step_days: int
+    dates_at_most: int
+    minimum_history_days: int
+
+    @property
+    def dates_needed(self) -> int:
+        """Neighbouring dates that hold three with ``label_days`` between each."""
+        return 2 * -(-self.label_days // self.step_days) + 1
+
+    @property
+    def history_needed(self) -> int:
+        """Days of data before the run that are enough, however the dates fall."""
+        first_date_after = self.minimum_history_days + self.step_days - 1
+        return first_date_after + (self.dates_needed - 1) * self.step_days + self.label_days
 
 
 @dataclass(frozen=True)
@@ -56,6 +84,14 @@ class Examples:
     def example_weight(self) -> np.ndarray:
         """1 / propensity of no action, shape (n,)."""
         return self._column("example_weight").astype(float)
+
+    @cached_property
+    def has_given_notice(self) -> np.ndarray | None:
+        """Whether each customer had announced an end, bool, shape (n,); None where the features do not say."""
+        if NOTICE not in self.schema.names:
+            return None
+        share = self.table[NOTICE].cast(pa.float64()).to_numpy()
+        return np.asarray(np.nan_to_num(share) > 0)
 
     def offers_allowed(self, offers: int) -> np.ndarray:
         """Return which offers consent and eligibility allow, bool, shape (n, offers)."""
@@ -167,6 +203,52 @@ def judged_split(dates: Sequence[date], horizon_days: int) -> TimeSplit:
     return TimeSplit(fit_on, calibrated_on, judged_on)
 
 
+def check_date_count(dates: Sequence[date], rules: DateRules) -> None:
+    """Refuse fewer dates than a training needs, with what gives more of them.
+
+    Raises
+    ------
+    BayesPilotError
+        If the dates do not span two gaps of ``label_days``.
+    """
+    try:
+        judged_split(dates, rules.label_days)
+    except BayesPilotError as error:
+        raise _too_few(dates, rules.label_days, ways_to_more_dates(len(dates), rules)) from error
+
+
+def ways_to_more_dates(found: int, rules: DateRules) -> str:
+    """Return what a person can do where ``found`` dates are too few, each way enough by itself.
+
+    Examples
+    --------
+    >>> monthly = DateRules(28, 0, 29, dates_at_most=12, minimum_history_days=90)
+    >>> ways_to_more_dates(2, monthly)  # the earlier date of three lies 29 days before: 90 − 29 = 61; (28 + 29 + 1) / 4
+    'load at least 204 days of data up to the run, or in policy.csv set minimum_history_days to 61 or horizon_days and \
+training_step_days to 14'
+    >>> ways_to_more_dates(3, DateRules(28, 0, 10, dates_at_most=3, minimum_history_days=90))
+    'set training_dates to 7 in policy.csv; they need at least 187 days of data up to the run'
+    """
+    if found >= rules.dates_at_most:
+        return (
+            f"set training_dates to {rules.dates_needed} in policy.csv; they need at least {rules.history_needed}"
+            " days of data up to the run"
+        )
+    ways = f"load at least {rules.history_needed} days of data up to the run"
+    lower_start = rules.minimum_history_days - (rules.dates_needed - found) * rules.step_days
+    # From the first date found to the run lie at least so many days; a step as long as the horizon needs four of them.
+    known_days = rules.label_days + (found - 1) * rules.step_days
+    lower_horizon = (known_days + 1) // 4
+    if rules.dates_at_most < rules.dates_needed:
+        return f"{ways} and set training_dates to {rules.dates_needed} in policy.csv"
+    parameters = []
+    if found and lower_start >= 0:
+        parameters.append(f"minimum_history_days to {lower_start}")
+    if found and not rules.grace_days and lower_horizon > 0:
+        parameters.append(f"horizon_days and training_step_days to {lower_horizon}")
+    return ways + (f", or in policy.csv set {' or '.join(parameters)}" if parameters else "")
+
+
 def refit_split(dates: Sequence[date], horizon_days: int) -> TimeSplit:
     """Return the deployed pipeline's split: calibrated on the last matured date, fitted a horizon before.
 
@@ -182,7 +264,7 @@ def refit_split(dates: Sequence[date], horizon_days: int) -> TimeSplit:
     return TimeSplit(fit_on, calibrated_on, None)
 
 
-def check_classes(counts: Sequence[DateCount], split: TimeSplit) -> None:
+def check_classes(counts: Sequence[DateCount], split: TimeSplit, churn_definition: str) -> None:
     """Refuse a role whose rows are all churners or all stayers.
 
     Raises
@@ -202,8 +284,18 @@ def check_classes(counts: Sequence[DateCount], split: TimeSplit) -> None:
                 f"cannot train: {'nobody' if churners == 0 else 'everybody'} churned in the rows for {role}",
                 where=f"training_examples, {min(dates)} to {max(dates)}",
                 values=[f"{c.as_of_date}: {c.churners} of {c.rows} churned" for c in role_first],
-                next_step="check churn_definition and horizon_days in policy.csv against churn_labels",
+                next_step=_way_to_both_classes(churners == 0, churn_definition),
             )
+
+
+def _way_to_both_classes(nobody_churned: bool, churn_definition: str) -> str:
+    """Return what a person can do: a longer horizon holds more ends of subscriptions, and more signs of life."""
+    raises = nobody_churned == (churn_definition == "subscription_end")
+    return (
+        f"{'raise' if raises else 'lower'} horizon_days in policy.csv, so that more of these customers"
+        f" {'leave' if nobody_churned else 'stay'} by {churn_definition}, or build again when later dates have matured;"
+        " if it is the wrong definition of churn, set churn_definition"
+    )
 
 
 def dates_before(dates: Sequence[date], later: date | None, horizon_days: int) -> tuple[date, ...]:
@@ -243,12 +335,16 @@ def check_values(examples: Examples, where: str) -> None:
         )
 
 
-def _too_few(dates: Sequence[date], horizon_days: int) -> BayesPilotError:
+def _too_few(
+    dates: Sequence[date],
+    horizon_days: int,
+    next_step: str = "load more history: it gives more training dates",
+) -> BayesPilotError:
     return BayesPilotError(
         "cannot train: too few matured training dates with customers without contact. Needed are three dates, to fit,"
         f" to calibrate and to judge, each {horizon_days} days or more after the one before;"
         f" there are {len(dates)}",
         where="training_examples",
         values=sorted(dates),
-        next_step="give more history, or lower horizon_days or raise training_dates in policy.csv",
+        next_step=next_step,
     )

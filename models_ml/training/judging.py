@@ -16,7 +16,7 @@ from models_ml.decisions.policy import DecisionInputs
 from models_ml.decisions.valuation import OfferValues
 from models_ml.evaluation.judged_profit import JudgedProfit, compare_profits, contact_values
 from models_ml.evaluation.maximum_profit import expected_maximum_profit
-from models_ml.evaluation.metrics import score_metrics
+from models_ml.evaluation.metrics import notice_metrics, score_metrics
 from models_ml.training.calibration import fit_calibrator
 from models_ml.training.examples import Examples
 from models_ml.training.settings import TrainingSettings
@@ -204,7 +204,7 @@ def judge(
 def metrics_of(
     churn_probability: np.ndarray, examples: Examples, settings: TrainingSettings
 ) -> dict[str, float]:
-    """Return ranking and calibration metrics of one pipeline, and EMPC at its published parameters."""
+    """Return ranking and calibration metrics of one pipeline, EMPC at its published parameters, and announced churn."""
     rules = settings.judging
     copies = whole_copies(examples.example_weight)
     empc = expected_maximum_profit(
@@ -216,10 +216,20 @@ def metrics_of(
         alpha=rules.empc_alpha,
         beta=rules.empc_beta,
     )
-    return score_metrics(
+    notice = notice_metrics(
         examples.has_churned,
         churn_probability,
+        has_given_notice=examples.has_given_notice,
         weight=examples.example_weight,
-        bins=rules.calibration_bins,
-        lift_share=rules.lift_share,
-    ) | {"empc": empc}
+    )
+    return (
+        score_metrics(
+            examples.has_churned,
+            churn_probability,
+            weight=examples.example_weight,
+            bins=rules.calibration_bins,
+            lift_share=rules.lift_share,
+        )
+        | {"empc": empc}
+        | notice
+    )

@@ -19,7 +19,6 @@ from models_ml.training.examples import Examples
 from models_ml.training.schema import FeatureSchema
 from models_ml.training.settings import LeakageLimits
 
-NOTICE = "announced_fee_share"  # above 0 where a customer has announced an end
 RESERVED = ("customer_id", "as_of_date", "has_churned", "churned_on", "horizon_ends_on", "example_weight")
 
 
@@ -98,15 +97,13 @@ def screen(
     BayesPilotError
         Naming each feature with its evidence and the way to allow it.
     """
-    features, notice = examples.features, None
-    if NOTICE in features.column_names:
-        notice = np.nan_to_num(features[NOTICE].cast(pa.float64()).to_numpy()) == 0
+    notice = examples.has_given_notice
     suspects = find_suspects(
-        features,
+        examples.features,
         examples.schema,
         examples.has_churned,
         limits=limits,
-        without_notice=notice,
+        without_notice=None if notice is None else ~notice,
         run_categories=run_categories,
     )
     refuse_suspects(suspects, trusted)
@@ -122,7 +119,8 @@ def refuse_suspects(suspects: Sequence[Suspect], trusted: Collection[str]) -> No
     """
     refused = [suspect for suspect in suspects if suspect.feature not in trusted]
     if refused:
-        names = ", ".join(dict.fromkeys(suspect.feature for suspect in refused))
+        kept = [name for name in trusted if name not in ("", "none")]  # setting the parameter replaces it
+        names = ", ".join(dict.fromkeys([*kept, *(suspect.feature for suspect in refused)]))
         raise BayesPilotError(
             "cannot train: a feature is too good to be true; it was probably written after customers had left",
             where="training_examples",

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import expit
 
 from models_ml.decisions.limits import month_limits
-from models_ml.decisions.policy import DecisionInputs
+from models_ml.decisions.policy import DecisionInputs, Policy
 from models_ml.errors import BayesPilotError
 from models_ml.evaluation.judged_profit import JudgedProfit, compare_profits, simplest_within_one_error
 from models_ml.evaluation.metrics import row_log_loss, threshold_evaluation
@@ -28,10 +28,12 @@ from models_ml.training.diagnostics import (
 )
 from models_ml.training.examples import (
     DateCount,
+    DateRules,
     ExampleReader,
     Examples,
     TimeSplit,
     check_classes,
+    check_date_count,
     judged_split,
     refit_split,
 )
@@ -169,9 +171,10 @@ def train(
     """
     counts, label_days = reader.date_counts(), inputs.policy.label_days
     dates = [count.as_of_date for count in counts]
+    check_date_count(dates, date_rules(inputs.policy))
     split, later = judged_split(dates, label_days), refit_split(dates, label_days)
-    check_classes(counts, split)
-    check_classes(counts, later)
+    check_classes(counts, split, inputs.policy.churn_definition)
+    check_classes(counts, later, inputs.policy.churn_definition)
     notify(_dates_in_words(split))
     roles = _warehouse_roles(reader, counts, split, label_days, settings)
     check_names(reader.schema, "has_churned")
@@ -204,6 +207,17 @@ def train(
         refitted=Round(**vars(refitted), split=later),
         refit_metrics=metrics_of(probability, refitted.calibration, settings),
         score_edges=_edges(probability, settings.judging.score_bins),
+    )
+
+
+def date_rules(policy: Policy) -> DateRules:
+    """Return the parameters of the policy that say which days are training dates."""
+    return DateRules(
+        label_days=policy.label_days,
+        grace_days=policy.resume_grace_days,
+        step_days=policy.training_step_days,
+        dates_at_most=policy.training_dates,
+        minimum_history_days=policy.minimum_history_days,
     )
 
 

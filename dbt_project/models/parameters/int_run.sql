@@ -148,6 +148,7 @@ checked as (
         cast(executed_actions > 0 as boolean) as is_frozen,
         cast(activity_map_hash as varchar) as activity_map_hash,
         cast({{ var('retrain', false) }} as boolean) as retrain,
+        cast({{ var('allow_miscalibrated', false) }} as boolean) as allow_miscalibrated,
         cast('{{ invocation_id }}' as varchar) as dbt_invocation_id
     from requested
     cross join latest_history

@@ -36,6 +36,8 @@ typed as (
         cast(profit_shortfall as double) as profit_shortfall,
         cast(profit_shortfall_standard_error as double) as profit_shortfall_standard_error,
         cast(auc as double) as auc,
+        cast(announced_churn_share as double) as announced_churn_share,
+        cast(auc_without_notice as double) as auc_without_notice,
         cast(average_precision as double) as average_precision,
         cast(brier as double) as brier,
         cast(brier_reliability as double) as brier_reliability,
