@@ -120,9 +120,9 @@ def test_every_kind_of_customer() -> None:
     assert [row["propensity"] for row in rows] == [1, 1, 1, 0.2, 1, *on_trial, 1]
     assert [row["propensity_no_action"] for row in rows][3:7] == [0.2, 1, *on_trial]
     nothing = [row for row in rows if row["planned_action"] == "no_action"]
-    assert {
-        (row["planned_cost"], row["planned_value"], row["relative_risk"]) for row in nothing
-    } == {(0.0, 0.0, 1.0)}
+    assert {(row["planned_cost"], row["planned_value"], row["relative_risk"]) for row in nothing} == {
+        (0.0, 0.0, 1.0)
+    }
     assert {row["channel"] for row in rows if row["action"] == "no_action"} == {None}
 
 
@@ -236,8 +236,7 @@ def test_reported_cents_keep_every_limit_and_the_certificate(
         if (row["arm"], row["action"]) != ("trial", "no_action")  # a withdrawn contact uses nothing
     ]
     cents = {
-        column: [round(row[column] * 100) for row in rows]
-        for column in ("planned_cost", "planned_value")
+        column: [round(row[column] * 100) for row in rows] for column in ("planned_cost", "planned_value")
     }
     for column, amounts in cents.items():
         assert [row[column] for row in rows] == [amount / 100 for amount in amounts]
@@ -247,17 +246,13 @@ def test_reported_cents_keep_every_limit_and_the_certificate(
     assert actions.count("nudge") <= 70
     by_policy = [row["arm"] in ("policy", "pick_holdout") for row in rows]
     steered = sum(
-        value - touch_cents
-        for value, mine in zip(cents["planned_value"], by_policy, strict=True)
-        if mine
+        value - touch_cents for value, mine in zip(cents["planned_value"], by_policy, strict=True) if mine
     )
     bound, gap = round(rows[0]["plan_value_bound"] * 100), rows[0]["plan_gap"]
     assert steered <= bound
     assert gap * bound == pytest.approx(bound - steered, abs=0.501)  # the bound is rounded to cents
     assert all(
-        value > touch_cents
-        for value, mine in zip(cents["planned_value"], by_policy, strict=True)
-        if mine
+        value > touch_cents for value, mine in zip(cents["planned_value"], by_policy, strict=True) if mine
     )
 
 
