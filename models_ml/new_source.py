@@ -19,14 +19,13 @@ import yaml
 
 from models_ml.errors import BayesPilotError
 from models_ml.files import write_text
-from models_ml.paths import project_root, warehouse_path
+from models_ml.paths import SOURCE_NAME, project_root, warehouse_path
 from models_ml.raw_tables import RawColumn, RawTable, distinct_texts, newest_day, read_files, read_tables
 
 CHURN_DEFINITIONS = ("subscription_end", "inactivity")
 # Starting horizons: a subscription ends from one month to the next, the absence of an order shows after a quarter.
 HORIZON_DAYS = {"subscription_end": "28", "inactivity": "90"}
 LAST_DAY = "current_date - 1"
-SOURCE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 TAKEN_NAMES = (
     "main",
     "memory",

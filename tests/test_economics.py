@@ -73,7 +73,7 @@ def test_a_cost_that_is_none_names_its_expression(column: str, wrong: float) -> 
         ({"incentive_cost": None}, r"offers\.csv, offer nudge: incentive_cost is missing"),
         ({"acceptance_rate": 1.2}, r"offers\.csv, offer nudge: acceptance_rate 1\.2"),
         ({"monthly_capacity": None}, r"offers\.csv, offer nudge: monthly_capacity is missing"),
-        ({"channel": " "}, r"offers\.csv, offer nudge: channel ' ' must be a text"),
+        ({"channel": " "}, r"offers\.csv, offer nudge: channel ' ' must be a name"),
         ({"channel": "phone"}, r"channels\.csv, channel phone: the channel has two capacities"),
         ({"offer": "no_action"}, r"offers\.csv, offer no_action: the name"),
         ({"offer": "call"}, r"offers\.csv, offer call: the offer occurs twice"),

@@ -1,4 +1,5 @@
 {{ config(materialized='table') }}
+{{ check_source_name() }}
 {{ check_raw_tables() }}
 
 {% set after_the_data = error_text(
@@ -34,7 +35,7 @@ contacts as (
 
 activity_map as (
 
-    select * from {{ ref('activity_map') }}
+    select * from {{ ref('int_activity_map') }}
 
 ),
 

@@ -12,7 +12,7 @@ customers as (
 
 activity_map as (
 
-    select * from {{ ref('activity_map') }}
+    select * from {{ ref('int_activity_map') }}
 
 ),
 
