@@ -76,7 +76,7 @@ select explode(sequence({{ first_day }}, {{ last_day }}, interval 1 day)) as day
 {% macro default__raw_columns(relation) %}
     {%- set location = relation | string -%}
     {%- if location.startswith(("'", "read_")) -%}
-        {%- set file = "'" ~ location.split("'")[1] ~ "'" -%}
+        {%- set file = modules.re.search("'([^']|'')*'", location).group(0) -%}
         {%- set files = run_query("select count(*) as files from glob(" ~ file ~ ")").columns[0].values()[0] -%}
         {%- if files == 0 -%}{{ return(none) }}{%- endif -%}
     {%- endif -%}
