@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from models_ml.errors import BayesPilotError
+from models_ml.errors import BayesPilotError, without_credentials
 from models_ml.paths import project_root
 
 # Options of every build: machine-readable events on standard output, without colours.
@@ -117,10 +117,11 @@ def follow(lines: Iterable[str], log: TextIO, progress: Progress) -> Outcome:
             event = json.loads(line)
             info, data = event["info"], event["data"]
         except (ValueError, KeyError, TypeError):  # what dbt or a library prints outside its events
-            log.write(line)
-            outcome.last_lines.append(line.rstrip())
+            masked = without_credentials(line)
+            log.write(masked)
+            outcome.last_lines.append(masked.rstrip())
             continue
-        text = COLOURS.sub("", info["msg"])
+        text = without_credentials(COLOURS.sub("", info["msg"]))
         log.write(f"{info['ts'][11:19]} {info['level']:5} {text}\n")
         if text.strip():
             outcome.last_lines.append(text)

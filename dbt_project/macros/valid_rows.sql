@@ -33,6 +33,14 @@
 {%- endmacro %}
 
 {#-
+    Whether an amount or quantity cannot be one: NaN, infinite, or beyond a million millions, where sums of cents would
+    overflow. A null is none of these.
+-#}
+{% macro is_beyond_counting(amount) -%}
+    not coalesce(abs(cast({{ amount }} as double)) <= 1e12, true) {#- NaN sorts above every number -#}
+{%- endmacro %}
+
+{#-
     An amount where it is in the stated currency (`currency` in policy.csv) and null elsewhere, so that the row is
     quarantined: for staging selects of sources whose rows name their currency. A row without a currency is taken as
     stated.
