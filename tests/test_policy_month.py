@@ -33,7 +33,7 @@ POLICY: dict[str, Any] = {
 }
 CHANNELS = {"email": 25, "phone": 10, "push": 50}  # e-mail is scarcer than the nudge itself, its only offer
 MODELS = ("int_month_limits", "int_suppressions", "retention_actions_deliverable")
-VIEWS = ("int_known_contacts", "int_previous_episodes")
+VIEWS = ("int_known_contacts", "int_previous_episodes", "int_withdrawn_actions")
 
 
 class Month:
