@@ -34,6 +34,7 @@ TAKEN_NAMES = (
     "temp",
     "template",
 )  # of DuckDB databases, of folders beside seeds
+FLOATING = ("DOUBLE", "FLOAT")  # types of DuckDB with NaN and infinities
 LISTED_TYPES = 50  # a column with more values than this is no type of event
 INDENT = " " * 8
 Row = dict[str, str]
@@ -224,7 +225,7 @@ def staging_select(source: str, table: ContractTable, raw: RawData) -> str:
     found = raw.table(table.name)
     columns = [(column, found.column(column.name) if found else None) for column in table.columns]
     lines = [
-        f"{INDENT}cast({'null' if match is None else match.sql} as {column.type}) as {column.name}"
+        f"{INDENT}{_typed(column, match)} as {column.name}"
         f"{',' if column is not table.columns[-1] else ''}"
         f"{f' -- fill in: {column.meaning}' if match is None else ''}"
         for column, match in columns
@@ -255,6 +256,14 @@ def staging_select(source: str, table: ContractTable, raw: RawData) -> str:
     else:
         steps = [f"with {name} as (", "", "    select", *body, "", ")", "", f"select * from {name}", ""]
     return "\n".join([*heading, *steps])
+
+
+def _typed(column: ContractColumn, match: RawColumn | None) -> str:
+    """Return the contract column as SQL; what may hold NaN or infinities goes through the macro countable."""
+    if match is not None and match.type.upper() in FLOATING and column.type != "double":
+        name = match.sql.replace("'", "\\'")
+        return f"{{{{ countable('{name}', '{column.type}') }}}}"
+    return f"cast({'null' if match is None else match.sql} as {column.type})"
 
 
 def _hints(table: ContractTable, found: RawTable | None, raw: RawData) -> list[str]:

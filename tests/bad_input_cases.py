@@ -232,7 +232,7 @@ SEED_ROWS = [
     parameter("horizon_days", "28.5", "value 28.5 must be a whole number"),
     parameter("cool_down_days", "two weeks", "value two weeks must be a whole number"),
     parameter("monthly_budget", "inf", "value inf must be at least 0"),
-    parameter("margin_rate", "nan", "value nan must be greater than 0 and at most 1"),
+    parameter("margin_rate", "nan", "value nan must be at most 1 and greater than 0"),
     parameter("pick_holdout_share", "0.01", "value 0.01 must be 0, or at least 0.05 and at most 0.95"),
     parameter("horizon_days", "365", "value 365 must be less than value_horizon_days"),
     parameter("currency", "EURO", "must be 3 letters"),
@@ -294,8 +294,8 @@ SEED_ROWS = [
     seed(
         "activity_map",
         "a type with a blank at its start",
-        'activity_type " login" must be a text without blanks',
-        "update activity_map set activity_type = ' login' where activity_type = 'login'",
+        'activity_type " login_session" must be a text without blanks',
+        "update activity_map set activity_type = ' login_session' where activity_type = 'login_session'",
     ),
     seed(
         "reason_texts",
