@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ import bad_input_cases as given
 import duckdb
 import pytest
 from bad_input_cases import CASES, Case, Place
-from conftest import Project
+from conftest import ROOT, Project
 from typer.testing import CliRunner
 
 from models_ml.before_build import check_before_build
@@ -311,3 +312,15 @@ def test_the_table_shows_every_bad_input(bench: Bench, request: pytest.FixtureRe
 def row_of(case: Case, gets: str) -> str:
     cells = (case.kind, case.where, case.given, gets)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def test_every_variable_that_is_read_is_known_and_every_known_one_is_read() -> None:
+    files = [
+        *(ROOT / "dbt_project").rglob("*.sql"),
+        *(ROOT / "dbt_project").rglob("*.yml"),
+        ROOT / "dbt_project.yml",
+    ]
+    read = {name for file in files for name in re.findall(r"\bvar\(['\"](\w+)['\"]", file.read_text())}
+    macro = (ROOT / "dbt_project" / "macros" / "variables.sql").read_text()
+    known = macro[macro.index("macro project_variables()") : macro.index("endmacro")]
+    assert read == set(re.findall(r"'(\w+)':", known))

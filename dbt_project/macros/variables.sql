@@ -1,15 +1,24 @@
 {#-
-    The variables of this project beside the policy parameters, each with what its value must be. Other packages' variables
-    are listed in the variable other_variables of dbt_project.yml.
+    The variables of this project beside the policy parameters, each with the kind of its value, a key of `variable_kinds`.
+    Other packages' variables are listed in the variable other_variables of dbt_project.yml.
 -#}
 {% macro project_variables() %}
     {{ return({
+        'source': 'source', 'as_of_date': 'day', 'retrain': 'truth', 'rebuild_dates': 'days', 'channel_capacity': 'capacities',
+        'other_variables': 'names',
+    }) }}
+{% endmacro %}
+
+{#- What the values of each kind of variable are, in words. -#}
+{% macro variable_kinds() %}
+    {{ return({
         'source': 'the name of a folder of dbt_project/sources',
-        'as_of_date': 'a day such as 2026-10-31',
-        'retrain': 'true or false',
-        'rebuild_dates': 'a list of days such as [2026-08-31, 2026-09-30]',
-        'channel_capacity': 'whole numbers of contacts by channel such as {email: 500}',
-        'other_variables': 'a list of names',
+        'day': 'a day such as 2026-10-31',
+        'days': 'a list of days such as [2026-08-31, 2026-09-30]',
+        'truth': 'true or false',
+        'capacities': 'whole numbers of contacts by channel such as {email: 500}',
+        'names': 'a list of names',
+        'value': 'a value',
     }) }}
 {% endmacro %}
 
@@ -44,29 +53,33 @@
 
 {#- What the value of a variable must be, where it is something else; none where nothing is wrong. -#}
 {% macro variable_problem(name, value) %}
-    {%- set meaning = project_variables().get(name, 'a value') -%}
-    {%- if name in ('as_of_date', 'rebuild_dates', 'channel_capacity', 'other_variables') and value is none -%}
-        {{ return(none) }}
-    {%- elif name == 'source' -%}
+    {%- set kind = project_variables().get(name, 'value') -%}
+    {%- set is_list = value is sequence and value is not string and value is not mapping -%}
+    {%- if value is none -%}
+        {%- set is_right = kind in ('day', 'days', 'capacities', 'names') -%}
+    {%- elif kind == 'source' -%}
         {%- set is_right = is_source_name(value) -%}
-    {%- elif name == 'as_of_date' -%}
+    {%- elif kind == 'day' -%}
         {%- set is_right = is_day(value) -%}
-    {%- elif name == 'retrain' -%}
+    {%- elif kind == 'days' -%}
+        {%- set checked = namespace(is_right=is_list) -%}
+        {%- for day in value if is_list -%}{%- set checked.is_right = checked.is_right and is_day(day) -%}{%- endfor -%}
+        {%- set is_right = checked.is_right -%}
+    {%- elif kind == 'truth' -%}
         {%- set is_right = (value | string | lower) in ('true', 'false') -%}
-    {%- elif name == 'rebuild_dates' -%}
-        {%- set is_right = value is sequence and value is not string and value is not mapping -%}
-        {%- for day in value if is_right and not is_day(day) -%}{{ return(meaning) }}{%- endfor -%}
-    {%- elif name == 'channel_capacity' -%}
-        {%- set is_right = value is mapping -%}
-        {%- for capacity in value.values() if is_right and not modules.re.fullmatch('[0-9]{1,9}([.]0+)?', capacity | string) -%}
-            {{ return(meaning) }}
+    {%- elif kind == 'capacities' -%}
+        {%- set amounts = (value.values() if value is mapping else ['']) | map('string') | list -%}
+        {%- set checked = namespace(is_right=value is mapping) -%}
+        {%- for amount in amounts -%}
+            {%- set checked.is_right = checked.is_right and modules.re.fullmatch('[0-9]{1,9}([.]0+)?', amount) is not none -%}
         {%- endfor -%}
-    {%- elif name == 'other_variables' -%}
-        {%- set is_right = value is sequence and value is not string and value is not mapping -%}
+        {%- set is_right = checked.is_right -%}
+    {%- elif kind == 'names' -%}
+        {%- set is_right = is_list -%}
     {%- else -%}
-        {%- set is_right = value is not none and value is not mapping and (value is string or value is not sequence) -%}
+        {%- set is_right = value is not mapping and not is_list -%}
     {%- endif -%}
-    {{ return(none if is_right else meaning) }}
+    {{ return(none if is_right else variable_kinds()[kind]) }}
 {% endmacro %}
 
 {#- Whether a value may name a source, and so its folders and files. -#}
