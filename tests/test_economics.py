@@ -91,7 +91,7 @@ def test_offers_come_in_order_of_position() -> None:
 
 def test_a_trial_of_twenty_offers_is_refused() -> None:
     rows = offers_table().to_pylist()
-    many = [rows[0] | {"offer": f"offer {at}", "offer_position": at} for at in range(20)]
+    many = [rows[0] | {"offer": f"offer_{at}", "offer_position": at} for at in range(20)]
     read_offers(pa.Table.from_pylist(many[:19]))
     with pytest.raises(BayesPilotError, match="20 offers"):
         read_offers(pa.Table.from_pylist(many))

@@ -35,7 +35,7 @@ contacts as (
 
 activity_map as (
 
-    select * from {{ ref('int_activity_map') }}
+    select * from {{ ref('activity_map') }}
 
 ),
 
@@ -124,7 +124,7 @@ activity_meaning as (
 
     select
         cast(md5(coalesce({{ join_text(
-            "activity_type || '=' || meaning || '/' || cast(counts_as_event as varchar)", "','",
+            "activity_type || '=' || meaning || '/' || cast(try_cast(counts_as_event as boolean) as varchar)", "','",
             "activity_type, meaning"
         ) }}, '')) as varchar) as activity_map_hash
     from activity_map
