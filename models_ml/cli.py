@@ -298,7 +298,7 @@ def _variables(source: str, text: str) -> dict[str, Any]:
 
     try:
         found = yaml.safe_load(text or "{}")
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a day that the calendar does not have
         raise typer.BadParameter(f"--vars {text!r} is not YAML: {error}") from error
     if not isinstance(found, Mapping):
         raise typer.BadParameter(f"--vars {text!r} must be a mapping: '{{monthly_budget: 5000}}'")

@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from models_ml.errors import BayesPilotError
+from models_ml.errors import BayesPilotError, without_credentials
 from models_ml.paths import project_root
 
 # Options of every build: machine-readable events on standard output, without colours.
 EVENTS = ("--log-format", "json", "--no-use-colors")
 # Events of single nodes; dbt's closing lines say again, and in full, what they say of a fault.
 OF_ONE_NODE = {"LogModelResult", "LogSeedResult", "LogTestResult"}
+STACK_TRACE = "MainStackTrace"
 OWN_ERROR = re.compile(r"models_ml\.errors\.BayesPilotError: ")
+TRACE = "Traceback (most recent call last):"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 PATH_VARIABLES = ("RETENTION_DB", "RETENTION_DATA")
 SHOWN_LINES = 20  # of dbt's last words, where it ends without saying what failed
@@ -115,10 +117,11 @@ def follow(lines: Iterable[str], log: TextIO, progress: Progress) -> Outcome:
             event = json.loads(line)
             info, data = event["info"], event["data"]
         except (ValueError, KeyError, TypeError):  # what dbt or a library prints outside its events
-            log.write(line)
-            outcome.last_lines.append(line.rstrip())
+            masked = without_credentials(line)
+            log.write(masked)
+            outcome.last_lines.append(masked.rstrip())
             continue
-        text = COLOURS.sub("", info["msg"])
+        text = without_credentials(COLOURS.sub("", info["msg"]))
         log.write(f"{info['ts'][11:19]} {info['level']:5} {text}\n")
         if text.strip():
             outcome.last_lines.append(text)
@@ -140,8 +143,10 @@ def _take(outcome: Outcome, name: str, level: str, text: str, data: Mapping[str,
         outcome.failures[-1] += "\n" + without_stack_trace(text)
     elif name == "SQLCompiledPath" and outcome.failures:
         outcome.failures[-1] += "\n" + text
+    elif name == STACK_TRACE and outcome.failures:  # of the error that dbt has just reported
+        pass
     elif name not in OF_ONE_NODE and level == "error":
-        outcome.failures.append(text)
+        outcome.failures.append(without_stack_trace(text))
     elif name not in OF_ONE_NODE and level == "warn":
         outcome.warnings.append(text.strip().splitlines()[0])
 
@@ -156,15 +161,23 @@ def _tell(outcome: Outcome, progress: Progress, name: str, data: Mapping[str, An
 
 
 def without_stack_trace(text: str) -> str:
-    r"""Return the message of a `BayesPilotError` that a Python model raised, or the text as it stands.
+    r"""Return what an exception says, without the frames above it; a text without a stack trace stays as it is.
 
     Examples
     --------
     >>> print(without_stack_trace("Python model failed:\n  File x\nmodels_ml.errors.BayesPilotError: no rows"))
     no rows
+    >>> print(without_stack_trace('Traceback (most recent call last):\n  File "a.py"\n    f()\nIOError: in use'))
+    IOError: in use
     """
     found = OWN_ERROR.search(text)
-    return text[found.end() :].rstrip() if found else text
+    if found:
+        return text[found.end() :].rstrip()
+    if TRACE not in text:
+        return text
+    lines = text[text.rindex('\n  File "') + 1 :].splitlines()
+    said = next((position for position, line in enumerate(lines) if not line.startswith("  ")), len(lines))
+    return "\n".join(lines[said:]).rstrip() or text
 
 
 def _dbt() -> str:

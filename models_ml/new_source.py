@@ -19,14 +19,13 @@ import yaml
 
 from models_ml.errors import BayesPilotError
 from models_ml.files import write_text
-from models_ml.paths import project_root, warehouse_path
+from models_ml.paths import SOURCE_NAME, project_root, warehouse_path
 from models_ml.raw_tables import RawColumn, RawTable, distinct_texts, newest_day, read_files, read_tables
 
 CHURN_DEFINITIONS = ("subscription_end", "inactivity")
 # Starting horizons: a subscription ends from one month to the next, the absence of an order shows after a quarter.
 HORIZON_DAYS = {"subscription_end": "28", "inactivity": "90"}
 LAST_DAY = "current_date - 1"
-SOURCE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 TAKEN_NAMES = (
     "main",
     "memory",
@@ -35,6 +34,7 @@ TAKEN_NAMES = (
     "temp",
     "template",
 )  # of DuckDB databases, of folders beside seeds
+FLOATING = ("DOUBLE", "FLOAT")  # types of DuckDB with NaN and infinities
 LISTED_TYPES = 50  # a column with more values than this is no type of event
 INDENT = " " * 8
 Row = dict[str, str]
@@ -225,7 +225,7 @@ def staging_select(source: str, table: ContractTable, raw: RawData) -> str:
     found = raw.table(table.name)
     columns = [(column, found.column(column.name) if found else None) for column in table.columns]
     lines = [
-        f"{INDENT}cast({'null' if match is None else match.sql} as {column.type}) as {column.name}"
+        f"{INDENT}{_typed(column, match)} as {column.name}"
         f"{',' if column is not table.columns[-1] else ''}"
         f"{f' -- fill in: {column.meaning}' if match is None else ''}"
         for column, match in columns
@@ -256,6 +256,14 @@ def staging_select(source: str, table: ContractTable, raw: RawData) -> str:
     else:
         steps = [f"with {name} as (", "", "    select", *body, "", ")", "", f"select * from {name}", ""]
     return "\n".join([*heading, *steps])
+
+
+def _typed(column: ContractColumn, match: RawColumn | None) -> str:
+    """Return the contract column as SQL; what may hold NaN or infinities goes through the macro countable."""
+    if match is not None and match.type.upper() in FLOATING and column.type != "double":
+        name = match.sql.replace("'", "\\'")
+        return f"{{{{ countable('{name}', '{column.type}') }}}}"
+    return f"cast({'null' if match is None else match.sql} as {column.type})"
 
 
 def _hints(table: ContractTable, found: RawTable | None, raw: RawData) -> list[str]:

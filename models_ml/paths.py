@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from models_ml.errors import BayesPilotError
+
+SOURCE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")  # as the macro is_source_name has it
 
 
 def project_root() -> Path:
@@ -26,22 +29,40 @@ def project_root() -> Path:
     return root
 
 
+def source_name(source: str) -> str:
+    """Return the name of a source, which also names its folders and files, or refuse it.
+
+    Raises
+    ------
+    BayesPilotError
+        If the name could lead out of the folder in which the source keeps its files.
+    """
+    if not SOURCE_NAME.fullmatch(source):
+        raise BayesPilotError(
+            "this is no name of a source: up to 40 lower-case letters, digits and underscores, beginning with a letter",
+            values=[repr(source)],
+            next_step="name a folder of dbt_project/sources",
+        )
+    return source
+
+
 def warehouse_path(source: str) -> Path:
     """Return the DuckDB file of a source (``RETENTION_DB`` overrides it)."""
+    name = source_name(source)
     configured = os.environ.get("RETENTION_DB")
-    return Path(configured) if configured else project_root() / "warehouse" / f"{source}.duckdb"
+    return Path(configured) if configured else project_root() / "warehouse" / f"{name}.duckdb"
 
 
 def published_folder(source: str) -> Path:
     """Return the folder that readers outside the build may open."""
-    return warehouse_path(source).parent / "published" / source
+    return warehouse_path(source).parent / "published" / source_name(source)
 
 
 def artifacts_folder(source: str) -> Path:
     """Return the folder of deployed and candidate pipelines of a source."""
-    return project_root() / "models_ml" / "artifacts" / source
+    return project_root() / "models_ml" / "artifacts" / source_name(source)
 
 
 def reports_folder(source: str) -> Path:
     """Return the folder of reports of a source."""
-    return project_root() / "reports" / source
+    return project_root() / "reports" / source_name(source)

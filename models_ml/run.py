@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from models_ml.before_build import check_before_build
 from models_ml.dbt_build import Outcome, build
 from models_ml.paths import project_root, published_folder, reports_folder, warehouse_path
 from models_ml.terminal import say, say_error, table_console
@@ -33,10 +34,11 @@ def run_all(source: str, options: Sequence[str], variables: Mapping[str, Any]) -
     Raises
     ------
     BayesPilotError
-        If a step after the build cannot be done.
+        If the build cannot start, or a step after it cannot be done.
     """
     log = project_root() / "logs" / f"run_{source}.log"
     with _step("build") as step:
+        check_before_build(source, step.notify)
         outcome = build(source, options, variables, log, step.nodes)
         step.say(f"{outcome.headline}; log: {_from_project(log)}")
     for warning in outcome.warnings:

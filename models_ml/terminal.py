@@ -12,7 +12,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from typer.core import TyperCommand, TyperGroup
 
-from models_ml.errors import BayesPilotError
+from models_ml.errors import BayesPilotError, without_credentials
 
 if TYPE_CHECKING:
     from models_ml.deployment.versions import KeptVersion
@@ -38,14 +38,14 @@ def table_console() -> Console:
 
 
 def say_error(message: str) -> None:
-    """Print what is wrong, as it stands, to standard error."""
+    """Print what is wrong, as it stands but for credentials in addresses, to standard error."""
     console = Console(stderr=True)
-    console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+    console.print(without_credentials(message), style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def say(message: str, style: str | None = None) -> None:
-    """Print a message, as it stands, to standard output."""
-    Console().print(message, style=style, markup=False, highlight=False, soft_wrap=True)
+    """Print a message, as it stands but for credentials in addresses, to standard output."""
+    Console().print(without_credentials(message), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 class Commands(TyperGroup):

@@ -12,6 +12,7 @@ from models_ml.errors import BayesPilotError
 from models_ml.paths import warehouse_path
 
 BUILD = "bayespilot run --source {source}"
+IN_USE = "the warehouse is in use"
 
 
 @contextmanager
@@ -87,16 +88,22 @@ def no_decisions(source: str, table: str) -> BayesPilotError:
     )
 
 
+def is_in_use(error: BaseException) -> bool:
+    """Tell whether an error of opening the warehouse says that another process holds it."""
+    return str(error).startswith(IN_USE)
+
+
 def _closed(path: Path, error: duckdb.Error) -> BayesPilotError:
     is_locked = "Could not set lock" in str(error) or isinstance(error, duckdb.ConnectionException)
     return BayesPilotError(
-        "the warehouse is in use" if is_locked else "the warehouse file cannot be opened",
+        IN_USE if is_locked else "the warehouse file cannot be opened",
         where=str(path),
         values=[_first_line(error)],
         next_step=(
             "wait until what holds it has ended (readers open the published copy instead), then run this again"
             if is_locked
-            else "install the DuckDB version that wrote the file, or restore the file: it holds the history"
+            else f"install the DuckDB version that wrote the file (this is {duckdb.__version__}), or restore the file"
+            " from a backup: it holds the history of decisions; without one, move it away and build anew"
         ),
     )
 

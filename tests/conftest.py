@@ -54,6 +54,13 @@ def generate_world(folder: Path, *, customers: int, seed: int = 7, months: int =
     return folder
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that writes the table of bad inputs."""
+    parser.addoption(
+        "--write-bad-inputs", action="store_true", help="Write tests/bad_inputs.md from what was answered."
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that needs a project as a build."""
     for item in items:

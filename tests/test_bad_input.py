@@ -133,76 +133,14 @@ def test_a_broken_row_is_set_aside_and_counted(own_raw: Project, reason: str) ->
     assert kept + quarantined == now >= staged
 
 
+# What else a seed may hold is judged without a build in test_bad_inputs.py.
 SEED_FAULTS: dict[str, tuple[str, Callable[[list[dict[str, str]]], None], str]] = {
-    "unknown offer": (
-        "offer_effect_priors",
-        lambda rows: rows[0].update(offer="free_car"),
-        "seeds/demo/offer_effect_priors.csv, free_car",
-    ),
-    "negative cost": (
+    "SQL that is more than an expression": (
         "offers",
-        lambda rows: rows[0].update(contact_cost="-2"),
-        "contact_cost -2 must be at least 0",
-    ),
-    "capacity missing": (
-        "offers",
-        lambda rows: rows[0].update(monthly_capacity=""),
-        "monthly_capacity is missing",
-    ),
-    "unknown feature": (
-        "offers",
-        lambda rows: rows[0].update(eligible_when="plann <> 'basic' and tenure_days > 30"),
-        "eligible_when names no feature: plann",
-    ),
-    "brackets that escape": (
-        "offers",
-        lambda rows: rows[0].update(eligible_when="tenure_days > 30) or (tenure_days > 0"),
-        "eligible_when does not close its brackets",
+        lambda rows: rows[0].update(eligible_when="exists (select 1 from stg_customers)"),
+        "call: eligible_when must be one expression over columns of customer_features",
     ),
     "parameter missing": ("policy", lambda rows: rows.pop(0), "the parameter is missing"),
-    "holdout out of bounds": (
-        "policy",
-        lambda rows: next(row for row in rows if row["parameter"] == "pick_holdout_share").update(
-            value="0.01"
-        ),
-        "pick_holdout_share: value 0.01 must be 0, or at least 0.05 and at most 0.95",
-    ),
-    "unknown meaning": (
-        "activity_map",
-        lambda rows: rows[0].update(meaning="love"),
-        "meaning love must be one of engagement, price_interest, leaving_signal, purchase",
-    ),
-    "reasons of an unknown family": (
-        "reason_texts",
-        lambda rows: rows[0].update(family="weather"),
-        "reason_texts.csv, weather, present: no feature of customer_features.yml is of this family",
-    ),
-    "reasons in a direction that is none": (
-        "reason_texts",
-        lambda rows: rows[0].update(direction="falling"),
-        "region, falling: no feature of this family is cited in this direction",
-    ),
-    "reasons in an unknown direction": (
-        "reason_texts",
-        lambda rows: rows[0].update(direction="sideways"),
-        "direction sideways must be one of high, low, present, rising, falling",
-    ),
-    "reasons twice": (
-        "reason_texts",
-        lambda rows: rows.append(dict(rows[0])),
-        "region, present: the key stands in more than one row",
-    ),
-    "an empty reason": (
-        "reason_texts",
-        lambda rows: rows[0].update(reason_text=""),
-        "region, present: reason_text is missing",
-    ),
-    "a reason with an unknown placeholder": (
-        "reason_texts",
-        lambda rows: rows[0].update(reason_text="lives in {place}"),
-        "reason_text may hold the placeholders {period} and {value} only",
-    ),
-    "source missing": ("offers", lambda rows: rows[1].update(source=""), "source is missing"),
 }
 
 
@@ -216,6 +154,18 @@ def test_a_broken_seed_stops_the_run(fresh_copy: Project, fault: str) -> None:
     assert f"seeds/demo/{seed}.csv" in output
     assert "then run dbt build again" in output
     assert fresh_copy.query(ACTIONS) == before
+
+
+def test_a_seed_as_a_spreadsheet_of_windows_writes_it_is_read(fresh_copy: Project) -> None:
+    before = fresh_copy.query("from int_offers order by offer")
+    for file in (fresh_copy.folder / "seeds" / "demo").glob("*.csv"):
+        file.write_bytes(
+            b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n").replace(b",true,", b",TRUE,")
+        )
+    fresh_copy.dbt("build", "--select", "path:seeds", "path:dbt_project/models/parameters")
+    assert fresh_copy.query("from int_offers order by offer") == [
+        tuple("TRUE" if value == "true" else value for value in row) for row in before
+    ]
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,8 @@ SLOW = {
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project folder, as the project of this process."""
     (tmp_path / "dbt_project.yml").touch()
+    for source in ("acme", "demo"):
+        (tmp_path / "dbt_project" / "sources" / source).mkdir(parents=True)
     monkeypatch.setenv("DBT_PROFILES_DIR", str(tmp_path))
     monkeypatch.delenv("RETENTION_DB", raising=False)
     return tmp_path

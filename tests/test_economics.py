@@ -73,7 +73,7 @@ def test_a_cost_that_is_none_names_its_expression(column: str, wrong: float) -> 
         ({"incentive_cost": None}, r"offers\.csv, offer nudge: incentive_cost is missing"),
         ({"acceptance_rate": 1.2}, r"offers\.csv, offer nudge: acceptance_rate 1\.2"),
         ({"monthly_capacity": None}, r"offers\.csv, offer nudge: monthly_capacity is missing"),
-        ({"channel": " "}, r"offers\.csv, offer nudge: channel ' ' must be a text"),
+        ({"channel": " "}, r"offers\.csv, offer nudge: channel ' ' must be a name"),
         ({"channel": "phone"}, r"channels\.csv, channel phone: the channel has two capacities"),
         ({"offer": "no_action"}, r"offers\.csv, offer no_action: the name"),
         ({"offer": "call"}, r"offers\.csv, offer call: the offer occurs twice"),
@@ -91,7 +91,7 @@ def test_offers_come_in_order_of_position() -> None:
 
 def test_a_trial_of_twenty_offers_is_refused() -> None:
     rows = offers_table().to_pylist()
-    many = [rows[0] | {"offer": f"offer {at}", "offer_position": at} for at in range(20)]
+    many = [rows[0] | {"offer": f"offer_{at}", "offer_position": at} for at in range(20)]
     read_offers(pa.Table.from_pylist(many[:19]))
     with pytest.raises(BayesPilotError, match="20 offers"):
         read_offers(pa.Table.from_pylist(many))

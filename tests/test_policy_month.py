@@ -33,7 +33,7 @@ POLICY: dict[str, Any] = {
 }
 CHANNELS = {"email": 25, "phone": 10, "push": 50}  # e-mail is scarcer than the nudge itself, its only offer
 MODELS = ("int_month_limits", "int_suppressions", "retention_actions_deliverable")
-VIEWS = ("int_known_contacts", "int_previous_episodes")
+VIEWS = ("int_known_contacts", "int_previous_episodes", "int_withdrawn_actions")
 
 
 class Month:
@@ -240,3 +240,39 @@ def test_a_customer_may_be_held_out_then_free_again(month: Month) -> None:
         rows = month.night(start + timedelta(number))
         reasons = {row["suppression_reason"] for row in rows if row["customer_id"] in held}
         assert reasons == ({"held_out"} if number < POLICY["horizon_days"] else {None}), number
+
+
+@pytest.mark.build
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("delete from int_offers where offer = 'nudge'", "offer_removed"),
+        ("update int_offers set monthly_capacity = 0 where offer = 'nudge'", "offer_closed"),
+        ("delete from int_channels where channel = 'email'", "channel_removed"),
+        ("update int_channels set monthly_capacity = 0 where channel = 'email'", "channel_closed"),
+    ],
+)
+def test_an_offer_that_is_gone_withdraws_its_actions_and_keeps_its_use(
+    month: Month, change: str, reason: str
+) -> None:
+    month.night(FIRST_NIGHT + timedelta(11))
+    tonight = FIRST_NIGHT + timedelta(12)
+    month.connection.execute(
+        f"update int_run set as_of_date = date '{tonight}', data_ends_on = date '{tonight}'"
+    )
+    used_before = {row[:2]: row[3] for row in month.model("int_month_limits") if row[3]}
+    opened = {row[0] for row in month.rows(
+        "select action_id from retention_actions_history where action = 'nudge'"
+    )}  # fmt: skip
+    assert opened & {row[0] for row in month.model("retention_actions_deliverable")}
+    month.connection.execute(change)
+    assert set(month.rows("select action_id, withdrawal_reason from int_withdrawn_actions")) == {
+        (action_id, reason) for action_id in opened
+    }
+    assert not opened & {row[0] for row in month.model("retention_actions_deliverable")}
+    assert {row[:2]: row[3] for row in month.model("int_month_limits") if row[3]} == used_before
+    left = {row[:2]: row[5] for row in month.model("int_month_limits")}
+    assert left[("offer", "nudge") if reason.startswith("offer") else ("channel", "email")] == 0
+    reasons = dict(row[:2] for row in month.model("int_suppressions"))
+    customers = {action_id.partition("/")[0] for action_id in opened}
+    assert {reasons[customer] for customer in customers} == {"open_episode"}

@@ -1,4 +1,5 @@
--- retention_actions_deliverable holds no held-out, executed, expired or non-consenting row.
+-- retention_actions_deliverable holds no held-out, executed, expired or non-consenting row, and none of an offer or
+-- channel that has no capacity.
 with deliverable as (
 
     select * from {{ ref('retention_actions_deliverable') }}
@@ -23,6 +24,17 @@ consents as (
 
 ),
 
+open_offers as (
+
+    select
+        offers.offer,
+        channels.channel
+    from {{ ref('offers') }} as offers
+    cross join {{ ref('int_channels') }} as channels
+    where cast(offers.monthly_capacity as double) > 0 and channels.monthly_capacity > 0
+
+),
+
 latest as (
 
     select max(as_of_date) as as_of_date
@@ -37,7 +49,8 @@ checked as (
         history.arm in ('pick_holdout', 'universal_holdout', 'suppressed', 'not_chosen') as is_held_out,
         contacts.action_id is not null as is_executed,
         deliverable.valid_to <= latest.as_of_date as is_expired,
-        not coalesce(consents.is_granted, false) as is_without_consent
+        not coalesce(consents.is_granted, false) as is_without_consent,
+        open_offers.offer is null as is_closed
     from deliverable
     cross join latest
     inner join history on deliverable.action_id = history.action_id
@@ -46,6 +59,7 @@ checked as (
         on deliverable.customer_id = consents.customer_id
             and deliverable.channel = consents.channel
             and consents.valid_until is null
+    left join open_offers on deliverable.action = open_offers.offer and deliverable.channel = open_offers.channel
 
 ),
 
@@ -53,7 +67,7 @@ forbidden as (
 
     select *
     from checked
-    where is_held_out or is_executed or is_expired or is_without_consent
+    where is_held_out or is_executed or is_expired or is_without_consent or is_closed
 
 )
 

@@ -35,7 +35,7 @@
         from {{ valid_rows('activity') }} as churn_activity
         inner join (
             select distinct activity_type
-            from {{ ref('activity_map') }}
+            from {{ ref('int_activity_map') }}
             where counts_as_event and meaning in ('engagement', 'purchase')
         ) as active_types on churn_activity.activity_type = active_types.activity_type
         inner join {{ ref('int_policy_parameters') }} as churn_parameters

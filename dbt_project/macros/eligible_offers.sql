@@ -28,3 +28,16 @@
     {%- endfor -%}
     {{ return(columns) }}
 {% endmacro %}
+
+{#-
+    Why an open action is withdrawn, null where it is not: its offer or its channel has left the seeds or has no capacity.
+    `offers` and `channels` are left joins of int_offers on the action and of int_channels on the action's own channel.
+-#}
+{% macro withdrawal_reason(offers, channels) -%}
+    case
+        when {{ offers }}.offer is null then 'offer_removed'
+        when {{ channels }}.channel is null then 'channel_removed'
+        when {{ offers }}.monthly_capacity = 0 then 'offer_closed'
+        when {{ channels }}.monthly_capacity = 0 then 'channel_closed'
+    end
+{%- endmacro %}

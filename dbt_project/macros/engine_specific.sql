@@ -76,7 +76,7 @@ select explode(sequence({{ first_day }}, {{ last_day }}, interval 1 day)) as day
 {% macro default__raw_columns(relation) %}
     {%- set location = relation | string -%}
     {%- if location.startswith(("'", "read_")) -%}
-        {%- set file = "'" ~ location.split("'")[1] ~ "'" -%}
+        {%- set file = modules.re.search("'([^']|'')*'", location).group(0) -%}
         {%- set files = run_query("select count(*) as files from glob(" ~ file ~ ")").columns[0].values()[0] -%}
         {%- if files == 0 -%}{{ return(none) }}{%- endif -%}
     {%- endif -%}
@@ -109,3 +109,20 @@ select explode(sequence({{ first_day }}, {{ last_day }}, interval 1 day)) as day
 {% macro default__fingerprint_number(columns) %}cast(hash({{ columns | join(', ') }}) & 4294967295 as bigint){% endmacro %}
 
 {% macro spark__fingerprint_number(columns) %}(xxhash64({{ columns | join(', ') }}) & 4294967295){% endmacro %}
+
+
+{% macro matches(text, pattern) %}{{ return(adapter.dispatch('matches', 'bayespilot')(text, pattern)) }}{% endmacro %}
+
+{#- Whether a text holds a regular expression; `pattern` anchors it. -#}
+{% macro default__matches(text, pattern) %}regexp_matches({{ text }}, '{{ pattern }}'){% endmacro %}
+
+{% macro spark__matches(text, pattern) %}({{ text }} rlike r'{{ pattern }}'){% endmacro %}
+
+
+{% macro text_of_file(path) %}{{ return(adapter.dispatch('text_of_file', 'bayespilot')(path)) }}{% endmacro %}
+
+{#- The text of a file in the project folder. -#}
+{% macro default__text_of_file(path) %}
+    {%- set found = run_query("select content from read_text([" ~ sql_text(path) ~ "])").columns[0].values() -%}
+    {{ return(found[0] or '') }}
+{% endmacro %}

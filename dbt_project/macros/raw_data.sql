@@ -41,16 +41,44 @@
             {%- endif -%}
         {%- endfor -%}
         {%- if faults -%}
-            {{ exceptions.raise_compiler_error(
+            {{ exceptions.raise_compiler_error(without_credentials(
                 "The raw data of source '" ~ var('source') ~ "' is not what its sources.yml declares.\n  - "
                 ~ faults[:5] | join("\n  - ")
                 ~ ("\n  - and " ~ (faults | length - 5) ~ " more" if faults | length > 5 else "")
                 ~ "\n  where: dbt_project/sources/" ~ var('source') ~ "/sources.yml"
                 ~ (", raw folder RETENTION_DATA=" ~ env_var('RETENTION_DATA', '') if env_var('RETENTION_DATA', '') else "")
                 ~ "\n  next: correct the file (or the declaration with its staging select), then run dbt build again;"
-                ~ " nothing has been changed") }}
+                ~ " nothing has been changed")) }}
         {%- endif -%}
     {%- endif -%}
+{% endmacro %}
+
+{#-
+    Stops the run before its first node when the address of a raw table holds a name, password or token: views and compiled
+    SQL would keep it, and DuckDB's errors print it. Called by on-run-start.
+-#}
+{% macro check_raw_addresses() %}
+    {%- if execute -%}
+        {%- for node in declared_raw_tables() -%}
+            {%- set address = (node.source_meta or {}).get('external_location', '') | string -%}
+            {%- if without_credentials(address) != address -%}
+                {{ exceptions.raise_compiler_error(
+                    "The address of the raw data holds credentials: " ~ without_credentials(address)
+                    ~ "\n  where: RETENTION_DATA, or external_location in dbt_project/sources/" ~ var('source') ~ "/sources.yml"
+                    ~ "\n  next: give the address without them and the credentials as a DuckDB secret (secrets in profiles.yml),"
+                    ~ " then run the command again; nothing has been changed") }}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endif -%}
+{% endmacro %}
+
+{#- A text in which names, passwords and tokens of addresses are masked, as models_ml.errors does it. -#}
+{% macro without_credentials(text) %}
+    {%- set without_users = modules.re.sub("(?<=://)[^\\s\"'<>]*@", "***@", text) -%}
+    {{ return(modules.re.sub(
+        "(?i)([?&;\\s](?:[\\w-]*(?:password|passwd|pwd|token|secret|signature|api_?key|access_?key)|sig)=)[^&;\\s\"'<>]+",
+        "\\1***", without_users
+    )) }}
 {% endmacro %}
 
 {#- Types that staging may cast to each other without loss of meaning share a kind. -#}

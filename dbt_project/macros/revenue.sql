@@ -40,7 +40,7 @@
                 and {{ windows }}.horizon_ends_on >= purchases.occurred_on
         inner join (
             select distinct activity_type
-            from {{ ref('activity_map') }}
+            from {{ ref('int_activity_map') }}
             where meaning = 'purchase'
         ) as purchase_types on purchases.activity_type = purchase_types.activity_type
     ) as revenue_parts

@@ -1,3 +1,6 @@
+{#- A whole number of a seed, from its text: 30 and 30.0 are the same. -#}
+{% macro seed_integer(column) %}cast(cast({{ column }} as double) as integer){% endmacro %}
+
 {#- The policy parameters with their values as text: policy.csv, where a dbt variable of the same name overrides a value. -#}
 {% macro policy_values() -%}
     select
@@ -16,7 +19,7 @@
         union all
         select
             '{{ parameter.name }}' as parameter,
-            '{{ var(parameter.name) }}' as chosen_value
+            {{ sql_text(var(parameter.name) | string) }} as chosen_value
         {%- endfor %}
     ) as policy_overrides on policy_rows.parameter = policy_overrides.parameter
 {%- endmacro %}
@@ -25,13 +28,13 @@
 {% macro channel_overrides() -%}
     select
         cast(null as varchar) as channel,
-        cast(null as integer) as monthly_capacity
+        cast(null as varchar) as monthly_capacity
     where false
-    {%- for channel, capacity in var('channel_capacity', {}).items() %}
+    {%- for channel, capacity in (var('channel_capacity', none) or {}).items() %}
     union all
     select
-        '{{ channel }}' as channel,
-        cast('{{ capacity }}' as integer) as monthly_capacity
+        {{ sql_text(channel | string) }} as channel,
+        {{ sql_text(capacity | string) }} as monthly_capacity
     {%- endfor %}
 {%- endmacro %}
 

@@ -32,6 +32,27 @@
     (cast({{ day }} as date) <= date '1900-01-01' or cast({{ day }} as date) = date '1970-01-01')
 {%- endmacro %}
 
+{#- The largest amount or quantity that is taken as one: sums of cents beyond it would overflow. -#}
+{% macro largest_countable() %}1e12{% endmacro %}
+
+{#-
+    A raw amount or quantity in the type of its contract. NaN, an infinite and a larger number than can be counted become
+    one that `is_beyond_counting`, so that the row is quarantined where a cast would stop the run.
+-#}
+{% macro countable(amount, type) -%}
+    cast(
+        case
+            when abs(cast({{ amount }} as double)) <= {{ largest_countable() }} then {{ amount }}
+            when {{ amount }} is not null then 9999999999999
+        end as {{ type }}
+    )
+{%- endmacro %}
+
+{#- Whether a staged amount or quantity is none that can be counted; a null is not beyond counting. -#}
+{% macro is_beyond_counting(amount) -%}
+    coalesce(abs({{ amount }}) > {{ largest_countable() }}, false)
+{%- endmacro %}
+
 {#-
     An amount where it is in the stated currency (`currency` in policy.csv) and null elsewhere, so that the row is
     quarantined: for staging selects of sources whose rows name their currency. A row without a currency is taken as

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,12 +14,24 @@ import yaml
 
 from models_ml.errors import BayesPilotError
 
+# The patterns of the macro text_patterns.
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+TEXT = re.compile(r"(?s)[^\s\xA0](.*[^\s\xA0])?")
+KINDS = {
+    "name": "a name of lower-case letters, digits and underscores that begins with a letter",
+    "true_or_false": "true or false",
+    "integer": "a whole number",
+    "number": "a finite number",
+}
 PARAMETERS_FOLDER = Path(__file__).parents[2] / "dbt_project" / "models" / "parameters"
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a value must be; ``int_policy_parameters.yml`` explains the fields, None does not bound."""
+    """What a value must be; ``int_policy_parameters.yml`` explains the fields, None does not bound.
+
+    ``type`` is what the text of a seed must stand for: a key of `KINDS`, None for any text.
+    """
 
     minimum: float | None = None
     maximum: float | None = None
@@ -29,6 +42,7 @@ class Bounds:
     length: int | None = None
     less_than: str | None = None
     required: bool | None = None
+    type: str | None = None
 
     def admits_number(self, value: float) -> bool:
         """Tell whether a number lies within the bounds; infinities and NaN never do.
@@ -57,11 +71,14 @@ class Bounds:
         --------
         >>> Bounds(length=3).admits_text("EUR"), Bounds(one_of=("none", "linear")).admits_text("fast")
         (True, False)
+        >>> Bounds(required=True).admits_text(" "), Bounds(type="name").admits_text("Call me")
+        (False, False)
         """
         return (
             (self.one_of is None or value in self.one_of)
             and (self.length is None or len(value) == self.length)
-            and (not self.required or len(value) > 0)
+            and (not self.required or TEXT.fullmatch(value) is not None)
+            and (self.type != "name" or NAME.fullmatch(value) is not None)
         )
 
     def words(self) -> str:
@@ -75,13 +92,14 @@ class Bounds:
         parts = [
             ("one of {}", self.one_of and ", ".join(self.one_of)),
             ("{} letters", self.length),
-            ("a text", self.required),
+            ("a text without blanks at its ends", self.required),
+            (KINDS.get(self.type or ""), self.type),
             ("at least {:g}", self.minimum),
             ("at most {:g}", self.maximum),
             ("greater than {:g}", self.above),
             ("less than {:g}", self.below),
         ]
-        bounded = " and ".join(text.format(value) for text, value in parts if value is not None)
+        bounded = " and ".join(text.format(value) for text, value in parts if text and value is not None)
         return bounded if self.also is None else f"{self.also:g}, or {bounded}"
 
 

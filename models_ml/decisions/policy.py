@@ -206,7 +206,7 @@ def _seed_value(
     if value is None:
         raise _refused(file, row, f"{name} is missing")
     if kind == "str":
-        if not bounds.admits_text(str(value).strip()):
+        if not bounds.admits_text(str(value)):
             raise _refused(file, row, f"{name} {str(value)!r} must be {bounds.words()}")
         return str(value)
     number = float(value)

@@ -16,7 +16,7 @@ meanings as (
         bool_or(meaning = 'leaving_signal' and counts_as_event) as is_leaving_signal,
         bool_or(meaning = 'purchase' and counts_as_event) as is_purchase,
         bool_or(meaning = 'purchase') as is_purchase_money
-    from activity_map
+    from int_activity_map
     group by activity_type
 
 ),

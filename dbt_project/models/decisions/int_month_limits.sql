@@ -54,7 +54,7 @@ planned_this_month as (
     select
         previous_actions.action as planned_action,
         previous_actions.arm = 'trial' as is_trial,
-        -- an offer that is renamed or dropped during the month still used its channel
+        -- an offer that is renamed or removed during the month still used its channel
         coalesce(previous_actions.channel, offers.channel) as planned_channel,
         coalesce(
             executed.cost_cents, cast(round(previous_actions.expected_cost * 100) as bigint)
@@ -111,12 +111,27 @@ used as (
 
 ),
 
+-- An offer or channel without a row in the seeds has no capacity, and keeps what it has used.
+limited as (
+
+    select
+        coalesce(monthly_limits.limit_type, used.limit_type) as limit_type,
+        coalesce(monthly_limits.limit_name, used.limit_name) as limit_name,
+        coalesce(monthly_limits.monthly_limit, 0) as monthly_limit,
+        coalesce(used.used, 0) as used,
+        coalesce(used.used_in_trials, 0) as used_in_trials
+    from monthly_limits
+    full outer join used
+        on monthly_limits.limit_type = used.limit_type
+            and monthly_limits.limit_name = used.limit_name
+    where coalesce(monthly_limits.limit_name, used.limit_name) is not null
+
+),
+
 paced as (
 
     select
-        monthly_limits.*,
-        coalesce(used.used, 0) as used,
-        coalesce(used.used_in_trials, 0) as used_in_trials,
+        limited.*,
         parameters.learning_share,
         case
             when parameters.pacing = 'linear' then cast(extract(day from run.as_of_date) as double)
@@ -127,12 +142,9 @@ paced as (
                 then cast(extract(day from {{ dbt.last_day('run.as_of_date', 'month') }}) as double)
             else 1.0
         end as days_of_month
-    from monthly_limits
+    from limited
     cross join run
     cross join parameters
-    left join used
-        on monthly_limits.limit_type = used.limit_type
-            and monthly_limits.limit_name = used.limit_name
 
 ),
 

@@ -35,6 +35,12 @@ offers as (
 
 ),
 
+channels as (
+
+    select * from {{ ref('int_channels') }}
+
+),
+
 known_contacts as (
 
     select
@@ -49,7 +55,7 @@ known_contacts as (
 ),
 
 -- 1: an action is still open; 2: the customer is held out; 3: the last contact is recent; 4: the episode is not over,
--- although its action lapsed. The first one counts.
+-- although its action lapsed or was withdrawn. The first one counts.
 suppressed as (
 
     select
@@ -60,7 +66,11 @@ suppressed as (
         on previous_actions.valid_from <= {{ add_days('run.as_of_date', 1) }}
             and previous_actions.valid_to > run.as_of_date
     left join known_contacts on previous_actions.action_id = known_contacts.action_id
-    where previous_actions.action <> 'no_action' and known_contacts.action_id is null
+    left join offers on previous_actions.action = offers.offer
+    left join channels on coalesce(previous_actions.channel, offers.channel) = channels.channel
+    where previous_actions.action <> 'no_action'
+        and known_contacts.action_id is null
+        and {{ withdrawal_reason('offers', 'channels') }} is null
     union all
     select
         previous_episodes.customer_id,

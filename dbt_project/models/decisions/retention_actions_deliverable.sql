@@ -17,6 +17,12 @@ consents as (
 
 ),
 
+withdrawn as (
+
+    select * from {{ ref('int_withdrawn_actions') }}
+
+),
+
 parameters as (
 
     select * from {{ ref('int_policy_parameters') }}
@@ -103,8 +109,9 @@ deliverable as (
     from consenting
     inner join still_addressable on consenting.customer_id = still_addressable.customer_id
     left join executed on consenting.action_id = executed.action_id
+    left join withdrawn on consenting.action_id = withdrawn.action_id
     left join not_to_be_touched on consenting.customer_id = not_to_be_touched.customer_id
-    where executed.action_id is null and not_to_be_touched.customer_id is null
+    where executed.action_id is null and withdrawn.action_id is null and not_to_be_touched.customer_id is null
 
 )
 

@@ -8,7 +8,7 @@ with activity as (
 
 activity_map as (
 
-    select * from {{ ref('activity_map') }}
+    select * from {{ ref('int_activity_map') }}
 
 ),
 

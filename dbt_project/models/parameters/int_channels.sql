@@ -10,7 +10,7 @@ channels as (
 
     select
         cast(channel as varchar) as channel,
-        cast(monthly_capacity as integer) as monthly_capacity
+        {{ seed_integer('monthly_capacity') }} as monthly_capacity
     from chosen_channels
     where {{ seeds_are_sound() }}
 

@@ -1,6 +1,6 @@
 -- The prior of every offer and signal. In the seed, * stands for each offer or signal without a more specific row: the
 -- row of offer and signal comes first, then offer and *, then * and signal, then * and *. On signals, * leaves out the
--- intercept, which has another unit.
+-- intercept, which has another unit. int_seed_problems names what is no number.
 with seed_rows as (
 
     select * from {{ ref('offer_effect_priors') }}
@@ -52,8 +52,8 @@ priors as (
     select
         cast(offer as varchar) as offer,
         cast(signal as varchar) as signal,
-        cast(mean as double) as mean,
-        cast(sd as double) as sd,
+        try_cast(mean as double) as mean,
+        try_cast(sd as double) as sd,
         cast(unit as varchar) as unit,
         cast(source as varchar) as source
     from matching

@@ -23,9 +23,9 @@ numbered as (
         cast(offers.incentive_cost as varchar) as incentive_cost,
         cast(offers.acceptance_rate as double) as acceptance_rate,
         cast(offers.acceptance_sd as double) as acceptance_sd,
-        cast(offers.monthly_capacity as integer) as monthly_capacity,
+        {{ seed_integer('offers.monthly_capacity') }} as monthly_capacity,
         cast(channels.monthly_capacity as integer) as channel_capacity,
-        cast(offers.lock_out_days as integer) as lock_out_days,
+        {{ seed_integer('offers.lock_out_days') }} as lock_out_days,
         cast(offers.eligible_when as varchar) as eligible_when
     from offers
     inner join channels on offers.channel = channels.channel

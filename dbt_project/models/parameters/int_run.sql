@@ -1,4 +1,5 @@
 {{ config(materialized='table') }}
+{{ check_source_name() }}
 {{ check_raw_tables() }}
 
 {% set after_the_data = error_text(
@@ -123,7 +124,7 @@ activity_meaning as (
 
     select
         cast(md5(coalesce({{ join_text(
-            "activity_type || '=' || meaning || '/' || cast(counts_as_event as varchar)", "','",
+            "activity_type || '=' || meaning || '/' || cast(try_cast(counts_as_event as boolean) as varchar)", "','",
             "activity_type, meaning"
         ) }}, '')) as varchar) as activity_map_hash
     from activity_map

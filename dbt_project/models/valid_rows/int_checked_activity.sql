@@ -12,7 +12,7 @@ customers as (
 
 activity_map as (
 
-    select * from {{ ref('activity_map') }}
+    select * from {{ ref('int_activity_map') }}
 
 ),
 
@@ -42,6 +42,8 @@ checked as (
             when cast(activity.occurred_at as date) > run.data_ends_on then 'after_data_end'
             when declared_types.activity_type is null then 'undeclared_activity_type'
             when activity.quantity is null then 'missing_quantity'
+            when {{ is_beyond_counting('activity.quantity') }} then 'quantity_out_of_range'
+            when {{ is_beyond_counting('activity.amount') }} then 'amount_out_of_range'
         end as quarantine_reason
     from activity
     cross join run

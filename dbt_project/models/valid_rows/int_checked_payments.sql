@@ -28,6 +28,7 @@ judged as (
             when {{ is_placeholder_day('payments.due_on') }} then 'placeholder_date'
             when payments.due_on > run.data_ends_on then 'after_data_end'
             when payments.amount is null then 'missing_amount'
+            when {{ is_beyond_counting('payments.amount') }} then 'amount_out_of_range'
         end as fault
     from payments
     cross join run

@@ -30,6 +30,7 @@ judged as (
             when retention_contacts.contacted_on > run.data_ends_on then 'after_data_end'
             when retention_contacts.accepted_on < retention_contacts.contacted_on then 'accepted_before_contacted'
             when retention_contacts.cost is null or retention_contacts.cost < 0 then 'missing_or_negative_cost'
+            when {{ is_beyond_counting('retention_contacts.cost') }} then 'cost_out_of_range'
             when
                 retention_contacts.is_randomized
                 and (

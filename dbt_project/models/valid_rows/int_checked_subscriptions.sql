@@ -30,6 +30,7 @@ judged as (
             when subscriptions.ended_on < subscriptions.started_on then 'ended_before_started'
             when subscriptions.monthly_fee is null then 'missing_monthly_fee'
             when subscriptions.monthly_fee < 0 then 'negative_monthly_fee'
+            when {{ is_beyond_counting('subscriptions.monthly_fee') }} then 'monthly_fee_out_of_range'
         end as fault
     from subscriptions
     cross join run

@@ -17,8 +17,8 @@ renamed as (
         cast(lower(activity_type) as varchar) as activity_type,
 
         ---------- numbers
-        cast(quantity as bigint) as quantity,
-        cast(amount as decimal(18, 2)) as amount
+        {{ countable('quantity', 'bigint') }} as quantity,
+        {{ countable('amount', 'decimal(18, 2)') }} as amount
     from activity
 
 )

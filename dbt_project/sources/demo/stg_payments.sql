@@ -16,7 +16,7 @@ renamed as (
         cast(paid_on as date) as paid_on,
 
         ---------- money
-        cast(amount as decimal(18, 2)) as amount,
+        {{ countable('amount', 'decimal(18, 2)') }} as amount,
 
         ---------- text
         cast(lower(payment_method) as varchar) as payment_method

@@ -20,7 +20,7 @@ renamed as (
         cast(accepted_on as date) as accepted_on,
 
         ---------- money
-        cast(cost as decimal(18, 2)) as cost,
+        {{ countable('cost', 'decimal(18, 2)') }} as cost,
 
         ---------- booleans
         cast(is_randomized as boolean) as is_randomized,

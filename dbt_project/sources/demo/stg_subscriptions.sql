@@ -16,7 +16,7 @@ renamed as (
         cast(lower(billing_period) as varchar) as billing_period,
 
         ---------- money
-        cast(monthly_fee as decimal(18, 2)) as monthly_fee,
+        {{ countable('monthly_fee', 'decimal(18, 2)') }} as monthly_fee,
 
         ---------- dates
         cast(started_on as date) as started_on,
