@@ -138,7 +138,7 @@ SEED_FAULTS: dict[str, tuple[str, Callable[[list[dict[str, str]]], None], str]] 
     "SQL that is more than an expression": (
         "offers",
         lambda rows: rows[0].update(eligible_when="exists (select 1 from stg_customers)"),
-        "call: eligible_when must be one expression over columns of customer_features",
+        "nudge_email: eligible_when must be one expression over columns of customer_features",
     ),
     "parameter missing": ("policy", lambda rows: rows.pop(0), "the parameter is missing"),
 }
