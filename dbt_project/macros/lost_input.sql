@@ -2,8 +2,8 @@
 {% macro per_cent(share) -%}round(100.0 * {{ share }}, 1){%- endmacro %}
 
 {#-
-    Whether a count differs from an earlier one by at least lost_rows and by more than random variation. Reads the columns
-    of int_monitoring_limits.
+    Whether a count differs from an earlier one by at least lost_rows and by more than random variation. Reads
+    int_monitoring_limits.
 -#}
 {% macro count_differs(now, earlier) -%}
     (

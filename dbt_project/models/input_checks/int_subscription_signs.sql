@@ -1,7 +1,7 @@
--- Signs that a source writes its subscriptions in another way than the contract says. Two rows of one subscription with
--- a day between them: the earlier one holds the last day with it, where the first day without it belongs. A commitment
--- that reaches further than those of rows that started lately: the source overwrites it at each renewal, and a past date
--- then sees an end of the commitment that nobody knew.
+-- Signs that a source writes its subscriptions in another way than the contract says. A day between two rows of one
+-- subscription: the earlier row holds the last day with it, where the first day without it belongs. A commitment that
+-- reaches further than those of recent rows: the source overwrites it at each renewal, and a past date then sees an end
+-- of the commitment that was not known.
 with periods as (
 
     select * from {{ ref('int_subscription_periods') }}

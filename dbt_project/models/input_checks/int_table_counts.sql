@@ -47,7 +47,7 @@ previous_run as (
 
 ),
 
--- Rows of days after the run are not judged, so that a past date sees what it saw then; days after the data are a fault.
+-- Rows of days after the run do not count, so that a past date sees what it saw then. Days after the data are a fault.
 counted as (
 
     {% for table, day in tables.items() -%}

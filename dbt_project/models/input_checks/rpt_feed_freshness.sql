@@ -1,6 +1,7 @@
 {{ run_log() }}
 
 {% set may_be_quiet = "feed = 'retention contacts' or " ~ is_declared('feed', 'stopped', 'warn') -%}
+{% set may_swing = "feed in ('customers', 'subscriptions') or " ~ may_be_quiet -%}
 
 with feed_days as (
 
@@ -96,7 +97,8 @@ compared as (
 ),
 
 -- Contacts depend on actions being executed: a silent feed of contacts is a question, not a fault. So is one that the
--- source declares as allowed to stop.
+-- source declares as allowed to stop. How many customers are won depends on campaigns and seasons: a week with few of
+-- them, or many, is no fault.
 freshness as (
 
     select
@@ -118,9 +120,9 @@ freshness as (
                 when not is_known then 'too_new'
                 when is_silent and ({{ may_be_quiet }}) then 'quiet'
                 when is_silent then 'stopped'
-                when feed <> 'retention contacts' and has_fallen
-                    then case when {{ may_be_quiet }} then 'thin' else 'fallen' end
-                when has_risen and not ({{ may_be_quiet }}) then 'risen'
+                when has_fallen and not ({{ may_swing }}) then 'fallen'
+                when has_risen and not ({{ may_swing }}) then 'risen'
+                when feed <> 'retention contacts' and has_fallen then 'thin'
                 when feed <> 'retention contacts' and usual_events >= 28
                     and events_last_28_days < feed_volume_share * usual_events then 'thin'
                 else 'ok'
