@@ -171,7 +171,7 @@ CONSENTS = """
     from '{folder}/customers.parquet'
 """
 ANNOUNCED = """
-    select *, (case when hash(subscription_id) % 2 = 0 then greatest(ended_on - 25, started_on) end)::date as end_announced_on
+    select *, (case when ended_on is not null and hash(subscription_id) % 2 = 0 then greatest(ended_on - 25, started_on) end)::date as end_announced_on
     from '{folder}/subscriptions.parquet'
 """
 
