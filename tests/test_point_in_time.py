@@ -1,4 +1,4 @@
-"""Features of a date know nothing of what happened later, whatever happens later."""
+"""Features and consents of a date know nothing of what was recorded later, whatever is recorded later."""
 
 from __future__ import annotations
 
@@ -27,9 +27,15 @@ TABLES = (
     "int_account_segments",
     "int_customer_as_of_dates",
     "customer_features",
+    "int_consents",
 )
 EARLIER_FEATURES = (
     f"select * from customer_features where as_of_date <= date '{CUT}' order by customer_id, as_of_date"
+)
+# What decisions up to the cut read: the answer that is valid on each of these days.
+EARLIER_CONSENTS = (
+    f"select customer_id, channel, valid_from, least(valid_until, date '{CUT}' + 1) as valid_until, is_granted"
+    f" from int_consents where valid_from <= date '{CUT}' order by all"
 )
 
 LATER = "(date '{cut}' + {days}::integer)"
@@ -88,6 +94,64 @@ CHANGES = {
         "select * from raw union all select * replace (contact_id + 900000000 as contact_id, {later} as contacted_on,"
         " {later} as accepted_on) from (select * from raw order by contact_id limit 25)",
     ),
+    "give notice": (
+        "subscriptions",
+        "select * replace (case when ended_on is null and hash(subscription_id) % 3 = {pick} % 3 then {later} else end_announced_on"
+        " end as end_announced_on, case when ended_on is null and hash(subscription_id) % 3 = {pick} % 3 then {later} + 30 else ended_on"
+        " end as ended_on) from raw",
+    ),
+    "withdraw notices": (
+        "subscriptions",
+        "select * replace (case when end_announced_on > date '{cut}' then null else ended_on end as ended_on,"
+        " case when end_announced_on > date '{cut}' then null else end_announced_on end as end_announced_on) from raw",
+    ),
+    "give notice on the last day": (
+        "subscriptions",
+        "select * replace (case when end_announced_on > date '{cut}' then ended_on else end_announced_on end as end_announced_on)"
+        " from raw",
+    ),
+    "correct the terms from a later day on": (
+        "subscriptions",
+        "with corrected as (select * from raw where ended_on is null and started_on < {later} order by subscription_id limit 30)"
+        " select * replace (case when subscription_id in (select subscription_id from corrected) and ended_on is null then {later}"
+        " else ended_on end as ended_on) from raw union all select * replace ({later} as started_on, monthly_fee / 2 as monthly_fee,"
+        " 'basic' as plan) from corrected",
+    ),
+    "refund": (
+        "payments",
+        "select * from raw union all select * replace ({later} as due_on, {later} as paid_on, -amount as amount)"
+        " from (select * from raw where paid_on <= date '{cut}' order by payment_id desc limit 30)",
+    ),
+    "refund under the day of the invoice": (
+        "payments",
+        "select * from raw union all select * replace (payment_id + 900000000 as payment_id, {later} as paid_on, -amount as amount)"
+        " from (select * from raw where paid_on <= date '{cut}' order by payment_id desc limit 30)",
+    ),
+    "correct ratings": (
+        "support_tickets",
+        "select * replace (case when resolved_at::date > date '{cut}' then 1 + {pick} % 5 else satisfaction end as satisfaction) from raw",
+    ),
+    "refuse": (
+        "consents",
+        "select * from raw union all select * replace ({later}::timestamp + interval 7 hour as recorded_at, false as is_granted)"
+        " from (select * from raw where is_granted order by customer_id, channel, recorded_at limit 60)",
+    ),
+    "consent again": (
+        "consents",
+        "select * from raw union all select * replace ({later}::timestamp + interval 7 hour as recorded_at, true as is_granted)"
+        " from (select * from raw where not is_granted order by customer_id, channel, recorded_at limit 60)",
+    ),
+    "forget later answers": ("consents", "select * from raw where recorded_at::date <= date '{cut}'"),
+    "refuse by a broken row": (
+        "consents",
+        "select * from raw union all select * replace ({later}::timestamp as recorded_at, 'letter' as channel, false as is_granted)"
+        " from (select * from raw where is_granted order by customer_id, channel, recorded_at limit 60)",
+    ),
+    "refuse after the end of the data": (
+        "consents",
+        "select * from raw union all select * replace (timestamp '2027-01-01' + interval ({pick}) day as recorded_at,"
+        " false as is_granted) from (select * from raw where is_granted order by customer_id, channel, recorded_at limit 60)",
+    ),
     "accept later": (
         "retention_contacts",
         "select * replace (case when accepted_on is null or accepted_on > date '{cut}' then greatest({later}, contacted_on)"
@@ -96,17 +160,66 @@ CHANGES = {
 }
 
 
+# What the demo does not deliver: a history of consents, and the days on which ends were announced.
+CONSENTS = """
+    select customer_id, channel, is_granted, signed_up_on::timestamp + interval 9 hour as recorded_at
+    from (unpivot (select customer_id, signed_up_on, consents_to_email as email, consents_to_phone as phone,
+        consents_to_push as push from '{folder}/customers.parquet') on email, phone, push into name channel value is_granted)
+    union all
+    select customer_id, 'email', hash(customer_id) % 2 = 0,
+        timestamp '2026-06-01' + interval (hash(customer_id, 1) % 150) day + interval 8 hour
+    from '{folder}/customers.parquet'
+"""
+ANNOUNCED = """
+    select *, (case when ended_on is not null and hash(subscription_id) % 2 = 0 then greatest(ended_on - 25, started_on) end)::date as end_announced_on
+    from '{folder}/subscriptions.parquet'
+"""
+
+
+def add_histories(folder: Path) -> None:
+    """Write the raw tables that the source of the test has beyond the demo's."""
+    with duckdb.connect() as connection:
+        for table, select in {"consents": CONSENTS, "subscriptions": ANNOUNCED}.items():
+            connection.execute(
+                f"copy ({select.format(folder=folder)}) to '{folder / 'aside'}' (format parquet)"
+            )
+            (folder / "aside").replace(folder / f"{table}.parquet")
+
+
+def read_histories(project: Project) -> None:
+    """Let the staging selects of a project read these tables."""
+    source = project.folder / "dbt_project" / "sources" / "demo"
+    subscriptions = (source / "stg_subscriptions.sql").read_text()
+    without = "cast(null as date) as end_announced_on"
+    assert without in subscriptions
+    (source / "stg_subscriptions.sql").write_text(
+        subscriptions.replace(without, "cast(end_announced_on as date) as end_announced_on")
+    )
+    (source / "stg_consents.sql").write_text(
+        "select cast(customer_id as varchar) as customer_id, cast(channel as varchar) as channel,"
+        " cast(is_granted as boolean) as is_granted, cast(recorded_at as timestamp) as recorded_at"
+        " from {{ source('demo', 'consents') }}"
+    )
+    declared = (source / "sources.yml").read_text()
+    (source / "sources.yml").write_text(
+        declared.replace("    tables:\n", "    tables:\n      - name: consents\n", 1)
+    )
+
+
 @pytest.fixture(scope="module")
 def features(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CompiledModels, Path, Path]]:
     """Feature models built once, their raw folder, and an untouched copy of it."""
     folder = tmp_path_factory.mktemp("point_in_time")
     original = generate_world(folder / "original", customers=150, seed=3)
+    add_histories(original)
     raw = Path(shutil.copytree(original, folder / "raw"))
     project: Project = copy_project(folder / "project", raw)
+    read_histories(project)
     project.dbt(
         "build",
         "-s",
         "+customer_features",
+        "+int_consents",
         "--vars",
         "{training_dates: 3}",
         "--exclude-resource-type",
@@ -145,18 +258,18 @@ def restore(raw: Path, original: Path) -> None:
     days=st.integers(1, (date(2026, 10, 31) - CUT) // timedelta(days=1)),
     pick=st.integers(0, 50),
 )
-def test_later_facts_never_change_earlier_features(
+def test_later_records_never_change_earlier_features_or_consents(
     features: tuple[CompiledModels, Path, Path], changes: list[str], days: int, pick: int
 ) -> None:
     models, raw, original = features
     restore(raw, original)
     models.rebuild()
-    before = models.rows(EARLIER_FEATURES)
-    assert before
+    before = models.rows(EARLIER_FEATURES), models.rows(EARLIER_CONSENTS)
+    assert all(before)
     for change in changes:
         change_raw(raw, original, change, days, pick)
     models.rebuild()
-    assert models.rows(EARLIER_FEATURES) == before
+    assert (models.rows(EARLIER_FEATURES), models.rows(EARLIER_CONSENTS)) == before
 
 
 @pytest.mark.parametrize("change", sorted(CHANGES))
@@ -168,7 +281,9 @@ def test_each_change_is_seen_by_the_later_date(
     restore(raw, original)
     models.rebuild()
     after_cut = (
-        f"select * from customer_features where as_of_date > date '{CUT}' order by customer_id, as_of_date"
+        "select * from int_consents order by all"
+        if CHANGES[change][0] == "consents"
+        else f"select * from customer_features where as_of_date > date '{CUT}' order by customer_id, as_of_date"
     )
     before = models.rows(after_cut)
     change_raw(raw, original, change, days=2, pick=1)

@@ -1,18 +1,29 @@
-{#- The feeds of a source, in the words of rpt_feed_freshness; activity is also one feed per type. -#}
+{#-
+    The feeds of a source, in the words of rpt_feed_freshness and rpt_input_problems; activity is also one feed per type.
+    Consents have no freshness, and customers at risk are what all feeds together yield.
+-#}
 {% macro feed_names() %}
     {{ return([
-        'customers', 'subscriptions', 'payments due', 'payments settled', 'support tickets', 'retention contacts',
-        'activity',
+        'customers', 'consents', 'subscriptions', 'payments due', 'payments settled', 'support tickets',
+        'retention contacts', 'activity', 'customers at risk',
     ]) }}
 {% endmacro %}
 
+{#- The feed that stands for the rows of a staging table, named without its prefix. -#}
+{% macro feed_of_table(table) -%}
+    {{ {'payments': 'payments due'}.get(table, table | replace('_', ' ')) }}
+{%- endmacro %}
+
 {#-
     What the source declares of its feeds in sources.yml, as `meta: feeds: {customers: {stopped: warn, changed: ignore}}`:
-    a mapping of feed to that value of `topic`. stopped is error (where nothing is declared), warn or ignore;
-    changed is warn (where nothing is declared) or ignore.
+    a mapping of feed to that value of `topic`. stopped (no events, or far fewer or more than usual) and lost (rows set
+    aside, or not there any more) are error (where nothing is declared), warn or ignore; changed is warn (where nothing is
+    declared) or ignore.
 -#}
 {% macro declared_feeds(topic) %}
-    {%- set known = {'stopped': ['error', 'warn', 'ignore'], 'changed': ['warn', 'ignore']} -%}
+    {%- set known = {
+        'stopped': ['error', 'warn', 'ignore'], 'lost': ['error', 'warn', 'ignore'], 'changed': ['warn', 'ignore'],
+    } -%}
     {%- set chosen = {} -%}
     {%- if execute -%}
         {%- for node in declared_raw_tables() -%}
@@ -24,7 +35,7 @@
                 {%- for name, value in settings.items() -%}
                     {%- if value not in known.get(name, []) -%}
                         {{ feed_fault(feed ~ ": " ~ name ~ ": " ~ value, "not a setting of a feed",
-                            ['stopped: error, warn or ignore', 'changed: warn or ignore']) }}
+                            ['stopped: error, warn or ignore', 'lost: error, warn or ignore', 'changed: warn or ignore']) }}
                     {%- endif -%}
                 {%- endfor -%}
                 {%- if settings.get(topic) -%}{%- do chosen.update({feed: settings[topic]}) -%}{%- endif -%}

@@ -20,6 +20,16 @@
     {%- endif -%}
 {% endmacro %}
 
+{#-
+    Deletes the stored features of the dates that are built, so that a date without any customer at risk keeps none of an
+    earlier attempt.
+-#}
+{% macro forget_dates_being_built() %}
+    {%- if is_incremental() -%}
+        delete from {{ this }} where as_of_date in (select as_of_date from {{ ref('int_feature_dates') }})
+    {%- endif -%}
+{% endmacro %}
+
 {#- The stored dates that `--vars '{rebuild_dates: [2026-06-30, 2026-07-31]}'` builds again, one row each. -#}
 {% macro rebuild_dates() -%}
     select cast(null as date) as as_of_date

@@ -40,6 +40,22 @@ class MonitoringLimits:
     silent_gaps: PositiveFloat
     feed_days: PositiveInt
     feed_volume_share: PositiveFloat
+    week_from: PositiveFloat
+    week_to: PositiveFloat
+    week_beyond_own: PositiveFloat
+    week_days: PositiveInt
+    lost_rows: PositiveInt
+    set_aside_share: PositiveFloat
+    set_aside_rise: PositiveFloat
+    earlier_rows_from: PositiveFloat
+    earlier_rows_to: PositiveFloat
+    population_from: PositiveFloat
+    population_to: PositiveFloat
+    compared_days: PositiveInt
+    last_day_rows: PositiveInt
+    commitment_rows: PositiveInt
+    commitment_recent_days: PositiveInt
+    commitment_tolerance: PositiveFloat
     calibration_ratio: PositiveFloat
     auc_fall: PositiveFloat
     alerting_features: PositiveFloat

@@ -93,6 +93,14 @@ def _broken_input(data: MonitoringData) -> Iterator[Finding]:
                 ),
                 "repair the feed, load the missing days, then dbt build",
             )
+        if feed["status"] in ("fallen", "risen"):
+            what = "far fewer" if feed["status"] == "fallen" else "far more"
+            yield Finding(
+                ACT,
+                f"The feed {feed['feed']} delivers {what} rows than ever in the last year",
+                f"{feed['events_last_7_days']:,} valid rows in 7 days, usually {feed['usual_events_per_7_days']:,.0f}",
+                "repair the feed, load the missing days, then dbt build",
+            )
     features = data.latest(data.features)
     units = [
         f"{row['feature']} ({row['median_size_then']:,.6g} at training, {row['median_size']:,.6g} now)"

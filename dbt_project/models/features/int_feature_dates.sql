@@ -30,14 +30,23 @@ contacts as (
 
 ),
 
+dates_of_lost_input as (
+
+    select *
+    from {{ earlier_runs('int_dates_of_lost_input', {'as_of_date': 'date'}) }} as dates_of_last_build
+
+),
+
 built_dates as (
 
     select
-        as_of_date,
-        max(feature_definition) as feature_definition
+        features.as_of_date,
+        max(features.feature_definition) as feature_definition,
+        max(case when dates_of_lost_input.as_of_date is not null then 1 else 0 end) as is_of_lost_input
     from {{ earlier_runs('customer_features', {'as_of_date': 'date', 'feature_definition': 'varchar'}) }} as features
+    left join dates_of_lost_input on features.as_of_date = dates_of_lost_input.as_of_date
     where {{ 'false' if flags.FULL_REFRESH else 'true' }}
-    group by as_of_date
+    group by features.as_of_date
 
 ),
 
@@ -125,6 +134,9 @@ needed_dates as (
     union
     select as_of_date
     from asked_dates
+    union
+    select as_of_date
+    from dates_of_lost_input
 
 ),
 
@@ -155,6 +167,7 @@ dates_to_build as (
     left join asked_dates on needed_dates.as_of_date = asked_dates.as_of_date
     where needed_dates.as_of_date = definition.run_date
         or built_dates.as_of_date is null
+        or built_dates.is_of_lost_input = 1
         or asked_dates.as_of_date is not null
 
 )

@@ -1,11 +1,11 @@
 {% set feeds = {
-    'customers': ['stg_customers', 'signed_up_on'],
-    'subscriptions': ['stg_subscriptions', 'started_on'],
-    'payments due': ['stg_payments', 'due_on'],
-    'payments settled': ['stg_payments', 'paid_on'],
-    'support tickets': ['stg_support_tickets', 'opened_at'],
-    'retention contacts': ['stg_retention_contacts', 'contacted_on'],
-    'activity': ['stg_activity', 'occurred_at'],
+    'customers': ['customers', 'signed_up_on'],
+    'subscriptions': ['subscriptions', 'started_on'],
+    'payments due': ['payments', 'due_on'],
+    'payments settled': ['payments', 'paid_on'],
+    'support tickets': ['support_tickets', 'opened_at'],
+    'retention contacts': ['retention_contacts', 'contacted_on'],
+    'activity': ['activity', 'occurred_at'],
 } -%}
 
 with run as (
@@ -25,7 +25,7 @@ arrivals as (
             {%- endif %}
             cast({{ place[1] }} as date) as day,
             count(*) as events
-        from {{ ref(place[0]) }}
+        from {{ valid_rows(place[0]) }} as valid_{{ place[0] }}
         where {{ place[1] }} is not null
         group by 1, 2
         {% if not loop.last %}union all{% endif %}

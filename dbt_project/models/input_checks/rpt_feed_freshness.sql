@@ -1,6 +1,7 @@
 {{ run_log() }}
 
 {% set may_be_quiet = "feed = 'retention contacts' or " ~ is_declared('feed', 'stopped', 'warn') -%}
+{% set may_swing = "feed in ('customers', 'subscriptions') or " ~ may_be_quiet -%}
 
 with feed_days as (
 
@@ -17,6 +18,12 @@ known_feeds as (
 limits as (
 
     select * from {{ ref('int_monitoring_limits') }}
+
+),
+
+feed_weeks as (
+
+    select * from {{ ref('int_feed_weeks') }}
 
 ),
 
@@ -76,14 +83,22 @@ compared as (
         feeds.earlier_events * 28.0 / nullif(greatest(feeds.earlier_days, 0), 0) as usual_events,
         feeds.silent_days > greatest(limits.silent_days, limits.silent_gaps * feeds.longest_gap_days) as is_silent,
         feeds.event_days >= limits.feed_days as is_known,
-        limits.feed_volume_share
+        limits.feed_volume_share,
+        feed_weeks.events_last_7_days,
+        feed_weeks.usual_events_per_7_days,
+        feed_weeks.ratio < least(limits.week_from, limits.week_beyond_own * feed_weeks.lowest_ratio_before)
+        and {{ week_differs() }} as has_fallen,
+        feed_weeks.ratio > greatest(limits.week_to, feed_weeks.highest_ratio_before / limits.week_beyond_own)
+        and {{ week_differs() }} as has_risen
     from with_vanished as feeds
     cross join limits
+    left join feed_weeks on feeds.feed = feed_weeks.feed
 
 ),
 
 -- Contacts depend on actions being executed: a silent feed of contacts is a question, not a fault. So is one that the
--- source declares as allowed to stop.
+-- source declares as allowed to stop. How many customers are won depends on campaigns and seasons: a week with few of
+-- them, or many, is no fault.
 freshness as (
 
     select
@@ -95,6 +110,8 @@ freshness as (
         cast(event_days as bigint) as event_days,
         cast(events_last_28_days as bigint) as events_last_28_days,
         cast(round(usual_events, 1) as double) as usual_events_per_28_days,
+        cast(events_last_7_days as bigint) as events_last_7_days,
+        cast(round(usual_events_per_7_days, 1) as double) as usual_events_per_7_days,
         cast(
             case
                 when {{ is_declared('feed', 'stopped', 'ignore') }} then 'exempt'
@@ -103,6 +120,9 @@ freshness as (
                 when not is_known then 'too_new'
                 when is_silent and ({{ may_be_quiet }}) then 'quiet'
                 when is_silent then 'stopped'
+                when has_fallen and not ({{ may_swing }}) then 'fallen'
+                when has_risen and not ({{ may_swing }}) then 'risen'
+                when feed <> 'retention contacts' and has_fallen then 'thin'
                 when feed <> 'retention contacts' and usual_events >= 28
                     and events_last_28_days < feed_volume_share * usual_events then 'thin'
                 else 'ok'

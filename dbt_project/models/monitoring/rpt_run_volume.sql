@@ -18,6 +18,12 @@ rejected as (
 
 ),
 
+table_counts as (
+
+    select * from {{ ref('int_table_counts') }}
+
+),
+
 decisions as (
 
     select history.*
@@ -64,6 +70,16 @@ counted as (
     from rejected
     cross join run
     group by run.as_of_date, rejected.staging_model, rejected.quarantine_reason
+    {% for measure in ['delivered_rows', 'valid_rows'] -%}
+        union all
+        select
+            as_of_date,
+            '{{ measure }}' as measure,
+            staging_model as item,
+            'all' as detail,
+            {{ measure }} as row_count
+        from table_counts
+    {% endfor %}
 
 ),
 

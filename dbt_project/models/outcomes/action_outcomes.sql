@@ -1,5 +1,7 @@
 {{ config(materialized='table') }}
 
+-- Outcomes of lost input would be false, and some are kept for good.
+-- depends_on: {{ ref('int_input_gate') }}
 with decisions as (
 
     select * from {{ ref('int_outcome_decisions') }}
@@ -77,6 +79,7 @@ outcomes as (
     cross join parameters
     left join contacts on decisions.action_id = contacts.action_id
     left join stayed on decisions.customer_id = stayed.customer_id and decisions.as_of_date = stayed.as_of_date
+    where {{ input_is_complete() }}
 
 )
 

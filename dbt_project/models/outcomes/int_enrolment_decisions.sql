@@ -1,5 +1,6 @@
 -- Decisions of finished months that are not kept yet, under the assignment of each month's last run. Finished: the
 -- month is over, and so is the time within which a customer who paused at its end may come back.
+-- depends_on: {{ ref('int_input_gate') }}
 with previous_actions as (
 
     select * from {{ ref('int_previous_actions') }}
@@ -75,7 +76,7 @@ decisions as (
         ) as bigint) as newest_of_month
     from previous_actions
     inner join ranked_runs on previous_actions.as_of_date = ranked_runs.as_of_date
-    where ranked_runs.assignment = ranked_runs.month_assignment
+    where {{ input_is_complete() }} and ranked_runs.assignment = ranked_runs.month_assignment
 
 )
 

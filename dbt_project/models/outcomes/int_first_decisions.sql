@@ -3,6 +3,7 @@
 -- The first decision of a customer in each calendar month, once one horizon has passed after the end of the month.
 -- Plans of later nights do not change which row that is, so that contacted customers are compared with others over the
 -- same days.
+-- depends_on: {{ ref('int_input_gate') }}
 with previous_actions as (
 
     select * from {{ ref('int_previous_actions') }}
@@ -51,7 +52,8 @@ first_decisions as (
     from numbered
     cross join run
     cross join parameters
-    where numbered.month_rank = 1
+    where {{ input_is_complete() }}
+        and numbered.month_rank = 1
         and {{ add_days(dbt.last_day('numbered.as_of_date', 'month'), label_wait_days()) }} <= run.as_of_date
 
 )

@@ -1,8 +1,8 @@
 {{ config(materialized='table') }}
 
--- A stopped feed, a changed unit or a jump in missing values ends the build before customers are scored with it.
+-- A changed unit or a jump in missing values ends the build before customers are scored with it, lost input before that.
 -- depends_on: {{ ref('rpt_feature_drift') }}
--- depends_on: {{ ref('rpt_feed_freshness') }}
+-- depends_on: {{ ref('int_input_gate') }}
 
 with estimates as (
 
@@ -36,6 +36,7 @@ ranked as (
         cast(estimates.pipeline_version as varchar) as pipeline_version
     from estimates
     cross join parameters
+    where {{ input_is_complete() }}
 
 )
 

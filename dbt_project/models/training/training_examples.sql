@@ -1,7 +1,8 @@
 {{ config(materialized='table') }}
 
 -- Features of a customer at a training date, whether the customer left, and whether a contact fell into the horizon.
--- Dates of other nights are left out: they would add near-copies.
+-- Dates of other nights are left out: they would add near-copies. Nothing is learned from input that is lost.
+-- depends_on: {{ ref('int_input_gate') }}
 with features as (
 
     select * from {{ ref('customer_features') }}
@@ -185,6 +186,7 @@ examples as (
     left join contacted
         on features.customer_id = contacted.customer_id
             and features.as_of_date = contacted.as_of_date
+    where {{ input_is_complete() }}
 
 )
 

@@ -22,7 +22,8 @@ class CompiledModels:
         self.statements = [
             (name, _compiled(folder, nodes[f"model.bayespilot.{name}"])) for name in order if name in names
         ]
-        assert len(self.statements) == len(names), "a model was not built"
+        missing = set(names) - {name for name, _ in self.statements}
+        assert not missing, f"not built: {sorted(missing)}"
         self.connection = duckdb.connect(str(warehouse))
         self.connection.execute("set threads to 2")
 
