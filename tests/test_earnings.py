@@ -49,7 +49,7 @@ def total(method: str = "doubly_robust", **changes: Any) -> dict[str, Any]:
 
 
 def said(*rows: dict[str, Any]) -> Any:
-    return SimpleNamespace(policy_value=rows)
+    return SimpleNamespace(policy_value=rows, planned_realised=())
 
 
 def texts(data: Any) -> str:
@@ -66,6 +66,31 @@ def test_the_verdict_is_that_of_the_named_figure() -> None:
     assert earning_sentence(said(other, total())).startswith("The programme earns (1,200 EUR in 6 months")
     named = [other | {"is_headline": True}, total(is_headline=False)]
     assert earning_answer(said(*named))[0] == "no"
+
+
+def test_planned_and_realised_stand_side_by_side() -> None:
+    known = {
+        "offer": "call",
+        "contacts": 100,
+        "controls": 12,
+        "planned_value": 250.0,
+        "realised_value": 400.0,
+        "realised_low": -100.0,
+        "realised_high": 900.0,
+        "realised_over_planned": 1.6,
+        "ratio_low": -0.4,
+        "ratio_high": 3.6,
+        "reason": None,
+        "currency": "EUR",
+    }
+    unknown = known | {"offer": "all", "realised_value": None, "realised_low": None, "realised_high": None}
+    unknown |= {"realised_over_planned": None, "reason": "too few were left alone"}
+    data = SimpleNamespace(policy_value=[total("doubly_robust")], planned_realised=(known, unknown))
+    page = earning_section(data)  # type: ignore[arg-type]
+    [table] = [part for part in page.blocks if isinstance(part, Table) and part.columns[0] == "Offer"]
+    assert table.rows[0][-1] == "1.60 [-0.40, 3.60]"
+    assert table.rows[1][0] == "all offers"
+    assert table.rows[1][-1] == "too few were left alone"
 
 
 def test_what_is_not_known_is_said() -> None:

@@ -23,6 +23,7 @@ ORDER = (  # a module imports from its own group and from earlier ones
     ("terminal",),
     ("uplift",),
     (
+        "before_build",
         "train_and_deploy",
         "dbt_build",
         "publish",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from models_ml.evaluation.anytime import (
     EARNS,
@@ -77,6 +77,8 @@ def earning_section(data: MonitoringData) -> Section:
         words = "Money earned by month of the openings, with 95 % intervals of one look."
         parts.append(Figure(value_by_month(months), words))
     parts += [_table(totals), Text(INTERVALS_EXPLAINED)]
+    if data.planned_realised:
+        parts.append(_planned_realised_table(data.planned_realised))
     parts += [Text(f"{WORDS[row['method']]}: {row['estimand']}.") for row in totals]
     if headline is not None:
         parts.append(
@@ -131,6 +133,28 @@ def _table(totals: list[Row]) -> Table:
         *("95 %, one look", "95 %, every look", "Verdict"),
     )
     return Table(columns, cells, "What the programme has earned, all finished months together")
+
+
+def _planned_realised_table(rows: Sequence[Row]) -> Table:
+    """Return what contacts were expected to bring beside what they brought, by offer."""
+    cells = []
+    for row in rows:
+        has_ratio = row["realised_over_planned"] is not None
+        cells.append(
+            (
+                "all offers" if row["offer"] == "all" else row["offer"],
+                f"{row['contacts']:,}",
+                f"{row['controls']:,}",
+                _amount(row, "planned_value"),
+                _amount(row, "realised_value"),
+                _interval(row, "realised_low", "realised_high"),
+                f"{row['realised_over_planned']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
+                if has_ratio
+                else row["reason"] or NONE,
+            )
+        )
+    columns = ("Offer", "Contacts", "Controls", "Planned", "Realised", "95 %, one look", "Realised / planned")
+    return Table(columns, cells, "Contacts of finished episodes: what was planned, and what the holdouts say")
 
 
 def _latest_totals(data: MonitoringData) -> list[Row]:

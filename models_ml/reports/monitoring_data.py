@@ -27,6 +27,7 @@ _ORDERED = {
     "deployed_pipeline": "pipeline_version",
     "int_monitoring_limits": "psi_warn",
     "rpt_policy_value": "last_month, period, method, revision",
+    "rpt_planned_realised": "offer = 'all', offer",
     "pipeline_deployments": "event_number",
 }
 
@@ -52,6 +53,7 @@ class MonitoringData:
     deployed: Row
     limits: Row
     policy_value: Sequence[Row]
+    planned_realised: Sequence[Row]
     deployments: Sequence[Row]
     tests: Sequence[tuple[str, str]]
     seconds: Sequence[tuple[str, float]]
@@ -87,6 +89,7 @@ def read_monitoring(warehouse: Path, source: str, run_results: Path) -> Monitori
         deployed=rows["deployed_pipeline"][0],
         limits=rows["int_monitoring_limits"][0],
         policy_value=rows["rpt_policy_value"],
+        planned_realised=rows["rpt_planned_realised"],
         deployments=rows["pipeline_deployments"],
         tests=unpassed_tests(run_results),
         seconds=node_seconds(run_results),

@@ -24,6 +24,9 @@ episodes as (
     select
         cast(outcomes.customer_id as varchar) as customer_id,
         cast(outcomes.outcome_month as date) as outcome_month,
+        cast(outcomes.as_of_date as date) as opened_on,
+        cast(outcomes.planned_action as varchar) as offer,
+        cast(outcomes.incremental_expected_value as double) as expected_value,
         cast(outcomes.arm <> 'trial' as boolean) as is_chosen,
         cast(outcomes.action = 'no_action' as boolean) as is_left_alone,
         cast(outcomes.propensity_no_action as double) as propensity_no_action,
