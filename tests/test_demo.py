@@ -60,7 +60,7 @@ def test_forecasts_lie_within_the_range_of_a_perfect_one(demo: Project) -> None:
     perfect = [  # right on average, at a level that the churners of a date of the same size have set
         expected_calibration_error(
             (random.random(len(probability)) < probability).astype(float),
-            probability * np.exp(random.normal(0.0, level_sd)),
+            np.minimum(probability * np.exp(random.normal(0.0, level_sd)), 1.0),
             bins=BINS,
             weight=weight,
         )

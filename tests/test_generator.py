@@ -492,7 +492,10 @@ def test_staging_selects_meet_their_contract(name: str) -> None:
         for column in model["columns"]
     }
     template = jinja2.Template((STAGING / f"stg_{name}.sql").read_text())
-    query = template.render(source=lambda _, table: f"'{BUNDLED / table}.parquet'")
+    query = template.render(
+        source=lambda _, table: f"'{BUNDLED / table}.parquet'",
+        countable=lambda amount, kind: f"cast({amount} as {kind})",
+    )
     described = duckdb.sql(f"describe {query}").fetchall()
     assert wanted
     assert {row[0]: row[1].lower() for row in described} == wanted

@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 
--- What the calendar month has left: every action of the month counts, at its expected cost until it is executed, then at
--- its real one. Withheld actions use nothing, and lapsed ones release what they were to use.
+-- What the calendar month has left: every action of the month counts, at its expected cost until it is executed, then
+-- at its real one. Withheld actions use nothing, and lapsed ones release what they were to use.
 with run as (
 
     select * from {{ ref('int_run') }}
@@ -152,10 +152,11 @@ left_over as (
 
     select
         paced.*,
+        -- multiplied first, so that whole contacts stay whole
         greatest(
             case
                 when limit_type = 'budget' then round(monthly_limit * days_open / days_of_month, 2)
-                else floor(monthly_limit * days_open / days_of_month) -- multiplied first, so that whole contacts stay whole
+                else floor(monthly_limit * days_open / days_of_month)
             end - used, 0
         ) as available,
         case

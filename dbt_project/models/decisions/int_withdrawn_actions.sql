@@ -1,4 +1,5 @@
--- Actions that were decided, may not be executed any more, and would not have lapsed yet: their offer or channel is gone.
+-- Actions that were decided, may not be executed any more, and would not have lapsed yet: their offer or channel is
+-- gone.
 with history as (
 
     select * from {{ ref('retention_actions_history') }}

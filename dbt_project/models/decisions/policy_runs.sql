@@ -62,12 +62,15 @@ counted as (
         case when is_withdrawn then 'no_action' else planned_action end as planned_action,
         case when is_withdrawn then 0 else planned_cost end as planned_cost,
         case when is_withdrawn then 0 else planned_value end as planned_value,
-        {% for column in [
-            'plan_value_bound', 'plan_gap', 'budget_price', 'limit_prices', 'reference_fixed_thresholds_value',
-            'reference_break_even_value', 'reference_top_risk_value', 'reference_greedy_value', 'policy_version',
-        ] -%}
-            {{ column }}{{ ',' if not loop.last }}
-        {% endfor %}
+        plan_value_bound,
+        plan_gap,
+        budget_price,
+        limit_prices,
+        reference_fixed_thresholds_value,
+        reference_break_even_value,
+        reference_top_risk_value,
+        reference_greedy_value,
+        policy_version
     from (
         select
             planned_actions.*,

@@ -55,8 +55,8 @@ reasons as (
                     when rows_of_reason >= limits.lost_rows
                         and rows_of_reason >= 2 * coalesce(earlier_volume.row_count, 0) then 0
                     else 1
-                end,
-                reason_counts.rows_of_reason desc, reason_counts.quarantine_reason
+                end asc,
+                reason_counts.rows_of_reason desc, reason_counts.quarantine_reason asc
         ) as place
     from reason_counts
     cross join limits
@@ -135,9 +135,11 @@ rejections as (
         ) }} || case
             when reasons.quarantine_reason <> 'unknown_customer' then ''
             else coalesce(
-                ', where the first of ' || cast(first_customers.customer_count as varchar) || ' valid customers are '
-                || first_customers.first_ids, ', where no customer is valid'
-            )
+                    ', where the first of '
+                    || cast(first_customers.customer_count as varchar)
+                    || ' valid customers are '
+                    || first_customers.first_ids, ', where no customer is valid'
+                )
         end as varchar) as in_words
     from reasons
     inner join first_values on reasons.staging_model = first_values.staging_model

@@ -46,7 +46,12 @@ problems as (
     select
         cast(as_of_date as date) as as_of_date,
         cast(row_number() over (
-            order by source_number, case when subject = 'customers' then 0 else 1 end, share desc, subject, problem
+            order by
+                source_number asc,
+                case when subject = 'customers' then 0 else 1 end asc,
+                share desc,
+                subject asc,
+                problem asc
         ) as integer) as problem_number,
         cast(subject as varchar) as subject,
         cast(staging_model as varchar) as staging_model,

@@ -52,7 +52,8 @@ first_decisions as (
     from numbered
     cross join run
     cross join parameters
-    where {{ input_is_complete() }}
+    where
+        {{ input_is_complete() }}
         and numbered.month_rank = 1
         and {{ add_days(dbt.last_day('numbered.as_of_date', 'month'), label_wait_days()) }} <= run.as_of_date
 

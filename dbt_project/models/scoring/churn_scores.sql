@@ -1,6 +1,7 @@
 {{ config(materialized='table') }}
 
--- A changed unit or a jump in missing values ends the build before customers are scored with it, lost input before that.
+-- A changed unit or a jump in missing values ends the build before customers are scored with it, lost input before
+-- that.
 -- depends_on: {{ ref('rpt_feature_drift') }}
 -- depends_on: {{ ref('int_input_gate') }}
 

@@ -11,9 +11,11 @@ costs as (
 
     select
         {% for offer in offers -%}
-            cast(({{ offer.contact_cost }}
+            cast((
+                {{ offer.contact_cost }}
             ) as double) as contact_cost_{{ offer.offer_position }},
-            cast(({{ offer.incentive_cost }}
+            cast((
+                {{ offer.incentive_cost }}
             ) as double) as incentive_cost_{{ offer.offer_position }},
         {% endfor -%}
         cast(features.customer_id as varchar) as customer_id,

@@ -59,8 +59,12 @@ eligibility as (
             offers_with_consent & cast(
                 0
                 {% for offer in offers -%}
-                    + case when ({{ offer.eligible_when }}
-                    ) then {{ 2 ** offer.offer_position }} else 0 end
+                    + case
+                        when (
+                            {{ offer.eligible_when }}
+                        ) then {{ 2 ** offer.offer_position }}
+                        else 0
+                    end
                 {% endfor %}
                 as bigint
             ) as bigint
