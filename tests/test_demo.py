@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import duckdb
 import joblib
 import numpy as np
 import pytest
+import true_value_of_demo
 from conftest import Project, copy_project, generate_world
 
 from models_ml.deployment.challenge import perfect_range
@@ -82,6 +84,20 @@ def test_the_plan_spends_the_budget_on_more_than_simpler_rules_would_return(demo
     assert 0.95 * budget <= spend <= budget, "the next contact costs more than what is left"
     assert value >= best_reference
     assert gap <= 5e-3
+
+
+def test_the_hidden_truth_of_the_demo_is_printed(
+    demo: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RETENTION_DB", str(demo.warehouse()))
+    monkeypatch.setenv("COLUMNS", "120")
+    true_value_of_demo.main()
+    printed = capsys.readouterr().out
+    [done] = re.findall(r"done +│ +(\d+) │ +([\d,]+) │ +([\d,]+) │", printed)
+    contacts, low, high = demo.query("select contacts, done_value_low, done_value_high from policy_runs")[0]
+    assert int(done[0]) == contacts
+    assert low <= float(done[2].replace(",", "")) <= high, "the demo is a draw that its interval holds"
+    assert "best possible" in printed
 
 
 def test_fifty_thousand_customers_are_forecast_as_the_truth_has_it(
