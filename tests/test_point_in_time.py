@@ -61,7 +61,8 @@ CHANGES = {
     ),
     "undo cancellations": (
         "subscriptions",
-        "select * replace (case when ended_on > date '{cut}' then null else ended_on end as ended_on) from raw",
+        "select * replace (case when ended_on > date '{cut}' and (end_announced_on is null or end_announced_on > date '{cut}')"
+        " then null else ended_on end as ended_on) from raw",
     ),
     "a new period at another fee": (
         "subscriptions",
