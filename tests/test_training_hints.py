@@ -22,7 +22,7 @@ TABLES = """
     select 'anna' as customer_id, date '2025-01-01' as started_on, date '2026-02-10' as ended_on;
     create table int_checked_activity as
     select 'anna' as customer_id, date '2026-02-10' as occurred_on, 'visit' as activity_type, null as quarantine_reason;
-    create table activity_map as select 'visit' as activity_type, true as counts_as_event, 'engagement' as meaning;
+    create table int_activity_map as select 'visit' as activity_type, true as counts_as_event, 'engagement' as meaning;
 """
 
 
