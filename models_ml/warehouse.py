@@ -1,4 +1,4 @@
-"""The one way into a warehouse for what only reads it: every command says the same of the same fault."""
+"""Opens the warehouse for every command, so that the same fault gives the same message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A retention programme whose worth is known, month by month, to each of the questions asked of it."""
+"""A simulated retention programme with a known true value per month, for each of the three figures."""
 
 from __future__ import annotations
 

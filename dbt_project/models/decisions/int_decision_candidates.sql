@@ -104,7 +104,7 @@ at_risk as (
         on scores.customer_id = signals.customer_id and scores.as_of_date = signals.as_of_date
     left join eligibility
         on scores.customer_id = eligibility.customer_id and scores.as_of_date = eligibility.as_of_date
-    left join costs
+    left join costs -- noqa: ST11 - its columns are as many as the offers of the seed
         on scores.customer_id = costs.customer_id and scores.as_of_date = costs.as_of_date
     left join renewals
         on scores.customer_id = renewals.customer_id and scores.as_of_date = renewals.as_of_date

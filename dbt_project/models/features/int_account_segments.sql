@@ -50,7 +50,6 @@ totals as (
 
 )
 
--- Ordered by customer, neighbouring rows fall into the same groups of later aggregations, which are several times
--- faster.
+-- Sorted by customer: later aggregations by customer then run several times faster.
 select * from totals
 order by customer_id, segment_number

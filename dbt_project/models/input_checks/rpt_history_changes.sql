@@ -1,6 +1,6 @@
 {{ config(materialized='table', post_hook='{{ warn_of_changed_history() }}') }}
 
--- Values are compared within one version of the engine, which makes fact_sum; counts always.
+-- Counts are always compared. fact_sum depends on the version of the engine, so sums are compared within one version.
 with fingerprints as (
 
     select * from {{ ref('int_date_fingerprints') }}

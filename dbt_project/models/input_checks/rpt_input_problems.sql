@@ -24,7 +24,7 @@ with found as (
 
 ),
 
--- Contacts depend on actions being executed, and exclude a customer even when broken: what is lost of them warns.
+-- Lost contacts only warn: few contacts may mean few executed actions, and a broken row still excludes its customer.
 judged as (
 
     select
