@@ -104,7 +104,8 @@ at_risk as (
         on scores.customer_id = signals.customer_id and scores.as_of_date = signals.as_of_date
     left join eligibility
         on scores.customer_id = eligibility.customer_id and scores.as_of_date = eligibility.as_of_date
-    left join costs -- noqa: ST11 - its columns are as many as the offers of the seed
+    -- read below for every offer of the seed, which is empty before the first build
+    left join costs -- noqa: ST11
         on scores.customer_id = costs.customer_id and scores.as_of_date = costs.as_of_date
     left join renewals
         on scores.customer_id = renewals.customer_id and scores.as_of_date = renewals.as_of_date
