@@ -29,7 +29,7 @@ class World:
     """A programme: shares of customers (``holdout`` for both holdouts), money per contact, and its effect.
 
     ``relative_risk`` multiplies the churn probability of the month of a contact, ``lasting_risk`` that of all later
-    months; under ``is_postponed`` a customer whom a contact kept leaves the month after. A trial of another offer
+    months; under ``is_postponed`` a customer that a contact kept leaves the month after. A trial of another offer
     takes ``trial_share`` of the customers before the policy chooses.
     """
 

@@ -37,7 +37,7 @@ SMALLEST_COST_SHARE = (
 
 @dataclass(frozen=True)
 class TrialCandidates:
-    """n customers from whom a trial may draw.
+    """n customers that a trial may draw.
 
     Attributes
     ----------
@@ -158,9 +158,9 @@ def trial_inclusion(
 def _within_capacity(
     candidates: TrialCandidates, at_stake: Floats, limits: Limits, smallest_share: float
 ) -> Bools:
-    """Leave scarce offers to the customers on whom they would say most, so that they do not hold back the whole trial.
+    """Leave scarce offers to the customers where they would say most, so that they do not hold back the whole trial.
 
-    An offer without the capacity for all whom the money alone would include stays allowed, in order of what is at stake
+    An offer without the capacity for all that the money alone would include stays allowed, in order of what is at stake
     and unknown under it, for as many as that capacity carries; so do the offers of a scarce channel.
     """
     allowed = np.array(candidates.allowed)

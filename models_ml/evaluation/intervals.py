@@ -76,7 +76,7 @@ def interval_from_sums(
     """Return the interval of an estimate from Σ u² and Σ u⁴ over its m independent units.
 
     The standard error is (Σ u²)^½. Where a few units carry nearly all of it — customers left alone, weighted
-    by 20, most of whom stayed — the normal quantile is too small: t is taken with the degrees of freedom of
+    by 20, most of which stayed — the normal quantile is too small: t is taken with the degrees of freedom of
     the χ² whose relative variance is that of Σ u², 2 (Σ u²)² / (Σ u⁴ − (Σ u²)² / m) (Satterthwaite, 1946,
     with the observed fourth moment instead of the normal one).
 
