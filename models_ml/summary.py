@@ -166,15 +166,24 @@ def _planned_table(run: Row, done: Sequence[Row]) -> Table:
         table.add_row("trial contacts, drawn by chance", *_cells(*trial))
     table.add_section()
     table.add_row("done", *_cells(contacts, cost, value), style="bold")
-    low, high = run.get("done_value_low"), run.get("done_value_high")
-    interval = (
-        "" if low is None else f"What is done is worth {low:,.2f} to {high:,.2f} with 80 % probability. "
-    )
+    left = f"{run['available_budget']:,.2f} of {run['monthly_budget']:,.2f} {run['currency']}"
     table.caption = (
-        f"{interval}The month has {run['available_budget']:,.2f} of {run['monthly_budget']:,.2f} {run['currency']} left"
-        f" for this run; one more {run['currency']} of budget would return {run['budget_price']:.2f}."
+        f"{_worth(run)}The month has {left} left for this run;"
+        f" one more {run['currency']} of budget would return {run['budget_price']:.2f}."
     )
     return table
+
+
+def _worth(run: Row) -> str:
+    """Say what is done is worth after what choosing adds to a sum; nothing for runs that were logged without it."""
+    worth, optimism = run.get("done_value"), run.get("done_optimism")
+    if worth is None or optimism is None:
+        return ""
+    low, high = run["done_value_low"], run["done_value_high"]
+    return (
+        f"Choosing what looks best makes such a sum about {optimism:,.2f} too high: what is done is worth"
+        f" {worth:,.2f}, with 80 % probability {low:,.2f} to {high:,.2f}. "
+    )
 
 
 def _policies_table(run: Row) -> Table:

@@ -2,7 +2,7 @@
 
     python scripts/learning_study.py --seeds 1,2,3 --customers 20000 --months 6
 
-For each seed, a world is built once; each set of priors then plays its months on a copy (simulation.compiled_project).
+For each seed, a world is built once; each set of priors then plays its months on a copy (simulation.built_world).
 `good` priors are drawn around what unlimited randomised data would give, as in planned_value_study.py; `good, frozen`
 decides with the same priors and never learns. Exit code 1 where a target is missed.
 """
@@ -10,30 +10,25 @@ decides with the same priors and never learns. Exit code 1 where a target is mis
 from __future__ import annotations
 
 import csv
-import dataclasses
 import math
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Annotated
 
-import duckdb
 import numpy as np
 import typer
-from planned_value_study import drawn_priors
 from rich.console import Console
 from rich.table import Table
-from simulation.beliefs import learnable_coefficients
-from simulation.business import rewrite_seed, write_raw, write_seeds
+from simulation.built_world import BuiltWorld, built_world
 from simulation.compiled_project import CompiledProject
-from simulation.loop import WITHOUT_UNIT_TESTS, Month, Setting, run_months, set_up
-from simulation.true_value import BEST, OWN, MonthInputs, read_month
-from simulation.world import World, raw_tables
+from simulation.loop import Month, Setting, run_months
+from simulation.true_value import BEST, OWN
+from simulation.world import World
 
 from models_ml.errors import BayesPilotError
 
@@ -57,47 +52,21 @@ class Played:
     offers_tried: int
 
 
-def play_world(seed: int, customers: int, months: int, folder: Path, console: Console) -> Iterator[Played]:
-    """Build a world once and run its months with each set of priors."""
-    setting = Setting(customers, months, seed, "demo", 0.1, past_trial=True)
-    project, world = set_up(setting, folder / "first")
-    with console.status(f"seed {seed}: building the world"):
-        write_raw(project, raw_tables(world), world.as_of_date)
-        project.build(*WITHOUT_UNIT_TESTS)
-        compiled = CompiledProject.of(project, world.as_of_date)
-        with duckdb.connect(str(project.warehouse()), read_only=True) as connection:
-            inputs = read_month(connection, world)
+def play_world(built: BuiltWorld) -> Iterator[Played]:
+    """Play the months of a built world with each set of priors."""
     for priors in (FLAT, WRONG, GOOD, FROZEN):
-        fork = with_priors(compiled, folder / "fork", setting, priors, inputs)
-        with console.status(f"seed {seed}, {priors}: playing {months} months"):
-            yield from played_months(fork, world, setting, priors)
-        shutil.rmtree(fork.project.folder)
+        with fork_believing(built, priors) as fork:
+            yield from played_months(fork, built.world, built.setting, priors)
 
 
-def with_priors(
-    compiled: CompiledProject, folder: Path, setting: Setting, priors: str, inputs: MonthInputs
-) -> CompiledProject:
-    """Return a copy of the built business that believes ``priors``."""
-    fork = dataclasses.replace(compiled.fork(folder), learns=priors != FROZEN)
-    is_good = priors in (GOOD, FROZEN)
-    write_seeds(
-        fork.project,
-        customers=setting.customers,
-        learning_share=0.0 if priors == FROZEN else setting.learning_share,
-        priors="demo" if is_good else priors,
-    )
-    if is_good:
-        target = learnable_coefficients(inputs.truth, inputs.signals, inputs.customers.churn_probability)
-        draw = partial(
-            drawn_priors,
-            target=target,
-            inputs=inputs,
-            correlation=inputs.decision.policy.offer_effect_correlation,
-            rng=np.random.default_rng(setting.seed),
-        )
-        rewrite_seed(fork.project, "offer_effect_priors", draw)
-    fork.load_seeds()
-    return fork
+def fork_believing(built: BuiltWorld, priors: str) -> AbstractContextManager[CompiledProject]:
+    """Return a copy of the business that believes ``priors``; good ones are the same draw, frozen or not."""
+    if priors not in (GOOD, FROZEN):
+        return built.fork(priors)
+    drawn_by = np.random.default_rng(built.setting.seed)
+    if priors == GOOD:
+        return built.fork(drawn_by=drawn_by)
+    return built.fork(drawn_by=drawn_by, learning_share=0.0, learns=False)
 
 
 def played_months(fork: CompiledProject, world: World, setting: Setting, priors: str) -> Iterator[Played]:
@@ -219,8 +188,12 @@ def main(
     found: list[Played] = []
     try:
         for seed in [int(part) for part in seeds.split(",")]:
-            with tempfile.TemporaryDirectory(prefix="bayespilot-") as folder:
-                found += play_world(seed, customers, months, Path(folder), console)
+            with (
+                tempfile.TemporaryDirectory(prefix="bayespilot-") as folder,
+                console.status(f"seed {seed}: building the world and playing {months} months"),
+            ):
+                setting = Setting(customers, months, seed, "demo", 0.1, past_trial=True)
+                found += play_world(built_world(setting, Path(folder)))
             print_study(console, found)
             if out is not None:
                 write_rows(out, found)

@@ -3,7 +3,7 @@
     python scripts/planned_value_study.py --seeds 1,2,3,4 --draws 10 --customers 6000
 
 For each seed, a world is built once. Then the priors of the offers' effects are drawn around what unlimited randomised
-data would give (simulation.beliefs.learnable_coefficients), with the standard deviations and the correlation between
+data would give (simulation.built_world), with the standard deviations and the correlation between
 offers that the seeds state, and the same night is decided again. What is done is valued by the hidden truth. Exit
 code 1 where a target is missed: planned over true value within 0.85 to 1.15, planned over true cost 0.95 to 1.05,
 80 % intervals that cover in 68 to 92 % of the draws.
@@ -12,45 +12,43 @@ code 1 where a target is missed: planned over true value within 0.85 to 1.15, pl
 from __future__ import annotations
 
 import csv
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import duckdb
 import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from simulation.beliefs import INTERCEPT, learnable_coefficients
-from simulation.business import Row, rewrite_seed, write_raw
+from simulation.built_world import BuiltWorld, built_world, read_inputs
 from simulation.compiled_project import CompiledProject
-from simulation.loop import WITHOUT_UNIT_TESTS, Setting, set_up
-from simulation.true_value import MonthInputs, read_month, true_values
-from simulation.world import World, raw_tables
+from simulation.loop import Setting
+from simulation.true_value import MonthInputs, true_values
 
 from models_ml.errors import BayesPilotError
 
 VALUE_WITHIN, COST_WITHIN, COVERED_WITHIN = (0.85, 1.15), (0.95, 1.05), (0.68, 0.92)
 DONE = """
-    select customer_id, action, expected_cost, incremental_expected_value
-    from retention_actions order by customer_id"""
-WORTH = "select done_value, done_value_low, done_value_high from policy_runs order by as_of_date desc limit 1"
+    select customer_id, action, expected_cost from retention_actions order by customer_id"""
+WORTH = "from policy_runs order by as_of_date desc limit 1"
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What one night's contacts were said to be worth and to cost, and what they truly are; money."""
+    """What one night's contacts were said to be worth and to cost, and what they truly are; money.
+
+    ``planned_value`` is done_value of policy_runs, from which ``optimism`` is taken off.
+    """
 
     seed: int
     draw: int
     contacts: int
     planned_value: float
+    optimism: float
     low: float
     high: float
     true_value: float
@@ -58,57 +56,22 @@ class Draw:
     true_cost: float
 
     @property
+    def expected_value(self) -> float:
+        """The sum of the contacts' expected values, from which the optimism of choosing is not taken off."""
+        return self.planned_value + self.optimism
+
+    @property
     def is_covered(self) -> bool:
         """Whether the interval holds the true value."""
         return self.low <= self.true_value <= self.high
 
 
-def drawn_priors(
-    rows: list[Row], target: np.ndarray, inputs: MonthInputs, correlation: float, rng: np.random.Generator
-) -> list[Row]:
-    """Return the seed's rows with means drawn around ``target`` (k, 1 + n_signals), sds as they stand."""
-    offers = [offer.offer for offer in inputs.decision.offers]
-    signals = (INTERCEPT, *inputs.decision.effects.signals)
-    shared, own = rng.standard_normal(len(signals)), rng.standard_normal(target.shape)
-    noise = np.sqrt(correlation) * shared + np.sqrt(1.0 - correlation) * own
-
-    def drawn(row: Row) -> Row:
-        at = offers.index(row["offer"]), signals.index(row["signal"])
-        return {**row, "mean": f"{target[at] + float(row['sd']) * noise[at]:.6f}"}
-
-    return [drawn(row) for row in rows]
-
-
-def study_world(setting: Setting, draws: int, folder: Path, console: Console) -> Iterator[Draw]:
-    """Build a world once and decide its night with each draw of the priors."""
-    project, world = set_up(setting, folder / "first")
-    with console.status(f"seed {setting.seed}: building the world"):
-        write_raw(project, raw_tables(world), world.as_of_date)
-        project.build(*WITHOUT_UNIT_TESTS)
-        compiled = CompiledProject.of(project, world.as_of_date)
-        inputs = _read(compiled, world)
-    target = learnable_coefficients(inputs.truth, inputs.signals, inputs.customers.churn_probability)
-    correlation = inputs.decision.policy.offer_effect_correlation
-    for draw in track(range(draws), f"seed {setting.seed}", console=console, transient=True):
-        rng = np.random.default_rng([setting.seed, draw])
-        fork = compiled.fork(folder / f"draw_{draw}")
-        for name in ("policy", "offers", "channels"):
-            shutil.copy2(_seed_file(compiled, name), _seed_file(fork, name))
-        draw_priors = partial(drawn_priors, target=target, inputs=inputs, correlation=correlation, rng=rng)
-        rewrite_seed(fork.project, "offer_effect_priors", draw_priors)
-        fork.load_seeds()
-        fork.run(world.as_of_date)
-        yield _judged(setting.seed, draw, fork, _read(fork, world))
-        shutil.rmtree(fork.project.folder)
-
-
-def _seed_file(compiled: CompiledProject, name: str) -> Path:
-    return compiled.project.folder / "seeds" / "demo" / f"{name}.csv"
-
-
-def _read(compiled: CompiledProject, world: World) -> MonthInputs:
-    with duckdb.connect(str(compiled.project.warehouse()), read_only=True) as connection:
-        return read_month(connection, world)
+def decided_draws(built: BuiltWorld, draws: int) -> Iterator[Draw]:
+    """Decide the night of a built world with each draw of the priors."""
+    for draw in range(draws):
+        with built.fork(drawn_by=np.random.default_rng([built.setting.seed, draw])) as fork:
+            fork.run(built.world.as_of_date)
+            yield _judged(built.setting.seed, draw, fork, read_inputs(fork, built.world))
 
 
 def _judged(seed: int, draw: int, fork: CompiledProject, inputs: MonthInputs) -> Draw:
@@ -123,7 +86,8 @@ def _judged(seed: int, draw: int, fork: CompiledProject, inputs: MonthInputs) ->
         seed,
         draw,
         len(done),
-        sum(row["incremental_expected_value"] for _, row in done),
+        worth["done_value"],
+        worth["done_optimism"],
         worth["done_value_low"],
         worth["done_value_high"],
         float(true_values(truth)[at].sum()),
@@ -137,7 +101,7 @@ def ratio(draws: Sequence[Draw], planned: str, true: str) -> float:
 
     Examples
     --------
-    >>> rows = [Draw(1, 0, 1, 3.0, 0.0, 1.0, 2.0, 1.0, 1.0), Draw(1, 1, 1, 3.0, 0.0, 1.0, 4.0, 1.0, 1.0)]
+    >>> rows = [Draw(1, 0, 1, 3.0, 1.0, 0.0, 1.0, 2.0, 1.0, 1.0), Draw(1, 1, 1, 3.0, 1.0, 0.0, 1.0, 4.0, 1.0, 1.0)]
     >>> ratio(rows, "planned_value", "true_value")
     1.0
     """
@@ -164,7 +128,16 @@ def missed_targets(draws: Sequence[Draw]) -> list[str]:
 def print_draws(console: Console, draws: Sequence[Draw]) -> None:
     """Print a row a seed, and the totals."""
     table = Table(title="What is done: planned and true", title_justify="left")
-    for name in ("seed", "draws", "planned value", "true value", "ratio", "planned / true cost", "covered"):
+    for name in (
+        "seed",
+        "draws",
+        "said to be worth",
+        "truly",
+        "ratio",
+        "sum of expected values / truth",
+        "planned / true cost",
+        "covered",
+    ):
         table.add_column(name, justify="right")
     seeds = sorted({each.seed for each in draws})
     for name, own in [*((str(seed), [d for d in draws if d.seed == seed]) for seed in seeds), ("all", draws)]:
@@ -174,6 +147,7 @@ def print_draws(console: Console, draws: Sequence[Draw]) -> None:
             f"{sum(each.planned_value for each in own):,.0f}",
             f"{sum(each.true_value for each in own):,.0f}",
             f"{ratio(own, 'planned_value', 'true_value'):.2f}",
+            f"{ratio(own, 'expected_value', 'true_value'):.2f}",
             f"{ratio(own, 'planned_cost', 'true_cost'):.2f}",
             f"{100 * sum(each.is_covered for each in own) / len(own):.0f} %",
         )
@@ -193,7 +167,11 @@ def main(
         for seed in [int(part) for part in seeds.split(",")]:
             setting = Setting(customers, 1, seed, "demo", 0.1, past_trial=True)
             with tempfile.TemporaryDirectory(prefix="bayespilot-") as folder:
-                found += study_world(setting, draws, Path(folder), console)
+                with console.status(f"seed {seed}: building the world"):
+                    built = built_world(setting, Path(folder))
+                found += track(
+                    decided_draws(built, draws), f"seed {seed}", draws, console=console, transient=True
+                )
             print_draws(console, found)
     except BayesPilotError as error:
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)

@@ -24,6 +24,7 @@ SEED = 7  # of the bundled world
 DONE = """
     select customer_id, action, expected_cost, incremental_expected_value
     from retention_actions order by customer_id"""
+RUN = "from policy_runs order by as_of_date desc limit 1"
 
 
 def main() -> None:
@@ -33,13 +34,14 @@ def main() -> None:
         with open_warehouse("demo") as connection:
             inputs = read_month(connection, world)
             rows = connection.sql(DONE).to_arrow_table().to_pylist()
+            [run] = connection.sql(RUN).to_arrow_table().to_pylist()
     except BayesPilotError as error:
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from error
     truth, values = inputs.truth, true_values(inputs.truth)
     cost = truth.contact_cost + truth.acceptance * truth.incentive_cost
     table = Table(title=f"The demo's decisions of {ENDS_ON}, EUR", title_justify="left")
-    for name in ("", "contacts", "planned value", "true value", "planned cost", "true cost"):
+    for name in ("", "contacts", "expected value", "true value", "planned cost", "true cost"):
         table.add_column(name, justify="right" if name else "left", no_wrap=not name)
     offers = [offer.offer for offer in inputs.decision.offers]
     for name in [*offers, "done"]:
@@ -60,6 +62,11 @@ def main() -> None:
     for name, follow in REFERENCE_POLICIES.items():
         table.add_row(name, "", "", f"{value_of(follow(situation).choice, values):,.0f}", "", "")
     table.add_row(BEST, "", "", f"{value_of(best_plan(situation, values).choice, values):,.0f}", "", "")
+    interval = f"{run['done_value_low']:,.0f} to {run['done_value_high']:,.0f}"
+    table.caption = (
+        f"Choosing makes a sum of expected values about {run['done_optimism']:,.0f} too high:"
+        f" what is done is said to be worth {run['done_value']:,.0f} (80 %: {interval})."
+    )
     Console().print(table)
 
 

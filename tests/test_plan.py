@@ -373,8 +373,15 @@ def test_what_is_done_has_a_value_and_an_interval() -> None:
     done = [row for row in planned_rows.to_pylist() if row["action"] != "no_action"]
     assert len(done) == 2
     believed = sum(row["planned_value"] for row in done)
-    assert found["done_value"] == pytest.approx(believed, rel=0.1)
-    assert found["done_value_low"] < believed < found["done_value_high"]
+    assert found["done_value"] + found["done_optimism"] == pytest.approx(believed, rel=0.1)
+    assert found["done_value_low"] < found["done_value"] < found["done_value_high"]
+    # Each contact is a nudge, worth 1.72 against 0.50 of the call; errors move both by p (1 − p) V · 0.2 a standard error.
+    error = 75 * 0.2 * np.random.default_rng(0).standard_normal((2, 100_000))
+    under = np.array([[1 / 3], [0.9 / 1.9]])
+    shift = error * under * (1 - under)
+    call, nudge = shift + np.array([[0.5], [1.72]])
+    of_chosen = np.where(nudge > call, shift[1], shift[0])[np.maximum(nudge, call) > 0]
+    assert found["done_optimism"] == pytest.approx(2 * of_chosen.mean(), rel=0.15)
     # W is nearly linear in one effect of sd 0.2: ± 1.28 · 0.2 · Σ p (1 − p) V.
     width = 2 * 1.2816 * 0.2 * 2 * 0.25 * 75
     assert found["done_value_high"] - found["done_value_low"] == pytest.approx(width, rel=0.15)

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
+from models_ml.decisions import optimism
 from models_ml.decisions.effect_beliefs import EffectBeliefs, effect_moments, expected_relative_risk
-from models_ml.decisions.plan_value import Contacts, plan_value_interval
+from models_ml.decisions.optimism import ChosenContacts, selection_optimism
+from models_ml.decisions.plan_value import Contacts, drawn_effects, plan_value_interval
 from models_ml.decisions.settings import PlanValueSettings, load_settings
 from models_ml.decisions.valuation import Costs, value_offers
 from models_ml.errors import BayesPilotError
@@ -163,7 +165,7 @@ def test_expected_worth_of_a_plan_is_the_sum_of_its_values() -> None:
     rng = np.random.default_rng(2)
     beliefs, contacts = some_beliefs(rng), planned(rng, 300)
     found = plan_value_interval(
-        contacts, beliefs, share=0.8, shift_sd=0.0, settings=PlanValueSettings(20_000, 1, 0.1)
+        contacts, beliefs, share=0.8, shift_sd=0.0, settings=PlanValueSettings(20_000, 1, 0.1, 1)
     )
     costs = Costs(np.zeros(3), np.zeros(3), np.zeros(3))
     values = value_offers(
@@ -183,7 +185,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
         truth = rng.multivariate_normal(beliefs.mean.ravel(), beliefs.covariance).reshape(3, 3)
         known = replace(beliefs, mean=truth, covariance=np.zeros((9, 9)))
         worth = plan_value_interval(
-            contacts, known, share=0.8, shift_sd=0.0, settings=PlanValueSettings(2, 1, 0.1)
+            contacts, known, share=0.8, shift_sd=0.0, settings=PlanValueSettings(2, 1, 0.1, 1)
         ).expected
         found = plan_value_interval(contacts, beliefs, share=0.8, shift_sd=0.0, settings=DRAWS)
         covered += found.low <= worth <= found.high
@@ -205,6 +207,49 @@ def test_correlated_effects_widen_the_interval_and_doubt_about_risks_too() -> No
 
     assert width(together) > 1.2 * width(variance)
     assert width(variance, shift_sd=0.3) > width(variance)
+
+
+def test_a_plan_that_chooses_by_noisy_means_is_not_worth_the_sum_of_its_values() -> None:
+    rng = np.random.default_rng(6)
+    customers, offers, cost = 300, 4, 3.0
+    alone, value = rng.beta(1, 8, customers), rng.uniform(50, 500, customers)
+    signals, rows = rng.random((customers, 2)) * 2, np.arange(customers)
+    truth = np.concatenate([np.full((offers, 1), -0.1), rng.normal(-0.1, 0.1, (offers, 2))], axis=1)
+    sd = 0.1
+    claimed = corrected = true = 0.0
+    for seed in range(60):
+        mean = truth + np.random.default_rng(seed).normal(0.0, sd, truth.shape)
+        beliefs = EffectBeliefs(
+            tuple("abcd"), ("x", "y"), mean, sd**2 * np.eye(truth.size), np.zeros(truth.shape, bool)
+        )
+        risk = expected_relative_risk(alone, signals, beliefs)
+        net = alone[:, None] * (1 - risk) * value[:, None] - cost
+        offer = net.argmax(axis=1)
+        chosen = rows[net.max(axis=1) > 0]
+        under = alone[:, None] * risk
+        contacts = ChosenContacts(
+            net[chosen], (-under * (1 - under) * value[:, None])[chosen], signals[chosen]
+        )
+        effects, _ = drawn_effects(beliefs, 100, seed=1)
+        claimed += net[chosen, offer[chosen]].sum()
+        corrected += net[chosen, offer[chosen]].sum() - selection_optimism(contacts, effects - mean)
+        known = replace(beliefs, mean=truth, covariance=np.zeros_like(beliefs.covariance))
+        really = alone[:, None] * (1 - expected_relative_risk(alone, signals, known)) * value[:, None] - cost
+        true += really[chosen, offer[chosen]].sum()
+    assert claimed / true > 1.25
+    assert 0.85 < corrected / true < 1.15
+
+
+def test_optimism_does_not_depend_on_batches_and_is_never_negative(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    contacts = ChosenContacts(rng.normal(1, 2, (50, 3)), -rng.random((50, 3)), rng.random((50, 2)))
+    errors, _ = drawn_effects(some_beliefs(rng), 40, seed=2)
+    whole = selection_optimism(contacts, errors)
+    monkeypatch.setattr(optimism, "BATCH_ROWS", 7)
+    assert selection_optimism(contacts, errors) == pytest.approx(whole, abs=1e-9)
+    assert whole > 0.0
+    nobody = ChosenContacts(np.empty((0, 3)), np.empty((0, 3)), np.empty((0, 2)))
+    assert selection_optimism(nobody, errors) == 0.0
 
 
 def test_no_contacts_are_worth_nothing_and_answers_repeat() -> None:

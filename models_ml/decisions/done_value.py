@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from models_ml.decisions.plan_value import Contacts, PlanValue, plan_value_interval
+from models_ml.decisions.decide import value_batch
+from models_ml.decisions.effect_beliefs import Floats
+from models_ml.decisions.limits import money
+from models_ml.decisions.optimism import ChosenContacts, selection_optimism
+from models_ml.decisions.plan_value import Contacts, PlanValue, drawn_effects, plan_value_interval
 from models_ml.decisions.planned_actions import PlanTables, read_inputs
 from models_ml.decisions.policy import DecisionInputs
+from models_ml.decisions.randomisation import ARMS, POLICY
 from models_ml.decisions.settings import load_settings
 
 SHARE = 0.8  # of the posterior that the interval holds
@@ -20,12 +27,16 @@ DONE_VALUE_SCHEMA = pa.schema(
         ("done_value", pa.float64()),
         ("done_value_low", pa.float64()),
         ("done_value_high", pa.float64()),
+        ("done_optimism", pa.float64()),
     ]
 )
 
 
 def done_value_table(cursor: Any, tables: PlanTables, int_planned_actions: str) -> pa.Table:  # noqa: ANN401
     """Return one row for the run; none where it has no customers.
+
+    ``done_value`` is what the contacts are expected to be worth less ``done_optimism``, by which choosing them made
+    their expected values add up to too much; the interval moves with it.
 
     Parameters
     ----------
@@ -38,11 +49,11 @@ def done_value_table(cursor: Any, tables: PlanTables, int_planned_actions: str) 
     if as_of_date is None:
         return DONE_VALUE_SCHEMA.empty_table()
     inputs = read_inputs(cursor, tables)
-    signals = "".join(f", candidates.signal_{name}" for name in inputs.effects.signals)
     done = cursor.sql(
         f"""
         select
-            planned.action, planned.churn_probability, planned.customer_value, planned.planned_cost {signals}
+            candidates.*, planned.action as done_action, planned.arm as done_arm, planned.limit_prices as limit_prices,
+            planned.customer_value as customer_value, planned.planned_cost as planned_cost
         from ({int_planned_actions}) as planned
         inner join ({tables.int_decision_candidates}) as candidates
             on planned.customer_id = candidates.customer_id
@@ -50,31 +61,63 @@ def done_value_table(cursor: Any, tables: PlanTables, int_planned_actions: str) 
         order by planned.customer_id
         """
     ).to_arrow_table()
-    worth = value_of_done(done, inputs)
+    worth, optimism = value_of_done(done, inputs), optimism_of_done(done, inputs)
     row = {
         "as_of_date": as_of_date,
-        "done_value": round(worth.expected, CENTS),
-        "done_value_low": round(worth.low, CENTS),
-        "done_value_high": round(worth.high, CENTS),
+        "done_value": round(worth.expected - optimism, CENTS),
+        "done_value_low": round(worth.low - optimism, CENTS),
+        "done_value_high": round(worth.high - optimism, CENTS),
+        "done_optimism": round(optimism, CENTS),
     }
     return pa.Table.from_pylist([row], schema=DONE_VALUE_SCHEMA)
 
 
 def value_of_done(done: pa.Table, inputs: DecisionInputs) -> PlanValue:
-    """Return mean and interval of what contacts are worth.
+    """Return mean and interval of what contacts are worth, taken as given.
 
-    ``done`` holds action, churn_probability, customer_value, planned_cost and the signals of each contact.
+    ``done`` holds done_action, churn_probability, customer_value, planned_cost and the signals of each contact.
     """
-    names = [offer.offer for offer in inputs.offers]
-    signals = [done[f"signal_{name}"].to_numpy() for name in inputs.effects.signals]
     settings = load_settings().plan_value
+    names = [offer.offer for offer in inputs.offers]
     contacts = Contacts(
-        offer=np.array([names.index(action) for action in done["action"].to_pylist()], dtype=np.int64),
+        offer=np.array([names.index(action) for action in done["done_action"].to_pylist()], dtype=np.int64),
         churn_probability=done["churn_probability"].to_numpy(),
         customer_value=done["customer_value"].to_numpy(),
         expected_cost=done["planned_cost"].to_numpy(),
-        signals=np.column_stack(signals) if signals else np.empty((done.num_rows, 0)),
+        signals=_signals_of(done, inputs),
     )
     return plan_value_interval(
         contacts, inputs.effects, share=SHARE, shift_sd=settings.churn_shift_sd, settings=settings
     )
+
+
+def optimism_of_done(done: pa.Table, inputs: DecisionInputs) -> float:
+    """Return by how much the expected values add up to too much, money.
+
+    Contacts that chance put on trial were not chosen for their value and add nothing.
+    """
+    chosen = done.filter(pc.equal(done["done_arm"], ARMS[POLICY])).combine_chunks()
+    if not chosen.num_rows:
+        return 0.0
+    [rows] = chosen.to_batches()
+    valued = value_batch(rows, inputs)
+    prices = json.loads(rows.column("limit_prices")[0].as_py())
+    of_slots = [
+        prices[f"offer {offer.offer}"] + prices[f"channel {offer.channel}"] for offer in inputs.offers
+    ]
+    value, cost = money(valued.value_cents), money(valued.cost_cents)
+    net = value - prices["budget"] * cost - of_slots - inputs.policy.touch_price
+    under_offer = valued.churn_probability[:, None] * valued.relative_risk
+    contacts = ChosenContacts(
+        net_value=np.where(valued.allowed, net, -np.inf),
+        value_per_effect=-under_offer * (1.0 - under_offer) * money(valued.customer_value_cents)[:, None],
+        signals=_signals_of(chosen, inputs),
+    )
+    settings = load_settings().plan_value
+    effects, _ = drawn_effects(inputs.effects, settings.optimism_draws, settings.seed)
+    return selection_optimism(contacts, effects - inputs.effects.mean)
+
+
+def _signals_of(done: pa.Table, inputs: DecisionInputs) -> Floats:
+    signals = [done[f"signal_{name}"].to_numpy() for name in inputs.effects.signals]
+    return np.column_stack(signals) if signals else np.empty((done.num_rows, 0))

@@ -76,12 +76,13 @@ def plan_value_interval(
 
     >>> known = EffectBeliefs(("a",), (), np.log([[0.5]]), np.zeros((1, 1)), np.zeros((1, 1), bool))
     >>> one = Contacts(np.array([0]), np.array([0.5]), np.array([400.0]), np.array([6.0]), np.empty((1, 0)))
-    >>> found = plan_value_interval(one, known, share=0.8, shift_sd=0.0, settings=PlanValueSettings(10, 1, 0.1))
+    >>> found = plan_value_interval(one, known, share=0.8, shift_sd=0.0, settings=PlanValueSettings(10, 1, 0.1, 1))
     >>> round(found.low, 4), round(found.expected, 4), round(found.high, 4)
     (60.6667, 60.6667, 60.6667)
     """
     cost = math.fsum(contacts.expected_cost.tolist())
-    effects, shift = _draws(beliefs, shift_sd, settings)
+    effects, shift = drawn_effects(beliefs, settings.draws, settings.seed)
+    shift *= shift_sd
     total = np.full(len(shift), -cost)
     for offer in np.unique(contacts.offer):
         rows = np.flatnonzero(contacts.offer == offer)
@@ -105,13 +106,11 @@ def _saved(contacts: Contacts, rows: NDArray[np.int64], effects: Floats, shift: 
     return np.asarray(np.einsum("ij,j->i", fewer, contacts.customer_value[rows]))
 
 
-def _draws(beliefs: EffectBeliefs, shift_sd: float, settings: PlanValueSettings) -> tuple[Floats, Floats]:
-    """Return effects (draws, k, 1 + s) and shifts (draws,) in opposite pairs around their means."""
+def drawn_effects(beliefs: EffectBeliefs, draws: int, seed: int) -> tuple[Floats, Floats]:
+    """Return effects (draws, k, 1 + s) from the posterior, in opposite pairs, and standard normal shifts (draws,)."""
     values, vectors = np.linalg.eigh(beliefs.covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    half = np.random.default_rng(settings.seed).standard_normal(
-        (math.ceil(settings.draws / 2), len(root) + 1)
-    )
+    half = np.random.default_rng(seed).standard_normal((math.ceil(draws / 2), len(root) + 1))
     normal = np.concatenate([half, -half])
     effects = beliefs.mean.ravel() + np.einsum("ij,kj->ik", normal[:, 1:], root)
-    return effects.reshape(len(normal), *beliefs.mean.shape), shift_sd * normal[:, 0]
+    return effects.reshape(len(normal), *beliefs.mean.shape), normal[:, 0]

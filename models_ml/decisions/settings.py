@@ -25,11 +25,12 @@ class RetentionCurveSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class PlanValueSettings:
-    """Section ``plan_value``: draws and seed of an interval, and how far churn probabilities may be off."""
+    """Section ``plan_value``: draws of an interval and of the optimism, their seed, and how far churn may be off."""
 
     draws: PositiveInt
     seed: PositiveInt
     churn_shift_sd: PositiveFloat
+    optimism_draws: PositiveInt
 
 
 @dataclass(frozen=True, config=STRICT)

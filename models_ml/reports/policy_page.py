@@ -140,7 +140,8 @@ def _done(run: Row, currency: str) -> list[Fact]:
         Fact(
             "Worth of what is done",
             money(run["done_value"], currency),
-            f"expected, holdouts apart, trial included; with 80 % probability {interval}",
+            f"with 80 % probability {interval}; holdouts apart, trial included. The expected values add up to"
+            f" {money(run['done_optimism'] or 0.0, currency)} more, because the plan chooses what looks best",
         )
     ]
 

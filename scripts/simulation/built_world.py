@@ -1,0 +1,113 @@
+"""A world whose business is built once, so that its night can be decided with one set of priors after another."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+import numpy as np
+
+from simulation.beliefs import INTERCEPT, learnable_coefficients
+from simulation.business import Row, rewrite_seed, write_raw, write_seeds
+from simulation.compiled_project import CompiledProject
+from simulation.loop import WITHOUT_UNIT_TESTS, Setting, set_up
+from simulation.true_value import Floats, MonthInputs, read_month
+from simulation.world import World, raw_tables
+
+DEMO = "demo"
+
+
+@dataclass(frozen=True)
+class BuiltWorld:
+    """A business after its first night: the project, its world, and what the night decided on."""
+
+    compiled: CompiledProject
+    world: World
+    inputs: MonthInputs
+    setting: Setting
+
+    @contextmanager
+    def fork(
+        self,
+        priors: str = DEMO,
+        drawn_by: np.random.Generator | None = None,
+        *,
+        learning_share: float | None = None,
+        learns: bool = True,
+    ) -> Iterator[CompiledProject]:
+        """Yield a copy of the business that believes other priors; it is removed afterwards.
+
+        Parameters
+        ----------
+        priors : str
+            As in `write_seeds`.
+        drawn_by : numpy.random.Generator, optional
+            Draws the means of the priors around what unlimited randomised data would give; their standard deviations
+            stay as they stand.
+        learning_share : float, optional
+            Share of the month's limits for trials; default that of the setting.
+        learns : bool
+            Whether evidence reaches the effects of offers.
+        """
+        share = self.setting.learning_share if learning_share is None else learning_share
+        with TemporaryDirectory(prefix="bayespilot-") as folder:
+            fork = dataclasses.replace(self.compiled.fork(Path(folder) / "business"), learns=learns)
+            write_seeds(fork.project, customers=self.setting.customers, learning_share=share, priors=priors)
+            if drawn_by is not None:
+                rewrite_seed(fork.project, "offer_effect_priors", partial(self._drawn_priors, rng=drawn_by))
+            fork.load_seeds()
+            yield fork
+
+    def _drawn_priors(self, rows: list[Row], rng: np.random.Generator) -> list[Row]:
+        inputs = self.inputs
+        return drawn_priors(
+            rows,
+            learnable_coefficients(inputs.truth, inputs.signals, inputs.customers.churn_probability),
+            [offer.offer for offer in inputs.decision.offers],
+            [INTERCEPT, *inputs.decision.effects.signals],
+            inputs.decision.policy.offer_effect_correlation,
+            rng,
+        )
+
+
+def built_world(setting: Setting, folder: Path, deployed: Path | None = None) -> BuiltWorld:
+    """Build the business of a new world in ``folder``; where ``deployed`` names artifacts, nothing is trained."""
+    project, world = set_up(setting, folder, deployed)
+    write_raw(project, raw_tables(world), world.as_of_date)
+    project.build(*WITHOUT_UNIT_TESTS)
+    compiled = CompiledProject.of(project, world.as_of_date)
+    return BuiltWorld(compiled, world, read_inputs(compiled, world), setting)
+
+
+def read_inputs(compiled: CompiledProject, world: World) -> MonthInputs:
+    """Read what the latest night decided on."""
+    with duckdb.connect(str(compiled.project.warehouse()), read_only=True) as connection:
+        return read_month(connection, world)
+
+
+def drawn_priors(
+    rows: list[Row],
+    target: Floats,
+    offers: list[str],
+    signals: list[str],
+    correlation: float,
+    rng: np.random.Generator,
+) -> list[Row]:
+    """Return the seed's rows with means drawn around ``target`` (offers, signals), sds as they stand.
+
+    Errors of two offers on one signal are correlated, as the priors say.
+    """
+    shared, own = rng.standard_normal(len(signals)), rng.standard_normal(target.shape)
+    noise = np.sqrt(correlation) * shared + np.sqrt(1.0 - correlation) * own
+
+    def drawn(row: Row) -> Row:
+        at = offers.index(row["offer"]), signals.index(row["signal"])
+        return {**row, "mean": f"{target[at] + float(row['sd']) * noise[at]:.6f}"}
+
+    return [drawn(row) for row in rows]

@@ -1,0 +1,142 @@
+"""The studies that decide with one set of priors after another: draws, what is judged, and which targets are missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import learning_study
+import numpy as np
+import planned_value_study
+import pytest
+from conftest import Project
+from learning_study import FLAT, FROZEN, GOOD, WRONG, Played
+from planned_value_study import Draw, decided_draws
+from rich.console import Console
+from simulation.built_world import BuiltWorld, built_world, drawn_priors
+from simulation.loop import Setting
+
+
+@pytest.fixture(scope="module")
+def built(built_project: Project, tmp_path_factory: pytest.TempPathFactory) -> BuiltWorld:
+    """A small business whose pipeline is trained already."""
+    setting = Setting(customers=600, months=1, seed=4, priors="demo", learning_share=0.1, past_trial=True)
+    deployed = built_project.folder / "models_ml" / "artifacts" / "demo"
+    return built_world(setting, tmp_path_factory.mktemp("study") / "business", deployed)
+
+
+def test_priors_are_drawn_around_the_target_as_wide_and_as_correlated_as_they_say() -> None:
+    rows = [{"offer": offer, "signal": "intercept", "mean": "9", "sd": "0.2"} for offer in ("call", "nudge")]
+    target = np.array([[-0.1], [0.3]])
+    means = np.array(
+        [
+            [
+                float(row["mean"])
+                for row in drawn_priors(rows, target, ["call", "nudge"], ["intercept"], 0.5, rng)
+            ]
+            for rng in map(np.random.default_rng, range(4_000))
+        ]
+    )
+    assert means.mean(axis=0) == pytest.approx(target.ravel(), abs=0.015)
+    assert means.std(axis=0) == pytest.approx([0.2, 0.2], rel=0.05)
+    assert np.corrcoef(means.T)[0, 1] == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.build
+def test_a_night_is_decided_again_with_each_draw(built: BuiltWorld) -> None:
+    first, second = decided_draws(built, 2)
+    assert first.contacts > 10
+    assert second.contacts > 10
+    assert first.expected_value != second.expected_value
+    assert first.low < first.planned_value < first.high
+    assert first.optimism > 0
+    again = next(decided_draws(built, 1))
+    assert again == first
+
+
+@pytest.mark.build
+def test_each_set_of_priors_plays_from_the_same_start(built: BuiltWorld) -> None:
+    played = {row.priors: row for row in learning_study.play_world(built)}
+    assert set(played) == {FLAT, WRONG, GOOD, FROZEN}
+    assert len({row.best for row in played.values()}) > 1  # a trial leaves the plan other customers
+    assert all(row.contacts > 0 and row.value <= row.best for row in played.values())
+    assert played[WRONG].believed > played[GOOD].believed
+    assert built.compiled.learns
+
+
+def draw(planned: float, true: float, cost: float, *, low: float = 0.0, high: float = 9.0) -> Draw:
+    return Draw(1, 0, 1, planned, 0.5, low, high, true, cost, 1.0)
+
+
+def test_a_study_of_plans_names_what_it_misses() -> None:
+    right = [draw(1.0, 1.0, 1.0)] * 8 + [draw(1.0, 1.0, 1.0, low=2.0)] * 2
+    assert planned_value_study.missed_targets(right) == []
+    wrong = [draw(1.2, 1.0, 1.1)] * 10
+    assert planned_value_study.missed_targets(wrong) == [
+        "planned over true value is 1.20, not within 0.85 to 1.15",
+        "planned over true cost is 1.10, not within 0.95 to 1.05",
+        "coverage of the 80 % interval is 1.00, not within 0.68 to 0.92",
+    ]
+    console = Console(width=120, record=True, quiet=False)
+    planned_value_study.print_draws(console, wrong)
+    assert "1.70" in console.export_text()  # the sum of expected values over the truth
+
+
+def months(priors: str, values: list[float], seed: int = 1, *, tried: int = 5) -> list[Played]:
+    return [
+        Played(seed, priors, month, value, 10.0, 5.0, value, 1, tried)
+        for month, value in enumerate(values, start=1)
+    ]
+
+
+def study(change: Callable[[str], list[float]]) -> list[Played]:
+    """Two seeds; learning earns 1 and 2 of 60 more than the same priors frozen."""
+    usual = {FLAT: [1.0, 1.0, 2.0, 3.0, 3.0, 3.0], WRONG: [-1.0, -1.0, 1.0, 1.0, 1.0, 1.0], FROZEN: [5.0] * 6}
+    rows = []
+    for seed in (1, 2):
+        for priors, values in usual.items():
+            rows += months(priors, change(priors) or values, seed)
+        rows += months(GOOD, change(GOOD) or [5.0] * 5 + [6.0 + 0.1 * seed], seed)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("priors", "values", "missed"),
+    [
+        (GOOD, [], []),
+        (
+            FLAT,
+            [3.0, 3.0, 2.0, 1.0, 1.0, 1.0],
+            ["flat priors: months 4 to 6 earn no more than months 1 and 2"],
+        ),
+        (
+            WRONG,
+            [-1.0, -1.0, -3.0, 1.0, 1.0, 1.0],
+            ["wrong priors: the total is not positive", "wrong priors: month 3 loses 3 on average"],
+        ),
+        (
+            GOOD,
+            [1.0] * 6,
+            [
+                "good priors: learning adds -40.0 points, within two standard errors",
+                "good priors: learning costs 40.0 points in one world",
+            ],
+        ),
+    ],
+)
+def test_a_study_of_learning_names_what_it_misses(
+    priors: str, values: list[float], missed: list[str]
+) -> None:
+    rows = study(lambda name: values if name == priors else [])
+    assert learning_study.missed_targets(rows, offers=5) == missed
+
+
+def test_an_offer_that_is_never_tried_is_named() -> None:
+    rows = [*study(lambda _: []), *months(FLAT, [3.0] * 6, 3, tried=4), *months(GOOD, [5.0] * 5 + [6.15], 3)]
+    rows += [*months(FROZEN, [5.0] * 6, 3), *months(WRONG, [1.0] * 6, 3)]
+    assert learning_study.missed_targets(rows, offers=5) == ["flat priors, seed 3: 4 of 5 offers tried"]
+
+
+def test_rows_are_written(tmp_path: Path) -> None:
+    learning_study.write_rows(tmp_path / "rows.csv", months(FLAT, [1.0]))
+    assert (tmp_path / "rows.csv").read_text().splitlines()[1].startswith("1,none,1,1.0,10.0,5.0")
