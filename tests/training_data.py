@@ -66,6 +66,8 @@ def example_rows(customers: int, day: date, seed: int = 0) -> dict[str, object]:
     return rows | {
         "has_churned": random.random(customers) < rows["truth"],
         "was_contacted": random.random(customers) < 0.1,
+        "days_to_unexplained_contact": pa.nulls(customers, pa.int32()),
+        "days_to_departure": pa.nulls(customers, pa.int32()),
         "example_weight": np.where(random.random(customers) < 0.2, 1.25, 1.0),
         "offers_allowed": pa.array(
             random.choice([0, 1, 2, 3], customers, p=[0.1, 0.1, 0.1, 0.7]), pa.int64()

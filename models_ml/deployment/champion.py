@@ -29,6 +29,7 @@ from models_ml.deployment.record import DeploymentRecord, misfits
 from models_ml.errors import BayesPilotError
 from models_ml.evaluation.judged_profit import probability_better
 from models_ml.training.candidates import CANDIDATES
+from models_ml.training.contact_weights import read_examples
 from models_ml.training.context import Purpose
 from models_ml.training.examples import ExampleReader
 from models_ml.training.judging import open_judged_date
@@ -122,7 +123,7 @@ def stand_in_for(record: DeploymentRecord, challenger: Challenger) -> np.ndarray
     declared = settings.candidates.get(name)
     if name not in CANDIDATES or declared is None or declared.keys() != recipe.keys():
         return None
-    fit = challenger.reader.read(result.judged.split.fit_on, settings.rows.fit_at_most)
+    fit = read_examples(challenger.reader, result.judged.split.fit_on, settings.rows.fit_at_most, settings)
     pipeline = fit_pipeline(name, fit, result.judged.calibration, challenger.reader.schema, settings, recipe)
     return pipeline.score(result.judged_date.examples.features)[0]
 

@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 from models_ml.errors import BayesPilotError
 from models_ml.training.schema import FeatureSchema
 
+WEIGHT = "example_weight"
+DAYS_COLUMNS = ("days_to_unexplained_contact", "days_to_departure")
 NOTICE = "announced_fee_share"  # feature above 0 where a customer has announced an end
 
 
@@ -82,8 +84,8 @@ class Examples:
 
     @cached_property
     def example_weight(self) -> np.ndarray:
-        """1 / propensity of no action, shape (n,)."""
-        return self._column("example_weight").astype(float)
+        """How many customers of its date each row stands for: 1 / probability of having been left alone, shape (n,)."""
+        return self._column(WEIGHT).astype(float)
 
     @cached_property
     def has_given_notice(self) -> np.ndarray | None:
@@ -137,22 +139,38 @@ class ExampleReader:
         ).fetchall()
         return [DateCount(*row) for row in counted if row[1] > 0]
 
-    def read(self, dates: Sequence[date], at_most: int) -> Examples:
+    def has_unexplained_contacts(self, dates: Sequence[date]) -> bool:
+        """Tell whether contacts that no logged draw explains fell into the horizon of these dates."""
+        found = self.cursor.execute(
+            f"""
+            select count(*)
+            from ({self.query})
+            where days_to_unexplained_contact is not null and as_of_date in ({_listed(dates)})
+            """
+        ).fetchall()
+        return bool(found[0][0])
+
+    def read(self, dates: Sequence[date], at_most: int, *, with_unexplained: bool = False) -> Examples:
         """Read rows without contact of these dates; if there are more than ``at_most`` (> 0), a part drawn by a hash.
+
+        ``with_unexplained`` also reads rows with a contact that no logged draw explains, and its days.
 
         Raises
         ------
         BayesPilotError
             If a value is infinite, or a weight is not positive.
         """
-        listed = ", ".join(f"date '{day.isoformat()}'" for day in dates)
+        rows = "not was_contacted" + (
+            " or days_to_unexplained_contact is not null" if with_unexplained else ""
+        )
+        columns = [*self._columns(), *(DAYS_COLUMNS if with_unexplained else ())]
         limit = f"order by md5(customer_id || as_of_date), customer_id limit {at_most}" if at_most else ""
         table = self.cursor.sql(
             f"""
             with drawn as (
-                select {", ".join(self._columns())}
+                select {", ".join(columns)}
                 from ({self.query})
-                where not was_contacted and as_of_date in ({listed})
+                where ({rows}) and as_of_date in ({_listed(dates)})
                 {limit}
             )
             select * from drawn order by as_of_date, customer_id
@@ -167,11 +185,15 @@ class ExampleReader:
             "customer_id",
             "as_of_date",
             "has_churned",
-            "example_weight",
+            WEIGHT,
             *self.money_columns,
             *self.schema.names,
         ]
         return [f'"{name}"' for name in dict.fromkeys(columns)]
+
+
+def _listed(dates: Sequence[date]) -> str:
+    return ", ".join(f"date '{day.isoformat()}'" for day in dates)
 
 
 def judged_split(dates: Sequence[date], horizon_days: int) -> TimeSplit:

@@ -90,6 +90,14 @@ class SearchSpace:
 
 
 @dataclass(frozen=True, config=STRICT)
+class UnexplainedContacts:
+    """How customers left alone are weighted for contacts that no logged draw explains."""
+
+    risk_groups: int
+    smallest_probability: float
+
+
+@dataclass(frozen=True, config=STRICT)
 class PopulationBins:
     """How values are grouped into the bins that are frozen with a pipeline to measure drift."""
 
@@ -147,6 +155,7 @@ class TrainingSettings:
 
     seed: int
     rows: Rows
+    contacts: UnexplainedContacts
     encoding: Encoding
     calibration: Calibration
     judging: Judging

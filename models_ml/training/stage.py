@@ -20,6 +20,7 @@ from models_ml.errors import BayesPilotError
 from models_ml.evaluation.judged_profit import JudgedProfit, compare_profits, simplest_within_one_error
 from models_ml.evaluation.metrics import row_log_loss, threshold_evaluation
 from models_ml.training.candidates import CANDIDATES, Hyperparameters
+from models_ml.training.contact_weights import read_examples
 from models_ml.training.diagnostics import (
     CandidateDiagnostics,
     TrainingDiagnostics,
@@ -357,8 +358,8 @@ def search_rows(
         return None
     rules = settings.search
     return SearchRows(
-        reader.read(dates[0], rules.fit_rows_at_most),
-        reader.read([dates[1]], rules.validation_rows_at_most),
+        read_examples(reader, dates[0], rules.fit_rows_at_most, settings),
+        read_examples(reader, [dates[1]], rules.validation_rows_at_most, settings),
     )
 
 
@@ -381,13 +382,15 @@ def _warehouse_roles(
 
     def judge() -> tuple[Examples, float]:
         count = next(count for count in counts if count.as_of_date == split.judged_on)
-        examples = reader.read([count.as_of_date], settings.rows.judged_at_most)
+        examples = read_examples(reader, [count.as_of_date], settings.rows.judged_at_most, settings)
         return examples, float(examples.example_weight.sum()) / count.all_rows
 
     return Roles(
         search=lambda: search_rows(reader, split, horizon_days, settings),
-        fit=lambda: reader.read(split.fit_on, settings.rows.fit_at_most),
-        calibrate=lambda: reader.read([split.calibrated_on], settings.rows.calibration_at_most),
+        fit=lambda: read_examples(reader, split.fit_on, settings.rows.fit_at_most, settings),
+        calibrate=lambda: read_examples(
+            reader, [split.calibrated_on], settings.rows.calibration_at_most, settings
+        ),
         judge=judge,
     )
 

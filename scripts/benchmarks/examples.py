@@ -109,6 +109,8 @@ def write_examples(warehouse: Path, fit_rows: int, features: int, memory_limit: 
                 )) as has_churned,
                 draw(key, 51) < 0.05 as was_contacted,
                 cast(1 as double) as example_weight,
+                cast(null as integer) as days_to_unexplained_contact,
+                cast(null as integer) as days_to_departure,
                 cast({2 ** len(inputs.offers) - 1} as bigint) as offers_allowed,
                 20 + 80 * draw(key, 52) as monthly_revenue,
                 {", ".join(signals)},

@@ -48,6 +48,12 @@ contacts as (
 
 ),
 
+paid_stretches as (
+
+    select * from {{ ref('int_paid_stretches') }}
+
+),
+
 signals as (
 
     select * from {{ ref('int_reason_signals') }}
@@ -95,6 +101,51 @@ opened as (
 
 ),
 
+-- The day on which a churner was seen to leave: silence is known at the end of the horizon only.
+departures as (
+
+    select
+        labels.customer_id,
+        labels.as_of_date,
+        coalesce(max(paid_stretches.ended_on), labels.horizon_ends_on) as left_on
+    from labels
+    left join paid_stretches
+        on labels.customer_id = paid_stretches.customer_id
+            and labels.as_of_date < paid_stretches.ended_on
+            and labels.horizon_ends_on >= paid_stretches.ended_on
+            and labels.churn_definition = 'subscription_end'
+    where labels.has_churned
+    group by labels.customer_id, labels.as_of_date, labels.horizon_ends_on
+
+),
+
+contacts_in_horizon as (
+
+    select
+        labels.customer_id,
+        labels.as_of_date,
+        contacts.is_randomized,
+        opened.customer_id is not null as is_own_control,
+        {{ days_between('labels.as_of_date', 'contacts.contacted_on') }} as days_to_contact
+    from labels
+    inner join contacts
+        on labels.customer_id = contacts.customer_id
+            and labels.as_of_date < contacts.contacted_on
+            and labels.horizon_ends_on >= contacts.contacted_on
+    left join departures
+        on labels.customer_id = departures.customer_id
+            and labels.as_of_date = departures.as_of_date
+    left join opened
+        on labels.customer_id = opened.customer_id
+            and labels.as_of_date = opened.as_of_date
+            and not opened.is_contact_arm
+    where
+        contacts.offer <> 'no_action'
+        -- Who has left before is no less a churner for a contact that came too late.
+        and (departures.left_on is null or contacts.contacted_on < departures.left_on)
+
+),
+
 -- Own decisions censor at the assignment: a customer assigned a contact drops out, executed or not, because a customer
 -- who leaves before the contact is never contacted, so that the missed ones hold too many churners.
 contacted as (
@@ -106,18 +157,10 @@ contacted as (
     where is_contact_arm
     union
     select
-        labels.customer_id,
-        labels.as_of_date
-    from labels
-    inner join contacts
-        on labels.customer_id = contacts.customer_id
-            and labels.as_of_date < contacts.contacted_on
-            and labels.horizon_ends_on >= contacts.contacted_on
-    left join opened
-        on labels.customer_id = opened.customer_id
-            and labels.as_of_date = opened.as_of_date
-            and not opened.is_contact_arm
-    where contacts.offer <> 'no_action' and opened.customer_id is null
+        customer_id,
+        as_of_date
+    from contacts_in_horizon
+    where not is_own_control
 
 ),
 
@@ -145,6 +188,22 @@ left_alone_by_chance as (
 
 ),
 
+-- Contacts that no logged draw explains: past campaigns, other teams. Training weighs those whom they missed.
+unexplained as (
+
+    select
+        contacts_in_horizon.customer_id,
+        contacts_in_horizon.as_of_date,
+        min(contacts_in_horizon.days_to_contact) as days_to_contact
+    from contacts_in_horizon
+    left join opened
+        on contacts_in_horizon.customer_id = opened.customer_id
+            and contacts_in_horizon.as_of_date = opened.as_of_date
+    where not contacts_in_horizon.is_randomized and opened.customer_id is null
+    group by contacts_in_horizon.customer_id, contacts_in_horizon.as_of_date
+
+),
+
 weights as (
 
     select
@@ -162,6 +221,8 @@ examples as (
         labels.has_churned,
         cast(contacted.customer_id is not null as boolean) as was_contacted,
         coalesce(weights.example_weight, 1.0) as example_weight,
+        cast(unexplained.days_to_contact as integer) as days_to_unexplained_contact,
+        cast({{ days_between('features.as_of_date', 'departures.left_on') }} as integer) as days_to_departure,
         eligibility.offers_allowed,
         {% for signal in reason_signals() -%}
             signals.signal_{{ signal }},
@@ -186,6 +247,12 @@ examples as (
     left join contacted
         on features.customer_id = contacted.customer_id
             and features.as_of_date = contacted.as_of_date
+    left join unexplained
+        on features.customer_id = unexplained.customer_id
+            and features.as_of_date = unexplained.as_of_date
+    left join departures
+        on features.customer_id = departures.customer_id
+            and features.as_of_date = departures.as_of_date
     where {{ input_is_complete() }}
 
 )
