@@ -15,9 +15,12 @@ _, SETTINGS = load_settings()
 MEASURED_BELOW = 0.5
 
 
-def priors(*rates: float, sd: float = 0.3) -> AcceptancePriors:
+def priors(*rates: float, features: int, effect: np.ndarray | None = None) -> AcceptancePriors:
     names = tuple(f"offer_{number}" for number in range(len(rates)))
-    return AcceptancePriors(names, np.array(rates), np.full(len(rates), sd))
+    no_effect = np.zeros((len(rates), features))
+    return AcceptancePriors(
+        names, np.array(rates), np.full(len(rates), 0.3), no_effect if effect is None else effect
+    )
 
 
 def contacts(rng: np.random.Generator, log_odds: np.ndarray, count: int) -> ContactOutcomes:
@@ -31,7 +34,7 @@ def contacts(rng: np.random.Generator, log_odds: np.ndarray, count: int) -> Cont
 
 def test_without_contacts_everybody_accepts_at_the_rate_of_the_seed() -> None:
     none = ContactOutcomes(np.empty(0, int), np.empty((0, 2)), np.empty(0, bool))
-    model = fit_acceptance(none, priors(0.28, 0.0, 1.0), ("a", "b"), SETTINGS, MEASURED_BELOW)
+    model = fit_acceptance(none, priors(0.28, 0.0, 1.0, features=2), ("a", "b"), SETTINGS, MEASURED_BELOW)
     rates = acceptance_probability(np.array([[0.0, 0.0], [2.0, 1.0]]), model)
     assert rates == pytest.approx(np.array([[0.28, 0.0, 1.0]] * 2), abs=1e-12)
     assert rates[:, 1:].tolist() == [[0.0, 1.0]] * 2
@@ -40,7 +43,7 @@ def test_without_contacts_everybody_accepts_at_the_rate_of_the_seed() -> None:
 
 def test_a_rate_of_nothing_or_all_is_certain_whatever_is_observed() -> None:
     outcomes = ContactOutcomes(np.zeros(40, int), np.ones((40, 1)), np.arange(40) < 20)
-    model = fit_acceptance(outcomes, priors(0.0, 0.3), ("a",), SETTINGS, MEASURED_BELOW)
+    model = fit_acceptance(outcomes, priors(0.0, 0.3, features=1), ("a",), SETTINGS, MEASURED_BELOW)
     assert acceptance_probability(np.array([[2.0]]), model)[0, 0] == 0.0
 
 
@@ -48,7 +51,7 @@ def test_slopes_are_found_and_totals_hold() -> None:
     truth = np.array([[-1.5, 0.8, -0.4], [-0.5, 0.2, 0.3]])
     rng = np.random.default_rng(1)
     model = fit_acceptance(
-        contacts(rng, truth, 4_000), priors(0.2, 0.2), ("a", "b"), SETTINGS, MEASURED_BELOW
+        contacts(rng, truth, 4_000), priors(0.2, 0.2, features=2), ("a", "b"), SETTINGS, MEASURED_BELOW
     )
     assert model.log_odds[:, 1:] == pytest.approx(truth[:, 1:], abs=0.15)
     fresh = contacts(rng, truth, 4_000)
@@ -62,7 +65,7 @@ def test_slopes_are_found_and_totals_hold() -> None:
 def test_few_contacts_move_a_rate_part_of_the_way() -> None:
     """Ten of ten accept: the mode solves 10·(1 − q) = (logit q − logit 0.25)/0.3²."""
     outcomes = ContactOutcomes(np.zeros(10, int), np.empty((10, 0)), np.ones(10, bool))
-    model = fit_acceptance(outcomes, priors(0.25), (), SETTINGS, MEASURED_BELOW)
+    model = fit_acceptance(outcomes, priors(0.25, features=0), (), SETTINGS, MEASURED_BELOW)
     q = acceptance_probability(np.empty((1, 0)), model)[0, 0]
     assert 10 * (1 - q) == pytest.approx((logit(q) - logit(0.25)) / 0.09, abs=1e-6)
     assert model.intercept_sd[0] == pytest.approx((1 / 0.09 + 10 * q * (1 - q)) ** -0.5)
@@ -71,7 +74,7 @@ def test_few_contacts_move_a_rate_part_of_the_way() -> None:
 def test_an_offer_without_contacts_borrows_slopes_but_not_the_rate() -> None:
     truth = np.array([[-1.0, 1.0]])
     seen = contacts(np.random.default_rng(2), truth, 2_000)
-    model = fit_acceptance(seen, priors(0.2, 0.4), ("a",), SETTINGS, MEASURED_BELOW)
+    model = fit_acceptance(seen, priors(0.2, 0.4, features=1), ("a",), SETTINGS, MEASURED_BELOW)
     assert model.log_odds[1, 0] == pytest.approx(logit(0.4))
     assert 0.3 < model.log_odds[1, 1] < model.log_odds[0, 1]
     assert model.is_measured.tolist() == [True, False]
@@ -82,12 +85,35 @@ def test_the_rate_is_that_of_the_customers_contacted() -> None:
     seen = ContactOutcomes(
         np.zeros(4, int), np.array([[1.0], [2.0], [1.0], [2.0]]), np.array([1, 0, 0, 0], bool)
     )
-    model = fit_acceptance(seen, priors(0.25), ("a",), SETTINGS, MEASURED_BELOW)
+    model = fit_acceptance(seen, priors(0.25, features=1), ("a",), SETTINGS, MEASURED_BELOW)
     assert model.centre.tolist() == [[1.5]]
     assert acceptance_probability(np.array([[1.5]]), model)[0, 0] == pytest.approx(0.25, abs=0.005)
+
+
+def test_whom_an_offer_helps_accepts_more_often_learned_from_all_offers_together() -> None:
+    """Each offer helps against a signal of its own; few accept of each, but all of them show the same pattern."""
+    effect = -0.5 * np.eye(5)
+    truth = np.column_stack([np.full(5, -1.5), -1.2 * effect])
+    believed, unaware = (
+        fit_acceptance(
+            contacts(np.random.default_rng(3), truth, 150),
+            priors(*[0.3] * 5, features=5, effect=known),
+            tuple("abcde"),
+            SETTINGS,
+            MEASURED_BELOW,
+        )
+        for known in (effect, 0.0 * effect)
+    )
+    addressed = np.arange(5), 1 + np.arange(5)
+    assert believed.log_odds[addressed].mean() == pytest.approx(0.6, abs=0.12)
+    assert unaware.log_odds[addressed].mean() < 0.75 * believed.log_odds[addressed].mean()
+    helped = 2.0 * np.eye(5)
+    expected = expit(truth[:, 0] + 2.0 * 0.6)
+    found = acceptance_probability(helped, believed)[np.arange(5), np.arange(5)]
+    assert found.mean() == pytest.approx(expected.mean(), rel=0.15)
 
 
 def test_a_missing_feature_is_named() -> None:
     seen = ContactOutcomes(np.zeros(1, int), np.array([[1.0, np.nan]]), np.ones(1, bool))
     with pytest.raises(BayesPilotError, match="pain"):
-        fit_acceptance(seen, priors(0.25), ("late", "pain"), SETTINGS, MEASURED_BELOW)
+        fit_acceptance(seen, priors(0.25, features=2), ("late", "pain"), SETTINGS, MEASURED_BELOW)

@@ -195,10 +195,11 @@ def test_the_tables_are_read_from_the_warehouse() -> None:
     for name, content in given.items():
         connection.register(name, content)
     effects = measured_effects(connection, "from evidence", "from priors", "from policy")
+    connection.register("effects", effects)
     by_key = {(each["offer"], each["signal"]): each for each in diagonal(effects)}
     assert by_key["call", "intercept"]["contacted_customers"] == 40
     assert by_key["nudge", "intercept"]["effect_mean"] == -0.1, "without correlation nothing is borrowed"
-    accepted = measured_acceptance(connection, "from evidence", "from offers")
+    accepted = measured_acceptance(connection, "from evidence", "from offers", "from effects")
     assert accepted.schema == ACCEPTANCE_SCHEMA
     found = {(each["offer"], each["feature"]): each for each in accepted.to_pylist()}
     assert (found["call", "intercept"]["contacts"], found["call", "intercept"]["accepted"]) == (40, 20)

@@ -3,9 +3,15 @@ r"""Which customers accept an offer: a logistic regression whose prior is the se
     logit q_io = a_o + w_o · (x_i − x̄_o)
 
 for customers i contacted with offer o, x̄_o the mean features of those contacted with it. a_o is normal around the logit
-of ``acceptance_rate`` with sd ``acceptance_sd``; the slopes w_o are normal around 0, partly the same for all offers
-(sd ``shared_slope_sd``) and partly their own (sd ``own_slope_sd``). The mode makes expected acceptances add up to
-observed ones but for the pull of the prior, which is what planned costs need.
+of ``acceptance_rate`` with sd ``acceptance_sd``. The slopes are normal around 0, with three sources:
+
+    w_o = u + u_o − κ·b_o
+
+u the same for all offers (sd ``shared_slope_sd``), u_o the offer's own (sd ``own_slope_sd``), and κ (sd
+``effect_slope_sd``) how much more often those accept whom the offer keeps; b_o is what is believed of its effect. A
+plan chooses the customers whom an offer helps; without κ, their acceptances would be learned offer by offer, long after
+they were paid for. The mode makes expected acceptances add up to observed ones but for the pull of the prior, which is
+what planned costs need.
 """
 
 from __future__ import annotations
@@ -27,11 +33,16 @@ MAXIMUM_STEPS = 100
 
 @dataclass(frozen=True)
 class AcceptancePriors:
-    """Beliefs about k offers: ``rate`` (k,) in [0, 1] and ``sd`` (k,) > 0 of its log-odds."""
+    """Beliefs about k offers.
+
+    ``rate`` (k,) in [0, 1] and ``sd`` (k,) > 0 of its log-odds; ``effect`` (k, f) is the offer's effect on the
+    log-odds of churn per unit of each feature.
+    """
 
     offers: tuple[str, ...]
     rate: Floats
     sd: Floats
+    effect: Floats
 
 
 @dataclass(frozen=True)
@@ -72,8 +83,8 @@ def fit_acceptance(
     Eight of ten accept where a quarter was expected:
 
     >>> outcomes = ContactOutcomes(np.zeros(10, int), np.empty((10, 0)), np.arange(10) < 8)
-    >>> priors = AcceptancePriors(("call",), np.array([0.25]), np.array([0.5]))
-    >>> found = fit_acceptance(outcomes, priors, (), AcceptanceSettings(0.3, 0.2), 0.5)
+    >>> priors = AcceptancePriors(("call",), np.array([0.25]), np.array([0.5]), np.empty((1, 0)))
+    >>> found = fit_acceptance(outcomes, priors, (), AcceptanceSettings(0.3, 0.2, 1.0), 0.5)
     >>> float(expit(found.log_odds[0, 0]).round(3)), float(found.intercept_sd[0].round(3))
     (0.446, 0.393)
     """
@@ -123,6 +134,8 @@ def _prior_covariance(priors: AcceptancePriors, width: int, settings: Acceptance
     covariance[:, 0, :, 0] = np.diag(np.square(priors.sd))
     for column in range(1, width):
         covariance[:, column, :, column] = slopes
+    effect = settings.effect_slope_sd * priors.effect
+    covariance[:, 1:, :, 1:] += np.einsum("ij,kl->ijkl", effect, effect)
     return covariance.reshape(offers * width, offers * width)
 
 

@@ -29,6 +29,7 @@ class AcceptanceSettings:
 
     shared_slope_sd: PositiveFloat
     own_slope_sd: PositiveFloat
+    effect_slope_sd: PositiveFloat
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -279,8 +279,12 @@ def _counted(
     return {f"{name}_{what}": np.array(values) for what, values in counts.items()}
 
 
-def measured_acceptance(cursor: Cursor, int_effect_evidence: str, int_offers: str) -> pa.Table:
+def measured_acceptance(
+    cursor: Cursor, int_effect_evidence: str, int_offers: str, int_measured_effects: str
+) -> pa.Table:
     """Return ``int_measured_acceptance``: the coefficients of each offer, from the contacts of the evidence.
+
+    Each argument but the first is a select that yields the table of its name.
 
     Raises
     ------
@@ -290,15 +294,21 @@ def measured_acceptance(cursor: Cursor, int_effect_evidence: str, int_offers: st
     offers = cursor.sql(f"select * from ({int_offers}) order by offer").to_arrow_table()
     usable = f"select * from ({int_effect_evidence}) where unused_reason is null order by {EVIDENCE_ORDER}"
     table = cursor.sql(usable).to_arrow_table()
-    priors = AcceptancePriors(
-        tuple(offers["offer"].to_pylist()),
-        *(
-            np.array(offers[name].to_pylist(), dtype=np.float64)
-            for name in ("acceptance_rate", "acceptance_sd")
-        ),
-    )
     features = tuple(
         sorted(name.removeprefix("signal_") for name in table.column_names if name.startswith("signal_"))
+    )
+    effects = {
+        (offer, signal): mean
+        for offer, signal, mean in cursor.execute(
+            f"select offer, signal, effect_mean from ({int_measured_effects}) where effect_mean is not null"
+        ).fetchall()
+    }
+    names = tuple(offers["offer"].to_pylist())
+    priors = AcceptancePriors(
+        names,
+        rate=np.array(offers["acceptance_rate"].to_pylist(), dtype=np.float64),
+        sd=np.array(offers["acceptance_sd"].to_pylist(), dtype=np.float64),
+        effect=np.array([[effects.get((offer, feature), 0.0) for feature in features] for offer in names]),
     )
     reached = _positions(table, "reached_offer", priors.offers, unknown=NO_OFFER)
     contacts = np.flatnonzero(reached >= 0)
