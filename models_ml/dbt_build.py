@@ -169,15 +169,21 @@ def without_stack_trace(text: str) -> str:
     no rows
     >>> print(without_stack_trace('Traceback (most recent call last):\n  File "a.py"\n    f()\nIOError: in use'))
     IOError: in use
+    >>> print(without_stack_trace('in m (m.py)\n  Traceback (most recent call last):\n    File "m.py"\n  TypeError: f'))
+    in m (m.py)
+    TypeError: f
     """
     found = OWN_ERROR.search(text)
     if found:
         return text[found.end() :].rstrip()
     if TRACE not in text:
         return text
-    lines = text[text.rindex('\n  File "') + 1 :].splitlines()
-    said = next((position for position, line in enumerate(lines) if not line.startswith("  ")), len(lines))
-    return "\n".join(lines[said:]).rstrip() or text
+    before, trace = text[: text.index(TRACE)].rstrip(" "), text[text.index(TRACE) :]
+    depth = text.index(TRACE) - len(before)  # dbt indents what a node says
+    lines = [line[depth:] if line[:depth].isspace() else line for line in trace.splitlines()[1:]]
+    frames = [position for position, line in enumerate(lines) if line.startswith("  ")]
+    said = lines[frames[-1] + 1 :] if frames else lines
+    return "\n".join([before.rstrip(), *said]).strip() or text
 
 
 def _dbt() -> str:
