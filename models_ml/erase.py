@@ -2,8 +2,8 @@
 
 A DuckDB file keeps the bytes of deleted rows. Files are therefore never changed in place: what remains is copied into a
 new file, which replaces the old one as a whole. A salted hash of each id stays behind (`erased_customers`), so that
-rows which the raw data still holds do not enter again; and a hash of each erased decision (`erased_actions`), for
-systems that hold its action_id.
+rows which the raw data still holds do not enter again; and a hash of each erased decision (`erased_actions`, and as a
+tombstone in `retention_actions_sync`), for systems that hold its action_id.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from models_ml.paths import artifacts_folder, project_root, published_folder, re
 from models_ml.warehouse import hold_warehouse
 
 BLOCKED, TOMBSTONES = "erased_customers", "erased_actions"
+SYNC = "retention_actions_sync"
 STAGING = "stg_"
 FINGERPRINTS = "int_stored_fingerprints"
 # An id of fewer characters occurs in any page by chance; pages without customers then stay as they are.
@@ -247,8 +248,29 @@ def _record(connection: duckdb.DuckDBPyConnection, person: Person) -> None:
                 connection.execute(
                     f"insert into {NEW}.main.{table} ({column}, erased_at) values ({marks}, ?)", [*row, now]
                 )
-    if any(table == FINGERPRINTS for _, table in _tables(connection)):
+    tables = {table for _, table in _tables(connection)}
+    if FINGERPRINTS in tables:
         connection.execute(f"delete from {NEW}.main.{FINGERPRINTS}")
+    if SYNC in tables:
+        _leave_tombstones(connection, person, now)
+
+
+def _leave_tombstones(connection: duckdb.DuckDBPyConnection, person: Person, now: datetime) -> None:
+    """Keep the key of each erased row of the sync, so that a reader with a cursor hears that it is gone."""
+    connection.execute(
+        f"""
+        insert into {NEW}.main.{SYNC} by name
+        select
+            action_id_hash,
+            'erased' as status,
+            (select max(as_of_date) from retention_actions_history) as status_as_of_date,
+            (select greatest(?::timestamp, max(updated_at) + interval 1 microsecond) from {SYNC}) as updated_at,
+            md5(action_id_hash || '|erased') as row_hash
+        from {SYNC}
+        where customer_id in (select unnest(?::varchar[]))
+        """,
+        [now, list(person.customers)],
+    )
 
 
 def salted_hash(salt: str, customer: str) -> str:

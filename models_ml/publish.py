@@ -18,6 +18,7 @@ PUBLISHED_TABLES = (
     "retention_actions",
     "retention_actions_deliverable",
     "retention_actions_history",
+    "retention_actions_sync",
     "policy_runs",
     "action_outcomes",
     "offer_effects",

@@ -33,6 +33,7 @@ POLICY: dict[str, Any] = {
     "touch_price": 0.0,
     "cool_down_days": 30,
     "action_valid_days": 14,
+    "sync_days": 56,
     "minimum_customer_value": 0.0,
     "universal_holdout_share": 0.0,
     "pick_holdout_share": 0.0,

@@ -20,6 +20,7 @@ expected_cost incremental_expected_value planned_cost planned_value currency rea
 arm propensity propensity_no_action valid_from valid_to pipeline_version policy_version dbt_invocation_id
 """.split()  # noqa: SIM905 - a list of 35 strings would hide the order
 ALL_ACTIONS = "select * from retention_actions order by customer_id"
+SYNC = "select * from retention_actions_sync order by action_id_hash"
 # What may differ between two builds of the same inputs.
 OF_THE_RUN = "decided_at, updated_at, dbt_invocation_id"
 
@@ -86,12 +87,14 @@ def test_empty_builds_on_a_fresh_clone(new_project: Callable[..., Project], smal
 
 def test_an_empty_build_keeps_history_and_publishing_refuses_it(fresh_copy: Project) -> None:
     history = fresh_copy.query("select * from retention_actions_history order by action_id")
+    sync = fresh_copy.query(SYNC)
     published = fresh_copy.run("python", "-m", "models_ml.cli", "publish")
     assert published.returncode == 0, published.stderr
     copy = fresh_copy.folder / "warehouse" / "published" / "demo" / "retention.duckdb"
     before = copy.read_bytes()
     fresh_copy.dbt("build", "--empty")
     assert fresh_copy.query("select * from retention_actions_history order by action_id") == history
+    assert fresh_copy.query(SYNC) == sync != []
     refused = fresh_copy.run("python", "-m", "models_ml.cli", "publish")
     assert refused.returncode == 1
     assert "retention_actions is empty" in refused.stderr
@@ -114,12 +117,20 @@ def test_the_published_copy_holds_the_public_tables(fresh_copy: Project) -> None
 def test_from_another_directory(fresh_copy: Project, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    before = fresh_copy.query(ALL_ACTIONS)
+    before, sync = fresh_copy.query(ALL_ACTIONS), fresh_copy.query(SYNC)
     finished = fresh_copy.run(
-        "dbt", "build", "--project-dir", str(fresh_copy.folder), "--selector", "decide", cwd=elsewhere
+        "dbt",
+        "build",
+        "--project-dir",
+        str(fresh_copy.folder),
+        "--selector",
+        "decide",
+        "--full-refresh",
+        cwd=elsewhere,
     )
     assert finished.returncode == 0, finished.stdout
     assert fresh_copy.query(ALL_ACTIONS) == before
+    assert fresh_copy.query(SYNC) == sync != [], "times included"
     assert list(elsewhere.rglob("*.duckdb")) == []
 
 

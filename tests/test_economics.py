@@ -134,6 +134,7 @@ POLICY_RANGES: dict[str, tuple[float, float | None]] = {
     "touch_price": (0.0, None),
     "cool_down_days": (0, 3650),
     "action_valid_days": (1, 365),
+    "sync_days": (1, 3650),
     "minimum_customer_value": (0.0, None),
     "universal_holdout_share": (0.0, 0.5),
     "pick_holdout_share": (0.0, 0.95),

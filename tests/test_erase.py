@@ -154,6 +154,9 @@ def test_nothing_is_left_nothing_enters_again_and_others_stay(published: tuple[P
     assert project.query("select * from policy_runs") == policy_runs
     hashed = hashlib.sha256(words[1].encode()).hexdigest()
     assert project.query("select action_id_hash from erased_actions") == [(hashed,)]
+    tombstones = project.query("from retention_actions_sync where status = 'erased'")
+    assert [row[0] for row in tombstones] == [hashed]
+    assert not set(words) & {value for row in tombstones for value in row}
 
     again = erase("demo", [customer])
     assert again.rows == {}
@@ -167,6 +170,7 @@ def test_nothing_is_left_nothing_enters_again_and_others_stay(published: tuple[P
     assert project.query(f"select * from quarantine where customer_id = '{customer}'") == []
     assert project.query(f"select * from int_checked_activity where customer_id = '{customer}'") == []
     assert everything_else(project, customer, "customer_features") == others["customer_features"]
+    assert project.query("from retention_actions_sync where status = 'erased'") == tombstones
     assert project.query("select count(*) from erased_customers") == [(1,)]
 
 

@@ -140,6 +140,7 @@ def policy_table(**changes: object) -> pa.Table:
         "touch_price": 0.0,
         "cool_down_days": 30,
         "action_valid_days": 7,
+        "sync_days": 56,
         "minimum_customer_value": 0.0,
         "universal_holdout_share": 0.05,
         "pick_holdout_share": 0.1,

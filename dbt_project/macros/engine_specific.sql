@@ -95,12 +95,16 @@ select explode(sequence({{ first_day }}, {{ last_day }}, interval 1 day)) as day
 {% macro bits_without(bits, unwanted) %}({{ bits }} & ~({{ unwanted }})){% endmacro %}
 
 
-{% macro salted_hash(salt, text) %}{{ return(adapter.dispatch('salted_hash', 'bayespilot')(salt, text)) }}{% endmacro %}
+{% macro text_hash(text) %}{{ return(adapter.dispatch('text_hash', 'bayespilot')(text)) }}{% endmacro %}
 
-{#- SHA-256 in hexadecimal digits of a salt and a text with a stroke between them. -#}
-{% macro default__salted_hash(salt, text) %}sha256({{ salt }} || '/' || {{ text }}){% endmacro %}
+{#- SHA-256 of a text in hexadecimal digits. -#}
+{% macro default__text_hash(text) %}sha256({{ text }}){% endmacro %}
 
-{% macro spark__salted_hash(salt, text) %}sha2({{ salt }} || '/' || {{ text }}, 256){% endmacro %}
+{% macro spark__text_hash(text) %}sha2({{ text }}, 256){% endmacro %}
+
+
+{#- The same of a salt and a text with a stroke between them. -#}
+{% macro salted_hash(salt, text) %}{{ text_hash(salt ~ " || '/' || " ~ text) }}{% endmacro %}
 
 
 {% macro fingerprint_number(columns) %}{{ return(adapter.dispatch('fingerprint_number', 'bayespilot')(columns)) }}{% endmacro %}

@@ -67,6 +67,7 @@ class Policy:
     touch_price: float
     cool_down_days: int
     action_valid_days: int
+    sync_days: int
     minimum_customer_value: float
     universal_holdout_share: float
     pick_holdout_share: float

@@ -1,0 +1,19 @@
+-- Actions that any reported contact names: a broken row excludes a second contact all the same.
+with contacts as (
+
+    select * from {{ contacts_that_exclude() }} as reported
+
+),
+
+executed as (
+
+    select
+        cast(action_id as varchar) as action_id,
+        cast(min(contacted_on) as date) as executed_on
+    from contacts
+    where action_id is not null
+    group by action_id
+
+)
+
+select * from executed
