@@ -242,11 +242,11 @@ def report(source: Source = "demo") -> None:
 
 @app.command()
 def publish(source: Source = "demo") -> None:
-    """Write the copy that BI tools and the CRM read, beside the earlier one, then switch to it."""
+    """Write what BI tools and the CRM read into a folder of its own, then point the link `current` at it."""
     from models_ml.publish import publish as publish_copy
 
-    folder = published_folder(source)
-    say(f"published {publish_copy(source, warehouse_path(source), folder):,} rows to {folder}")
+    published = publish_copy(source, warehouse_path(source), published_folder(source))
+    say(f"published {published.rows:,} rows to {published.run_folder}")
 
 
 @app.command()

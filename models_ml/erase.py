@@ -12,7 +12,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,8 @@ import duckdb
 from models_ml.errors import BayesPilotError
 from models_ml.files import file_aside
 from models_ml.paths import artifacts_folder, project_root, published_folder, reports_folder, warehouse_path
-from models_ml.warehouse import hold_warehouse
+from models_ml.publish import one_publisher
+from models_ml.warehouse import hold_warehouse, quoted, sql_text
 
 BLOCKED, TOMBSTONES = "erased_customers", "erased_actions"
 SYNC = "retention_actions_sync"
@@ -114,8 +115,19 @@ def erase(source: str, customers: Sequence[str]) -> Erased:
         If the warehouse is missing or in use, or a customer is unknown everywhere and was never erased.
     """
     ids = tuple(dict.fromkeys(customer for customer in customers if customer.strip()))
-    warehouse, copies = warehouse_path(source), list(_published_files(published_folder(source)))
+    warehouse, published = warehouse_path(source), published_folder(source)
     erased = Erased()
+    with one_publisher(published) if published.is_dir() else nullcontext():
+        person = _erase_tables(source, warehouse, ids, list(_published_files(published)), erased)
+    _remove_generated(source, person, erased)
+    _look_into_artifacts(source, person, erased)
+    return erased
+
+
+def _erase_tables(
+    source: str, warehouse: Path, ids: tuple[str, ...], copies: Sequence[Path], erased: Erased
+) -> Person:
+    """Remove the customers from the warehouse and every run of the published copy; return whom that names."""
     with hold_warehouse(source, warehouse) as connection:
         person = find_person(connection, ids)
         erased.raw_rows, erased.unread = _rows_of_raw_data(connection, ids)
@@ -132,9 +144,7 @@ def erase(source: str, customers: Sequence[str]) -> Erased:
         rows = rewrite_copy(copy, person)
         if rows:
             erased.rows[str(copy)] = rows
-    _remove_generated(source, person, erased)
-    _look_into_artifacts(source, person, erased)
-    return erased
+    return person
 
 
 def lines_of(erased: Erased) -> list[str]:
@@ -174,7 +184,7 @@ def _refuse_unknown(ids: Sequence[str], warehouse: Path, copies: Sequence[Path],
             else duckdb.connect(str(path), read_only=True) as copy
         ):
             if path.suffix == ".parquet":
-                copy.execute(f"create table parquet_rows as from {_quoted(path)}")
+                copy.execute(f"create table parquet_rows as from {quoted(path)}")
             if _held(copy, person):
                 return
     raise BayesPilotError(
@@ -199,7 +209,7 @@ def _new_database(
         " where database_name = current_database()"
     ).fetchall()[0]
     with file_aside(path) as aside:
-        connection.execute(f"attach {_quoted(aside)} as {NEW} (read_write, storage_version '{version}')")
+        connection.execute(f"attach {quoted(aside)} as {NEW} (read_write, storage_version '{version}')")
         try:
             connection.execute(f'copy from database "{old}" to {NEW} (schema)')
             for schema, table in _tables(connection):
@@ -333,10 +343,6 @@ def _is_theirs(columns: Sequence[str], person: Person) -> str:
     )
 
 
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
-
-
 def _count(connection: duckdb.DuckDBPyConnection, table: str, where: str) -> int:
     return int(connection.execute(f'select count(*) from "{table}" where {where}').fetchall()[0][0])
 
@@ -403,18 +409,25 @@ def _published_files(folder: Path) -> Iterator[Path]:
 def _rewrite_parquet(path: Path, person: Person) -> int:
     with duckdb.connect() as connection:
         _list_words(connection, person)
-        columns = connection.execute(f"describe select * from {_quoted(path)}").fetchall()
+        columns = connection.execute(f"describe select * from {quoted(path)}").fetchall()
         theirs = _is_theirs([row[0] for row in columns if row[1] == "VARCHAR"], person)
-        rows = int(
-            connection.execute(f"select count(*) from {_quoted(path)} where {theirs}").fetchall()[0][0]
-        )
+        rows = int(connection.execute(f"select count(*) from {quoted(path)} where {theirs}").fetchall()[0][0])
         if rows:
             with file_aside(path) as aside:
                 connection.execute(
-                    f"copy (select * from {_quoted(path)} where not ({theirs})) to {_quoted(aside)}"
-                    " (format parquet, compression zstd)"
+                    f"copy (select * from {quoted(path)} where not ({theirs})) to {quoted(aside)}"
+                    f" (format parquet, compression zstd, kv_metadata {_metadata(connection, path)})"
                 )
     return rows
+
+
+def _metadata(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
+    """Return the key-value metadata of a Parquet file, such as the run that it belongs to, as a SQL struct."""
+    found = connection.execute(
+        f"select decode(key), decode(value) from parquet_kv_metadata({quoted(path)})"
+        " where decode(key) <> 'ARROW:schema'"
+    ).fetchall()
+    return "{" + ", ".join(f"{sql_text(key)}: {sql_text(value)}" for key, value in found) + "}"
 
 
 def _remove_generated(source: str, person: Person, erased: Erased) -> None:

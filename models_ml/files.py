@@ -17,7 +17,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     The folder is created where it does not exist.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = name_aside(path)
     try:
         aside.write_bytes(content)
         _switch(aside, path)
@@ -36,7 +36,7 @@ def file_aside(path: Path) -> Iterator[Path]:
 
     Where the block fails, ``path`` stays as it was.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = name_aside(path)
     aside.unlink(missing_ok=True)
     try:
         yield aside
@@ -48,7 +48,7 @@ def file_aside(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def files_aside(folder: Path, *, last: str = "", read_only: bool = False) -> Iterator[Path]:
+def files_aside(folder: Path, *, last: str = "") -> Iterator[Path]:
     """Yield an empty folder; what the block writes into it is renamed into ``folder`` when the block ends.
 
     Each file is switched whole, in order of its name. Where the block fails, ``folder`` stays as it was.
@@ -59,8 +59,6 @@ def files_aside(folder: Path, *, last: str = "", read_only: bool = False) -> Ite
         Receives the files; created where it does not exist.
     last : str, optional
         File that is switched after all others, such as the record that vouches for them.
-    read_only : bool, optional
-        Whether the files lose their permission to be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / f".aside.{os.getpid()}"
@@ -69,11 +67,62 @@ def files_aside(folder: Path, *, last: str = "", read_only: bool = False) -> Ite
     try:
         yield aside
         for written in sorted(aside.iterdir(), key=lambda file: (file.name == last, file.name)):
-            if read_only:
-                written.chmod(READ_ONLY)
             _switch(written, folder / written.name)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def read_only_folder_aside(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder to fill; it is renamed to ``folder``, its files read-only, when the block ends.
+
+    Where the block fails or the process is killed, ``folder`` does not exist, and what was written stands beside it
+    under the name that `name_aside` gives.
+
+    Raises
+    ------
+    OSError
+        If ``folder`` exists and is not empty, or a file cannot be written.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = name_aside(folder)
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        yield aside
+        for written in sorted(aside.rglob("*"), reverse=True):  # what a folder holds, before the folder
+            if written.is_file():
+                written.chmod(READ_ONLY)
+            _flush(written)
+        _switch(aside, folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def point_link(link: Path, target: Path) -> None:
+    """Have a symbolic link point at ``target``, which lies below the link's folder: at once, whoever reads it.
+
+    Raises
+    ------
+    OSError
+        If a folder stands in the link's place, or the file system has no symbolic links.
+    """
+    aside = name_aside(link)
+    aside.unlink(missing_ok=True)
+    try:
+        aside.symlink_to(target.relative_to(link.parent))
+        aside.replace(link)
+        _flush(link.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def name_aside(path: Path) -> Path:
+    """Return the name under which this process writes what will be renamed to ``path``.
+
+    It begins with a full stop and ends with the number of the process.
+    """
+    return path.with_name(f".{path.name}.{os.getpid()}")
 
 
 def _switch(aside: Path, path: Path) -> None:

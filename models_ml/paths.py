@@ -8,6 +8,7 @@ from pathlib import Path
 
 from models_ml.errors import BayesPilotError
 
+RUNS, CURRENT = "runs", "current"  # below the folder of what is published
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")  # as the macro is_source_name has it
 
 
@@ -54,8 +55,26 @@ def warehouse_path(source: str) -> Path:
 
 
 def published_folder(source: str) -> Path:
-    """Return the folder that readers outside the build may open."""
+    """Return the folder that holds the published runs of a source, and the link to the latest."""
     return warehouse_path(source).parent / "published" / source_name(source)
+
+
+def published_run_folder(source: str) -> Path:
+    """Return the folder of the run that is published now; it stays for an hour after it has been replaced.
+
+    Raises
+    ------
+    BayesPilotError
+        If nothing has been published.
+    """
+    link = published_folder(source) / CURRENT
+    if not link.is_dir():
+        raise BayesPilotError(
+            "nothing has been published yet",
+            where=str(link),
+            next_step=f"bayespilot publish --source {source}",
+        )
+    return link.resolve()
 
 
 def artifacts_folder(source: str) -> Path:

@@ -1,41 +1,57 @@
-"""Publish what BI tools and CRM syncs read: a read-only DuckDB file and Parquet, never the warehouse itself.
+"""Publish what BI tools and CRM syncs read: one folder a run, and the link ``current`` to the latest.
 
-The warehouse can be open in one process only; readers that opened it would lock the next build out. The copy is
-written aside and renamed, so a reader holds either the earlier copy or the new one, whole.
+The warehouse can be open in one process only; readers that opened it would lock the next build out. A run's folder is
+written aside and renamed, then the link is replaced: a reader that resolves the link once sees one run, whole.
+
+    published/<source>/runs/<run>/retention.duckdb, retention_actions.parquet, …
+    published/<source>/current -> runs/<run>
+
+Runs stay for an hour after they have been replaced; the next publishing removes them, and what a crash left.
 """
 
 from __future__ import annotations
 
+import errno
+import itertools
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 
 from models_ml.errors import BayesPilotError
-from models_ml.files import files_aside
-from models_ml.warehouse import BUILD, open_warehouse
+from models_ml.files import point_link, read_only_folder_aside
+from models_ml.locks import wait_for_lock
+from models_ml.paths import CURRENT, RUNS
+from models_ml.published_tables import Publication, check_one_run, write_database, write_parquet
+from models_ml.warehouse import open_warehouse
 
-PUBLISHED_TABLES = (
-    "retention_actions",
-    "retention_actions_deliverable",
-    "retention_actions_history",
-    "retention_actions_sync",
-    "policy_runs",
-    "action_outcomes",
-    "offer_effects",
-    "pipeline_candidates",
-    "pipeline_deployments",
-    "quarantine",
-    "erased_actions",
-)
-REPORT_PREFIX = "rpt_"  # every report table is published
-PARQUET_TABLES = ("retention_actions", "retention_actions_deliverable")
-# The oldest storage format that every DuckDB 1.x client opens; most BI drivers are behind the library.
-STORAGE_VERSION = "v1.0.0"
-COPY = "published_by_bayespilot"  # the warehouse is attached under the name of its file, which must differ
+LOCK = ".lock"
+WAIT_SECONDS = 60.0  # another publishing writes the same tables: waiting for it is all that is left to do
+KEPT_AFTER_REPLACEMENT = timedelta(hours=1)
+RUN_TIME = "%Y%m%dT%H%M%S.%fZ"
+RUN_ID = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)-[0-9a-f]{8}")
+ASIDE = re.compile(r"\..+\.\d+")  # names that models_ml.files gives to what is not switched yet
 
 
-def publish(source: str, warehouse: Path, folder: Path) -> int:
-    """Copy the public tables into ``folder`` and return the number of rows in retention_actions.
+# What a run's folder holds. Every part is written from one connection, so that all show the same state.
+PARTS: tuple[Callable[[duckdb.DuckDBPyConnection, Publication], None], ...] = (write_database, write_parquet)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was published: the number of rows of retention_actions, and the folder of the run."""
+
+    rows: int
+    run_folder: Path
+
+
+def publish(source: str, warehouse: Path, folder: Path) -> Published:
+    """Write the latest run into a folder of its own, point the link ``current`` at it, and remove old runs.
 
     Parameters
     ----------
@@ -44,41 +60,99 @@ def publish(source: str, warehouse: Path, folder: Path) -> int:
     warehouse : Path
         DuckDB file that dbt builds; no other process may hold it for writing.
     folder : Path
-        Receives retention.duckdb, retention_actions.parquet and retention_actions_deliverable.parquet.
+        Receives ``runs/<run>`` and ``current``.
 
     Raises
     ------
     BayesPilotError
-        If the warehouse is missing or in use, or retention_actions is missing or empty: the earlier copy stays.
+        If the warehouse is missing or in use, its tables are not those of one finished run with a history of its own,
+        another publishing does not end, or files cannot be written: in each case the earlier copy stays as it is.
+    UnfinishedRunError
+        If the last build made only a part of a run.
     """
-    with open_warehouse(source, warehouse) as connection, files_aside(folder, read_only=True) as aside:
-        rows = int(connection.execute("select count(*) from retention_actions").fetchall()[0][0])
-        if rows == 0:
-            raise BayesPilotError(
-                "retention_actions is empty; the copy published earlier stays as it is",
-                where=str(warehouse),
-                next_step=f"{BUILD.format(source=source)} (a build with --empty decides nothing)",
-            )
-        _write_copy(connection, aside)
-    return rows
+    with (
+        _worded(source, folder),
+        open_warehouse(source, warehouse) as connection,
+        one_publisher(folder),
+    ):
+        run = check_one_run(connection, source, warehouse)
+        now = datetime.now(UTC).replace(tzinfo=None)
+        run_id = f"{now:{RUN_TIME}}-{run.dbt_invocation_id[:8]}"
+        run_folder = folder / RUNS / run_id
+        with read_only_folder_aside(run_folder) as aside:
+            publication = Publication(source, run_id, run.as_of_date, run.dbt_invocation_id, now, aside)
+            for write_part in PARTS:
+                write_part(connection, publication)
+        point_link(folder / CURRENT, run_folder)
+        _remove_replaced(folder, now)
+    return Published(run.customers, run_folder)
 
 
-def _write_copy(connection: duckdb.DuckDBPyConnection, aside: Path) -> None:
-    present = {
-        name
-        for (name,) in connection.execute(
-            "select table_name from information_schema.tables where table_catalog = current_database()"
-        ).fetchall()
-    }
-    reports = sorted(name for name in present if name.startswith(REPORT_PREFIX))
-    connection.execute(
-        f"attach '{aside / 'retention.duckdb'}' as {COPY} (read_write, storage_version '{STORAGE_VERSION}')"
+@contextmanager
+def one_publisher(folder: Path) -> Iterator[None]:
+    """Hold the lock of what is published, after removing what a killed publishing has left.
+
+    Raises
+    ------
+    BayesPilotError
+        If another process holds the lock for longer than a minute.
+    OSError
+        If files cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with wait_for_lock(folder / LOCK, WAIT_SECONDS, "another command is writing the published copy"):
+        _remove_leftovers(folder)
+        yield
+
+
+@contextmanager
+def _worded(source: str, folder: Path) -> Iterator[None]:
+    """Turn errors of the file system into words."""
+    try:
+        yield
+    except OSError as error:
+        raise _not_written(
+            source, error.strerror or str(error), error.filename or folder, error.errno
+        ) from error
+    except (duckdb.IOException, duckdb.FatalException) as error:
+        said = next(iter(str(error).splitlines()), "")
+        raise _not_written(source, said, folder, errno.ENOSPC if "No space left" in said else None) from error
+
+
+def _not_written(source: str, said: str, where: object, code: int | None) -> BayesPilotError:
+    what, remedy = {
+        errno.ENOSPC: ("the disk is full", "make room"),
+        errno.EDQUOT: ("the disk is full for this account", "make room"),
+        errno.EACCES: ("the folder cannot be written", "let this account write there"),
+        errno.EPERM: ("the folder cannot be written", "let this account write there"),
+        errno.EROFS: ("the folder cannot be written", "mount it for writing, or set RETENTION_DB"),
+        errno.EEXIST: ("a file stands where a folder is needed", "move it away"),
+        errno.ENOTDIR: ("a file stands where a folder is needed", "move it away"),
+        errno.EISDIR: ("a folder stands where the link to the published run is needed", "move it away"),
+    }.get(code or 0, (f"a file cannot be written: {said}", "correct this"))
+    return BayesPilotError(
+        f"{what}; nothing is published, the earlier copy stays as it is",
+        where=str(where),
+        next_step=f"{remedy}, then bayespilot publish --source {source}",
     )
-    for table in (*PUBLISHED_TABLES, *reports):
-        if table in present:
-            connection.execute(f"create table {COPY}.{table} as from {table}")
-    for table in PARQUET_TABLES:
-        connection.execute(
-            f"copy {COPY}.{table} to '{aside / table}.parquet' (format parquet, compression zstd)"
-        )
-    connection.execute(f"detach {COPY}")
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what a killed process had not switched; the lock says that no other process is at work."""
+    for place in (folder, folder / RUNS):
+        for left in place.glob(".*"):
+            if ASIDE.fullmatch(left.name):
+                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+
+
+def _remove_replaced(folder: Path, now: datetime) -> None:
+    """Remove the runs whose successor has been published for longer than runs are kept."""
+    current = (folder / CURRENT).resolve()
+    runs = sorted(path.resolve() for path in (folder / RUNS).iterdir() if RUN_ID.fullmatch(path.name))
+    for run, successor in itertools.pairwise(runs):
+        if now - _published_at(successor) > KEPT_AFTER_REPLACEMENT and run != current:
+            shutil.rmtree(run)
+
+
+def _published_at(run: Path) -> datetime:
+    return datetime.strptime(run.name.partition("-")[0], RUN_TIME)

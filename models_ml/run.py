@@ -47,11 +47,20 @@ def run_all(source: str, options: Sequence[str], variables: Mapping[str, Any]) -
         _show_failure(outcome, source, log)
         return outcome.exit_code
     from models_ml.publish import publish
+    from models_ml.published_tables import UnfinishedRunError
 
     with _step("publish") as step:
-        folder = published_folder(source)
-        rows = publish(source, warehouse_path(source), folder)
-        step.say(f"{rows:,} rows of retention_actions and the other public tables in {_from_project(folder)}")
+        try:
+            published = publish(source, warehouse_path(source), published_folder(source))
+        except UnfinishedRunError:
+            if "--selector" not in options:
+                raise
+            step.say("nothing: this selector builds only a part of a run; the next full run publishes")
+            return 0
+        step.say(
+            f"{published.rows:,} rows of retention_actions and the other public tables in"
+            f" {_from_project(published.run_folder)}"
+        )
     with _step("reports") as step:
         written = write_reports(source, step.notify)
         step.say(", ".join(_from_project(path) for path in written.paths))

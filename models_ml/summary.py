@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from models_ml.paths import published_folder, reports_folder
+from models_ml.paths import CURRENT, published_folder, reports_folder
 from models_ml.reports.policy_data import WHY_NOT_CONTACTED
 from models_ml.reports.ranking import ranking_words
 from models_ml.warehouse import no_decisions, open_warehouse
@@ -117,7 +117,8 @@ def print_summary(console: Console, rows: Mapping[str, Sequence[Row]], source: s
 def where_next(source: str) -> str:
     """Return where to look next."""
     return (
-        f"Next: pages for people in {reports_folder(source)}; for BI tools and the CRM {published_folder(source)}"
+        f"Next: pages for people in {reports_folder(source)};"
+        f" for BI tools and the CRM {published_folder(source) / CURRENT}"
         " (retention_actions; retention_actions_deliverable is what may be executed now); other limits:"
         f" bayespilot what-if --source {source}; every column: dbt docs generate."
     )

@@ -88,6 +88,22 @@ def no_decisions(source: str, table: str) -> BayesPilotError:
     )
 
 
+def quoted(path: Path) -> str:
+    """Return a path as SQL text.
+
+    Examples
+    --------
+    >>> quoted(Path("it's here/rows.parquet"))
+    "'it''s here/rows.parquet'"
+    """
+    return sql_text(str(path))
+
+
+def sql_text(text: str) -> str:
+    """Return a text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def is_in_use(error: BaseException) -> bool:
     """Tell whether an error of opening the warehouse says that another process holds it."""
     return str(error).startswith(IN_USE)

@@ -1,7 +1,8 @@
 """Bad inputs of every kind, each with words of the answer that it must get; test_bad_inputs.py gives them.
 
 Raw rows change a sound row, seeds are a statement on the table of a sound seed; artifacts and environment are functions that
-spoil a folder. To add an input, add a row; to add a kind, a list of `Case` here and its answer there.
+spoil a folder; lost input is given by test_lost_input.py. To add an input, add a row; to add a kind, a list of `Case` here
+and its answer there.
 """
 
 from __future__ import annotations
@@ -354,6 +355,9 @@ VARIABLES = [
     variable(
         "cool_down_days: [1, 2]", "cool_down_days: [1, 2] where a value is needed", cool_down_days=[1, 2]
     ),
+    variable(
+        "history_from: nowhere.main", "nowhere.main where a database.schema", history_from="nowhere.main"
+    ),
 ]
 SEED_FILES = [
     Case(
@@ -597,4 +601,90 @@ COMMANDS = [
     ),
 ]
 
-CASES = [*RAW_ROWS, *SEED_ROWS, *VARIABLES, *SEED_FILES, *RAW_TABLES, *ARTIFACTS, *ENVIRONMENT, *COMMANDS]
+# ------------------------------------------------------------------------------------------------------- lost input
+# A night after 2026-09-20, on files that have lost something; test_lost_input.py gives them.
+LATELY = "date '2026-09-15'"
+HALF_OF_THE_IDS = "hash(customer_id) % 2 = 0"
+ALL_BUT_LATE_HALF = "select * from raw where not ({day} >= " + LATELY + f" and {HALF_OF_THE_IDS})"
+
+# Raw files as selects on themselves, and the losses that the run names first; others may follow from these.
+LOST_INPUT = [
+    Case("lost input", ", ".join(changes), given, gets, changes)
+    for given, (changes, gets) in {
+        "all fees are missing": (
+            {"subscriptions": "select * replace (null::decimal(10, 2) as monthly_fee) from raw"},
+            "subscriptions: set_aside; customers at risk: nobody_at_risk",
+        ),
+        "all fees are below 0": (
+            {"subscriptions": "select * replace (-monthly_fee as monthly_fee) from raw"},
+            "subscriptions: set_aside; customers at risk: nobody_at_risk",
+        ),
+        "no ticket has a time": (
+            {"support_tickets": "select * replace (null::timestamp as opened_at) from raw"},
+            "support tickets: set_aside",
+        ),
+        "invoices name nobody": (
+            {"payments": "select * replace (customer_id + 5000000000 as customer_id) from raw"},
+            "payments due: set_aside",
+        ),
+        "a fifth of the invoices lost their amount": (
+            {
+                "payments": "select * replace (case when payment_id % 5 = 0 then null else amount end as amount) from raw"
+            },
+            "payments due: more_set_aside",
+        ),
+        "what is new has broken ids": (
+            {
+                "activity": "select * replace (case when occurred_at >= timestamp '2026-09-21' then -customer_id else customer_id"
+                " end as customer_id) from raw"
+            },
+            "activity: set_aside_lately",
+        ),
+        "half of the subscriptions file": (
+            {"subscriptions": "select * from raw order by started_on limit (select count(*) // 2 from raw)"},
+            "subscriptions: fewer_rows; customers at risk: fewer_at_risk",
+        ),
+        "half of the customers file": (
+            {"customers": f"select * from raw where {HALF_OF_THE_IDS}"},
+            "customers: fewer_rows; subscriptions: set_aside; consents: fewer_rows",
+        ),
+        "the older half of the activity": (
+            {"activity": "select * from raw where occurred_at >= timestamp '2025-10-15'"},
+            "activity: fewer_rows",
+        ),
+        "activity delivered twice": (
+            {"activity": "select * from raw union all select * from raw"},
+            "activity: more_rows",
+        ),
+        "no subscriptions at all": (
+            {"subscriptions": "select * from raw where false"},
+            "subscriptions: fewer_rows; customers at risk: nobody_at_risk",
+        ),
+        "the last ten days for half of the ids": (
+            {"activity": ALL_BUT_LATE_HALF.format(day="occurred_at")},
+            "activity: login_session: fallen",
+        ),
+        "the last ten days for one type": (
+            {"activity": f"select * from raw where occurred_at < {LATELY} or activity_type <> 'feature_use'"},
+            "activity: feature_use: stopped",
+        ),
+        "the last week twice": (
+            {
+                "activity": "select * from raw union all select * from raw where occurred_at >= timestamp '2026-09-19'"
+            },
+            "activity: login_session: risen",
+        ),
+    }.items()
+]
+
+ANSWERED_HERE = [
+    *RAW_ROWS,
+    *SEED_ROWS,
+    *VARIABLES,
+    *SEED_FILES,
+    *RAW_TABLES,
+    *ARTIFACTS,
+    *ENVIRONMENT,
+    *COMMANDS,
+]
+CASES = [*ANSWERED_HERE, *LOST_INPUT]

@@ -20,7 +20,7 @@ from typing import Any
 import bad_input_cases as given
 import duckdb
 import pytest
-from bad_input_cases import CASES, Case, Place
+from bad_input_cases import ANSWERED_HERE, CASES, Case, Place
 from conftest import ROOT, Project
 from typer.testing import CliRunner
 
@@ -40,8 +40,9 @@ COUNTED = ("monthly_fee", "amount", "quantity", "cost")
 AT_ONCE = 5  # faults that one message shows
 HEAD = """# Bad inputs, and what each gets
 
-Written by `pytest tests/test_bad_inputs.py --write-bad-inputs`, which gives each of them. A raw row that is broken is set
-aside in `quarantine` with the reason; everything else stops the run before anything changes.
+Written by `pytest tests/test_bad_inputs.py --write-bad-inputs`, which gives each of them but lost input, which
+`tests/test_lost_input.py` gives. A raw row that is broken is set aside in `quarantine` with the reason; everything else stops
+the run before anything changes. Of lost input, the feeds and problems are named that `rpt_input_problems` holds at least.
 
 | kind | where | given | gets |
 |---|---|---|---|
@@ -286,7 +287,7 @@ ANSWERS: dict[str, Callable[[Bench, Case, Path], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind}-{case.where}-{case.given}")
+@pytest.mark.parametrize("case", ANSWERED_HERE, ids=lambda case: f"{case.kind}-{case.where}-{case.given}")
 def test_a_bad_input_is_answered_in_words(bench: Bench, case: Case, tmp_path: Path) -> None:
     answer = ANSWERS[case.kind](bench, case, tmp_path)
     assert case.gets in answer
@@ -304,7 +305,7 @@ def test_the_table_shows_every_bad_input(bench: Bench, request: pytest.FixtureRe
     assert len({(case.kind, case.where, case.given) for case in CASES}) == len(CASES) >= 80
     rows = [row_of(case, case.gets) for case in CASES]
     if request.config.getoption("--write-bad-inputs"):
-        assert len(bench.answers) == len(CASES), "not every case has passed"
+        assert len(bench.answers) == len(ANSWERED_HERE), "not every case has passed"
         TABLE.write_text(HEAD + "".join(f"{row}\n" for row in rows))
     assert TABLE.read_text() == HEAD + "".join(f"{row}\n" for row in rows)
 

@@ -11,6 +11,8 @@ import duckdb
 import pytest
 from conftest import Project
 
+from models_ml.published_tables import PUBLISHED_TABLES, RUN_TABLE
+
 pytestmark = pytest.mark.build
 
 COLUMNS_OF_RETENTION_ACTIONS = """
@@ -90,7 +92,7 @@ def test_an_empty_build_keeps_history_and_publishing_refuses_it(fresh_copy: Proj
     sync = fresh_copy.query(SYNC)
     published = fresh_copy.run("python", "-m", "models_ml.cli", "publish")
     assert published.returncode == 0, published.stderr
-    copy = fresh_copy.folder / "warehouse" / "published" / "demo" / "retention.duckdb"
+    copy = fresh_copy.folder / "warehouse" / "published" / "demo" / "current" / "retention.duckdb"
     before = copy.read_bytes()
     fresh_copy.dbt("build", "--empty")
     assert fresh_copy.query("select * from retention_actions_history order by action_id") == history
@@ -104,11 +106,26 @@ def test_an_empty_build_keeps_history_and_publishing_refuses_it(fresh_copy: Proj
 def test_the_published_copy_holds_the_public_tables(fresh_copy: Project) -> None:
     finished = fresh_copy.run("python", "-m", "models_ml.cli", "publish")
     assert finished.returncode == 0, finished.stderr
-    folder = fresh_copy.folder / "warehouse" / "published" / "demo"
+    folder = (fresh_copy.folder / "warehouse" / "published" / "demo" / "current").resolve()
     with duckdb.connect(str(folder / "retention.duckdb"), read_only=True) as copy:
         assert copy.execute(ALL_ACTIONS).fetchall() == fresh_copy.query(ALL_ACTIONS)
         deliverable = copy.execute("select count(*) from retention_actions_deliverable").fetchall()
+        tables = copy.execute("select table_name, comment is not null from duckdb_tables()").fetchall()
+        without = copy.execute(
+            "select table_name, column_name from duckdb_columns() where comment is null"
+        ).fetchall()
     assert deliverable == fresh_copy.query("select count(*) from retention_actions_deliverable")
+    built = {name for (name,) in fresh_copy.query("select table_name from information_schema.tables")}
+    reports = {name for name in built if name.startswith("rpt_")}
+    assert {name for name, _ in tables} == built & {*PUBLISHED_TABLES} | reports | {RUN_TABLE}
+    described = {name for name, has_comment in tables if has_comment}
+    assert described >= {
+        "retention_actions",
+        "retention_actions_deliverable",
+        "policy_runs",
+        "rpt_policy_value",
+    }
+    assert not {name for name, _ in without} & {"retention_actions", "retention_actions_deliverable"}
     assert duckdb.sql(f"select count(*) from '{folder / 'retention_actions.parquet'}'").fetchall() == (
         fresh_copy.query("select count(*) from retention_actions")
     )

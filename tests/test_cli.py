@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from models_ml.cli import app
 from models_ml.dbt_build import Outcome
 from models_ml.errors import BayesPilotError
+from models_ml.published_tables import UnfinishedRunError
 
 COMMANDS = [
     "run",
@@ -181,6 +182,25 @@ class TestRun:
         assert "2 nodes: 2 warned" in output[0]
         assert output[1:3] == ["  warning: first: 1 row", "  warning: second: 2 rows"]
         assert output[3] == "publishing was reached"
+
+    @pytest.mark.parametrize(
+        ("options", "code", "says"),
+        [(("--selector", "features"), 0, "builds only a part of a run"), ((), 1, "part of a run was built")],
+    )
+    def test_a_part_of_a_run_is_not_published(
+        self,
+        asked: dict[str, Any],
+        monkeypatch: pytest.MonkeyPatch,
+        options: tuple[str, ...],
+        code: int,
+        says: str,
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise UnfinishedRunError("part of a run was built")
+
+        monkeypatch.setattr("models_ml.publish.publish", refuse)
+        ended, output = invoke("run", *options)
+        assert (ended, says in output) == (code, True), output
 
     @pytest.mark.parametrize("exit_code", [1, 2])
     def test_a_failing_node_is_shown_in_full_and_ends_the_run(

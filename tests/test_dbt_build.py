@@ -146,7 +146,8 @@ def test_a_run_builds_publishes_reports_and_sums_up(fresh_copy: Project) -> None
     lines = finished.stdout.splitlines()
     steps = [line.split()[0] for line in lines if line.split()[:1] in (["build"], ["publish"], ["reports"])]
     assert steps == ["build", "publish", "reports"]
-    assert (fresh_copy.folder / "warehouse" / "published" / "demo" / "retention.duckdb").is_file()
+    run = fresh_copy.folder / "warehouse" / "published" / "demo" / "current"
+    assert (run / "retention.duckdb").is_file()
     for page in ("policy.html", "monitoring.html"):
         assert (fresh_copy.folder / "reports" / "demo" / page).is_file()
     [(contacts, planned, trial)] = fresh_copy.query(

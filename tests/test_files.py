@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models_ml.files import files_aside, write_bytes, write_text
+from models_ml.files import files_aside, point_link, read_only_folder_aside, write_bytes, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -39,13 +39,37 @@ def test_files_arrive_in_order_and_the_record_last(tmp_path: Path, monkeypatch: 
     order = []
     replace = Path.replace
     monkeypatch.setattr(Path, "replace", lambda self, to: (order.append(Path(to).name), replace(self, to))[1])
-    with files_aside(tmp_path / "out", last="a.json", read_only=True) as aside:
+    with files_aside(tmp_path / "out", last="a.json") as aside:
         for name in ("c.pkl", "a.json", "b.pkl"):
             (aside / name).write_text(name)
         assert names(tmp_path / "out") == [aside.name]
     assert order == ["b.pkl", "c.pkl", "a.json"]
     assert names(tmp_path / "out") == ["a.json", "b.pkl", "c.pkl"]
-    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()} == {0o444}
+
+
+def test_a_folder_appears_whole_and_read_only(tmp_path: Path) -> None:
+    with read_only_folder_aside(tmp_path / "runs" / "one") as aside:
+        (aside / "below").mkdir()
+        (aside / "below" / "file").write_text("whole")
+        assert names(tmp_path / "runs") == [aside.name]
+    assert names(tmp_path / "runs") == ["one"]
+    file = tmp_path / "runs" / "one" / "below" / "file"
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("whole", 0o444)
+    with pytest.raises(OSError, match="not empty"), read_only_folder_aside(tmp_path / "runs" / "one"):
+        pass
+    assert names(tmp_path / "runs") == ["one"]
+
+
+def test_a_link_changes_at_once_and_names_no_folder_of_this_machine(tmp_path: Path) -> None:
+    for run in ("one", "two"):
+        (tmp_path / "runs" / run).mkdir(parents=True)
+        point_link(tmp_path / "current", tmp_path / "runs" / run)
+        assert (tmp_path / "current").readlink() == Path("runs") / run
+    assert names(tmp_path) == ["current", "runs"]
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        point_link(tmp_path / "folder", tmp_path / "runs" / "one")
+    assert names(tmp_path) == ["current", "folder", "runs"]
 
 
 def write_then_fail(path: Path) -> None:

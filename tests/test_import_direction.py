@@ -11,7 +11,7 @@ from conftest import ROOT
 
 PACKAGE = "models_ml"
 ORDER = (  # a module imports from its own group and from earlier ones
-    ("errors", "paths", "files", "warehouse", "settings_file", "threads"),
+    ("errors", "paths", "files", "locks", "warehouse", "settings_file", "threads"),
     ("evaluation",),
     ("decisions",),
     ("training",),
@@ -26,6 +26,7 @@ ORDER = (  # a module imports from its own group and from earlier ones
         "before_build",
         "train_and_deploy",
         "dbt_build",
+        "published_tables",
         "publish",
         "summary",
         "erase",

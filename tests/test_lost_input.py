@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from bad_input_cases import LATELY, LOST_INPUT, Case
 from check_input_nights import run_nights
 from conftest import Project
 from input_nights import InputNights, Problem, open_nights
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.build
 
 FIRST = date(2026, 9, 20)
 NIGHT = date(2026, 9, 25)
-LATELY = "date '2026-09-15'"
+CHANGES = {case.given: case.change for case in LOST_INPUT}
 GATE = ("--select", "+int_input_gate", "--exclude-resource-types", "test", "unit_test")
 
 
@@ -82,84 +83,10 @@ def named(problems: list[Problem], subject: str) -> str:
     return next(one.description for one in problems if one.subject == subject)
 
 
-HALF_OF_THE_IDS = "hash(customer_id) % 2 = 0"
-ALL_BUT_LATE_HALF = "select * from raw where not ({day} >= " + LATELY + f" and {HALF_OF_THE_IDS})"
-
-# What is lost, and what the run names first; other losses may follow from it.
-LOSSES: dict[str, tuple[dict[str, str], set[tuple[str, str]]]] = {
-    "all fees are missing": (
-        {"subscriptions": "select * replace (null::decimal(10, 2) as monthly_fee) from raw"},
-        {("subscriptions", "set_aside"), ("customers at risk", "nobody_at_risk")},
-    ),
-    "all fees are below 0": (
-        {"subscriptions": "select * replace (-monthly_fee as monthly_fee) from raw"},
-        {("subscriptions", "set_aside"), ("customers at risk", "nobody_at_risk")},
-    ),
-    "no ticket has a time": (
-        {"support_tickets": "select * replace (null::timestamp as opened_at) from raw"},
-        {("support tickets", "set_aside")},
-    ),
-    "invoices name nobody": (
-        {"payments": "select * replace (customer_id + 5000000000 as customer_id) from raw"},
-        {("payments due", "set_aside")},
-    ),
-    "a fifth of the invoices lost their amount": (
-        {
-            "payments": "select * replace (case when payment_id % 5 = 0 then null else amount end as amount) from raw"
-        },
-        {("payments due", "more_set_aside")},
-    ),
-    "what is new has broken ids": (
-        {
-            "activity": "select * replace (case when occurred_at >= timestamp '2026-09-21' then -customer_id else customer_id"
-            " end as customer_id) from raw"
-        },
-        {("activity", "set_aside_lately")},
-    ),
-    "half of the subscriptions file": (
-        {"subscriptions": "select * from raw order by started_on limit (select count(*) // 2 from raw)"},
-        {("subscriptions", "fewer_rows"), ("customers at risk", "fewer_at_risk")},
-    ),
-    "half of the customers file": (
-        {"customers": f"select * from raw where {HALF_OF_THE_IDS}"},
-        {("customers", "fewer_rows"), ("subscriptions", "set_aside"), ("consents", "fewer_rows")},
-    ),
-    "the older half of the activity": (
-        {"activity": "select * from raw where occurred_at >= timestamp '2025-10-15'"},
-        {("activity", "fewer_rows")},
-    ),
-    "activity delivered twice": (
-        {"activity": "select * from raw union all select * from raw"},
-        {("activity", "more_rows")},
-    ),
-    "no subscriptions at all": (
-        {"subscriptions": "select * from raw where false"},
-        {("subscriptions", "fewer_rows"), ("customers at risk", "nobody_at_risk")},
-    ),
-    "the last ten days for half of the ids": (
-        {"activity": ALL_BUT_LATE_HALF.format(day="occurred_at")},
-        {("activity: login_session", "fallen")},
-    ),
-    "the last ten days for one type": (
-        {
-            "activity": f"select * from raw where occurred_at < {LATELY} or activity_type <> 'feature_use'"
-        },
-        {("activity: feature_use", "stopped")},
-    ),
-    "the last week twice": (
-        {
-            "activity": "select * from raw union all select * from raw where occurred_at >= timestamp '2026-09-19'"
-        },
-        {("activity: login_session", "risen")},
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("loss", sorted(LOSSES))
-def test_lost_input_is_found(nightly: Nightly, loss: str) -> None:
-    changes, expected = LOSSES[loss]
-    problems = nightly.after(changes)
-    assert expected <= found(problems), problems
+@pytest.mark.parametrize("case", LOST_INPUT, ids=lambda case: case.given)
+def test_lost_input_is_found(nightly: Nightly, case: Case) -> None:
+    problems = nightly.after(case.change)
+    assert set(case.gets.split("; ")) <= {": ".join(one) for one in found(problems)}, problems
     assert all(one.description for one in problems)
 
 
@@ -170,7 +97,7 @@ def test_an_unchanged_business_is_silent_night_after_night(nightly: Nightly) -> 
 
 
 def test_a_restored_delivery_passes(nightly: Nightly) -> None:
-    assert nightly.after(LOSSES["half of the customers file"][0])
+    assert nightly.after(CHANGES["half of the customers file"])
     assert nightly.after({}) == []
 
 
@@ -219,7 +146,7 @@ def test_ids_that_match_nothing_show_both_spellings(nightly: Nightly, spelling: 
 
 
 def test_the_words_of_a_loss_hold_its_numbers(nightly: Nightly) -> None:
-    problems = nightly.after({"subscriptions": LOSSES["all fees are missing"][0]["subscriptions"]})
+    problems = nightly.after({"subscriptions": CHANGES["all fees are missing"]["subscriptions"]})
     [(rows,)] = nightly.nights.rows(
         "select count(*) from stg_subscriptions where started_on <= date '2026-09-25'"
     )
@@ -350,7 +277,7 @@ def test_a_first_build_whose_activity_matches_nobody_trains_nothing(
 
 def test_a_night_without_fees_leaves_what_is_read_as_it_was(night: Project) -> None:
     before = contents(night)
-    change(night, {"subscriptions": LOSSES["all fees are missing"][0]["subscriptions"]})
+    change(night, {"subscriptions": CHANGES["all fees are missing"]["subscriptions"]})
     said = night.dbt("build", succeeds=False)
     assert "100.0 %) are set aside" in said
     assert "customers at risk: none on 2026-10-31, where the run of 2026-10-31 counted" in said
@@ -378,7 +305,7 @@ def test_features_of_lost_input_are_built_again_and_a_loss_may_pass(
     # The stopped build computes a training date for the first time: it must not keep what it made of half the file.
     [(matured,)] = night.query("select max(as_of_date) from training_examples")
     execute(night, f"delete from customer_features where as_of_date = date '{matured}'")
-    change(night, LOSSES["half of the subscriptions file"][0])
+    change(night, CHANGES["half of the subscriptions file"])
     build = ("build", *GATE, "--select", "+int_input_gate", "int_dates_of_lost_input")
     said = night.dbt(*build, succeeds=False)
     assert "stg_subscriptions: of days up to 2026-10-31 it holds" in said
@@ -398,7 +325,7 @@ def test_features_of_lost_input_are_built_again_and_a_loss_may_pass(
 
 
 def test_an_empty_build_finds_nothing_lost_and_unknown_names_are_refused(night: Project) -> None:
-    change(night, LOSSES["no subscriptions at all"][0])
+    change(night, CHANGES["no subscriptions at all"])
     night.dbt("run", "--empty", "--select", "+int_input_gate")
     said = night.dbt(
         "run",
@@ -422,8 +349,8 @@ def test_a_source_may_declare_that_a_loss_only_warns(night: Project) -> None:
     change(
         night,
         {
-            "support_tickets": LOSSES["no ticket has a time"][0]["support_tickets"],
-            "payments": LOSSES["invoices name nobody"][0]["payments"],
+            "support_tickets": CHANGES["no ticket has a time"]["support_tickets"],
+            "payments": CHANGES["invoices name nobody"]["payments"],
             "activity": "select * from raw where occurred_at < date '2026-10-15' or activity_type <> 'feature_use'",
         },
     )

@@ -133,9 +133,30 @@ def test_a_date_that_has_begun_to_be_executed_keeps_its_rows(nights: Project) ->
     assert nights.query(f"select * from retention_actions_deliverable where action_id in ({listed})") == []
 
 
-def test_who_was_contacted_cools_down(nights: Project) -> None:
+def test_who_was_contacted_cools_down_for_a_development_target_too(nights: Project) -> None:
     executed = execute_actions(nights, 12, customers=3)
+    published = nights.run("python", "-m", "models_ml.cli", "publish")
+    assert published.returncode == 0, published.stderr
+    copy = (nights.folder / "warehouse" / "published" / "demo" / "current" / "retention.duckdb").resolve()
+    before = nights.warehouse().read_bytes(), copy.read_bytes()
+    nights.dbt(
+        "build", "--target", "dev", *night(14, history_from="production.main"), "--select", "+retention_actions",
+        "+policy_runs", "--exclude-resource-types", "test", "unit_test",
+    )  # fmt: skip
+    assert (nights.warehouse().read_bytes(), copy.read_bytes()) == before
     nights.dbt("build", *night(14))
+    for table, left_out in (
+        ("retention_actions", "decided_at, updated_at, dbt_invocation_id"),
+        ("int_month_limits", ""),
+    ):
+        selection = f"* exclude ({left_out})" if left_out else "*"
+        sql = f"select {selection} from {table} order by all"
+        assert nights.query(sql) == nights.query(sql, "dev_demo"), table
+    runs = "select * from policy_runs where as_of_date = date '2026-10-14'"
+    assert nights.query(runs) == nights.query(runs, "dev_demo")
+    assert nights.query("select distinct as_of_date::varchar from retention_actions_history", "dev_demo") == [
+        ("2026-10-14",)
+    ]
     listed = ", ".join(f"'{action_id}'" for action_id in executed)
     reasons = nights.query(
         "select distinct suppression_reason from retention_actions where customer_id in"

@@ -83,3 +83,13 @@ def test_a_turned_arrow_is_found(models: Nodes) -> None:
 def test_the_way_to_retention_actions_is_short(models: Nodes) -> None:
     path = longest_path(models, "retention_actions")
     assert len(path) <= MOST_MODELS, " > ".join(path)
+
+
+def test_a_run_has_finished_when_every_model_is_built(models: Nodes) -> None:
+    before, wanted = set(), ["model.bayespilot.int_finished_run"]
+    while wanted:
+        name = wanted.pop()
+        if name not in before:
+            before.add(name)
+            wanted += [parent for parent in references(models[name]) if parent in models]
+    assert models.keys() - before == set(), "refer to them in int_finished_run"

@@ -122,7 +122,7 @@ def test_it_says_where_to_look_next(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("DBT_PROFILES_DIR", str(tmp_path))
     monkeypatch.delenv("RETENTION_DB", raising=False)
     said = where_next("acme")
-    for place in (tmp_path / "reports" / "acme", tmp_path / "warehouse" / "published" / "acme"):
+    for place in (tmp_path / "reports" / "acme", tmp_path / "warehouse" / "published" / "acme" / "current"):
         assert str(place) in said
 
 

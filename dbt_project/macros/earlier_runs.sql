@@ -1,15 +1,27 @@
 {#-
     The rows that earlier runs left in a table of this project, as a subquery: the only way from the end of a run to
-    the start of the next.
-    On the first run the table does not exist: the relation is empty but typed. A column that the stored
-    table lacks (it was added to the project since) reads as a typed null.
+    the start of the next. They are read from history_from, so that a target for development or CI decides on
+    production's history.
 
     columns: a mapping of column name to SQL type.
 -#}
 {% macro earlier_runs(table_name, columns) -%}
+    {{ rows_stored_before(history_from(), table_name, columns) }}
+{%- endmacro %}
+
+{#- The same for what a run must know of this target's own tables, wherever its history comes from. -#}
+{% macro own_earlier_runs(table_name, columns) -%}
+    {{ rows_stored_before(own_place(), table_name, columns) }}
+{%- endmacro %}
+
+{#-
+    The rows of a stored table, as a subquery. Before the first run the table does not exist: the relation is empty but
+    typed. A column that the stored table lacks (it was added to the project since) reads as a typed null.
+-#}
+{% macro rows_stored_before(place, table_name, columns) -%}
     {%- set stored = none -%}
     {%- if execute -%}
-        {%- set stored = adapter.get_relation(database=target.database, schema=target.schema, identifier=table_name) -%}
+        {%- set stored = adapter.get_relation(database=place.database, schema=place.schema, identifier=table_name) -%}
     {%- endif -%}
     {%- set stored_columns = [] -%}
     {%- if stored is not none -%}
@@ -35,3 +47,29 @@
         {%- endif %}
     )
 {%- endmacro %}
+
+{#- Database and schema of this target. -#}
+{% macro own_place() -%}
+    {{ return({'database': target.database, 'schema': target.schema}) }}
+{%- endmacro %}
+
+{#- Database and schema that earlier runs are read from: those of the variable history_from, or the target's own. -#}
+{% macro history_from() -%}
+    {%- set given = var('history_from', none) -%}
+    {%- if not given -%}{{ return(own_place()) }}{%- endif -%}
+    {%- set parts = (given | string).split('.') -%}
+    {{ return({'database': parts[0], 'schema': parts[-1]}) }}
+{%- endmacro %}
+
+{#- Whether earlier runs are those of another target: this one then keeps no history of its own, and is not published. -#}
+{% macro history_is_elsewhere() -%}
+    {{ return(history_from() != own_place()) }}
+{%- endmacro %}
+
+{#- Whether there is a history where history_from points; a target's own begins with its first run. -#}
+{% macro holds_history() %}
+    {%- set place = history_from() -%}
+    {%- set history = adapter.get_relation(
+        database=place.database, schema=place.schema, identifier='retention_actions_history') -%}
+    {{ return(history is not none or not history_is_elsewhere()) }}
+{% endmacro %}

@@ -4,7 +4,7 @@
 -#}
 {% macro project_variables() %}
     {{ return({
-        'source': 'source', 'as_of_date': 'day', 'retrain': 'truth', 'allow_miscalibrated': 'truth',
+        'source': 'source', 'as_of_date': 'day', 'history_from': 'place', 'retrain': 'truth', 'allow_miscalibrated': 'truth',
         'allow_lost_input': 'names', 'rebuild_dates': 'days', 'channel_capacity': 'capacities', 'other_variables': 'names',
     }) }}
 {% endmacro %}
@@ -18,6 +18,7 @@
         'truth': 'true or false',
         'capacities': 'whole numbers of contacts by channel such as {email: 500}',
         'names': 'a list of names',
+        'place': 'a database.schema that holds retention_actions_history, such as production.main of the target dev,',
         'value': 'a value',
     }) }}
 {% endmacro %}
@@ -56,7 +57,7 @@
     {%- set kind = project_variables().get(name, 'value') -%}
     {%- set is_list = value is sequence and value is not string and value is not mapping -%}
     {%- if value is none -%}
-        {%- set is_right = kind in ('day', 'days', 'capacities', 'names') -%}
+        {%- set is_right = kind in ('day', 'days', 'capacities', 'names', 'place') -%}
     {%- elif kind == 'source' -%}
         {%- set is_right = is_source_name(value) -%}
     {%- elif kind == 'day' -%}
@@ -74,6 +75,8 @@
             {%- set checked.is_right = checked.is_right and modules.re.fullmatch('[0-9]{1,9}([.]0+)?', amount) is not none -%}
         {%- endfor -%}
         {%- set is_right = checked.is_right -%}
+    {%- elif kind == 'place' -%}
+        {%- set is_right = modules.re.fullmatch('[^.]+[.][^.]+', value | string) is not none and holds_history() -%}
     {%- elif kind == 'names' -%}
         {%- set is_right = is_list -%}
     {%- else -%}

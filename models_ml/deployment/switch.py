@@ -9,13 +9,10 @@ takes the steps that are left. A writer holds a lock that the operating system r
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,11 +35,11 @@ from models_ml.deployment.logs import (
 from models_ml.deployment.tracking import Tracker, TrackingError
 from models_ml.errors import BayesPilotError
 from models_ml.files import write_bytes, write_text
+from models_ml.locks import lock_if_free, wait_for_lock
 
 LOCK = ".lock"
 STAGED = ".staged_report"  # the report of a training, until its switch is decided
 WAIT_SECONDS = 10.0  # a promotion takes about a second; waiting out a training would look like a hang
-POLL_SECONDS = 0.1
 _ASIDE = re.compile(r"\..+\.\d+")  # names that models_ml.files gives to what is not switched yet
 
 
@@ -112,7 +109,7 @@ def settle(folder: Path, notify: Callable[[str], None]) -> None:
         return
     with (
         contextlib.suppress(OSError),
-        _lock(folder) as is_ours,
+        lock_if_free(folder / LOCK) as is_ours,
     ):  # a folder that is read-only is read as it is
         if not is_ours:
             return
@@ -134,7 +131,7 @@ def one_writer(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _wait_for_lock(folder):
+        with wait_for_lock(folder / LOCK, WAIT_SECONDS, "another command is changing what is deployed"):
             finish(folder)
             _remove_leftovers(folder)
             yield
@@ -144,53 +141,6 @@ def one_writer(folder: Path) -> Iterator[None]:
             where=str(error.filename or folder),
             next_step="make room, or correct the permissions, then run this again",
         ) from error
-
-
-@contextlib.contextmanager
-def _wait_for_lock(folder: Path) -> Iterator[None]:
-    until = time.monotonic() + WAIT_SECONDS
-    while True:
-        with _lock(folder) as is_ours:
-            if is_ours:
-                yield
-                return
-        if time.monotonic() > until:
-            raise BayesPilotError(
-                "another command is changing what is deployed",
-                where=str(folder),
-                values=[_holder(folder)],
-                next_step="wait until it has ended, then run this again",
-            )
-        time.sleep(POLL_SECONDS)
-
-
-def _holder(folder: Path) -> str:
-    try:
-        return (folder / LOCK).read_text(encoding="utf-8")
-    except OSError:
-        return "a process that has just ended"
-
-
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    """Yield whether the lock was free and is held now; its file is removed at the end."""
-    path = folder / LOCK
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        if not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino:
-            yield False  # the earlier holder has removed this file: a lock on it excludes nobody
-            return
-        try:
-            file.truncate(0)
-            file.write(f"process {os.getpid()}")
-            file.flush()
-            yield True
-        finally:
-            path.unlink(missing_ok=True)
 
 
 def _read_switch(folder: Path) -> Switch | None:

@@ -28,7 +28,7 @@ run as (
 stored as (
 
     select *
-    from {{ earlier_runs('retention_actions_history', {
+    from {{ own_earlier_runs('retention_actions_history', {
         'action_id': 'varchar', 'row_hash': 'varchar', 'decided_at': 'timestamp', 'updated_at': 'timestamp',
         'dbt_invocation_id': 'varchar',
     }) }} as history

@@ -26,7 +26,7 @@ parameters as (
 dates as (
 
     select as_of_date
-    from {{ earlier_runs('customer_features', {'as_of_date': 'date'}) }} as built_features
+    from {{ own_earlier_runs('customer_features', {'as_of_date': 'date'}) }} as built_features
     union
     select as_of_date
     from feature_dates

@@ -12,6 +12,8 @@
     ", for which customer_features stores nothing; choose dates of: select distinct as_of_date from customer_features"
 ) -%}
 
+{% set stored_columns = {'as_of_date': 'date', 'feature_definition': 'varchar'} -%}
+
 with run as (
 
     select * from {{ ref('int_run') }}
@@ -33,7 +35,7 @@ contacts as (
 dates_of_lost_input as (
 
     select *
-    from {{ earlier_runs('int_dates_of_lost_input', {'as_of_date': 'date'}) }} as dates_of_last_build
+    from {{ own_earlier_runs('int_dates_of_lost_input', {'as_of_date': 'date'}) }} as dates_of_last_build
 
 ),
 
@@ -43,7 +45,7 @@ built_dates as (
         features.as_of_date,
         max(features.feature_definition) as feature_definition,
         max(case when dates_of_lost_input.as_of_date is not null then 1 else 0 end) as is_of_lost_input
-    from {{ earlier_runs('customer_features', {'as_of_date': 'date', 'feature_definition': 'varchar'}) }} as features
+    from {{ own_earlier_runs('customer_features', stored_columns) }} as features
     left join dates_of_lost_input on features.as_of_date = dates_of_lost_input.as_of_date
     where {{ 'false' if flags.FULL_REFRESH else 'true' }}
     group by features.as_of_date

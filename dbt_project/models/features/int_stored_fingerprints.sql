@@ -22,7 +22,7 @@ feature_dates as (
 stored as (
 
     select distinct as_of_date
-    from {{ earlier_runs('int_stored_fingerprints', {'as_of_date': 'date'}) }} as stored_before
+    from {{ own_earlier_runs('int_stored_fingerprints', {'as_of_date': 'date'}) }} as stored_before
     where {{ 'false' if flags.FULL_REFRESH else 'true' }}
 
 ),

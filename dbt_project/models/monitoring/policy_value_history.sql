@@ -9,6 +9,10 @@
 with said as (
 
     select * from {{ ref('int_policy_value') }}
+    {%- if history_is_elsewhere() %}
+    union all
+    select * from {{ ref('int_earlier_policy_value') }}
+    {%- endif %}
 
 ),
 

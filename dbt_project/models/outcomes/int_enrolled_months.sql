@@ -6,6 +6,13 @@
     on_schema_change='append_new_columns',
 ) }}
 
+{% set columns = {
+    'customer_id': 'varchar', 'outcome_month': 'date', 'first_month': 'date', 'assignment': 'varchar',
+    'is_untouched': 'boolean', 'enrolled_on': 'date', 'at_enrolment_cents': 'bigint', 'value_cents': 'bigint',
+    'month_realised_cents': 'bigint', 'realised_cents': 'bigint', 'to_come_cents': 'bigint',
+    'to_come_before_cents': 'bigint', 'has_left': 'boolean', 'left_this_month': 'boolean', 'is_contaminated': 'boolean',
+} -%}
+
 -- Finished months are kept: each adds its flows to the state that the month before it left.
 with windows as (
 
@@ -102,6 +109,11 @@ enrolled_months as (
             order by in_cents.outcome_month
             rows between unbounded preceding and current row
         )
+    {%- if history_is_elsewhere() %}
+    union all
+    select *
+    from {{ earlier_runs('int_enrolled_months', columns) }} as kept_elsewhere
+    {%- endif %}
 
 )
 

@@ -15,6 +15,8 @@
     "latest_history_date", "; only the latest date can be run again: choose it, or a later --vars as_of_date"
 ) -%}
 
+{% set columns = {'action_id': 'varchar', 'as_of_date': 'date'} -%}
+
 with customers as (
 
     select * from {{ ref('stg_customers') }}
@@ -42,7 +44,12 @@ activity_map as (
 earlier_actions as (
 
     select *
-    from {{ earlier_runs('retention_actions_history', {'action_id': 'varchar', 'as_of_date': 'date'}) }} as history
+    from {{ earlier_runs('retention_actions_history', columns) }} as history
+    {%- if history_is_elsewhere() %}
+    union all
+    select *
+    from {{ own_earlier_runs('retention_actions_history', columns) }} as own_history
+    {%- endif %}
 
 ),
 
@@ -117,6 +124,7 @@ begun as (
     from requested
     inner join earlier_actions on requested.as_of_date = earlier_actions.as_of_date
     inner join contacts on earlier_actions.action_id = contacts.action_id
+    where {{ 'false' if history_is_elsewhere() else 'true' }} -- what is executed is decided elsewhere
 
 ),
 
@@ -150,7 +158,8 @@ checked as (
         cast(activity_map_hash as varchar) as activity_map_hash,
         cast({{ var('retrain', false) }} as boolean) as retrain,
         cast({{ var('allow_miscalibrated', false) }} as boolean) as allow_miscalibrated,
-        cast('{{ invocation_id }}' as varchar) as dbt_invocation_id
+        cast('{{ invocation_id }}' as varchar) as dbt_invocation_id,
+        cast({{ sql_text(var('history_from')) if history_is_elsewhere() else 'null' }} as varchar) as history_from
     from requested
     cross join latest_history
     cross join begun
