@@ -82,7 +82,9 @@ class CompiledProject:
                 "dbt compile failed:\n" + finished.output[-2000:], where=str(project.folder)
             )
         manifest = json.loads((project.folder / "target" / "manifest.json").read_text(encoding="utf-8"))
-        return cls(project, tuple(_nodes(manifest, project.folder, targets)), ends_on)
+        compiled = cls(project, tuple(_nodes(manifest, project.folder, targets)), ends_on)
+        compiled._replace_views()  # those of a first build read no earlier runs
+        return compiled
 
     def fork(self, folder: Path) -> CompiledProject:
         """Copy the warehouse, artifacts and raw files into a new copy of the project in ``folder``, ready to run there.
@@ -105,11 +107,15 @@ class CompiledProject:
             )
             for node in self.nodes
         ]
-        with _opened(project.warehouse()) as connection:
-            for node in moved:
+        forked = dataclasses.replace(self, project=project, nodes=tuple(moved))
+        forked._replace_views()
+        return forked
+
+    def _replace_views(self) -> None:
+        with _opened(self.project.warehouse()) as connection:
+            for node in self.nodes:
                 if node.materialized == "view":
                     connection.execute(f"create or replace view {node.name} as {node.compiled}")
-        return dataclasses.replace(self, project=project, nodes=tuple(moved))
 
     def load_seeds(self) -> None:
         """Load the project's seeds again, as ``dbt seed`` would where only their values have changed.

@@ -1,0 +1,292 @@
+"""Forty nights over two month ends, then the same nights in an empty warehouse: what must hold is checked by plain SQL.
+
+    python scripts/check_nights.py --customers 800 --nights 40
+
+Some nights are skipped, some actions are executed, some of these are reported late or twice, and events of a day arrive
+with the next delivery. The last night is run again with these, and once more with the same data; an older night must be
+refused; a night whose actions have begun keeps its decisions. dbt builds the first night, the others run its compiled
+models in one process. Nothing that the checks read is computed by a model but the decisions themselves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import typer
+from dbt_project_copy import ProjectCopy
+from generate_churn_data import raw_chunks, write_parquet
+from nightly_business import Contact, deliver, execute
+from rich.console import Console
+from rich.progress import track
+from simulation.business import write_raw, write_seeds
+from simulation.compiled_project import CompiledProject
+
+from models_ml.errors import BayesPilotError
+
+FIRST = date(2026, 8, 24)  # of nights up to the middle of October: August and September end within
+OF_A_BUILD = "decided_at, updated_at, dbt_invocation_id"
+HISTORY = f"select * exclude ({OF_A_BUILD}) from retention_actions_history order by customer_id, as_of_date"
+DELIVERABLE = (
+    "select action_id, customer_id, action, expected_cost from retention_actions_deliverable order by 1"
+)
+REFUSED = "lies before the latest decisions"
+POLICY = ("monthly_budget", "cool_down_days", "horizon_days")
+
+# Each query returns what must not be. ``history`` holds the decisions, ``nights`` the dates on which one was run,
+# ``contacts`` the reports, ``past_contacts`` those of before, ``offers`` and ``channels`` the seeds.
+IN_USE = """
+    select nights.day, history.action, history.channel,
+        case when reported.action_id is null then history.expected_cost else reported.cost end as cost
+    from nights
+    inner join history
+        on history.as_of_date between date_trunc('month', nights.day) and nights.day
+    left join (select action_id, min(reported_on) as reported_on, min(cost) as cost from contacts group by action_id)
+        as reported on history.action_id = reported.action_id and reported.reported_on <= nights.day
+    where history.action <> 'no_action' and (reported.action_id is not null or history.valid_to > nights.day)"""
+MUST_BE_EMPTY = {
+    "a decision stands once": "select action_id from history group by action_id having count(*) > 1",
+    "a customer has one decision a night": (
+        "select customer_id from history group by customer_id, as_of_date having count(*) > 1"
+    ),
+    "every night decided, and no other day": (
+        "(select day from nights except select as_of_date from history)"
+        " union all (select as_of_date from history except select day from nights)"
+    ),
+    "the month's budget": (
+        f"select day from ({IN_USE}) group by day"
+        " having sum(cost) > (select value from policy where name = 'monthly_budget') + 0.005"
+    ),
+    "the month's capacity of an offer": (
+        f"select day from ({IN_USE}) as used inner join offers on used.action = offers.offer"
+        " group by day, offers.offer, offers.monthly_capacity having count(*) > offers.monthly_capacity::integer"
+    ),
+    "the month's capacity of a channel": (
+        f"select day from ({IN_USE}) as used inner join channels on used.channel = channels.channel"
+        " group by day, channels.channel, channels.monthly_capacity"
+        " having count(*) > channels.monthly_capacity::integer"
+    ),
+    "nobody is contacted while cooling down": (
+        "select history.customer_id from history inner join"
+        " (select customer_id, contacted_on, reported_on from contacts"
+        "  union all select customer_id, contacted_on, contacted_on from past_contacts) as known"
+        " on history.customer_id = known.customer_id and known.reported_on <= history.as_of_date"
+        " and known.contacted_on <= history.as_of_date and known.contacted_on >"
+        " history.as_of_date - (select value from policy where name = 'cool_down_days')::integer"
+        " where history.action <> 'no_action'"
+    ),
+    "an episode lasts a horizon": (
+        "select customer_id from (select customer_id, as_of_date - lag(as_of_date) over"
+        " (partition by customer_id order by as_of_date) as days from history"
+        " where arm in ('policy', 'pick_holdout', 'trial'))"
+        " where days < (select value from policy where name = 'horizon_days')"
+    ),
+    "one executed contact an episode": (
+        "select customer_id from (select customer_id, contacted_on - lag(contacted_on) over"
+        " (partition by customer_id order by contacted_on) as days"
+        " from (select distinct customer_id, action_id, contacted_on from contacts))"
+        " where days < (select value from policy where name = 'horizon_days')"
+    ),
+    "the universal holdout is left alone": (
+        "select customer_id from history group by customer_id"
+        " having count(*) filter (arm = 'universal_holdout') between 1 and count(*) - 1"
+        " or (bool_or(arm = 'universal_holdout') and bool_or(action <> 'no_action'))"
+    ),
+}  # fmt: skip
+
+
+@dataclass
+class Business:
+    """A compiled project that gets a delivery every night, and the reports of its team."""
+
+    compiled: CompiledProject
+    files: Path
+    contacts: list[Contact]
+
+    def night(self, day: date, *, late_rows: bool = False) -> None:
+        """Deliver what is known and run."""
+        raw = self.compiled.project.raw_data
+        assert raw is not None
+        deliver(self.files, raw, day, self.contacts, late_rows=late_rows)
+        self.compiled.run(np.datetime64(day))
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        """Return the rows of a query on the warehouse."""
+        found: list[dict[str, Any]] = self.compiled.project.read(sql).to_pylist()
+        return found
+
+    def decisions(self) -> pa.Table:
+        """Return every decision, without the columns that depend on when a build runs."""
+        return self.compiled.project.read(HISTORY)
+
+
+def nights_of(count: int, draws: random.Random) -> list[date]:
+    """Return the dates of ``count`` nights from `FIRST`, every fifth or so skipped."""
+    days = [FIRST + timedelta(days=number) for number in range(1, count + count // 4)]
+    return [FIRST, *sorted(draws.sample(days[:-1], count - 2)), days[-1]]
+
+
+def open_business(folder: Path, customers: int, seed: int) -> Business:
+    """Generate a business, build its first night with dbt, and compile it."""
+    files = folder / "files"
+    write_parquet(raw_chunks(customers=customers, months=24, seed=seed, clean=True), files)
+    project = ProjectCopy.create(folder / "project", folder / "raw")
+    write_seeds(project, customers=customers, learning_share=0.1, priors="demo")
+    write_raw(project, {}, np.datetime64(FIRST))
+    assert project.raw_data is not None
+    deliver(files, project.raw_data, FIRST, [], late_rows=False)
+    project.build("--exclude-resource-types", "unit_test", "--vars", "{allow_miscalibrated: true}")
+    return Business(CompiledProject.of(project, np.datetime64(FIRST)), files, [])
+
+
+def empty(business: Business, folder: Path) -> Business:
+    """Return the business with a warehouse of its own that no run has filled yet, and the same pipeline and reports."""
+    forked = business.compiled.fork(folder)
+    with duckdb.connect(str(forked.project.warehouse())) as connection:
+        for node in forked.nodes:
+            if node.materialized == "incremental":
+                connection.execute(f"delete from {node.name}")
+    return dataclasses.replace(business, compiled=forked)
+
+
+def check(
+    folder: Path, customers: int, nights: int, seed: int, notify: Callable[[Iterable[date]], Iterable[date]]
+) -> tuple[list[str], str]:
+    """Run all nights and the replay; return what does not hold, in words, and what was done."""
+    business = open_business(folder, customers, seed)
+    replay = empty(business, folder / "replay")
+    days = nights_of(nights, random.Random(seed))
+    broken: list[str] = []
+    kept: dict[date, pa.Table] = {}
+    for day in notify(days):
+        business.night(day)
+        kept[day] = _of(business.decisions(), day)
+        if day != days[-1]:
+            business.contacts += execute(business.rows(DELIVERABLE), day, business.contacts)
+    first_attempt = kept.pop(days[-1])
+    business.night(days[-1], late_rows=True)
+    decided = business.decisions()
+    broken += [
+        f"{day}: its decisions have changed"
+        for day, rows in kept.items()
+        if not _of(decided, day).equals(rows)
+    ]
+    business.night(days[-1], late_rows=True)
+    broken += [] if business.decisions().equals(decided) else ["the last night again changes decisions"]
+    try:
+        business.night(days[-2])
+        broken.append(f"{days[-2]} is decided although {days[-1]} is")
+    except duckdb.Error as error:
+        broken += [] if REFUSED in str(error) else [f"an older night: {error}"]
+    begun = dataclasses.replace(business, contacts=[*business.contacts, *_first_of(business, days[-1])])
+    begun.night(days[-1])
+    broken += (
+        [] if business.decisions().equals(decided) else ["a night whose actions have begun is decided anew"]
+    )
+    broken += [
+        f"{name}: {rows} rows do not hold" for name, rows in _violations(business, days).items() if rows
+    ]
+    for day in notify(days):
+        replay.night(day, late_rows=day == days[-1])
+    again = replay.decisions()
+    broken += [
+        f"{day}: the replay decides otherwise"
+        for day in days
+        if not _of(again, day).equals(_of(decided, day))
+    ]
+    arrived = not _of(decided, days[-1]).equals(first_attempt)
+    twice = len(business.contacts) - len({one.action_id for one in business.contacts})
+    late = sum(one.reported_on > one.contacted_on for one in business.contacts)
+    return broken, (
+        f"{len(days)} nights from {days[0]} to {days[-1]}, {len(decided):,} decisions,"
+        f" {len({one.action_id for one in business.contacts})} actions executed, {late} reported late, {twice} twice;"
+        f" late rows {'changed' if arrived else 'did not change'} the last night; replayed {len(again):,} decisions"
+    )
+
+
+def _first_of(business: Business, day: date) -> list[Contact]:
+    """Return the report of one action of a night, made on the same day; none where the night decided none."""
+    rows = business.rows(
+        "select action_id, customer_id, action, expected_cost from retention_actions"
+        " where action <> 'no_action' order by action_id limit 1"
+    )
+    return [
+        Contact(
+            799_999_999, row["action_id"], row["customer_id"], row["action"], day, day, row["expected_cost"]
+        )
+        for row in rows
+    ]
+
+
+def _of(decisions: pa.Table, day: date) -> pa.Table:
+    return decisions.filter(pc.equal(decisions["as_of_date"], day))
+
+
+def _violations(business: Business, days: list[date]) -> dict[str, int]:
+    """Return the number of rows of each query that must have none."""
+    project = business.compiled.project
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{project.warehouse()}' as warehouse (read_only)")
+        connection.execute("create table history as from warehouse.retention_actions_history")
+        connection.execute("create table nights (day date)")
+        connection.executemany("insert into nights values (?)", [[day] for day in days])
+        connection.execute(
+            "create table contacts (number bigint, action_id text, customer_id text, offer text, contacted_on date,"
+            " reported_on date, cost double)"
+        )
+        if business.contacts:
+            rows = [list(dataclasses.astuple(one)) for one in business.contacts]
+            connection.executemany("insert into contacts values (?, ?, ?, ?, ?, ?, ?)", rows)
+        connection.execute(
+            "create table past_contacts as select customer_id::text as customer_id, contacted_on"
+            f" from '{business.files / 'retention_contacts.parquet'}'"
+            f" where offer <> 'no_action' and contacted_on <= date '{FIRST}'"
+        )
+        seeds = project.folder / "seeds" / "demo"
+        for name in ("offers", "channels"):
+            connection.execute(
+                f"create table {name} as from read_csv('{seeds / name}.csv', all_varchar = true)"
+            )
+        connection.execute(
+            "create table policy as select parameter as name, value::double as value"
+            f" from read_csv('{seeds / 'policy.csv'}', all_varchar = true) where parameter in {POLICY}"
+        )
+        return {name: len(connection.execute(query).fetchall()) for name, query in MUST_BE_EMPTY.items()}
+
+
+def main(
+    customers: Annotated[int, typer.Option(min=200, help="Customers of the business.")] = 800,
+    nights: Annotated[int, typer.Option(min=4, max=40, help="Nights to run.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the world and of the skipped nights.")] = 1,
+) -> None:
+    """Run nights over two month ends and replay them; say what does not hold."""
+    console = Console(width=110)
+    with tempfile.TemporaryDirectory(prefix="bayespilot-") as folder:
+        try:
+            broken, said = check(
+                Path(folder), customers, nights, seed, partial(track, description="nights", console=console)
+            )
+        except BayesPilotError as error:
+            console.print(f"[red]{error}")
+            raise typer.Exit(1) from None
+    console.print(said)
+    for one in broken:
+        console.print(f"[red]{one}")
+    if broken:
+        raise typer.Exit(1)
+    console.print(f"All {len(MUST_BE_EMPTY)} invariants hold, and the replay decides the same.")
+
+
+if __name__ == "__main__":
+    typer.run(main)
