@@ -37,7 +37,7 @@ parameters as (
 
 stored as (
 
-    select * from {{ earlier_runs('retention_actions_sync', dated) }} as earlier_run
+    select * from {{ own_earlier_runs('retention_actions_sync', dated) }} as earlier_run
 
 ),
 
