@@ -58,6 +58,11 @@ def published_folder(source: str) -> Path:
     return warehouse_path(source).parent / "published" / source_name(source)
 
 
+def decision_log_folder(source: str) -> Path:
+    """Return the folder of what the service decided."""
+    return warehouse_path(source).parent / "serving" / source_name(source)
+
+
 def artifacts_folder(source: str) -> Path:
     """Return the folder of deployed and candidate pipelines of a source."""
     return project_root() / "models_ml" / "artifacts" / source_name(source)
