@@ -1,4 +1,4 @@
-"""Erase customers: from the warehouse, the published copies, logs, generated files and reports, in one repeatable step.
+"""Erase customers: from the warehouse, the published copies, the log of the service, generated files and reports.
 
 A DuckDB file keeps the bytes of deleted rows. Files are therefore never changed in place: what remains is copied into a
 new file, which replaces the old one as a whole. A salted hash of each id stays behind (`erased_customers`), so that
@@ -21,7 +21,15 @@ import duckdb
 
 from models_ml.errors import BayesPilotError
 from models_ml.files import file_aside
-from models_ml.paths import artifacts_folder, project_root, published_folder, reports_folder, warehouse_path
+from models_ml.paths import (
+    artifacts_folder,
+    decision_log_folder,
+    project_root,
+    published_folder,
+    reports_folder,
+    warehouse_path,
+)
+from models_ml.serving.log_files import JOURNAL, log_held
 from models_ml.warehouse import hold_warehouse
 
 BLOCKED, TOMBSTONES = "erased_customers", "erased_actions"
@@ -111,12 +119,14 @@ def erase(source: str, customers: Sequence[str]) -> Erased:
     Raises
     ------
     BayesPilotError
-        If the warehouse is missing or in use, or a customer is unknown everywhere and was never erased.
+        If the warehouse is missing or in use, a service writes its log, or a customer is unknown everywhere and was
+        never erased.
     """
     ids = tuple(dict.fromkeys(customer for customer in customers if customer.strip()))
-    warehouse, copies = warehouse_path(source), list(_published_files(published_folder(source)))
+    warehouse, log = warehouse_path(source), decision_log_folder(source)
     erased = Erased()
-    with hold_warehouse(source, warehouse) as connection:
+    with hold_warehouse(source, warehouse) as connection, log_held(log):
+        copies = [*_data_files(published_folder(source)), *_data_files(log)]
         person = find_person(connection, ids)
         erased.raw_rows, erased.unread = _rows_of_raw_data(connection, ids)
         held, own = _held(connection, person), _own_tables()
@@ -128,10 +138,13 @@ def erase(source: str, customers: Sequence[str]) -> Erased:
         )
         with _new_database(connection, warehouse, person, own):
             _record(connection, person)
-    for copy in copies:
-        rows = rewrite_copy(copy, person)
+        for copy in copies:
+            rows = rewrite_copy(copy, person)
+            if rows:
+                erased.rows[str(copy)] = rows
+        rows = _rewrite_lines(log / JOURNAL, person)
         if rows:
-            erased.rows[str(copy)] = rows
+            erased.rows[str(log / JOURNAL)] = rows
     _remove_generated(source, person, erased)
     _look_into_artifacts(source, person, erased)
     return erased
@@ -390,8 +403,8 @@ def _own_tables() -> frozenset[str]:
     return frozenset(file.stem for file in files)
 
 
-def _published_files(folder: Path) -> Iterator[Path]:
-    """Yield the data files of every published copy, those behind links once."""
+def _data_files(folder: Path) -> Iterator[Path]:
+    """Yield the DuckDB and Parquet files below a folder, those behind links once."""
     seen = set()
     for path in sorted(folder.rglob("*")):
         real = path.resolve()
@@ -415,6 +428,18 @@ def _rewrite_parquet(path: Path, person: Person) -> int:
                     " (format parquet, compression zstd)"
                 )
     return rows
+
+
+def _rewrite_lines(path: Path, person: Person) -> int:
+    """Rewrite a journal without the lines that name a person; return how many were removed."""
+    if not path.is_file():
+        return 0
+    lines = path.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if not person.pattern.search(line)]
+    if len(kept) < len(lines):
+        with file_aside(path) as aside:
+            aside.write_bytes(b"".join(kept))
+    return len(lines) - len(kept)
 
 
 def _remove_generated(source: str, person: Person, erased: Erased) -> None:

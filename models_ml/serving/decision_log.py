@@ -6,7 +6,6 @@ an episode is on disk before its answer leaves. Where the disk is full, rows wai
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -26,14 +25,13 @@ import pyarrow.parquet as pq
 from models_ml.errors import BayesPilotError
 from models_ml.files import file_aside
 from models_ml.serving.deciding import Answered, Asked, with_days
+from models_ml.serving.log_files import JOURNAL, hold_log
 from models_ml.serving.promises import Promise
 from models_ml.serving.published_run import PublishedRun
 from models_ml.training.population import SCORE, FeatureBins, read_bins
 
 LOG = logging.getLogger("bayespilot.serve")
 
-JOURNAL = "journal.jsonl"
-LOCK = "lock"
 DAY_FOLDER = "day="
 FLUSH_SECONDS = 60.0
 FLUSH_ROWS = 20_000
@@ -123,7 +121,7 @@ class DecisionLog:
     def add(
         self, run: PublishedRun, asked: Sequence[Asked], answered: Sequence[Answered], milliseconds: float
     ) -> None:
-        """Log the answers of one request; never raises for a full disk."""
+        """Log the answers of one request, and give each its decision_id; never raises for a full disk."""
         now = datetime.now(UTC).replace(tzinfo=None)
         binner = self._binners.get(run.pipeline_version)
         if binner is None:
@@ -131,10 +129,10 @@ class DecisionLog:
         rows = []
         for one, of in zip(answered, asked, strict=True):
             self._number += 1
+            one.answer["decision_id"] = f"{self._start}-{self._number}"
             rows.append(
                 {
                     **one.answer,
-                    "decision_id": f"{self._start}-{self._number}",
                     "decided_at": now,
                     "opens_episode": one.opens_episode,
                     "nightly_action": one.nightly_action,
@@ -254,27 +252,6 @@ class DecisionLog:
         if fault != self._fault:
             LOG.error("%s", fault)
         self._fault = fault
-
-
-def hold_log(folder: Path) -> int:
-    """Hold the folder against other services and erasures; return the descriptor to close.
-
-    Raises
-    ------
-    BayesPilotError
-        If it is held.
-    """
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise BayesPilotError(
-            "a service is running that writes this log of decisions",
-            where=str(folder),
-            next_step="stop it (SIGTERM), then run this again",
-        ) from error
-    return descriptor
 
 
 def restored_promises(log: DecisionLog, horizon_days: int) -> list[Promise]:

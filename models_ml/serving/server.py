@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 
 import uvicorn
 
@@ -40,6 +41,9 @@ def serve(source: str, host: str, port: int, token_variable: str) -> None:
     except BayesPilotError:
         log.close()
         raise
+    for told_to_end in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn takes these over, finishes what it answers, and sends them to the process once more
+        signal.signal(told_to_end, lambda *_: None)
     app = make_app(service, token=token, is_loopback=host in LOOPBACK_HOSTS)
     uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", server_header=False)
 
