@@ -259,6 +259,27 @@ def summary(source: Source = "demo") -> None:
 
 
 @app.command()
+def serve(
+    source: Source = "demo",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; another than this machine's asks for a token.")
+    ] = ("127.0.0.1"),
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
+    token_env: Annotated[
+        str, typer.Option("--token-env", help="Environment variable that holds the token of every request.")
+    ] = "",
+) -> None:
+    """Answer over HTTP: a customer's decision now, by the rules of the last published run.
+
+    GET /health, /pipeline, /customers/ID, POST /decisions; /openapi.json describes every feature. Picks up the next
+    published run by itself, never opens the warehouse, and logs its decisions for the next build.
+    """
+    from models_ml.serving.server import serve as serve_source
+
+    serve_source(source, host, port, token_env)
+
+
+@app.command()
 def erase(
     customers: Annotated[
         list[str], typer.Argument(help="Values of customer_id, as the warehouse holds them.")

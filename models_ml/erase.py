@@ -1,4 +1,4 @@
-"""Erase customers: from the warehouse, the published copies, logs, generated files and reports, in one repeatable step.
+"""Erase customers: from the warehouse, the published copies, the log of the service, generated files and reports.
 
 A DuckDB file keeps the bytes of deleted rows. Files are therefore never changed in place: what remains is copied into a
 new file, which replaces the old one as a whole. A salted hash of each id stays behind (`erased_customers`), so that
@@ -21,8 +21,16 @@ import duckdb
 
 from models_ml.errors import BayesPilotError
 from models_ml.files import file_aside
-from models_ml.paths import artifacts_folder, project_root, published_folder, reports_folder, warehouse_path
+from models_ml.paths import (
+    artifacts_folder,
+    decision_log_folder,
+    project_root,
+    published_folder,
+    reports_folder,
+    warehouse_path,
+)
 from models_ml.publish import one_publisher
+from models_ml.serving.log_files import JOURNAL, log_held
 from models_ml.warehouse import hold_warehouse, quoted, sql_text
 
 BLOCKED, TOMBSTONES = "erased_customers", "erased_actions"
@@ -112,13 +120,18 @@ def erase(source: str, customers: Sequence[str]) -> Erased:
     Raises
     ------
     BayesPilotError
-        If the warehouse is missing or in use, or a customer is unknown everywhere and was never erased.
+        If the warehouse is missing or in use, a service writes its log, or a customer is unknown everywhere and was
+        never erased.
     """
     ids = tuple(dict.fromkeys(customer for customer in customers if customer.strip()))
-    warehouse, published = warehouse_path(source), published_folder(source)
+    warehouse, published, log = warehouse_path(source), published_folder(source), decision_log_folder(source)
     erased = Erased()
-    with one_publisher(published) if published.is_dir() else nullcontext():
-        person = _erase_tables(source, warehouse, ids, list(_published_files(published)), erased)
+    with one_publisher(published) if published.is_dir() else nullcontext(), log_held(log):
+        copies = [*_data_files(published), *_data_files(log)]
+        person = _erase_tables(source, warehouse, ids, copies, erased)
+        rows = _rewrite_lines(log / JOURNAL, person)
+        if rows:
+            erased.rows[str(log / JOURNAL)] = rows
     _remove_generated(source, person, erased)
     _look_into_artifacts(source, person, erased)
     return erased
@@ -127,7 +140,7 @@ def erase(source: str, customers: Sequence[str]) -> Erased:
 def _erase_tables(
     source: str, warehouse: Path, ids: tuple[str, ...], copies: Sequence[Path], erased: Erased
 ) -> Person:
-    """Remove the customers from the warehouse and every run of the published copy; return whom that names."""
+    """Remove the customers from the warehouse and from copies of its rows; return whom that names."""
     with hold_warehouse(source, warehouse) as connection:
         person = find_person(connection, ids)
         erased.raw_rows, erased.unread = _rows_of_raw_data(connection, ids)
@@ -396,8 +409,8 @@ def _own_tables() -> frozenset[str]:
     return frozenset(file.stem for file in files)
 
 
-def _published_files(folder: Path) -> Iterator[Path]:
-    """Yield the data files of every published copy, those behind links once."""
+def _data_files(folder: Path) -> Iterator[Path]:
+    """Yield the DuckDB and Parquet files below a folder, those behind links once."""
     seen = set()
     for path in sorted(folder.rglob("*")):
         real = path.resolve()
@@ -428,6 +441,18 @@ def _metadata(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
         " where decode(key) <> 'ARROW:schema'"
     ).fetchall()
     return "{" + ", ".join(f"{sql_text(key)}: {sql_text(value)}" for key, value in found) + "}"
+
+
+def _rewrite_lines(path: Path, person: Person) -> int:
+    """Rewrite a journal without the lines that name a person; return how many were removed."""
+    if not path.is_file():
+        return 0
+    lines = path.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if not person.pattern.search(line)]
+    if len(kept) < len(lines):
+        with file_aside(path) as aside:
+            aside.write_bytes(b"".join(kept))
+    return len(lines) - len(kept)
 
 
 def _remove_generated(source: str, person: Person, erased: Erased) -> None:

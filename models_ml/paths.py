@@ -77,6 +77,11 @@ def published_run_folder(source: str) -> Path:
     return link.resolve()
 
 
+def decision_log_folder(source: str) -> Path:
+    """Return the folder of what the service decided."""
+    return warehouse_path(source).parent / "serving" / source_name(source)
+
+
 def artifacts_folder(source: str) -> Path:
     """Return the folder of deployed and candidate pipelines of a source."""
     return project_root() / "models_ml" / "artifacts" / source_name(source)

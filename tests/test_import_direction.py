@@ -21,6 +21,7 @@ ORDER = (  # a module imports from its own group and from earlier ones
     ("monitoring",),
     ("reports",),
     ("terminal",),
+    ("serving",),
     ("uplift",),
     (
         "before_build",

@@ -73,3 +73,17 @@
         database=place.database, schema=place.schema, identifier='retention_actions_history') -%}
     {{ return(history is not none or not history_is_elsewhere()) }}
 {% endmacro %}
+
+{#- The columns of a decision that later runs read, and their types. -#}
+{% macro previous_columns() %}
+    {%- set columns = {
+        'action_id': 'varchar', 'customer_id': 'varchar', 'as_of_date': 'date', 'action': 'varchar',
+        'planned_action': 'varchar', 'channel': 'varchar', 'risk_tier': 'varchar', 'churn_probability': 'double',
+        'customer_value': 'double', 'relative_risk': 'double', 'effect_source': 'varchar', 'expected_cost': 'double',
+        'incremental_expected_value': 'double', 'arm': 'varchar', 'propensity': 'double',
+        'propensity_no_action': 'double', 'valid_from': 'date', 'valid_to': 'date', 'pipeline_version': 'varchar',
+        'policy_version': 'varchar',
+    } -%}
+    {%- for signal in reason_signals() -%}{%- do columns.update({'signal_' ~ signal: 'double'}) -%}{%- endfor -%}
+    {{ return(columns) }}
+{% endmacro %}

@@ -130,3 +130,11 @@ select explode(sequence({{ first_day }}, {{ last_day }}, interval 1 day)) as day
     {%- set found = run_query("select content from read_text([" ~ sql_text(path) ~ "])").columns[0].values() -%}
     {{ return(found[0] or '') }}
 {% endmacro %}
+
+
+{% macro quantile_of(column, share) %}{{ return(adapter.dispatch('quantile_of', 'bayespilot')(column, share)) }}{% endmacro %}
+
+{#- The quantile of a column at a share of 0 to 1, between two values where it lies there. -#}
+{% macro default__quantile_of(column, share) %}quantile_cont({{ column }}, {{ share }}){% endmacro %}
+
+{% macro spark__quantile_of(column, share) %}percentile({{ column }}, {{ share }}){% endmacro %}

@@ -33,6 +33,8 @@
             then 'Not contacted again: an earlier decision holds until its outcome is known'
         when suppression_reason = 'no_consent' then 'Not contacted: no consent to any channel'
         when suppression_reason = 'no_eligible_offer' then 'Not contacted: no offer is available to this customer now'
+        when suppression_reason = 'unknown_customer'
+            then 'Not contacted: the customer is not known to be at risk'
         when suppression_reason = 'below_minimum_value'
             then 'Not contacted: the customer value is below the minimum for a contact'
         when has_worthwhile_offer
@@ -45,6 +47,23 @@
 {% macro is_measured_reduction() -%}
     (effect_source = 'measured' and effect_mean + 1.96 * effect_sd < 0)
 {%- endmacro %}
+
+{#- Per offer, by how much it lowers the risk through each signal, and whether that is measured; over offer_effects. -#}
+{% macro offer_reductions() -%}
+    select
+        offer,
+        {% for signal in reason_signals() -%}
+            max(case when signal = '{{ signal }}' then least(effect_mean, 0) end) as reduction_{{ signal }},
+            max(case when signal = '{{ signal }}' and {{ is_measured_reduction() }} then 1 else 0 end)
+                as is_measured_{{ signal }}
+            {%- if not loop.last %},{% endif %}
+        {% endfor %}
+    from offer_effects
+    group by offer
+{%- endmacro %}
+
+{#- By how much an offer lowers a customer's risk through one signal, 0 or below; 0 without an offer. -#}
+{% macro shown_reduction(signal, reduction) -%}coalesce({{ signal }} * {{ reduction }}, 0){%- endmacro %}
 
 {#-
     Why the planned offer suits the customer: the signal of the customer through which it lowers the risk the most, from

@@ -117,6 +117,39 @@
     end
 {%- endmacro %}
 
+{#- The text of every feature and direction that may be a reason, a select over feature_reasons, reason_texts and parameters. -#}
+{% macro reason_templates() -%}
+    select
+        directions.feature,
+        directions.direction,
+        directions.measure,
+        coalesce(reason_texts.reason_text, directions.feature) as wording,
+        replace(
+            coalesce(reason_texts.reason_text, {{ reason_fallback('directions') }}), '{period}', directions.period
+        ) as template,
+        parameters.currency
+    from (
+        {% for side in ['upper', 'lower'] -%}
+            select
+                feature_reasons.*,
+                feature_reasons.{{ side }}_direction as direction
+            from feature_reasons
+            where feature_reasons.{{ side }}_direction is not null
+            {% if not loop.last %}union all{% endif %}
+        {% endfor %}
+    ) as directions
+    cross join parameters
+    left join reason_texts
+        on directions.family = reason_texts.family and directions.direction = reason_texts.direction
+{%- endmacro %}
+
+{#- The text of a customer's reason, from columns template, currency, measure, feature_value and category. -#}
+{% macro worded_reason() -%}
+    trim(replace(
+        replace(replace(template, '{value}', {{ reason_value_text() }}), '{currency}', currency), '  ', ' '
+    ))
+{%- endmacro %}
+
 {#- A text of the project as a SQL literal; null for none. -#}
 {% macro sql_text(text) -%}
     {%- if text is none -%}null{%- else -%}'{{ text | replace("'", "''") }}'{%- endif -%}

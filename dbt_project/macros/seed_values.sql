@@ -51,9 +51,7 @@
 
 {#- The reasons for which a customer may leave, in the order of the effect coefficients. -#}
 {% macro reason_signals() %}
-    {{ return([
-        'payment_failing', 'support_pain', 'price_shock', 'declining_engagement', 'dormant', 'exit_intent',
-    ]) }}
+    {{ return(signal_expressions().keys() | list) }}
 {% endmacro %}
 
 {#- The intercept and the reason signals, as a select of one column, signal: what every offer needs a prior for. -#}

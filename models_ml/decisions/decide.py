@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from models_ml.decisions import randomisation
 from models_ml.decisions.choose import Plan, choose_actions
 from models_ml.decisions.economics import needed_columns, read_figures, value_figures
-from models_ml.decisions.effect_beliefs import effect_moments
 from models_ml.decisions.limits import CENTS, Limits, cents_up, money, nearest_cents
 from models_ml.decisions.policy import DecisionInputs
 from models_ml.decisions.references import REFERENCE_POLICIES, Situation
@@ -211,7 +210,7 @@ def value_batch(batch: pa.RecordBatch, inputs: DecisionInputs) -> ValuedBatch:
     return ValuedBatch(
         nearest_cents(valued.expected_value),
         cents_up(valued.expected_cost),
-        effect_moments(figures.signals, inputs.effects)[1],
+        valued.effect_sd,
         customer_value_cents,
         valued.relative_risk,
         probability,

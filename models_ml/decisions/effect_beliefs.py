@@ -131,12 +131,21 @@ def expected_relative_risk(churn_probability: Floats, signals: Floats, beliefs: 
     >>> expected_relative_risk(np.array([0.1, 0.5]), np.empty((2, 0)), unknown).round(3).ravel().tolist()
     [1.339, 1.0]
     """
+    return relative_risk_and_sd(churn_probability, signals, beliefs)[0]
+
+
+def relative_risk_and_sd(
+    churn_probability: Floats, signals: Floats, beliefs: EffectBeliefs
+) -> tuple[Floats, Floats]:
+    """Return ρ as `expected_relative_risk` does, and the standard deviation of b_o·z, each of shape (n, k)."""
     risk = np.empty((len(churn_probability), len(beliefs.offers)))
+    spread = np.empty_like(risk)
     for start in range(0, len(risk), BATCH_ROWS):
         rows = slice(start, start + BATCH_ROWS)
         mean, sd = effect_moments(signals[rows], beliefs)
         risk[rows] = _relative_risk(churn_probability[rows], mean.T, sd.T).T
-    return risk
+        spread[rows] = sd
+    return risk, spread
 
 
 def _relative_risk(alone: Floats, mean: Floats, sd: Floats) -> Floats:

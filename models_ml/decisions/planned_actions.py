@@ -15,6 +15,7 @@ from models_ml.decisions.decide import (
     DIGITS,
     REFERENCE_COLUMNS,
     Decisions,
+    ValuedBatch,
     decide,
     value_batch,
     value_customers,
@@ -172,7 +173,13 @@ def planned_batch(
     1 where there is none; ``effect_source`` is then 'assumed'. ``has_worthwhile_offer`` says whether an allowed
     offer is worth more than the touch price, whatever the limits.
     """
-    valued = value_batch(batch, inputs)
+    return decided_batch(batch, value_batch(batch, inputs), inputs, decisions, rows)
+
+
+def decided_batch(
+    batch: pa.RecordBatch, valued: ValuedBatch, inputs: DecisionInputs, decisions: Decisions, rows: slice
+) -> pa.RecordBatch:
+    """Return what `planned_batch` does, where the customers have been valued already."""
     choice, arms = decisions.choice[rows], decisions.arms[rows]
     acts = np.where(decisions.is_done[rows], choice, -1)
     planned = choice >= 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from models_ml.decisions.effect_beliefs import EffectBeliefs, Floats, expected_relative_risk
+from models_ml.decisions.effect_beliefs import EffectBeliefs, Floats, relative_risk_and_sd
 from models_ml.errors import BayesPilotError
 
 LARGEST_AMOUNT = 1e12  # money; beyond it, cents are no longer whole numbers of a double
@@ -34,13 +34,15 @@ class Costs:
 class OfferValues:
     """Economics of n customers × k offers, money in the policy's currency.
 
-    ``expected_value``, ``expected_cost`` and ``relative_risk`` are (n, k), ``customer_value`` is (n,).
+    ``expected_value``, ``expected_cost`` and ``relative_risk`` are (n, k), ``customer_value`` is (n,); ``effect_sd``
+    (n, k) is how little is known of an effect, in log-odds.
     """
 
     expected_value: Floats
     expected_cost: Floats
     relative_risk: Floats
     customer_value: Floats
+    effect_sd: Floats
 
 
 def value_offers(
@@ -93,12 +95,12 @@ def value_offers(
     for name in ("contact", "incentive"):
         checked(f"{name}_cost", getattr(costs, name), 0.0, LARGEST_AMOUNT)
     checked("the acceptance probability", costs.acceptance, 0.0, 1.0)
-    risk = expected_relative_risk(alone, shown, beliefs)
+    risk, effect_sd = relative_risk_and_sd(alone, shown, beliefs)
     cost = np.broadcast_to(costs.expected, risk.shape)
     value = 1.0 - risk
     value *= (alone * worth)[:, None]
     value -= cost
-    return OfferValues(value, cost, risk, worth)
+    return OfferValues(value, cost, risk, worth, effect_sd)
 
 
 def checked(name: str, values: ArrayLike, low: float, high: float) -> Floats:

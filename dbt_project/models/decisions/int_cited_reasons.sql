@@ -24,38 +24,10 @@ parameters as (
 
 ),
 
-directions as (
-
-    select
-        *,
-        upper_direction as direction
-    from feature_reasons
-    where upper_direction is not null
-    union all
-    select
-        *,
-        lower_direction as direction
-    from feature_reasons
-    where lower_direction is not null
-
-),
-
 -- Reasons of one wording say the same, whatever their period.
 templates as (
 
-    select
-        directions.feature,
-        directions.direction,
-        directions.measure,
-        coalesce(reason_texts.reason_text, directions.feature) as wording,
-        replace(
-            coalesce(reason_texts.reason_text, {{ reason_fallback('directions') }}), '{period}', directions.period
-        ) as template,
-        parameters.currency
-    from directions
-    cross join parameters
-    left join reason_texts
-        on directions.family = reason_texts.family and directions.direction = reason_texts.direction
+    {{ reason_templates() }}
 
 ),
 
@@ -63,9 +35,7 @@ worded as (
 
     select
         churn_reasons.*,
-        trim(replace(
-            replace(replace(template, '{value}', {{ reason_value_text() }}), '{currency}', currency), '  ', ' '
-        )) as reason_text,
+        {{ worded_reason() }} as reason_text,
         row_number() over (
             partition by churn_reasons.customer_id, templates.wording order by churn_reasons.reason_rank
         ) as wording_rank

@@ -90,11 +90,8 @@ at_risk as (
             when scores.as_of_date = run.as_of_date then run.as_of_date
             else {{ raise_error(other_date) }}
         end as run_date,
-        parameters.randomisation_salt || '/' || scores.customer_id as draw_key,
-        parameters.randomisation_salt || '/' || scores.customer_id || '/'
-        || substr(cast(run.as_of_date as varchar), 1, 7) as monthly_draw_key,
-        parameters.randomisation_salt || '/' || scores.customer_id || '/'
-        || cast(coalesce(episodes.last_episode, 0) + 1 as varchar) as episode_draw_key
+        parameters.randomisation_salt,
+        episodes.last_episode
     from scores
     cross join run
     cross join parameters
@@ -131,16 +128,12 @@ candidates as (
         {% endfor -%}
         cast(offers_allowed as bigint) as offers_allowed,
         cast(
-            case
-                when not has_consent then 'no_consent'
-                when suppression_reason is not null then suppression_reason
-                when offers_allowed = 0 then 'no_eligible_offer'
-            end as varchar
+            {{ first_suppression() }} as varchar
         ) as suppression_reason,
-        {{ stable_draw("draw_key || '/universal'") }} as universal_draw,
-        {{ stable_draw("episode_draw_key || '/pick'") }} as pick_draw,
-        {{ stable_draw("monthly_draw_key || '/trial'") }} as trial_draw,
-        {{ stable_draw("episode_draw_key || '/trial_offer'") }} as trial_offer_draw
+        {% for column, expression in draw_expressions().items() -%}
+            {{ expression }} as {{ column }}
+            {%- if not loop.last %},{% endif %}
+        {% endfor %}
     from at_risk
 
 )

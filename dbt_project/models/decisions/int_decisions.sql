@@ -58,16 +58,7 @@ reasons as (
 -- A measured effect is called measured where its 95 % interval lies below 0.
 reductions as (
 
-    select
-        offer,
-        {% for signal in reason_signals() -%}
-            max(case when signal = '{{ signal }}' then least(effect_mean, 0) end) as reduction_{{ signal }},
-            max(case when signal = '{{ signal }}' and {{ is_measured_reduction() }} then 1 else 0 end)
-                as is_measured_{{ signal }}
-            {%- if not loop.last %},{% endif %}
-        {% endfor %}
-    from offer_effects
-    group by offer
+    {{ offer_reductions() }}
 
 ),
 
@@ -90,7 +81,7 @@ combined as (
         reasons.reason_2,
         reasons.reason_3,
         {% for signal in reason_signals() -%}
-            coalesce(candidates.signal_{{ signal }} * reductions.reduction_{{ signal }}, 0)
+            {{ shown_reduction('candidates.signal_' ~ signal, 'reductions.reduction_' ~ signal) }}
                 as reduction_{{ signal }},
             reductions.is_measured_{{ signal }},
         {% endfor -%}

@@ -1,15 +1,6 @@
--- Decisions of earlier runs. The date of the run itself is left out, so that a second run of the date starts from the
--- same state.
-{% set columns = {
-    'action_id': 'varchar', 'customer_id': 'varchar', 'as_of_date': 'date', 'action': 'varchar',
-    'planned_action': 'varchar', 'channel': 'varchar', 'risk_tier': 'varchar', 'churn_probability': 'double',
-    'customer_value': 'double', 'relative_risk': 'double', 'effect_source': 'varchar', 'expected_cost': 'double',
-    'incremental_expected_value': 'double', 'arm': 'varchar', 'propensity': 'double',
-    'propensity_no_action': 'double', 'valid_from': 'date', 'valid_to': 'date', 'pipeline_version': 'varchar',
-    'policy_version': 'varchar',
-} -%}
-{%- for signal in reason_signals() -%}{%- do columns.update({'signal_' ~ signal: 'double'}) -%}{%- endfor -%}
-
+-- Decisions of earlier runs, and those that the service has made since them. The date of the run itself is left out, so
+-- that a second run of the date starts from the same state; what the service decided after the first one counts. A
+-- decision of the service takes the place of the run's own for that customer: it has the same action_id.
 with run as (
 
     select * from {{ ref('int_run') }}
@@ -18,15 +9,37 @@ with run as (
 
 history as (
 
-    select * from {{ earlier_runs('retention_actions_history', columns) }} as earlier_runs
+    select * from {{ earlier_runs('retention_actions_history', previous_columns()) }} as earlier_runs
+
+),
+
+served as (
+
+    select * from {{ ref('int_served_actions') }}
+
+),
+
+decided as (
+
+    select history.*
+    from history
+    inner join run on history.as_of_date < run.as_of_date
+    left join served on history.action_id = served.action_id
+    where served.action_id is null
 
 ),
 
 previous as (
 
-    select history.*
-    from history
-    inner join run on history.as_of_date < run.as_of_date
+    select * from decided
+    union all
+    select
+        {% for column in previous_columns() -%}
+            served.{{ column }}
+            {%- if not loop.last %},{% endif %}
+        {% endfor %}
+    from served
+    inner join run on served.as_of_date <= run.as_of_date
 
 )
 

@@ -1,5 +1,4 @@
 -- The offers that a customer's consents and the offers' own conditions allow, as bits in the order of offer_position.
-{% set offers = eligible_offers() -%}
 
 with features as (
 
@@ -56,18 +55,7 @@ eligibility as (
         cast(as_of_date as date) as as_of_date,
         cast(has_consent as boolean) as has_consent,
         cast(
-            offers_with_consent & cast(
-                0
-                {% for offer in offers -%}
-                    + case
-                        when (
-                            {{ offer.eligible_when }}
-                        ) then {{ 2 ** offer.offer_position }}
-                        else 0
-                    end
-                {% endfor %}
-                as bigint
-            ) as bigint
+            offers_with_consent & {{ conditions_that_hold() }} as bigint
         ) as offers_allowed
     from customers
 

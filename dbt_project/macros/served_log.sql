@@ -1,0 +1,45 @@
+{#-
+    The log of the service's decisions of its last 40 days, as a subquery: Parquet by day beside the warehouse. Without a
+    log the relation is empty but typed. Older days are not opened: the nightly cost does not grow with the log.
+
+    columns: a mapping of column name to SQL type.
+-#}
+{% macro served_log(columns) -%}
+    {%- set files = [] -%}
+    {%- if execute and target.type == 'duckdb' -%}
+        {%- set folder = modules.re.sub('[^/]*$', '', target.path) ~ 'serving/' ~ var('source', 'demo') -%}
+        {%- set found = run_query(
+            "select file from glob(" ~ sql_text(folder ~ '/day=*/*.parquet') ~ ") qualify"
+            ~ " cast(regexp_extract(file, 'day=([0-9-]{10})', 1) as date) > max(cast(regexp_extract(file,"
+            ~ " 'day=([0-9-]{10})', 1) as date)) over () - 40 order by file") -%}
+        {%- for row in found.rows -%}{%- do files.append(sql_text(row[0])) -%}{%- endfor -%}
+    {%- endif -%}
+    (
+        select
+        {%- for name, type in columns.items() %}
+            cast({{ name if files else 'null' }} as {{ type }}) as {{ name }}
+            {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+        {% if files -%}
+        from read_parquet([{{ files | join(', ') }}], hive_partitioning = false)
+        {%- else -%}
+        from (select 1 as no_row) as no_log
+        where false
+        {%- endif %}
+    )
+{%- endmacro %}
+
+{#- The columns of a decision of the service that the log keeps, and their types. -#}
+{% macro served_columns() %}
+    {{ return({
+        'decision_id': 'varchar', 'decided_at': 'timestamp', 'customer_id': 'varchar', 'action_id': 'varchar',
+        'as_of_date': 'date', 'action': 'varchar', 'planned_action': 'varchar', 'channel': 'varchar',
+        'risk_tier': 'varchar', 'churn_probability': 'double', 'customer_value': 'double', 'relative_risk': 'double',
+        'effect_source': 'varchar', 'expected_cost': 'double', 'incremental_expected_value': 'double',
+        'arm': 'varchar', 'propensity': 'double', 'propensity_no_action': 'double', 'valid_from': 'date',
+        'valid_to': 'date', 'suppression_reason': 'varchar', 'decided_by': 'varchar', 'opens_episode': 'boolean',
+        'nightly_action': 'varchar', 'latency_ms': 'double', 'customers_in_request': 'integer', 'run_id': 'varchar',
+        'pipeline_version': 'varchar', 'policy_version': 'varchar', 'signals': 'map(varchar, double)',
+        'feature_bins': 'map(varchar, smallint)',
+    }) }}
+{% endmacro %}

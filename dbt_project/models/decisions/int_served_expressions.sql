@@ -1,0 +1,44 @@
+{{ config(materialized='table') }}
+
+-- The SQL that the service evaluates for single customers: the text of the expressions that the models contain.
+-- depends_on: {{ ref('int_offers') }}
+{% set expressions = [] -%}
+{%- for signal, expression in signal_expressions().items() -%}
+    {%- do expressions.append(['customer', 'signal_' ~ signal, 'double', expression]) -%}
+{%- endfor -%}
+{%- for column, expression in renewal_expressions().items() -%}
+    {%- do expressions.append(['customer', column, 'integer', expression]) -%}
+{%- endfor -%}
+{%- for offer in eligible_offers() -%}
+    {%- do expressions.append(['customer', 'contact_cost_' ~ offer.offer_position, 'double', offer.contact_cost]) -%}
+    {%- do expressions.append(['customer', 'incentive_cost_' ~ offer.offer_position, 'double', offer.incentive_cost]) -%}
+{%- endfor -%}
+{%- do expressions.append(['customer', 'conditions_that_hold', 'bigint', conditions_that_hold()]) -%}
+{%- for column, expression in draw_expressions().items() -%}
+    {%- do expressions.append(['customer', column, 'double', expression]) -%}
+{%- endfor -%}
+{%- do expressions.append(['suppression', 'suppression_reason', 'varchar', first_suppression()]) -%}
+{%- do expressions.append(['reason', 'reason_text', 'varchar', worded_reason()]) -%}
+{%- for signal in reason_signals() -%}
+    {%- do expressions.append(
+        ['reduction', 'reduction_' ~ signal, 'double', shown_reduction('signal_' ~ signal, 'reduction_' ~ signal)]
+    ) -%}
+{%- endfor -%}
+{%- do expressions.append(['rationale', 'rationale', 'varchar', rationale()]) -%}
+{%- do expressions.append(['select', 'reason_templates', 'table', reason_templates()]) -%}
+{%- do expressions.append(['select', 'offer_reductions', 'table', offer_reductions()]) -%}
+
+with expressions as (
+
+    {% for purpose, name, data_type, expression in expressions -%}
+        select
+            cast('{{ purpose }}' as varchar) as purpose,
+            cast('{{ name }}' as varchar) as name,
+            cast('{{ data_type }}' as varchar) as data_type,
+            cast({{ sql_text(expression) }} as varchar) as expression
+        {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+
+)
+
+select * from expressions

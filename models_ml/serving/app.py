@@ -1,0 +1,170 @@
+"""The interface over HTTP: what is deployed, a customer's decision tonight, and decisions now."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from models_ml.serving.payload import PayloadError
+from models_ml.serving.service import Service
+
+LARGEST_BODY = 4_000_000  # bytes; a thousand customers take about three million
+PICK_UP_SECONDS = 2.0
+LOG = logging.getLogger("bayespilot.serve")
+OPEN_PATHS = ("/health",)
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
+
+Call = Callable[[Request], Awaitable[JSONResponse]]
+
+
+class BodyTooLargeError(Exception):
+    """A request beyond `LARGEST_BODY`."""
+
+
+def make_app(
+    service: Service,
+    *,
+    token: str | None,
+    is_loopback: bool,
+    pick_up_seconds: float = PICK_UP_SECONDS,
+    largest_body: int = LARGEST_BODY,
+) -> FastAPI:
+    """Return the interface to a service.
+
+    Parameters
+    ----------
+    service : Service
+        Started and closed with the application.
+    token : str or None
+        Asked of every request but that for health, as ``Authorization: Bearer …``.
+    is_loopback : bool
+        Whether only this machine may ask: requests that name another host are refused.
+    pick_up_seconds : float
+        How often a new published run is looked for.
+    largest_body : int
+        Bytes.
+    """
+    one_at_a_time = anyio.CapacityLimiter(1)
+
+    async def work(function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401 - passed on
+        return await anyio.to_thread.run_sync(function, *arguments, limiter=one_at_a_time)
+
+    async def look_for_runs() -> None:
+        while True:
+            await anyio.sleep(pick_up_seconds)
+            prepared = await run_in_threadpool(service.read_next_run)
+            if prepared is not None:
+                await work(service.switch, prepared)
+            await run_in_threadpool(service.log.flush_if_due)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(look_for_runs)
+            try:
+                yield
+            finally:
+                tasks.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await run_in_threadpool(service.close)
+
+    app = FastAPI(
+        title="BayesPilot",
+        summary="One customer's retention decision now, by the rules of the last published run.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+
+    @app.middleware("http")
+    async def guard(request: Request, call: Call) -> JSONResponse:
+        try:
+            if is_loopback and request.headers.get("host", "").rsplit(":", 1)[0] not in LOOPBACK_HOSTS:
+                return _refused(403, "the host is not this machine", "Host")
+            if token is not None and request.url.path not in OPEN_PATHS and not _is_known(request, token):
+                return _refused(401, "the token is missing or wrong", "Authorization")
+            return await call(request)
+        except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold values of the request
+            LOG.error("%s in %s", type(error).__name__, _place(error))
+            return JSONResponse({"error": "the service could not answer; its log names the place"}, 500)
+
+    @app.get("/health")
+    async def health() -> JSONResponse:
+        """Say whether the service answers, and whether its log is written."""
+        return JSONResponse(service.health())
+
+    @app.get("/pipeline")
+    async def pipeline() -> JSONResponse:
+        """Say what decides: the published run, its pipeline, its policy, its prices, and what is left of its limits."""
+        return JSONResponse(await work(service.described))
+
+    @app.get("/customers/{customer_id}")
+    async def customer(customer_id: str) -> JSONResponse:
+        """Return the last published decision on a customer, with its reasons."""
+        found = await work(service.customer, customer_id)
+        if found is None:
+            return _refused(404, "the published run does not know this customer", "customer_id")
+        return JSONResponse(found)
+
+    @app.post("/decisions")
+    async def decisions(request: Request) -> JSONResponse:
+        """Decide for one customer, or for each of a list of at most 1,000."""
+        began = time.perf_counter()
+        if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
+            return _refused(415, "the body must be application/json", "Content-Type")
+        try:
+            body = await _body(request, largest_body)
+            answers, is_list = await work(service.decide, body, began)
+        except BodyTooLargeError:
+            return _refused(413, f"the body is larger than {largest_body:,} bytes", "body")
+        except PayloadError as error:
+            return JSONResponse({"error": "fields are wrong", "fields": error.fields}, 422)
+        return JSONResponse(answers if is_list else answers[0])
+
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        app.openapi_schema = None
+        return service.with_schemas(plain())
+
+    app.openapi = described  # type: ignore[method-assign]
+    return app
+
+
+async def _body(request: Request, largest: int) -> bytes:
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdigit() or int(declared) > largest:
+        raise BodyTooLargeError
+    read = bytearray()
+    async for part in request.stream():
+        read += part
+        if len(read) > largest:
+            raise BodyTooLargeError
+    return bytes(read)
+
+
+def _is_known(request: Request, token: str) -> bool:
+    kind, _, given = request.headers.get("authorization", "").partition(" ")
+    return kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
+
+
+def _refused(status: int, what: str, field: str) -> JSONResponse:
+    return JSONResponse({"error": what, "fields": [{"field": field, "problem": what}]}, status)
+
+
+def _place(error: Exception) -> str:
+    """Return file and line where an error was raised: no message, which may quote a customer."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "an unknown place"

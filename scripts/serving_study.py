@@ -1,0 +1,190 @@
+"""Ask the service under load while a run is published anew and the service is restarted, and check what came of it.
+
+    python scripts/serving_study.py --requests 10000
+
+Needs the published copy of the demo (`bayespilot run`). Works on a copy of it in a temporary folder. Exit code 1 where
+an answer was an error, a logged decision is missing, or an answer mixed versions.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import duckdb
+import typer
+from dbt_project_copy import PROJECT
+from rich.console import Console
+from rich.table import Table
+from served_copy import SOURCE, Caller, ServedCopy
+
+from models_ml.errors import BayesPilotError
+from models_ml.paths import published_folder, warehouse_path
+
+FEATURES = """
+    select features.* exclude (as_of_date, feature_definition)
+    from customer_features as features inner join int_run using (as_of_date)
+    order by customer_id limit {customers}"""
+
+
+@dataclass
+class Outcome:
+    """What clients saw: answers by status, ids of decisions, refused connections, and versions per answer."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    decisions: list[str] = field(default_factory=list)
+    runs: Counter[str] = field(default_factory=Counter)
+    mixed: int = 0
+    refused: int = 0
+    refused_while_up: int = 0
+    missing: int = 0
+    exit_codes: list[int] = field(default_factory=list)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether no answer failed, nothing was lost and no answer mixed versions."""
+        wrong = sum(number for status, number in self.statuses.items() if status != 200)
+        return not (wrong or self.mixed or self.missing or self.refused_while_up or any(self.exit_codes))
+
+
+def study(served: ServedCopy, run: Path, bodies: Sequence[bytes], requests: int, callers: int = 2) -> Outcome:
+    """Ask ``requests`` times; after a third publish the run anew, after two thirds restart the service.
+
+    Parameters
+    ----------
+    served : ServedCopy
+        Started here, on the run in folder ``run``.
+    run : Path
+        Folder of a published run.
+    bodies : sequence of bytes
+        Requests, taken in turn.
+    """
+    served.publish(run, "first")
+    served.start()
+    outcome, lock = Outcome(), threading.Lock()
+    left, restarting = iter(range(requests)), threading.Event()
+
+    def call() -> None:
+        caller = Caller(served.port)
+        while True:
+            with lock:
+                at = next(left, None)
+            if at is None:
+                return
+            while True:
+                began_while_up = not restarting.is_set()
+                try:
+                    status, answer = caller.ask("POST", "/decisions", bodies[at % len(bodies)])
+                    break
+                except (OSError, http.client.HTTPException):
+                    with lock:
+                        outcome.refused += 1
+                        outcome.refused_while_up += began_while_up and not restarting.is_set()
+                    time.sleep(0.05)
+                    caller = Caller(served.port)
+            with lock:
+                _note(outcome, status, answer)
+
+    threads = [threading.Thread(target=call) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    _wait(lambda: sum(outcome.statuses.values()) >= requests // 3, threads)
+    served.publish(run, "second")
+    _wait(lambda: sum(outcome.statuses.values()) >= 2 * requests // 3, threads)
+    restarting.set()
+    outcome.exit_codes.append(served.stop())
+    served.start()
+    restarting.clear()
+    for thread in threads:
+        thread.join()
+    outcome.exit_codes.append(served.stop())
+    logged = set(served.logged(["decision_id"]).column(0).to_pylist())
+    outcome.missing = len(set(outcome.decisions) - logged)
+    return outcome
+
+
+def _note(outcome: Outcome, status: int, answer: Any) -> None:  # noqa: ANN401 - JSON
+    outcome.statuses[status] += 1
+    if status != 200:
+        return
+    answers = answer if isinstance(answer, list) else [answer]
+    versions = {(one["run_id"], one["pipeline_version"]) for one in answers}
+    outcome.mixed += len(versions) > 1
+    outcome.runs[answers[0]["run_id"]] += 1
+    outcome.decisions += [one["decision_id"] for one in answers]
+
+
+def _wait(happened: Any, threads: Sequence[threading.Thread]) -> None:  # noqa: ANN401 - a function
+    while not happened() and any(thread.is_alive() for thread in threads):
+        time.sleep(0.01)
+
+
+def bodies_of(warehouse: Path, customers: int, listed: int = 0) -> list[bytes]:
+    """Return requests for the customers of the last run; every tenth for a list of ``listed``, where that is not 0."""
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        rows = connection.sql(FEATURES.format(customers=customers)).to_arrow_table().to_pylist()
+    asked = [{"customer_id": row.pop("customer_id"), "features": row} for row in rows]
+    return [
+        json.dumps(asked[at : at + listed] if listed and at % 10 == 9 else one).encode()
+        for at, one in enumerate(asked)
+    ]
+
+
+def published_run() -> Path:
+    """Return the folder of the demo's last published run.
+
+    Raises
+    ------
+    BayesPilotError
+        If nothing is published.
+    """
+    current = published_folder(SOURCE) / "current"
+    if not current.exists():
+        raise BayesPilotError("nothing is published", where=str(current), next_step="bayespilot run")
+    return current.resolve()
+
+
+def main(
+    requests: Annotated[int, typer.Option(min=30, help="Requests in all.")] = 10_000,
+    callers: Annotated[int, typer.Option(min=1, max=16, help="Clients that ask at the same time.")] = 2,
+) -> None:
+    """Ask, publish anew, restart, and print what came of it."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="bayespilot-serving-") as folder:
+            bodies = bodies_of(warehouse_path(SOURCE), customers=1_000, listed=20)
+            found = study(ServedCopy(Path(folder)), published_run(), bodies, requests, callers)
+    except BayesPilotError as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from error
+    table = Table(title=f"{requests:,} requests, {callers} clients, one new run, one restart by SIGTERM")
+    table.add_column("")
+    table.add_column("", justify="right")
+    for name, value in (
+        ("answers by status", dict(found.statuses)),
+        ("answers by run", dict(found.runs)),
+        ("decisions answered", f"{len(found.decisions):,}"),
+        ("of them not in the log", found.missing),
+        ("answers that mix versions", found.mixed),
+        ("connections refused during the restart", found.refused - found.refused_while_up),
+        ("connections refused at other times", found.refused_while_up),
+        ("exit codes", found.exit_codes),
+    ):
+        table.add_row(name, str(value))
+    Console().print(table)
+    if not found.is_sound:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    import os
+
+    os.environ.setdefault("DBT_PROFILES_DIR", str(PROJECT))
+    typer.run(main)

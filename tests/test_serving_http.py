@@ -1,0 +1,282 @@
+"""The service over HTTP: what it refuses, what it logs, and how it changes runs and ends."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from conftest import Project
+from serving_data import (
+    change_facts,
+    copy_run,
+    customers_of,
+    nightly_rows,
+    payload,
+    plain,
+    point_to,
+    publish_run,
+)
+
+from models_ml.errors import BayesPilotError
+from models_ml.serving.app import make_app
+from models_ml.serving.deciding import DECIDED, Asked
+from models_ml.serving.decision_log import DecisionLog
+from models_ml.serving.server import _token
+from models_ml.serving.service import Service
+
+TOKEN = "a token of the tests"
+
+
+class Client:
+    """Asks a running service, one connection for all requests."""
+
+    def __init__(self, port: int, service: Service) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self.service, self.port = service, port
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """Return status and content of an answer; a body that is no text is sent as JSON."""
+        text = body if isinstance(body, str | bytes | None) else json.dumps(body)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._connection.request(method, path, text, {"content-type": "application/json", **named})
+        answer = self._connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    def decide(self, body: Any) -> tuple[int, Any]:
+        return self.ask("POST", "/decisions", body)
+
+
+@contextmanager
+def serving(published: Path, log: Path, **options: Any) -> Iterator[Client]:
+    """Serve the published run on a free port of this machine until the block ends."""
+    service = Service(published, "demo", DecisionLog(log))
+    app = make_app(service, **{"token": None, "is_loopback": True, "pick_up_seconds": 0.05, **options})
+    server = uvicorn.Server(uvicorn.Config(app, port=0, access_log=False, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started)
+        yield Client(server.servers[0].sockets[0].getsockname()[1], service)
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)
+    assert not thread.is_alive()
+
+
+def wait_until(happened: Callable[[], Any], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def published(built_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("published")
+    publish_run(built_project, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def customers(built_project: Project) -> list[Asked]:
+    return customers_of(built_project)
+
+
+@pytest.fixture(scope="module")
+def nightly(built_project: Project) -> dict[str, dict[str, Any]]:
+    return nightly_rows(built_project)
+
+
+@pytest.fixture(scope="module")
+def client(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A service that several tests ask."""
+    with serving(published, tmp_path_factory.mktemp("log") / "decisions", largest_body=200_000) as found:
+        yield found
+
+
+def test_one_customer_and_many(
+    client: Client, customers: list[Asked], nightly: dict[str, dict[str, Any]]
+) -> None:
+    status, answer = client.decide(payload(customers[0]))
+    assert status == 200
+    row = plain(nightly[customers[0].customer_id])
+    assert {name: answer[name] for name in DECIDED} == {name: row[name] for name in DECIDED}
+    status, answers = client.decide([payload(one) for one in customers[:7]])
+    assert status == 200
+    assert [one["customer_id"] for one in answers] == [one.customer_id for one in customers[:7]]
+    assert answers[0] == answer
+
+
+def test_a_customer_of_tonight(
+    client: Client, customers: list[Asked], nightly: dict[str, dict[str, Any]]
+) -> None:
+    status, found = client.ask("GET", f"/customers/{customers[3].customer_id}")
+    assert status == 200
+    assert {name: found[name] for name in DECIDED} == {
+        name: plain(nightly[customers[3].customer_id])[name] for name in DECIDED
+    }
+    assert client.ask("GET", "/customers/nobody")[0] == 404
+
+
+def test_what_is_deployed_is_described(client: Client) -> None:
+    status, found = client.ask("GET", "/pipeline")
+    assert (status, found["source"], len(found["features"]) > 70) == (200, "demo", True)
+    assert client.ask("GET", "/health")[1]["status"] == "ok"
+    openapi = client.ask("GET", "/openapi.json")[1]
+    fee = openapi["components"]["schemas"]["Features"]["properties"]["monthly_fee"]
+    assert (fee["unit"], "examples" in fee) == ("currency", True)
+    assert "basic" in openapi["components"]["schemas"]["Features"]["properties"]["plan"]["known_categories"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "problem"),
+    [
+        ({"tenure_days": "SECRET"}, "features.tenure_days", "is not a valid integer"),
+        ({"tenure_days": 1.5}, "features.tenure_days", "is not a valid integer"),
+        ({"tenure_days": None}, "features.tenure_days", "is not a valid integer"),
+        ({"tenure_days": 2**40}, "features.tenure_days", "is out of range"),
+        ({"monthly_fee": float("nan")}, "features.monthly_fee", "is not a finite number"),
+        ({"monthly_fee": float("inf")}, "features.monthly_fee", "is not a finite number"),
+        (
+            {"plan": "SECRET"},
+            "features.plan",
+            "is not a category that the pipeline or the published run knows",
+        ),
+        ({"plan": 7}, "features.plan", "is not a valid string"),
+        ({"SECRET_x": 1}, "features.SECRET_x", "is not a feature of the deployed pipeline"),
+    ],
+)
+def test_a_wrong_field_is_named_and_its_value_is_not(
+    client: Client,
+    customers: list[Asked],
+    caplog: pytest.LogCaptureFixture,
+    change: dict[str, Any],
+    field: str,
+    problem: str,
+) -> None:
+    for body, place in (
+        (payload(customers[0], **change), field),
+        ([payload(customers[0], **change)], f"0.{field}"),
+    ):
+        status, answer = client.decide(body)
+        assert status == 422
+        assert answer["fields"] == [{"field": place, "problem": problem}]
+        assert "SECRET" not in json.dumps(answer).replace("SECRET_x", "")
+    assert "SECRET" not in caplog.text
+
+
+def test_other_bad_requests_are_refused(client: Client, customers: list[Asked]) -> None:
+    body = payload(customers[0])
+    without = {"customer_id": "a", "features": {k: v for k, v in body["features"].items() if k != "plan"}}
+    assert client.decide(without)[1]["fields"] == [{"field": "features.plan", "problem": "is missing"}]
+    assert client.decide({"features": body["features"]})[1]["fields"] == [
+        {"field": "customer_id", "problem": "is missing"}
+    ]
+    assert client.decide([body, body])[1]["fields"] == [
+        {"field": "1.customer_id", "problem": "is given twice in one request"}
+    ]
+    assert client.decide("{")[1]["fields"] == [{"field": "body", "problem": "is not valid JSON"}]
+    assert client.decide(b"\xff\xfe")[0] == 422
+    assert client.decide("[]")[1]["fields"] == [{"field": "body", "problem": "holds no customer"}]
+    status, answer = client.ask("POST", "/decisions", "x" * 10_000_000)
+    assert (status, answer["fields"][0]["field"]) == (413, "body")
+
+
+def test_a_page_of_another_site_cannot_ask(client: Client, customers: list[Asked]) -> None:
+    body = json.dumps(payload(customers[0]))
+    assert client.ask("POST", "/decisions", body, content_type="text/plain")[0] == 415
+    assert client.ask("GET", "/pipeline", Host="shop.example")[0] == 403
+
+
+def test_a_fault_shows_no_trace_and_no_value(
+    client: Client, customers: list[Asked], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise ValueError(f"SECRET {customers[0].customer_id}")
+
+    monkeypatch.setattr("models_ml.serving.service.decide_now", fail)
+    status, answer = client.decide(payload(customers[0]))
+    assert (status, list(answer)) == (500, ["error"])
+    assert "ValueError" in caplog.text
+    assert "SECRET" not in caplog.text + json.dumps(answer)
+    monkeypatch.undo()
+    assert client.decide(payload(customers[0]))[0] == 200
+
+
+def test_a_token_is_asked_for(published: Path, customers: list[Asked], tmp_path: Path) -> None:
+    with serving(published, tmp_path / "log", token=TOKEN, is_loopback=False) as client:
+        body = payload(customers[0])
+        assert client.decide(body)[0] == 401
+        assert client.ask("POST", "/decisions", body, Authorization="Bearer wrong")[1]["fields"][0][
+            "field"
+        ] == ("Authorization")
+        assert client.ask("POST", "/decisions", body, Authorization=f"Bearer {TOKEN}")[0] == 200
+        assert client.ask("GET", "/health")[0] == 200
+
+
+def test_other_machines_need_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _token("127.0.0.1", "") is None
+    with pytest.raises(BayesPilotError, match="only with a token"):
+        _token("0.0.0.0", "")
+    monkeypatch.setenv("SERVE_TOKEN", "short")
+    with pytest.raises(BayesPilotError, match="shorter than"):
+        _token("127.0.0.1", "SERVE_TOKEN")
+    monkeypatch.setenv("SERVE_TOKEN", TOKEN)
+    assert _token("0.0.0.0", "SERVE_TOKEN") == TOKEN
+
+
+def test_a_service_without_a_published_run_says_what_to_do(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "log")
+    with pytest.raises(BayesPilotError, match="nothing is published"):
+        Service(tmp_path / "published", "demo", log)
+    (tmp_path / "published" / "runs" / "empty").mkdir(parents=True)
+    point_to(tmp_path / "published", tmp_path / "published" / "runs" / "empty")
+    with pytest.raises(BayesPilotError, match="holds nothing for the service"):
+        Service(tmp_path / "published", "demo", log)
+    log.close()
+
+
+def test_the_next_run_is_picked_up_between_requests(
+    published: Path, customers: list[Asked], nightly: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Requests go on while a damaged and a sound run are published; each answer is of one run."""
+    copies = tmp_path / "published"
+    first = copy_run(copies, (published / "current").resolve(), "first")
+    point_to(copies, first)
+    damaged = copy_run(copies, first, "damaged")
+    (damaged / "serving" / "deployed_pipeline.pkl").write_bytes(b"something else")
+    second = copy_run(copies, first, "second")
+    one = next(one for one in customers if nightly[one.customer_id]["action"] != "no_action")
+    change_facts(second, one.customer_id, nightly={"action": "no_action", "arm": "trial"})
+    with serving(copies, tmp_path / "log") as client:
+        seen: list[tuple[str, str]] = []
+        done = threading.Event()
+
+        def keep_asking() -> None:
+            asking = Client(client.port, client.service)
+            while not done.is_set():
+                status, answers = asking.decide([payload(one), payload(customers[1])])
+                assert status == 200
+                assert len({answer["run_id"] for answer in answers}) == 1
+                seen.append((answers[0]["run_id"], answers[0]["action"]))
+
+        thread = threading.Thread(target=keep_asking)
+        thread.start()
+        point_to(copies, damaged)
+        wait_until(lambda: client.ask("GET", "/health")[1]["status"] == "degraded")
+        assert "checksum" in client.ask("GET", "/health")[1]["faults"][0]
+        point_to(copies, second)
+        wait_until(lambda: client.ask("GET", "/pipeline")[1]["run_id"] == "second")
+        wait_until(lambda: ("second", "no_action") in seen)
+        done.set()
+        thread.join()
+        assert client.ask("GET", "/health")[1]["status"] == "ok"
+    assert set(seen) == {("first", nightly[one.customer_id]["action"]), ("second", "no_action")}
