@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from models_ml.decisions.optimism import ChosenContacts, selection_optimism
 from models_ml.decisions.plan_value import Contacts, PlanValue, drawn_effects, plan_value_interval
 from models_ml.decisions.planned_actions import PlanTables, read_inputs
 from models_ml.decisions.policy import DecisionInputs
+from models_ml.decisions.prices import read_prices
 from models_ml.decisions.randomisation import ARMS, POLICY
 from models_ml.decisions.settings import load_settings
 
@@ -101,12 +101,8 @@ def optimism_of_done(done: pa.Table, inputs: DecisionInputs) -> float:
         return 0.0
     [rows] = chosen.to_batches()
     valued = value_batch(rows, inputs)
-    prices = json.loads(rows.column("limit_prices")[0].as_py())
-    of_slots = [
-        prices[f"offer {offer.offer}"] + prices[f"channel {offer.channel}"] for offer in inputs.offers
-    ]
-    value, cost = money(valued.value_cents), money(valued.cost_cents)
-    net = value - prices["budget"] * cost - of_slots - inputs.policy.touch_price
+    prices = read_prices(rows.column("limit_prices")[0].as_py(), inputs.offers, inputs.policy.touch_price)
+    net = money(prices.surplus(valued.value_cents, valued.cost_cents))
     under_offer = valued.churn_probability[:, None] * valued.relative_risk
     contacts = ChosenContacts(
         net_value=np.where(valued.allowed, net, -np.inf),
