@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from dbt_project_copy import ProjectCopy
+from dbt_project_copy import Finished, ProjectCopy, usage
+from forked_commands import is_forked, run_forked
 from generate_churn_data import raw_chunks, write_parquet
+from shared_parsing import PARSED, SharedParsing
 
 ROOT = Path(__file__).resolve().parent.parent
 RETAIL_VARIABLE = "RETENTION_TEST_RETAIL"
+BUILD_SHOP = ("build", "--vars", "{source: online_retail, allow_miscalibrated: true}")
+PARSING = SharedParsing()
+OWN_PARSING = ("--no-partial-parse", "--target-path")  # options of commands that read every file
 
 
 class Project(ProjectCopy):
@@ -25,6 +32,22 @@ class Project(ProjectCopy):
         """Environment of every command, with one thread per library."""
         # Two builds at a time share two cores; waiting threads would starve both.
         return {**super().variables, "OMP_NUM_THREADS": "1", **self.environment}
+
+    def run(self, *command: str, cwd: Path | None = None) -> Finished:
+        """Run a command in the copy to its end; dbt and Python modules start with their libraries loaded."""
+        if not is_forked(command):
+            return super().run(*command, cwd=cwd)
+        variables = self.variables
+        shares_parsing = command[0] == "dbt" and cwd is None and not set(OWN_PARSING) & set(command)
+        if shares_parsing:
+            variables["DBT_PROFILES_DIR"] = "."  # dbt reads anew what another connection has parsed
+            PARSING.offer(self.folder, self.raw_data, command)
+        code, stdout, stderr, seconds, used = run_forked(
+            command, cwd=cwd or self.folder, environment=variables
+        )
+        if shares_parsing:
+            PARSING.keep(self.folder, self.raw_data, command)
+        return Finished(code, stdout, stderr, usage(seconds, used))
 
     def dbt(self, *arguments: str, succeeds: bool = True) -> str:
         """Run dbt and return its output; fail the test when the exit code is not what was expected."""
@@ -39,7 +62,7 @@ class Project(ProjectCopy):
 
     def copy(self, folder: Path) -> Project:
         """Return an independent copy, built state included."""
-        shutil.copytree(self.folder, folder)
+        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns(PARSED.name))
         return Project(folder, self.raw_data, dict(self.environment))
 
 
@@ -62,24 +85,67 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that needs a project as a build."""
+    """Mark every test that needs a project as a build, and sort files so that two workers end at about the same time.
+
+    Files that build projects of their own come first, then those that share one built project, so that seldom two
+    workers wait for it; short tests fill what is left.
+    """
+    building, sharing = set(), set()
     for item in items:
-        if {"built_project", "fresh_copy", "new_project"} & set(getattr(item, "fixturenames", ())):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if {"built_project", "fresh_copy", "new_project"} & fixtures:
             item.add_marker(pytest.mark.build)
+        if item.get_closest_marker("build"):
+            building.add(item.path)
+        if "built_project" in fixtures:
+            sharing.add(item.path)
+    items.sort(key=lambda item: (item.path not in building, item.path in sharing))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of a session share."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    PARSING.folder = folder / "parsed"
+    return folder
+
+
+@contextmanager
+def made_once(folder: Path) -> Iterator[bool]:
+    """Tell whether this process is the one that makes the folder; the others wait until it is whole."""
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        whole = folder.with_suffix(".whole")
+        if not whole.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that has failed
+        yield not whole.exists()
+        whole.touch()
 
 
 @pytest.fixture(scope="session")
-def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_world(shared_folder: Path) -> Path:
     """Raw files of a business with 800 customers."""
-    return generate_world(tmp_path_factory.mktemp("world") / "raw", customers=800)
+    folder = shared_folder / "world"
+    with made_once(folder) as is_new:
+        if is_new:
+            generate_world(folder, customers=800)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def built_project(tmp_path_factory: pytest.TempPathFactory, small_world: Path) -> Project:
+def built_project(
+    tmp_path_factory: pytest.TempPathFactory, shared_folder: Path, small_world: Path
+) -> Project:
     """A project built once on the small world; tests read it and copy it before they change anything."""
-    project = copy_project(tmp_path_factory.mktemp("built") / "project", small_world)
-    project.dbt("build", "--selector", "everything")  # unit tests of SQL too
-    return project
+    original = Project(shared_folder / "built", small_world)
+    with made_once(original.folder) as is_new:
+        if is_new:
+            copy_project(original.folder, small_world).dbt(
+                "build", "--selector", "everything"
+            )  # unit tests of SQL too
+    return original.copy(tmp_path_factory.mktemp("built") / "project")  # a warehouse has one writer
 
 
 @pytest.fixture
@@ -107,3 +173,15 @@ def retail_folder() -> Path:
             f"{RETAIL_VARIABLE} names no folder with invoice_lines.parquet; see scripts/fetch_online_retail.py"
         )
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def built_shop(shared_folder: Path, built_project: Project, retail_folder: Path) -> Project:
+    """The built project with the real shop built beside the demo; tests copy it."""
+    original = Project(shared_folder / "shop", retail_folder)
+    with made_once(original.folder) as is_new:
+        if is_new:
+            built_project.copy(original.folder)
+            # The shop's churn moves with the seasons: more left on the judged date than on the one that calibrates.
+            original.dbt(*BUILD_SHOP, "--exclude-resource-types", "unit_test")
+    return original

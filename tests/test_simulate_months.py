@@ -380,7 +380,8 @@ Simulated = tuple[ProjectCopy, list[Month], list[World]]
 def simulated(built_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Simulated:
     """Two months of a small business on a pipeline that is trained already."""
     deployed = built_project.folder / "models_ml" / "artifacts" / "demo"
-    project, world = set_up(SETTING, tmp_path_factory.mktemp("loop") / "business", deployed)
+    copy, world = set_up(SETTING, tmp_path_factory.mktemp("loop") / "business", deployed)
+    project = Project(copy.folder, copy.raw_data)
     months, worlds = zip(*run_months(SETTING, project, world, QUICK), strict=True)
     return project, list(months), list(worlds)
 
@@ -460,7 +461,8 @@ def test_months_without_dbt_decide_as_dbt_does(
     project, months, worlds = simulated
     other = replace(SETTING, priors="demo", learning_share=0.0)
     deployed = built_project.folder / "models_ml" / "artifacts" / "demo"
-    first, world = set_up(other, tmp_path / "built", deployed)
+    copy, world = set_up(other, tmp_path / "built", deployed)
+    first = Project(copy.folder, copy.raw_data)
     write_raw(first, raw_tables(world), world.as_of_date)
     first.build(*QUICK)
     fork = CompiledProject.of(first, world.as_of_date).fork(tmp_path / "fork")

@@ -1,0 +1,116 @@
+"""Commands in processes that have loaded dbt and the project's libraries already.
+
+Loading them takes a command several seconds. One process a session loads them, runs nothing itself, and forks for each
+command: that has an environment, a working directory, output and memory of its own, as if it had been started anew.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import resource
+import runpy
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+# What commands of dbt and models of this project import; MLflow is left to trainings, which set it up first.
+LOADED = (
+    "dbt.cli.main",
+    "dbt.adapters.duckdb",
+    "models_ml.cli",
+    "models_ml.train_and_deploy",
+    "pandas",
+    "shap",
+)
+CODE = "import forked_commands; forked_commands.serve()"
+
+
+def is_forked(command: Sequence[str]) -> bool:
+    """Return whether a command is dbt, bayespilot, or a module of this Python."""
+    return command[0] in ("dbt", "bayespilot") or tuple(command[:2]) == ("python", "-m")
+
+
+def run_forked(
+    command: Sequence[str], *, cwd: Path, environment: Mapping[str, str]
+) -> tuple[int, str, str, float, resource.struct_rusage]:
+    """Run a command to its end; return its exit code, stdout, stderr, elapsed seconds and usage."""
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    with tempfile.TemporaryDirectory() as folder:
+        stdout, stderr = Path(folder) / "stdout", Path(folder) / "stderr"
+        started = time.perf_counter()
+        asked = [list(command), str(cwd), dict(environment), str(stdout), str(stderr)]
+        server.stdin.write(json.dumps(asked) + "\n")
+        server.stdin.flush()
+        status, used = json.loads(server.stdout.readline())
+        return (
+            os.waitstatus_to_exitcode(status),
+            stdout.read_text(encoding="utf-8", errors="replace"),
+            stderr.read_text(encoding="utf-8", errors="replace"),
+            time.perf_counter() - started,
+            resource.struct_rusage(used),
+        )
+
+
+@cache
+def _server() -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    server = subprocess.Popen(
+        [sys.executable, "-c", CODE],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    @atexit.register
+    def end() -> None:
+        assert server.stdin is not None
+        server.stdin.close()
+        server.wait()
+
+    return server
+
+
+def serve() -> None:
+    """Load what commands need, then fork for each command that standard input names, until that is closed."""
+    sys.path.remove(str(Path(__file__).parent))  # commands find no module of the tests
+    for name in LOADED:
+        importlib.import_module(name)
+    gc.freeze()  # what is loaded stays; commands need not look through it
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            _become(*json.loads(line))
+            return
+        _, status, used = os.wait4(child, 0)
+        sys.stdout.write(json.dumps([status, list(used)]) + "\n")
+        sys.stdout.flush()
+
+
+def _become(command: list[str], cwd: str, environment: dict[str, str], stdout: str, stderr: str) -> None:
+    """Run a command in this process, which then ends as the command does."""
+    for number, file in ((0, os.devnull), (1, stdout), (2, stderr)):
+        os.dup2(os.open(file, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    if command[0] == "python":
+        _, _, module, *arguments = command
+        sys.argv = [module, *arguments]
+        sys.path.insert(0, cwd)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    else:
+        name, function = {"dbt": ("dbt.cli.main", "cli"), "bayespilot": ("models_ml.cli", "app")}[command[0]]
+        sys.argv = command
+        getattr(importlib.import_module(name), function)()
