@@ -17,12 +17,16 @@ HISTORY = "select * from retention_actions_history where as_of_date = date '{day
 
 
 @pytest.fixture(scope="module")
-def first_night(tmp_path_factory: pytest.TempPathFactory, small_world: Path) -> Project:
-    """A project whose first decisions are those of 2026-10-12, on raw data of its own."""
+def first_night(
+    tmp_path_factory: pytest.TempPathFactory, small_world: Path, built_project: Project
+) -> Project:
+    """A project whose first decisions are those of 2026-10-12, on raw data of its own and a pipeline that is trained."""
     folder = tmp_path_factory.mktemp("nightly")
     raw = Path(shutil.copytree(small_world, folder / "raw"))
     project = copy_project(folder / "project", raw)
-    project.dbt("build", *night(12))
+    artifacts = Path("models_ml") / "artifacts"
+    shutil.copytree(built_project.folder / artifacts, project.folder / artifacts)
+    project.dbt("build", "--exclude-resource-types", "test", "unit_test", *night(12))
     return project
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import Project
+from conftest import BUILD_SHOP, Project
 
 pytestmark = pytest.mark.build
 
@@ -166,18 +166,12 @@ def test_contacts_and_churn_teach_the_next_decision(built_project: Project, tmp_
     assert earlier == before  # what the earlier run knew stays as it was
 
 
-def test_the_loop_closes_on_the_real_shop_too(
-    built_project: Project, tmp_path: Path, retail_folder: Path
-) -> None:
+def test_the_loop_closes_on_the_real_shop_too(built_shop: Project, tmp_path: Path) -> None:
     source = "online_retail"
-    choose = ("--vars", f"{{source: {source}, allow_miscalibrated: true}}")
-    project = built_project.copy(tmp_path / "project")
-    project.raw_data = retail_folder
-    untested = ("--exclude-resource-types", "test", "unit_test")
-    project.dbt("build", *choose, *untested)
+    project = built_shop.copy(tmp_path / "project")
     decide_earlier(project, "2011-02-28", source)
     planted = execute(project, "2011-02-28", tmp_path / "new_contacts.parquet", source)
     staging = project.folder / "dbt_project" / "sources" / source / "stg_retention_contacts.sql"
     staging.write_text(f"select * from read_parquet('{tmp_path}/new_contacts.parquet')\n", encoding="utf-8")
-    project.dbt("build", *choose, *LOOP, *untested)
+    project.dbt(*BUILD_SHOP, *LOOP, "--exclude-resource-types", "test", "unit_test")
     check_outcomes(project, planted, source)
