@@ -7,6 +7,7 @@ has opened anything.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -138,7 +139,19 @@ def state(project: Path) -> dict[str, Any]:
     }
 
 
+def load_mlflow() -> None:
+    """Load MLflow and its stores, which each forked process would load otherwise; nothing is opened."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    for name in (
+        "mlflow",
+        "mlflow.store.tracking.sqlalchemy_store",
+        "mlflow.store.model_registry.sqlalchemy_store",
+    ):
+        importlib.import_module(name)
+
+
 def main(project: Path, command: str, every: int) -> None:
+    load_mlflow()
     counting = project.with_name("counting")
     shutil.copytree(project, counting)
     _, operations = in_a_process(lambda: operations_of(command, counting, None))
