@@ -38,15 +38,17 @@ class Project(ProjectCopy):
         if not is_forked(command):
             return super().run(*command, cwd=cwd)
         variables = self.variables
-        shares_parsing = command[0] == "dbt" and cwd is None and not set(OWN_PARSING) & set(command)
-        if shares_parsing:
+        # Without a folder of its own, raw data lie relative to DBT_PROFILES_DIR, and views would name them so.
+        shares = command[0] == "dbt" and not cwd and not set(OWN_PARSING) & set(command)
+        raw_data = self.raw_data if shares else None
+        if raw_data:
             variables["DBT_PROFILES_DIR"] = "."  # dbt reads anew what another connection has parsed
-            PARSING.offer(self.folder, self.raw_data, command)
+            PARSING.offer(self.folder, raw_data, command)
         code, stdout, stderr, seconds, used = run_forked(
             command, cwd=cwd or self.folder, environment=variables
         )
-        if shares_parsing:
-            PARSING.keep(self.folder, self.raw_data, command)
+        if raw_data:
+            PARSING.keep(self.folder, raw_data, command)
         return Finished(code, stdout, stderr, usage(seconds, used))
 
     def dbt(self, *arguments: str, succeeds: bool = True) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,43 +41,39 @@ def moved(value: Any, places: Mapping[str, str]) -> Any:
 
 
 class SharedParsing:
-    """Parsings by dbt variables, in a folder that all processes of a session share."""
+    """Parsings by dbt's variables and target, in a folder that all processes of a session share."""
 
     def __init__(self) -> None:
         self.folder: Path | None = None  # nothing is shared before it is set
-        self._last: dict[Path, tuple[Path, Path | None]] = {}
+        self._last: dict[Path, tuple[Path, Path]] = {}
 
-    def offer(self, project: Path, raw_data: Path | None, arguments: Sequence[str]) -> None:
+    def offer(self, project: Path, raw_data: Path, arguments: Sequence[str]) -> None:
         """Put the parsing for these arguments into a project whose own is for others; dbt decides what of it holds."""
         if self.folder is None:
             return
-        kept = self._kept(self.folder, raw_data, arguments)
+        kept = self._kept(self.folder, arguments)
         if self._last.get(project) != (kept, raw_data) and kept.is_file():
             there, content = msgpack.unpackb(kept.read_bytes())
-            places = dict(zip(there, _places(project, raw_data), strict=True))
+            places = dict(zip(there, [str(project), str(raw_data)], strict=True))
             target = project / PARSED
             target.parent.mkdir(exist_ok=True)
             target.write_bytes(msgpack.packb(moved(msgpack.unpackb(content, strict_map_key=False), places)))
         self._last[project] = (kept, raw_data)
 
-    def keep(self, project: Path, raw_data: Path | None, arguments: Sequence[str]) -> None:
+    def keep(self, project: Path, raw_data: Path, arguments: Sequence[str]) -> None:
         """Keep the parsing of a project, if it is the first for its variables."""
         if self.folder is None:
             return
-        kept = self._kept(self.folder, raw_data, arguments)
+        kept = self._kept(self.folder, arguments)
         if kept.is_file() or not (project / PARSED).is_file():
             return
         self.folder.mkdir(exist_ok=True)
         aside = kept.with_suffix(f".{os.getpid()}")
-        aside.write_bytes(msgpack.packb([_places(project, raw_data), (project / PARSED).read_bytes()]))
+        aside.write_bytes(msgpack.packb([[str(project), str(raw_data)], (project / PARSED).read_bytes()]))
         aside.replace(kept)
 
     @staticmethod
-    def _kept(folder: Path, raw_data: Path | None, arguments: Sequence[str]) -> Path:
-        variables = arguments[arguments.index("--vars") + 1] if "--vars" in arguments else ""
-        name = hashlib.sha256(f"{raw_data is None} {variables}".encode()).hexdigest()
+    def _kept(folder: Path, arguments: Sequence[str]) -> Path:
+        given = [value for option, value in pairwise(arguments) if option in ("--vars", "--target")]
+        name = hashlib.sha256(str(given).encode()).hexdigest()
         return folder / f"{name}.msgpack"
-
-
-def _places(project: Path, raw_data: Path | None) -> list[str]:
-    return [str(project), *([str(raw_data)] if raw_data else [])]

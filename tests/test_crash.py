@@ -30,6 +30,7 @@ ACTIONS = (
 
 def kill_at(project: Project, model: str, arguments: tuple[str, ...], seconds: float) -> None:
     """Start a build and kill it some seconds after it has started a model."""
+    assert project.raw_data is not None
     PARSING.offer(project.folder, project.raw_data, arguments)
     with subprocess.Popen(
         ["dbt", "--no-use-colors", "build", *arguments],
