@@ -7,7 +7,7 @@ BAYESPILOT := $(BIN)/bayespilot
 VARS := {source: $(SOURCE)}
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run build publish reports summary loop mlflow docs lint test clean
+.PHONY: help setup run build publish reports summary loop mlflow docs lint lint-python lint-dbt test clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -53,14 +53,19 @@ docs: setup ## dbt docs, in target/
 	$(BIN)/dbt docs generate --vars '$(VARS)'
 
 lint: setup ## ruff, mypy, sqlfluff, dbt parse
+	@$(MAKE) --no-print-directory -j 2 lint-python lint-dbt
+
+lint-python:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+lint-dbt:
 	$(BIN)/dbt --no-use-colors parse --warn-error --no-partial-parse
-	$(BIN)/sqlfluff lint dbt_project
+	$(BIN)/sqlfluff lint --processes 0 dbt_project
 
 test: lint ## lint and every test
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 clean: ## remove what runs leave behind (the warehouse and the deployed pipelines too)
 	rm -rf target logs warehouse/*.duckdb* warehouse/published models_ml/artifacts
