@@ -216,10 +216,10 @@ def check(
 
 
 def _first_of(business: Business, day: date) -> list[Contact]:
-    """Return the report of one action of a night, made on the same day; none where the night decided none."""
+    """Return the report of one decision of the latest night, made on the same day: of an action where there is one."""
     rows = business.rows(
-        "select action_id, customer_id, action, expected_cost from retention_actions"
-        " where action <> 'no_action' order by action_id limit 1"
+        "select action_id, customer_id, action, coalesce(expected_cost, 0) as expected_cost from retention_actions"
+        " order by action = 'no_action', action_id limit 1"
     )
     return [
         Contact(
