@@ -112,7 +112,7 @@ def test_one_customer_and_many(
     status, answers = client.decide([payload(one) for one in customers[:7]])
     assert status == 200
     assert [one["customer_id"] for one in answers] == [one.customer_id for one in customers[:7]]
-    assert answers[0] == answer
+    assert {**answers[0], "decision_id": ""} == {**answer, "decision_id": ""}
 
 
 def test_a_customer_of_tonight(

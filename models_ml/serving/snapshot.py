@@ -27,6 +27,7 @@ from models_ml.deployment.record import DeploymentRecord
 from models_ml.errors import BayesPilotError
 from models_ml.training.pipeline import ChurnPipeline
 
+SNAPSHOT = "serving"  # folder of a published run that holds what the service needs
 DATABASE = "serving.duckdb"
 COPY = "snapshot_of_bayespilot"
 RUN = "bayespilot run --source {source}"
