@@ -26,8 +26,9 @@ import duckdb
 from models_ml.errors import BayesPilotError
 from models_ml.files import point_link, read_only_folder_aside
 from models_ml.locks import wait_for_lock
-from models_ml.paths import CURRENT, RUNS
+from models_ml.paths import CURRENT, RUNS, artifacts_folder
 from models_ml.published_tables import Publication, check_one_run, write_database, write_parquet
+from models_ml.serving.snapshot import SNAPSHOT, write_snapshot
 from models_ml.warehouse import open_warehouse
 
 LOCK = ".lock"
@@ -38,8 +39,17 @@ RUN_ID = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)-[0-9a-f]{8}")
 ASIDE = re.compile(r"\..+\.\d+")  # names that models_ml.files gives to what is not switched yet
 
 
+def write_serving(connection: duckdb.DuckDBPyConnection, publication: Publication) -> None:
+    """Write what the service needs of the run."""
+    write_snapshot(connection, artifacts_folder(publication.source), publication.folder / SNAPSHOT)
+
+
 # What a run's folder holds. Every part is written from one connection, so that all show the same state.
-PARTS: tuple[Callable[[duckdb.DuckDBPyConnection, Publication], None], ...] = (write_database, write_parquet)
+PARTS: tuple[Callable[[duckdb.DuckDBPyConnection, Publication], None], ...] = (
+    write_database,
+    write_parquet,
+    write_serving,
+)
 
 
 @dataclass(frozen=True)

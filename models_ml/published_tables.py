@@ -35,6 +35,7 @@ PUBLISHED_TABLES = (
     "offer_effect_covariances_history",
     "policy_value_history",
     "int_enrolled_months",
+    "int_served_actions",
 )
 REPORT_PREFIX = "rpt_"  # every report table is published
 # Features of every past night would make each copy larger than the last: training_examples holds those of past dates.

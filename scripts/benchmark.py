@@ -1,10 +1,11 @@
-"""Measure time and memory of building features, scoring, deciding, training and explaining.
+"""Measure time and memory of building features, scoring, deciding, training, explaining and serving.
 
     python scripts/benchmark.py features --customers 200000 --events 20000000 --dates 12 --memory-limit 4GB
     python scripts/benchmark.py scoring --rows 2000000 --candidate boosting
     python scripts/benchmark.py decide --customers 1000000
     python scripts/benchmark.py training --rows 1000000 --features 40 --row-cap 0
     python scripts/benchmark.py reasons --rows 20000
+    python scripts/benchmark.py serving --candidate logistic
 
 Everything happens in a temporary folder. On a machine that is not idle CPU seconds are more reliable than seconds. Of
 several repeats the least time and the highest peak are printed.
@@ -31,7 +32,7 @@ from rich.table import Table
 from models_ml.errors import BayesPilotError
 
 app = typer.Typer(
-    help="Measure time and memory of building features, scoring, deciding, training and explaining.",
+    help="Measure time and memory of building features, scoring, deciding, training, explaining and serving.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -217,6 +218,54 @@ def decide(
         f"{found.contacts:,} contacts worth {found.value:,.0f}, {found.binding} binding limits, gap {found.gap:.1e}. "
         "Peaks include the values themselves.",
     )
+
+
+@app.command()
+def serving(
+    candidate: Annotated[
+        Candidate, typer.Option(help="Estimator of the last training.")
+    ] = Candidate.logistic,
+    requests: Annotated[int, typer.Option(min=100, help="Requests for one customer each.")] = 3_000,
+    lists: Annotated[int, typer.Option(min=1, help="Requests for 1,000 customers each.")] = 10,
+) -> None:
+    """Serve the published copy of the demo (`bayespilot run`) to one client; reasons are part of every answer."""
+    from benchmarks.serving import measure_serving  # slow to import, and only serving needs it
+    from serving_study import published_run
+
+    from models_ml.paths import artifacts_folder, warehouse_path
+
+    with _project(None, "1GB") as project, console.status("") as status:
+        found = measure_serving(
+            project.folder,
+            published_run(),
+            artifacts_folder("demo") / "candidates",
+            warehouse_path("demo"),
+            candidate=REGISTERED[candidate],
+            requests=requests,
+            lists=lists,
+            notify=status.update,
+        )
+    table = Table(title=f"Serving: {REGISTERED[candidate]}, one worker, {requests:,} requests by one client")
+    for name in (
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "CPU ms",
+        "a second",
+        "a second in lists",
+        "warm MB",
+        "end MB",
+    ):
+        table.add_column(name, justify="right")
+    table.add_row(
+        *(f"{found.quantile(share):.1f}" for share in (0.5, 0.95, 0.99)),
+        f"{found.cpu_ms:.1f}",
+        f"{requests / found.seconds:,.0f}",
+        f"{found.customers_a_second:,.0f}",
+        f"{found.warm_mb:,.0f}",
+        f"{found.end_mb:,.0f}",
+    )
+    console.print(table)
 
 
 @contextmanager

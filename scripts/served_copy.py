@@ -95,6 +95,14 @@ class ServedCopy:
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
         return int(line.split()[1]) / 1024
 
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of the process so far, NaN where the system does not tell."""
+        status = Path(f"/proc/{self.process.pid if self.process else 0}/stat")
+        if not status.is_file():
+            return float("nan")
+        fields = status.read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def logged(self, columns: list[str]) -> pa.Table:
         """Return columns of all rows of the log."""
         files = sorted(self.log.glob("day=*/*.parquet"))

@@ -12,26 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 from conftest import Project
 
+from models_ml.publish import publish
 from models_ml.serving.deciding import Answered, Asked, decide_now
 from models_ml.serving.promises import Promises
 from models_ml.serving.published_run import PublishedRun
-from models_ml.serving.snapshot import DATABASE, write_snapshot
+from models_ml.serving.snapshot import DATABASE, SNAPSHOT
 
 SOURCE = "demo"
 
 
-def publish_run(project: Project, published: Path, name: str = "first") -> Path:
-    """Write the run of a built project into a folder of its own and point the link at it; return the folder."""
-    folder = published / "runs" / name
-    folder.mkdir(parents=True)
-    with duckdb.connect(str(project.warehouse(SOURCE)), read_only=True) as connection:
-        assert write_snapshot(
-            connection, project.folder / "models_ml" / "artifacts" / SOURCE, folder / "serving"
-        )
-    point_to(published, folder)
-    return folder
+def publish_run(project: Project, published: Path) -> Path:
+    """Publish the run of a built project into a folder of its own; return the folder of the run."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DBT_PROFILES_DIR", str(project.folder))  # whose pipelines are meant
+        return publish(SOURCE, project.warehouse(SOURCE), published).run_folder
 
 
 def copy_run(published: Path, folder: Path, name: str) -> Path:
@@ -52,21 +49,22 @@ def point_to(published: Path, folder: Path) -> None:
 @contextmanager
 def editing(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield the snapshot of a run, to change it."""
-    with duckdb.connect(str(folder / "serving" / DATABASE)) as connection:
+    (folder / SNAPSHOT / DATABASE).chmod(0o644)
+    with duckdb.connect(str(folder / SNAPSHOT / DATABASE)) as connection:
         yield connection
 
 
-def change_facts(folder: Path, customer: str, **facts: Any) -> None:
-    """Change what a published run knows of a customer; ``nightly`` is merged into what is there."""
+def change_facts(folder: Path, *customers: str, **facts: Any) -> None:
+    """Change what a published run knows of customers; ``nightly`` is merged into what is there."""
+    nightly = facts.pop("nightly", {})
     with editing(folder) as connection:
-        (stored,) = (
-            connection.execute("select facts from customers where customer_id = ?", [customer]).fetchone()
-            or ()
-        )
-        known = json.loads(stored)
-        nightly = {**known["nightly"], **facts.pop("nightly", {})}
-        text = json.dumps({**known, **facts, "nightly": nightly})
-        connection.execute("update customers set facts = ? where customer_id = ?", [text, customer])
+        for customer in customers:
+            stored = connection.execute(
+                "select facts from customers where customer_id = ?", [customer]
+            ).fetchall()
+            known = json.loads(stored[0][0])
+            text = json.dumps({**known, **facts, "nightly": {**known["nightly"], **nightly}})
+            connection.execute("update customers set facts = ? where customer_id = ?", [text, customer])
 
 
 def customers_of(project: Project) -> list[Asked]:

@@ -26,6 +26,7 @@ COMMANDS = [
     "versions",
     "promote",
     "rollback",
+    "serve",
     "what-if",
     "report",
     "publish",
@@ -103,7 +104,7 @@ def test_every_command_explains_itself_and_its_source(command: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [(name,) for name in COMMANDS if name not in ("run", "promote", "versions", "erase")]
+    [(name,) for name in COMMANDS if name not in ("run", "promote", "versions", "erase", "serve")]
     + [("promote", "x"), ("erase", "x")],
 )
 def test_without_a_warehouse_every_command_names_the_next_one(
@@ -114,6 +115,14 @@ def test_without_a_warehouse_every_command_names_the_next_one(
     assert "there is no warehouse yet" in output
     assert "next: bayespilot run --source acme" in output
     assert "Traceback" not in output
+
+
+def test_without_a_published_run_the_service_names_the_next_command(project: Path) -> None:
+    code, output = invoke("serve", "--source", "acme")
+    assert code == 1
+    assert "nothing is published for the service" in output
+    assert "next: bayespilot run --source acme" in output
+    assert not (project / "warehouse" / "serving").exists()
 
 
 def test_outside_the_project_it_says_where_to_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

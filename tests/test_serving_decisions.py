@@ -127,9 +127,7 @@ def test_prices_alone_choose_what_the_plan_chose(
         for one in customers
         if nightly[one.customer_id]["arm"] in ("policy", "pick_holdout", "not_chosen")
     ]
-    for one in picked:
-        if nightly[one.customer_id]["arm"] != "not_chosen":
-            change_facts(folder, one.customer_id, nightly={"arm": "not_chosen"})
+    change_facts(folder, *(one.customer_id for one in picked), nightly={"arm": "not_chosen"})
     fresh = left_without_episode(read_published_run(folder, "demo"))
     answers = ask(fresh, promises_for(fresh), picked)
     columns = (
@@ -277,8 +275,7 @@ def test_the_last_slot_is_given_once_within_a_request(
 ) -> None:
     folder = copy_run(tmp_path, (published / "current").resolve(), "one_slot")
     chosen = [one for one in customers if nightly[one.customer_id]["action"] == "nudge_email"][:8]
-    for one in chosen:
-        change_facts(folder, one.customer_id, nightly={"arm": "not_chosen"})
+    change_facts(folder, *(one.customer_id for one in chosen), nightly={"arm": "not_chosen"})
     run = left_without_episode(read_published_run(folder, "demo"))
     at = run.offer_names.index("nudge_email")
     slots = np.where(np.arange(len(run.offer_names)) == at, 3.0, 0.0)

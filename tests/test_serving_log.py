@@ -58,15 +58,15 @@ def nightly(built_project: Project) -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def open_run(
     published: Path,
-    customers: list[Asked],
     nightly: dict[str, dict[str, Any]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> PublishedRun:
     """The run as if the night had picked nobody: the service opens the episodes."""
     folder = copy_run(tmp_path_factory.mktemp("open"), (published / "current").resolve(), "open")
-    for one in customers:
-        if nightly[one.customer_id]["arm"] in ("policy", "pick_holdout", "trial"):
-            change_facts(folder, one.customer_id, nightly={"arm": "not_chosen", "action": "no_action"})
+    picked = [
+        row["customer_id"] for row in nightly.values() if row["arm"] in ("policy", "pick_holdout", "trial")
+    ]
+    change_facts(folder, *picked, nightly={"arm": "not_chosen", "action": "no_action"})
     run = read_published_run(folder, "demo")
     limits = Limits(
         1e9,

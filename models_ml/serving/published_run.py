@@ -24,7 +24,7 @@ from models_ml.errors import BayesPilotError
 from models_ml.scoring.reasons import PopulationSides, read_sides
 from models_ml.serving.expressions import RowExpressions
 from models_ml.serving.one_row import OneRowPipeline, unroll
-from models_ml.serving.snapshot import Snapshot, read_snapshot
+from models_ml.serving.snapshot import SNAPSHOT, Snapshot, read_snapshot
 
 CUSTOMER_COLUMNS = {
     "churn_probability": "DOUBLE",
@@ -133,7 +133,7 @@ def read_published_run(folder: Path, source: str) -> PublishedRun:
     BayesPilotError
         If the folder holds nothing for the service, or its parts do not fit each other.
     """
-    snapshot = read_snapshot(folder / "serving", source)
+    snapshot = read_snapshot(folder / SNAPSHOT, source)
     tables = snapshot.tables
     inputs = read_decision_inputs(
         tables["int_policy_parameters"],

@@ -12,7 +12,7 @@ from models_ml.errors import BayesPilotError
 from models_ml.paths import decision_log_folder, published_folder
 from models_ml.serving.app import LOOPBACK_HOSTS, make_app
 from models_ml.serving.decision_log import DecisionLog
-from models_ml.serving.service import Service
+from models_ml.serving.service import Service, current_run
 
 SHORTEST_TOKEN = 16
 
@@ -35,6 +35,7 @@ def serve(source: str, host: str, port: int, token_variable: str) -> None:
     """
     token = _token(host, token_variable)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    current_run(published_folder(source), source)  # says so before a log is begun where nothing is published
     log = DecisionLog(decision_log_folder(source))
     try:
         service = Service(published_folder(source), source, log)

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from models_ml.errors import BayesPilotError
+from models_ml.paths import CURRENT
 from models_ml.serving.deciding import decide_now
 from models_ml.serving.decision_log import DecisionLog, restored_promises
 from models_ml.serving.payload import Payload
 from models_ml.serving.promises import Promises
 from models_ml.serving.published_run import PublishedRun, read_published_run
+from models_ml.serving.snapshot import DATABASE, SNAPSHOT
 
 LOG = logging.getLogger("bayespilot.serve")
 SCHEMAS = "#/components/schemas/"
@@ -44,25 +46,11 @@ class Service:
         self._began = datetime.now(UTC)
         self._refused: str | None = None
         self._fault: str | None = None
-        folder, stamp = self._current()
+        folder, stamp = current_run(self._published, self._source)
         self._stamp = stamp
         run = read_published_run(folder, source)
         self._promises = Promises(restored_promises(log, run.inputs.policy.horizon_days))
         self._take_up(run)
-
-    def _current(self) -> tuple[Path, str]:
-        """Return the folder of the current run, resolved once, and what changes with its content."""
-        link = self._published / "current"
-        folder = link.resolve()
-        snapshot = folder / "serving" / "serving.duckdb"
-        if not link.exists():
-            raise BayesPilotError(
-                "nothing is published for the service",
-                where=str(link),
-                next_step=f"bayespilot run --source {self._source}",
-            )
-        written = snapshot.stat().st_mtime_ns if snapshot.is_file() else 0
-        return folder, f"{folder.name}/{written}"
 
     def _take_up(self, run: PublishedRun) -> None:
         self._run, self._payload = run, Payload(run.columns, _examples(run))
@@ -73,15 +61,16 @@ class Service:
 
         A run that cannot be read is reported by `health`, and the earlier one goes on answering.
         """
+        stamp = None
         try:
-            folder, stamp = self._current()
+            folder, stamp = current_run(self._published, self._source)
             if stamp in (self._stamp, self._refused):
                 return None
             return read_published_run(folder, self._source), stamp
-        except BayesPilotError as error:
-            self._fault = str(error)
-            self._refused = stamp if "stamp" in locals() else None
-            LOG.error("the next published run was not picked up: %s", error)
+        except (BayesPilotError, OSError) as error:
+            if str(error) != self._fault:
+                LOG.error("the next published run was not picked up: %s", error)
+            self._fault, self._refused = str(error), stamp
             return None
 
     def switch(self, prepared: tuple[PublishedRun, str]) -> None:
@@ -180,6 +169,27 @@ class Service:
     def close(self) -> None:
         """Write what is left of the log."""
         self.log.close()
+
+
+def current_run(published: Path, source: str) -> tuple[Path, str]:
+    """Return the folder of the run that is published now, the link resolved once, and what changes with its content.
+
+    Raises
+    ------
+    BayesPilotError
+        If nothing is published.
+    """
+    link = published / CURRENT
+    if not link.exists():
+        raise BayesPilotError(
+            "nothing is published for the service",
+            where=str(link),
+            next_step=f"bayespilot run --source {source}",
+        )
+    folder = link.resolve()
+    snapshot = folder / SNAPSHOT / DATABASE
+    written = snapshot.stat().st_mtime_ns if snapshot.is_file() else 0
+    return folder, f"{folder.name}/{written}"
 
 
 def _examples(run: PublishedRun) -> dict[str, Any]:

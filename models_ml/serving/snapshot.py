@@ -27,6 +27,7 @@ from models_ml.deployment.record import DeploymentRecord
 from models_ml.errors import BayesPilotError
 from models_ml.training.pipeline import ChurnPipeline
 
+SNAPSHOT = "serving"  # folder of a published run that holds what the service needs
 DATABASE = "serving.duckdb"
 COPY = "snapshot_of_bayespilot"
 RUN = "bayespilot run --source {source}"
@@ -160,20 +161,23 @@ def write_snapshot(connection: duckdb.DuckDBPyConnection, artifacts_folder: Path
     Returns
     -------
     bool
-        Whether there was anything to write: a warehouse that an earlier version of the project built lacks tables that
-        the service needs.
+        Whether there was anything to write. A warehouse that an earlier version of the project built lacks tables that
+        the service needs, and the pipeline that made the scores may have been deleted since.
 
     Raises
     ------
     BayesPilotError
-        If the pipeline that made the scores is not to be found, or its files are not what its record says.
+        If the files of that pipeline are not what its record says.
     """
     if not _is_complete(connection):
         return False
     source, version = connection.execute(
         "select (select source from int_run), (select max(pipeline_version) from retention_actions)"
     ).fetchall()[0]
-    record, content = _pipeline_of(artifacts_folder, source, version)
+    scoring = _pipeline_of(artifacts_folder, source, version)
+    if scoring is None:
+        return False
+    record, content = scoring
     folder.mkdir(parents=True)
     write_deployment(folder, content, record)
     connection.execute(
@@ -219,20 +223,14 @@ def _is_complete(connection: duckdb.DuckDBPyConnection) -> bool:
     return present >= set(NEEDED)
 
 
-def _pipeline_of(artifacts_folder: Path, source: str, version: str) -> tuple[DeploymentRecord, bytes]:
+def _pipeline_of(artifacts_folder: Path, source: str, version: str) -> tuple[DeploymentRecord, bytes] | None:
     """Return the pipeline that made the scores; since then another one may have been deployed."""
     deployed = read_deployed(artifacts_folder, source)
     if deployed is not None and deployed[0].pipeline_version == version:
         return deployed
     kept = artifacts_folder / VERSIONS / version
     record = read_record(kept)
-    if record is None:
-        raise BayesPilotError(
-            "the pipeline that made the scores is not kept",
-            where=str(kept),
-            next_step=RUN.format(source=source) + " (it scores with the deployed one)",
-        )
-    return record, verify(kept, record, source)
+    return None if record is None else (record, verify(kept, record, source))
 
 
 @dataclass(frozen=True)
