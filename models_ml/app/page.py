@@ -98,9 +98,9 @@ def _other_limits(source: str, file: Path, version: int) -> None:
     _facts(other_limits.facts(comparison, currency))
     st.write(
         f"Compared with the present plan, {comparison.gained:,} more customers are contacted, {comparison.lost:,} are"
-        f" not contacted any more, and {comparison.switched:,} get another offer (holdouts apart, trial included). Expected"
-        " values add up to somewhat more than a plan is worth, because it chooses what looks best; for the last plan,"
-        " the first page takes this off."
+        f" not contacted any more, and {comparison.switched:,} get another offer (holdouts apart, trial included)."
+        " Expected values add up to somewhat more than a plan is worth, because it chooses what looks best; the first"
+        " page takes this off for the last plan."
     )
     _table(other_limits.offers_table(inputs, comparison, currency))
     _table(other_limits.policies_table(comparison, currency))
