@@ -249,6 +249,21 @@ def publish(source: Source = "demo") -> None:
     say(f"published {published.rows:,} rows to {published.run_folder}")
 
 
+@app.command(name="app")
+def serve_app(
+    source: Source = "demo",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8501,
+) -> None:
+    """Show plan, other limits, one customer, earnings and monitoring as a page in the browser.
+
+    Reads the published copy and changes nothing. Needs Streamlit: pip install -e '.[app]'. The page is served to
+    this machine only, until Ctrl-C.
+    """
+    from models_ml.app.start import start
+
+    start(source, port)
+
+
 @app.command()
 def summary(source: Source = "demo") -> None:
     """Print what the last run decided: contacts, money, who is not contacted, quarantine."""

@@ -30,6 +30,13 @@ PUBLISHED_TABLES = (
     "training_examples",
     "quarantine",
     "erased_actions",
+    # What plans are made of, and what the pages explain them with: the app decides again from the copy.
+    "int_decision_candidates",
+    "int_policy_parameters",
+    "int_offers",
+    "int_measured_acceptance",
+    "int_month_limits",
+    "int_monitoring_limits",
     # Read by the next run as what earlier runs left, so that a run may take its history from a published copy.
     "offer_effects_history",
     "offer_effect_covariances_history",

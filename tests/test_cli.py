@@ -30,6 +30,7 @@ COMMANDS = [
     "what-if",
     "report",
     "publish",
+    "app",
     "summary",
     "erase",
 ]
@@ -104,7 +105,7 @@ def test_every_command_explains_itself_and_its_source(command: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [(name,) for name in COMMANDS if name not in ("run", "promote", "versions", "erase", "serve")]
+    [(name,) for name in COMMANDS if name not in ("run", "promote", "versions", "erase", "serve", "app")]
     + [("promote", "x"), ("erase", "x")],
 )
 def test_without_a_warehouse_every_command_names_the_next_one(

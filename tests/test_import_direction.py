@@ -29,6 +29,7 @@ ORDER = (  # a module imports from its own group and from earlier ones
         "dbt_build",
         "published_tables",
         "publish",
+        "app",
         "summary",
         "erase",
         "run",

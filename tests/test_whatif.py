@@ -148,7 +148,7 @@ def test_a_trial_stands_beside_the_plan_that_is_compared(
     assert value - trial >= greedy, "the plan keeps up with greedy"
     page = (fresh_copy.folder / "reports" / "demo" / "policy.html").read_text(encoding="utf-8")
     assert f"expected to return {money(value - trial, 'EUR')} net" in page.replace("\n", " ")
-    assert "Trial, beside the plan" in page
+    assert "to measure offers, expected to return" in page
 
 
 def test_two_reports_of_one_plan_are_the_same(here: Project) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from models_ml.decisions.decide import CustomersAtRisk, PlanSummary, decide, value_customers
+from models_ml.decisions.decide import CustomersAtRisk, Decisions, PlanSummary, decide, value_customers
 from models_ml.decisions.limits import Limits, limits_of
 from models_ml.decisions.planned_actions import PlanTables, read_customers, read_inputs
 from models_ml.decisions.policy import DecisionInputs, Offer, Policy
@@ -188,15 +188,16 @@ def open_share(as_of_date: date, policy: Policy) -> Fraction:
     return Fraction(as_of_date.day, calendar.monthrange(as_of_date.year, as_of_date.month)[1])
 
 
+def decide_again(inputs: WhatIfInputs, month: Month) -> Decisions:
+    """Decide as the build does, under other limits of the month."""
+    offers, share = inputs.decision.offers, inputs.decision.policy.learning_share
+    return decide(inputs.customers, inputs.decision, month.left(offers), month.left_for_trials(offers, share))
+
+
 def ask(inputs: WhatIfInputs, limit: MonthLimit, monthly: float) -> Answer:
     """Decide as the build does, with one limit of the month changed."""
-    changed = inputs.month.with_limit(limit, monthly)
     available = replace(limit, monthly=monthly).available(inputs.month.share)
-    offers, share = inputs.decision.offers, inputs.decision.policy.learning_share
-    decisions = decide(
-        inputs.customers, inputs.decision, changed.left(offers), changed.left_for_trials(offers, share)
-    )
-    return Answer(monthly, available, decisions.summary)
+    return Answer(monthly, available, decide_again(inputs, inputs.month.with_limit(limit, monthly)).summary)
 
 
 def draw_curve(inputs: WhatIfInputs, limit: MonthLimit, asked: Iterable[float]) -> Curve:

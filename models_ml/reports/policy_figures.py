@@ -45,12 +45,17 @@ def value_curve(curve: Curve, currency: str) -> Figure:
             xytext=(0, 9),
             textcoords="offset points",
             ha="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
         )
         axis.set_xlabel(f"{name} a month, {currency if curve.limit.kind == 'budget' else 'contacts'}")
         axis.set_ylabel(f"expected value, {currency}")
         axis.set_ylim(0, 1.15 * max(answer.summary.value for answer in curve.drawn) or 1.0)
         axis.legend(fontsize=9)
-        return Figure(svg(figure), f"Expected value, net of cost, under another monthly {name}.")
+        caption = (
+            f"Expected value, net of cost, under another monthly {name}. Contacts of the trial, which may use a share"
+            " of every limit, are left out: a larger trial leaves fewer customers to the plan."
+        )
+        return Figure(svg(figure), caption)
 
 
 def price_curve(curve: Curve, currency: str) -> Figure:

@@ -33,8 +33,13 @@ ARM_WORDS = {
 
 def write_policy_report(path: Path, connection: Any, *, source: str) -> None:  # noqa: ANN401 - a DuckDB connection
     """Read the last plan, decide again along the curves, and write the page."""
+    write_page(path, read_policy_page(connection, source=source))
+
+
+def read_policy_page(connection: Any, *, source: str) -> Page:  # noqa: ANN401 - a DuckDB connection
+    """Read the last plan from a warehouse or a published copy, decide again along the curves, and build the page."""
     plan, inputs = read_last_plan(connection), read_what_if_inputs(connection)
-    write_page(path, policy_page(plan, _curves(inputs, plan), source=source))
+    return policy_page(plan, _curves(inputs, plan), source=source)
 
 
 def _curves(inputs: WhatIfInputs, plan: LastPlan) -> list[Curve]:
@@ -63,7 +68,7 @@ def policy_page(plan: LastPlan, curves: Sequence[Curve], *, source: str) -> Page
         verdict=(
             f"{contacts:,} planned contacts at {money(cost, currency)} are expected"
             f" to return {money(values[PLAN], currency)} net; the best of the simpler policies"
-            f" ({rival}) would return {money(rival_value, currency)}."
+            f" ({rival}) would return {money(rival_value, currency)}.{_done_sentence(run, currency)}"
         ),
         warning=plan.calibration_warning,
         facts=_facts(run, currency, contacts, cost, values[PLAN]),
@@ -96,54 +101,66 @@ def _values(run: Row) -> dict[str, float]:
 
 
 def _facts(run: Row, currency: str, contacts: int, cost: float, value: float) -> list[Fact]:
-    made = run["contacts"] - run["trial_contacts"]
-    trial = [
-        Fact(
-            "Trial, beside the plan",
-            f"{run['trial_contacts']:,}",
-            f"contacts to measure offers, at {money(run['trial_spend'], currency)}, expected to return"
-            f" {money(run['trial_value'], currency)}",
-        )
-    ]
+    """Return what is planned, what is done of it, and what holds the plan back."""
     return [
-        Fact("Planned contacts", f"{contacts:,}", "held-out customers included"),
+        Fact("Planned contacts", f"{contacts:,}", "held-out customers included, trial left out"),
         Fact(
             "Planned cost",
             money(cost, currency),
             f"of {money(run['available_budget'], currency)} that the month has left",
         ),
         Fact("Planned value", money(value, currency), "expected, net of its cost"),
-        *(trial if run["trial_contacts"] else []),
         *_done(run, currency),
-        Fact(
-            "Contacts made", f"{made:,}", f"{run['pick_holdouts']:,} of the plan are held out to measure them"
-        ),
         Fact(
             "Price of the budget",
             f"{run['budget_price']:.2f} {currency}",
-            f"one more {currency} returns this beyond itself",
+            f"one more {currency} of budget would return this beyond itself",
         ),
         Fact(
-            "Proven gap",
-            share(run["plan_gap"], 3),
-            "the plan is at most this far below the best possible one",
+            "Below the best plan",
+            f"at most {share(run['plan_gap'], 3)}",
+            "the best possible one within these limits; a proven bound",
         ),
     ]
 
 
 def _done(run: Row, currency: str) -> list[Fact]:
-    """Say what is done is worth, with its interval; nothing for runs that were logged without it."""
+    """Say what is done, trial included and holdouts left out; cost and value only where the run logged them."""
+    trial = (
+        f"{run['trial_contacts']:,} of them to measure offers, expected to return"
+        f" {money(run['trial_value'], currency)}; "
+        if run["trial_contacts"]
+        else ""
+    )
+    made = Fact(
+        "Contacts made", f"{run['contacts']:,}", f"{trial}{run['pick_holdouts']:,} planned ones are held out"
+    )
     if run["done_value"] is None:
-        return []
-    interval = f"{money(run['done_value_low'], currency)} to {money(run['done_value_high'], currency)}"
+        return [made]
     return [
+        made,
+        Fact("Cost of contacts made", money(run["done_spend"], currency), "expected, incentives included"),
         Fact(
-            "Worth of what is done",
+            "Value of contacts made",
             money(run["done_value"], currency),
-            f"with 80 % probability {interval}; holdouts apart, trial included. The expected values add up to"
-            f" {money(run['done_optimism'] or 0.0, currency)} more, because the plan chooses what looks best",
-        )
+            f"with 80 % probability {_done_interval(run, currency)}, net of cost. The expected values of these contacts"
+            f" add up to {money(run['done_optimism'] or 0.0, currency)} more, because the plan chooses what looks best",
+        ),
     ]
+
+
+def _done_sentence(run: Row, currency: str) -> str:
+    """Say what is done is worth, beside what is planned; nothing for runs that were logged without it."""
+    if run["done_value"] is None:
+        return ""
+    return (
+        f" {run['contacts']:,} contacts are made, the trial included and holdouts left out; they are expected to return"
+        f" {money(run['done_value'], currency)} net (80 % interval: {_done_interval(run, currency)})."
+    )
+
+
+def _done_interval(run: Row, currency: str) -> str:
+    return f"{money(run['done_value_low'], currency)} to {money(run['done_value_high'], currency)}"
 
 
 def _groups(plan: LastPlan, currency: str) -> Section:
@@ -273,12 +290,18 @@ def _arms(plan: LastPlan) -> Section:
         )
         for row in plan.arms
     ]
-    columns = ("arm", "customers", "contacts made", "propensity", "of no contact")
+    columns = (
+        "arm",
+        "customers",
+        "contacts made",
+        "probability of what was assigned",
+        "probability of no contact",
+    )
     intro = (
         "An arm is what a customer was assigned to. Held out: chosen by the plan, but by chance not contacted, so that"
         " the effect of contacts can be measured. Universal holdout: never contacted, so that the whole programme can"
-        " be measured. Suppressed: a rule forbids a contact now. Propensity: the probability of what the arm got, known"
-        " beforehand; beside it, the probability of no contact."
+        " be measured. Suppressed: a rule forbids a contact now. Both probabilities (propensities) are set before the"
+        " draw and logged, so that outcomes can be weighted; where customers differ, the smallest is shown."
     )
     return Section("How the contacts will be measured", [Table(columns, cells)], intro)
 

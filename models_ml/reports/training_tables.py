@@ -165,7 +165,7 @@ def _segment(result: TrainingResult, inside: np.ndarray, currency: str) -> list[
         f"{int(churned.sum()):,}",
         f"{probability.sum():,.1f}",
         number(calibration_ratio(churned, probability, weight=weight) if churned.any() else None),
-        f"{number(low, 2)}\u00a0to\u00a0{number(high, 2)}",
+        f"{number(low, 2)}\u00a0{'or more' if high is None else f'to {number(high, 2)}'}",
         number(float(roc_auc_score(churned, probability, sample_weight=weight)) if mixed else None),
         money(float(chosen.contact_value[inside].sum()), currency),
     ]

@@ -149,9 +149,9 @@ def whatif_page(curves: Sequence[Curve], *, source: str, inputs: WhatIfInputs, w
                 f"one more {currency} returns this beyond itself",
             ),
             Fact(
-                "Proven gap",
-                share(present.summary.gap, 3),
-                "the plan is at most this far below the best possible one",
+                "Below the best plan",
+                f"at most {share(present.summary.gap, 3)}",
+                "the best possible one within these limits; a proven bound",
             ),
         ],
         sections=[_section(curve, currency) for curve in curves],
