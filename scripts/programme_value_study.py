@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Annotated
 
 import numpy as np
@@ -62,7 +62,7 @@ console = Console(width=max(Console().width, WIDTH_OF_TABLE))
 
 @dataclass(frozen=True)
 class Readings:
-    """One figure of many programmes, read every month: arrays of shape (programmes, months), per unit.
+    """One figure of many programmes, read every month: arrays of shape (programmes, months), money per unit.
 
     ``half_width`` is that of a single look, ``reach`` that of every look; ``is_called`` marks the verdicts earns and
     loses. Missing where nothing could be estimated, ``reach`` also before the minimum evidence. ``monthly_`` speaks of
@@ -75,6 +75,19 @@ class Readings:
     is_called: np.ndarray
     monthly_error: np.ndarray
     monthly_half_width: np.ndarray
+
+    @classmethod
+    def missing(cls, rows: int, months: int) -> Readings:
+        """Return readings of which nothing is known yet."""
+        arrays = {field.name: np.full((rows, months), np.nan) for field in fields(cls)}
+        return cls(**(arrays | {"is_called": np.zeros((rows, months), dtype=bool)}))
+
+    @classmethod
+    def of_figure(cls, programmes: list[Readings], row: int) -> Readings:
+        """Gather one figure of readings of shape (figures, months)."""
+        return cls(
+            *(np.stack([getattr(one, field.name)[row] for one in programmes]) for field in fields(cls))
+        )
 
     @property
     def ever_called(self) -> float:
@@ -126,31 +139,29 @@ def figures_of(month: Month, *, alone: bool) -> list[Figure]:
     return [universal_holdout(*enrolled.groups()), pick_holdout(episodes), doubly_robust(episodes)]
 
 
-def read_programme(world: World, seed: list[int], *, month_by_month: bool = True) -> np.ndarray:
-    """Play one programme; return error, half width, reach, whether called, and the first two of the month alone.
+def read_programme(world: World, seed: list[int], *, month_by_month: bool = True) -> Readings:
+    """Play one programme and read its figures every month: arrays of shape (figures, months).
 
-    The shape is (6, figures, months); without ``month_by_month`` the last two are missing.
+    Without ``month_by_month`` only the totals are read.
     """
-    found = np.full((6, len(FIGURES), world.months), np.nan)
-    found[3] = 0.0
+    found = Readings.missing(len(FIGURES), world.months)
     planned: dict[str, float] = {}
     for position, month in enumerate(play(world, np.random.default_rng(seed))):
         for row, figure in enumerate(figures_of(month, alone=False)):
             look = figure.look(position + 1, planned.get(figure.name))
             if figure.estimate is None or look is None:
                 continue
-            reach = np.nan
             if figure.evidence.is_enough:
                 planned.setdefault(figure.name, look.planned)
-                reach = (look.high - look.low) / 2
-            called = verdict(look, figure.evidence) in (EARNS, LOSES)
-            half_width = (figure.estimate.high - figure.estimate.low) / 2
-            error = figure.estimate.value - month.truth[figure.name]
-            found[:4, row, position] = error, half_width, reach, called
+                found.reach[row, position] = (look.high - look.low) / 2
+            found.is_called[row, position] = verdict(look, figure.evidence) in (EARNS, LOSES)
+            found.half_width[row, position] = (figure.estimate.high - figure.estimate.low) / 2
+            found.error[row, position] = figure.estimate.value - month.truth[figure.name]
         for row, figure in enumerate(figures_of(month, alone=True) if month_by_month else ()):
             if figure.estimate is not None:
-                error = figure.estimate.value - month.monthly_truth[figure.name]
-                found[4:, row, position] = error, (figure.estimate.high - figure.estimate.low) / 2
+                half_width = (figure.estimate.high - figure.estimate.low) / 2
+                found.monthly_half_width[row, position] = half_width
+                found.monthly_error[row, position] = figure.estimate.value - month.monthly_truth[figure.name]
     return found
 
 
@@ -158,14 +169,12 @@ def study(
     world: World, *, programmes: int, seed: int, advance: Callable[[], None] = lambda: None
 ) -> dict[str, Readings]:
     """Play and read many programmes; return the readings of each figure."""
-    found = []
+    found: list[Readings] = []
     for number in range(programmes):
         keys = [seed, number, round(1000 * world.holdout)]
         found.append(read_programme(world, keys, month_by_month=world.relative_risk != 1.0))
         advance()
-    every = np.stack(found, axis=2)  # 6, figures, programmes, months
-    parts = [every[0], every[1], every[2], every[3] == 1.0, every[4], every[5]]
-    return {name: Readings(*(part[row] for part in parts)) for row, name in enumerate(FIGURES)}
+    return {name: Readings.of_figure(found, row) for row, name in enumerate(FIGURES)}
 
 
 def baseline_ratio(world: World, *, programmes: int, seed: int) -> float:

@@ -76,61 +76,88 @@ class _Path:
         return self.realised + discount * value * self.is_there
 
 
-def play(world: World, random: np.random.Generator) -> Iterator[Month]:
-    """Let a population live through the programme, once treated and once untouched, by the same luck.
+@dataclass(frozen=True)
+class _Customers:
+    """n customers: log-odds of leaving within a month, margin per month, V at enrolment, who is never contacted."""
 
-    The difference of both lives is what the programme is worth to each customer; only one of them is observed.
+    log_odds: np.ndarray
+    margin: np.ndarray
+    value: np.ndarray
+    is_untouched: np.ndarray
+
+    @classmethod
+    def draw(cls, world: World, random: np.random.Generator) -> _Customers:
+        count = world.customers
+        log_odds = random.normal(MEAN_LOG_ODDS, 0.8, count)
+        margin = np.round(random.lognormal(3.0, 0.8, count), 2)
+        value = _margin_to_come(margin, expit(log_odds + random.normal(0.0, 0.3, count)))
+        return cls(log_odds, margin, value, random.random(count) < world.holdout)
+
+
+def play(world: World, random: np.random.Generator) -> Iterator[Month]:
+    """Let customers live through the programme twice by the same luck: treated by it, and left alone.
+
+    The difference of both lives is what the programme is worth to each customer. Only one of them is observed: the life
+    left alone of the universal holdout, the treated life of all others.
     """
     count = world.customers
-    base, margin = random.normal(MEAN_LOG_ODDS, 0.8, count), np.round(random.lognormal(3.0, 0.8, count), 2)
-    value = _margin_to_come(margin, expit(base + random.normal(0.0, 0.3, count)))
-    untouched = random.random(count) < world.holdout
-    treated, alone = (_Path(np.ones(count, dtype=bool), np.zeros(count)) for _ in range(2))
-    wobble, resting, doomed = np.zeros(count), np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
-    touched, lasting = np.zeros(count, dtype=bool), np.ones(count)
+    customers = _Customers.draw(world, random)
+    treated = alone = _Path(np.ones(count, dtype=bool), np.zeros(count))
+    mood, lasting_risk = (
+        np.zeros(count),
+        np.ones(count),
+    )  # log-odds of this month; what earlier contacts left behind
+    in_episode, leaves_later = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
+    enrolled, worth = _enrolled(customers, treated, alone, 1.0), 0.0
     pieces: list[Episodes] = []
     effects: list[np.ndarray] = []
-    enrolled, before = _enrolled(untouched, treated, alone, value, 1.0), 0.0
     for month in range(1, world.months + 1):
-        wobble = 0.7 * wobble + random.normal(0.0, 0.5, count)
-        churn, luck = expit(base + wobble), random.random(count)
-        believed = expit(base + wobble + random.normal(0.0, 0.35, count))
-        action, propensity = _draw(world, believed * value, treated.is_there & ~resting, random)
-        risk = np.array([1.0, world.relative_risk, world.trial_risk])
-        contacted = action > 0
-        cost = world.contact_cost * contacted
-        alive_churn = np.minimum(churn * lasting, 1.0)
-        leaves = treated.is_there & ((luck < alive_churn * risk[action]) | doomed)
-        if world.is_postponed:
-            doomed = treated.is_there & contacted & (luck < alive_churn) & ~leaves
         discount = MONTHLY_DISCOUNT**month
-        here = propensity < 1.0
-        opened = _episodes(
-            here & ~untouched, action, propensity, leaves, margin, value, believed, cost, world
-        )
-        treated = treated.after(leaves, margin, cost, discount)
-        alone = alone.after(alone.is_there & (luck < churn), margin, np.zeros(count), discount)
-        lasting = np.where(contacted, np.minimum(lasting, world.lasting_risk), lasting)
-        touched |= contacted
-        resting = here
-        kept = (value - LEAVER_MARGIN * margin) * alive_churn
-        offered = np.where(_is_trial(world, propensity), world.trial_risk, world.relative_risk)
-        rows = here & ~untouched
-        effects.append((kept * (1.0 - offered) - world.contact_cost)[rows])
+        mood = 0.7 * mood + random.normal(0.0, 0.5, count)
+        churn, luck = expit(customers.log_odds + mood), random.random(count)
+        believed = expit(customers.log_odds + mood + random.normal(0.0, 0.35, count))
+
+        # The universal holdout draws arms too: its treated life is the one that it would have had.
+        may_be_contacted = treated.is_there & ~in_episode
+        action, propensity = _draw(world, believed * customers.value, may_be_contacted, random)
+        is_contacted, in_episode = action > 0, propensity < 1.0
+        is_opened = in_episode & ~customers.is_untouched
+        cost = world.contact_cost * is_contacted
+
+        untouched_churn = np.minimum(churn * lasting_risk, 1.0)
+        relative_risk = np.array([1.0, world.relative_risk, world.trial_risk])[action]
+        leaves = treated.is_there & ((luck < untouched_churn * relative_risk) | leaves_later)
+        if world.is_postponed:
+            leaves_later = treated.is_there & is_contacted & (luck < untouched_churn) & ~leaves
+        opened = _episodes(is_opened, action, propensity, leaves, customers, believed, cost, world)
+        effects.append(_effect(world, customers, untouched_churn, propensity)[is_opened])
         pieces.append(opened)
+
+        treated = treated.after(leaves, customers.margin, cost, discount)
+        alone = alone.after(alone.is_there & (luck < churn), customers.margin, np.zeros(count), discount)
+        lasting_risk = np.where(is_contacted, np.minimum(lasting_risk, world.lasting_risk), lasting_risk)
+
         episodes = _joined(pieces)
-        effect = np.concatenate(effects)
-        worth = float((treated.outcome(value, discount) - alone.outcome(value, discount)).mean())
-        earlier, enrolled = enrolled, _enrolled(untouched, treated, alone, value, discount)
+        enrolled_before, enrolled = enrolled, _enrolled(customers, treated, alone, discount)
+        outcomes = (life.outcome(customers.value, discount) for life in (treated, alone))
+        worth_before, worth = worth, float(np.subtract(*outcomes).mean())
         yield Month(
             enrolled,
-            _change(earlier, enrolled),
+            _change(enrolled_before, enrolled),
             episodes,
             opened,
-            {UNIVERSAL_HOLDOUT: worth} | _worth(episodes, effect),
-            {UNIVERSAL_HOLDOUT: worth - before} | _worth(opened, effects[-1]),
+            {UNIVERSAL_HOLDOUT: worth} | _worth(episodes, np.concatenate(effects)),
+            {UNIVERSAL_HOLDOUT: worth - worth_before} | _worth(opened, effects[-1]),
         )
-        before = worth
+
+
+def _effect(
+    world: World, customers: _Customers, untouched_churn: np.ndarray, propensity: np.ndarray
+) -> np.ndarray:
+    """Return the expected money of contacting each customer in its arm, net of cost, shape (n,)."""
+    at_stake = (customers.value - LEAVER_MARGIN * customers.margin) * untouched_churn
+    relative_risk = np.where(_is_trial(world, propensity), world.trial_risk, world.relative_risk)
+    return at_stake * (1.0 - relative_risk) - world.contact_cost
 
 
 def _margin_to_come(margin: np.ndarray, churn: np.ndarray) -> np.ndarray:
@@ -160,12 +187,12 @@ def _episodes(
     action: np.ndarray,
     propensity: np.ndarray,
     leaves: np.ndarray,
-    margin: np.ndarray,
-    value: np.ndarray,
+    customers: _Customers,
     believed: np.ndarray,
     cost: np.ndarray,
     world: World,
 ) -> Episodes:
+    margin, value = customers.margin, customers.value
     brought = margin * np.where(leaves, LEAVER_MARGIN, 1.0)
     whole = Episodes(
         customer_id=np.arange(len(rows)),
@@ -194,9 +221,8 @@ def _worth(episodes: Episodes, effect: np.ndarray) -> dict[str, float]:
     return {PICK_HOLDOUT: float(effect[episodes.is_chosen].mean()), DOUBLY_ROBUST: float(as_run.mean())}
 
 
-def _enrolled(
-    untouched: np.ndarray, treated: _Path, alone: _Path, value: np.ndarray, discount: float
-) -> Enrolled:
+def _enrolled(customers: _Customers, treated: _Path, alone: _Path, discount: float) -> Enrolled:
+    untouched, value = customers.is_untouched, customers.value
     is_there = np.where(untouched, alone.is_there, treated.is_there)
     return Enrolled(
         is_untouched=untouched,

@@ -356,7 +356,7 @@ def test_false_verdicts_and_coverage_in_a_small_study() -> None:
 
 def test_a_strong_programme_is_called_earning() -> None:
     strong = replace(WORKING, customers=6000, months=12, holdout=0.2, relative_risk=0.2)
-    called = read_programme(strong, [5])[3]
+    called = read_programme(strong, [5]).is_called
     assert called[FIGURES.index(DOUBLY_ROBUST), -1] == 1.0
     assert not called[:, 0].any()  # one month is too little evidence
 

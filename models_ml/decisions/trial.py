@@ -1,18 +1,24 @@
-r"""Trials: customers with much at stake and little known are assigned by chance.
+r"""Trials: which customers are assigned an offer or nothing by chance, to learn what offers do.
 
-A customer is included with a probability proportional to
+Three steps, with p_0 the churn probability if left alone, V_i the customer's value, and sd(b_o·z_i) how uncertain the
+effect of offer o on customer i is:
 
-    w_i = p_0·(1 − p_0) · V_i · max_o sd(b_o·z_i),
+1. Inclusion. A customer is included with a probability proportional to
 
-the sd of the money that the best-unknown offer would keep. The factor is the largest for which the expected cost and
-the expected contacts of the trial fit its limits (the learning budget), times min(1, s̄ / full_use_sd), where s̄ is the
-mean of max_o sd(b_o·z_i) with weights p_0·(1 − p_0)·V_i: a trial fades as effects become known. Included customers get
-nothing or one of their allowed offers by chance; each of these has at least ``smallest_share``. What is left is spread
-so that a given amount of money says most: an offer in proportion to sd(b_o·z_i) / √cost_io (Neyman 1934, *Journal of
-the Royal Statistical Society* 97), nothing by the root of the sum of their squares, because it is compared with all of
-them (Dunnett 1955, *Journal of the American Statistical Association* 50).
+       w_i = p_0·(1 − p_0) · V_i · max_o sd(b_o·z_i),
 
-Nothing here draws a number: draws in [0, 1) come from stable hashes.
+   the sd of the money that the least known offer would keep. The factor is the largest for which the expected cost and
+   contacts of the trial fit its limits (the learning budget). It is multiplied by min(1, s̄ / full_use_sd), where s̄ is
+   the mean of max_o sd(b_o·z_i) with weights p_0·(1 − p_0)·V_i: a trial fades as effects become known.
+2. Assignment. Chance gives an included customer one of the allowed offers, or nothing, each with at least
+   ``smallest_share``. The rest of the probability is spread so that the same money says most: an offer gets it in
+   proportion to sd(b_o·z_i) / √cost_io (Neyman 1934, *Journal of the Royal Statistical Society* 97), nothing by the
+   root of the sum of their squares, because it is compared with all of them (Dunnett 1955, *Journal of the American
+   Statistical Association* 50).
+3. Withdrawal. Limits hold on average only. An assigned offer that they cannot carry is withdrawn: its customer is not
+   contacted, but stays in the arm.
+
+Draws in [0, 1) come in from stable hashes; nothing here draws a number.
 """
 
 from __future__ import annotations

@@ -5,6 +5,10 @@ executed: customers who leave before the call are never called, so that the cust
 by more than the contact. What was executed enters as the share of the arm that an offer reached: actions that were
 not executed say nothing about their offer, and contacted controls do not make it look weak.
 
+Churn probabilities may be off, and an error along a signal would pass as an effect. So each cell c (the episodes of one
+kind of randomisation, see ``RandomisedEpisodes.cells``) has calibration coefficients α_c, one for the level and one per
+signal, which are estimated with the effects: log-odds of churn if left alone are logit p_0 + α_c·(1, signals).
+
 Effects are normal with the seed's means and sds; those of two offers on the same signal are correlated. The mode comes
 from Fisher scoring with step halving, the covariance from the curvature there (Gelman et al. 2013, *Bayesian Data
 Analysis*, section 4.1). The mean lies half a covariance times the third derivatives away from the mode (Lindley 1980,
@@ -98,7 +102,7 @@ class RandomisedEpisodes:
 
 @dataclass(frozen=True)
 class EffectPosterior:
-    """Beliefs about the effects, and ``calibration`` (C, 1 + s): mean α_c of each cell, log-odds of churn."""
+    """Beliefs about the effects, and ``calibration`` (C, 1 + s): mean α_c, by which churn probabilities are off."""
 
     beliefs: EffectBeliefs
     calibration: Floats
@@ -249,7 +253,10 @@ def _problem(episodes: RandomisedEpisodes, priors: EffectPriors, settings: Effec
 
 
 def calibration_covariance(cells: int, width: int, settings: EffectSettings) -> Floats:
-    """Return the prior covariance of the α_c = δ_c + γ + η_c, cell by cell.
+    """Return the prior covariance of all α_c, cell by cell, shape (C·(1 + s), C·(1 + s)).
+
+    α_c = δ_c + γ + η_c: the level of the cell (sd ``calibration_level_sd``), an error that all cells share and one of
+    the cell alone (each with sd ``calibration_slope_sd`` per coefficient).
 
     Examples
     --------
@@ -266,14 +273,19 @@ def calibration_covariance(cells: int, width: int, settings: EffectSettings) -> 
 def _is_measured(
     problem: LogPosterior, mode: Floats, priors: EffectPriors, settings: EffectSettings
 ) -> NDArray[np.bool_]:
-    """Tell for which effects their own evidence brings the variance below the stated share of the prior's."""
-    size = problem.cells * problem.width
-    alone = problem.prior.covariance.copy()
-    alone[size:, size:] = priors.covariance_at(0.0)
-    covariance = _covariance(
-        LogPosterior(problem.rows, Prior.of(mode, alone), problem.cells, problem.width), mode
+    """Tell for which effects their own evidence leaves less than ``measured_below_variance_share`` of the variance.
+
+    The variance is that of the same rows under a prior in which offers are independent, since evidence about one offer
+    must not make another one count as measured. It is taken at the mode of the actual prior, which spares a second fit.
+    """
+    calibration = problem.cells * problem.width
+    independent = problem.prior.covariance.copy()
+    independent[calibration:, calibration:] = priors.covariance_at(0.0)
+    without_correlation = LogPosterior(
+        problem.rows, Prior.of(mode, independent), problem.cells, problem.width
     )
-    variance = np.diag(covariance)[size:].reshape(priors.sd.shape)
+    covariance = _covariance(without_correlation, mode)
+    variance = np.diag(covariance)[calibration:].reshape(priors.sd.shape)
     return np.asarray(variance < settings.measured_below_variance_share * np.square(priors.sd))
 
 

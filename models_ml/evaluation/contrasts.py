@@ -89,7 +89,7 @@ def contrast_of_moments(treated: Moments, untouched: Moments) -> Estimate:
         if group.count < 2:
             raise BayesPilotError(f"the {name} holds fewer than two customers", values=[group.count])
     pooled = (treated.square + untouched.square) / (treated.count + untouched.count - 2.0)
-    variance = fourth = 0.0
+    variance = fourth = 0.0  # of the difference; the fourth moment says how far the variance itself is off
     for group in groups.values():
         steadied = (group.square / (group.count - 1.0) * group.count + STEADYING_ROWS * pooled) / (
             group.count + STEADYING_ROWS

@@ -1,4 +1,5 @@
--- The reason for which a customer may not be contacted on the run's date, and the offers that are locked.
+-- Who may not be contacted on the run's date, and why; and which offers are locked for a customer who accepted them
+-- lately. Rows only for these customers. Consent and eligibility are judged in int_decision_candidates.
 with run as (
 
     select * from {{ ref('int_run') }}

@@ -6,6 +6,9 @@
     on_schema_change='append_new_columns',
 ) }}
 
+-- One row per run. planned_ columns speak of the plan, with the contacts that are withheld to measure; done_ columns of
+-- what is left of it. The plan's certificate (bound, gap, prices) and the references are the same on all rows of
+-- int_planned_actions.
 with planned_actions as (
 
     select * from {{ ref('int_planned_actions') }}

@@ -1,5 +1,8 @@
 {{ run_log() }}
 
+-- How far the features of the run's customers have moved since training: every feature over all customers, and by slice
+-- (the customers of one category) where a slice moved by itself. Bins, shares and sizes of training come from
+-- int_reference_bins, those of the run from int_measured_bins. `_then` is at training.
 with reference_bins as (
 
     select * from {{ ref('int_reference_bins') }}
@@ -33,7 +36,7 @@ slices as (
 
 ),
 
-compared as (
+bins as (
 
     select
         slices.*,
@@ -79,7 +82,7 @@ shifts as (
         max(case when bin_kind = 'other' then share - expected_share end) as new_share,
         max(case when bin_kind = 'other' then customers end) as new_customers,
         least(max(sized_rows_then), max(sized_customers)) as sized_rows
-    from compared
+    from bins
     group by as_of_date, feature, slice
 
 ),

@@ -1,5 +1,8 @@
 {{ config(materialized='table') }}
 
+-- Account events (invoices, tickets, contacts, changes of plan and fee) summed once per customer and day segment.
+-- int_day_segments defines the segments; int_account_windows adds them up to windows of 30 to 365 days. The lists of
+-- events stand in dbt_project/macros/windows.sql: of some the number counts, of others the money or the latest day.
 with account_events as (
 
     select * from {{ ref('int_account_events') }}
@@ -19,7 +22,8 @@ last_feature_date as (
 
 ),
 
-placed as (
+-- Segment 0 holds all days before the first window: open tickets, overdue invoices and latest days count them too.
+in_segments as (
 
     select
         account_events.*,
@@ -45,7 +49,7 @@ totals as (
             max(case when event = '{{ event }}' then known_on end) as last_{{ event }}_on
             {%- if not loop.last %},{% endif %}
         {% endfor %}
-    from placed
+    from in_segments
     group by customer_id, segment_number
 
 )

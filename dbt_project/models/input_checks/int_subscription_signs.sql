@@ -1,7 +1,8 @@
--- Signs that a source writes its subscriptions in another way than the contract says. A day between two rows of one
--- subscription: the earlier row holds the last day with it, where the first day without it belongs. A commitment that
--- reaches further than those of recent rows: the source overwrites it at each renewal, and a past date then sees an end
--- of the commitment that was not known.
+-- Signs that a source writes its subscriptions otherwise than the contract says; at most one row for each of two mistakes:
+-- * last_day_in_ended_on: between most rows of a subscription and the next there is a gap of one day, so ended_on holds
+--   the last day with the subscription, where the first day without it belongs.
+-- * overwritten_commitment: commitments of older rows reach further than one commitment, so the source overwrites
+--   commitment_ends_on at each renewal. A past date then sees an end of the commitment that was not known.
 with periods as (
 
     select * from {{ ref('int_subscription_periods') }}
@@ -20,7 +21,7 @@ limits as (
 
 ),
 
-known as (
+lengths as (
 
     select
         periods.*,
@@ -32,59 +33,59 @@ known as (
 
 ),
 
-pairs as (
+one_day_gaps as (
 
     select
         as_of_date,
         sum(case when gap_days = 1 then 1 else 0 end) as gaps,
         sum(case when gap_days in (0, 1) then 1 else 0 end) as pairs,
         min(case when gap_days = 1 then subscription_id end) as first_id
-    from known
+    from lengths
     group by as_of_date
 
 ),
 
-recent as (
+recent_commitments as (
 
     select
-        known.commitment_days,
-        cume_dist() over (order by known.commitment_days) as share_up_to,
+        lengths.commitment_days,
+        cume_dist() over (order by lengths.commitment_days) as share_up_to,
         count(*) over () as recent_rows
-    from known
+    from lengths
     cross join limits
-    where known.commitment_days is not null
-        and known.started_on > {{ add_days('known.as_of_date', '-limits.commitment_recent_days') }}
+    where lengths.commitment_days is not null
+        and lengths.started_on > {{ add_days('lengths.as_of_date', '-limits.commitment_recent_days') }}
 
 ),
 
 -- The length that nine in ten of the recent rows do not exceed.
 one_commitment as (
 
-    select min(recent.commitment_days) as days
-    from recent
+    select min(recent_commitments.commitment_days) as days
+    from recent_commitments
     cross join limits
-    where recent.share_up_to >= 0.9 and recent.recent_rows >= limits.commitment_rows
+    where recent_commitments.share_up_to >= 0.9 and recent_commitments.recent_rows >= limits.commitment_rows
 
 ),
 
 overwritten as (
 
     select
-        known.as_of_date,
+        lengths.as_of_date,
         count(*) as overwritten_rows,
         min(one_commitment.days) as days,
-        min(known.subscription_id) as first_id
-    from known
+        min(lengths.subscription_id) as first_id
+    from lengths
     cross join limits
-    inner join one_commitment on known.commitment_days > limits.commitment_tolerance * one_commitment.days
-    group by known.as_of_date
+    inner join one_commitment on lengths.commitment_days > limits.commitment_tolerance * one_commitment.days
+    group by lengths.as_of_date
 
 ),
 
 commitments as (
 
     select count(*) as commitment_rows
-    from known
+    from lengths
     where commitment_days is not null
 
 ),
@@ -92,19 +93,19 @@ commitments as (
 found as (
 
     select
-        pairs.as_of_date,
+        one_day_gaps.as_of_date,
         'last_day_in_ended_on' as problem,
-        pairs.gaps as rows_now,
-        pairs.pairs as all_rows,
-        pairs.first_id,
+        one_day_gaps.gaps as rows_now,
+        one_day_gaps.pairs as all_rows,
+        one_day_gaps.first_id,
         {{ error_text(
-            "stg_subscriptions: in ", "pairs.gaps", " of ", "pairs.pairs", " pairs of rows of one subscription a day lies "
-            ~ "between ended_on and the next started_on, first in ", "pairs.first_id", ": ended_on is the first day "
+            "stg_subscriptions: in ", "one_day_gaps.gaps", " of ", "one_day_gaps.pairs", " pairs of rows of one subscription a day lies "
+            ~ "between ended_on and the next started_on, first in ", "one_day_gaps.first_id", ": ended_on is the first day "
             ~ "without the subscription; where the source holds the last day with it, write ended_on + 1 in stg_subscriptions"
         ) }} as description
-    from pairs
+    from one_day_gaps
     cross join limits
-    where pairs.gaps >= limits.last_day_rows and 2 * pairs.gaps > pairs.pairs
+    where one_day_gaps.gaps >= limits.last_day_rows and 2 * one_day_gaps.gaps > one_day_gaps.pairs
     union all
     select
         overwritten.as_of_date,

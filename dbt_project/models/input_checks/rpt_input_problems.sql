@@ -1,24 +1,30 @@
 {{ config(materialized='table', post_hook='{{ warn_of_input_problems() }}') }}
 
+-- Everything found wrong with the input of this run, by four checks. check_number is the order in which they are named:
+-- a table that lost rows explains why feeds fell, and both explain why fewer customers are at risk.
 with found as (
 
     select
-        1 as source_number,
+        1 as check_number,
+        'table' as check_name,
         table_problems.*
     from {{ ref('int_table_problems') }} as table_problems
     union all
     select
-        2 as source_number,
+        2 as check_number,
+        'feed' as check_name,
         feed_problems.*
     from {{ ref('int_feed_problems') }} as feed_problems
     union all
     select
-        3 as source_number,
+        3 as check_number,
+        'population' as check_name,
         population.*
     from ({{ population_problems() }}) as population
     union all
     select
-        4 as source_number,
+        4 as check_number,
+        'sign' as check_name,
         signs.*
     from {{ ref('int_subscription_signs') }} as signs
 
@@ -30,13 +36,13 @@ judged as (
     select
         *,
         case
-            when source_number = 2 then 'stop'
-            when source_number = 4 or subject = 'retention contacts' then 'warn'
+            when check_name = 'feed' then 'stop'
+            when check_name = 'sign' or subject = 'retention contacts' then 'warn'
             when {{ is_declared('subject', 'lost', 'warn') }} then 'warn'
             else 'stop'
         end as severity
     from found
-    where source_number = 4 or not {{ is_declared('subject', 'lost', 'ignore') }}
+    where check_name = 'sign' or not {{ is_declared('subject', 'lost', 'ignore') }}
 
 ),
 
@@ -47,7 +53,7 @@ problems as (
         cast(as_of_date as date) as as_of_date,
         cast(row_number() over (
             order by
-                source_number asc,
+                check_number asc,
                 case when subject = 'customers' then 0 else 1 end asc,
                 share desc,
                 subject asc,
