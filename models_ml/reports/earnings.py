@@ -29,7 +29,9 @@ ANSWERS = {EARNS: "yes", LOSES: "no", NOT_YET: "not yet known", TOO_LITTLE: "too
 INTERVALS_EXPLAINED = (
     "The interval at every look holds however often this page is read, and gives the verdict. That of one look is"
     " for a single look at a month named beforehand. Earned so far is margin less costs; still to come is what"
-    " customers who are there because of the programme are expected to bring."
+    " customers who are there because of the programme are expected to bring. Controls are customers left alone by"
+    " chance. Doubly robust: outcomes weighted by the probabilities of the draws, together with a forecast of them; it"
+    " is right as long as one of the two is."
 )
 
 
@@ -109,12 +111,9 @@ def _table(totals: list[Row]) -> Table:
             f"{row['months']}",
             f"{row['customers']:,}",
             f"{row['controls']:,}",
-            _amount(row, "realised_value"),
-            _amount(row, "value_to_come"),
-            _amount(row, "value"),
-            _amount(row, "value_per_month"),
-            _interval(row, "value_low", "value_high"),
-            _every_look(row),
+            *(_whole(row[name]) for name in ("realised_value", "value_to_come", "value", "value_per_month")),
+            _range(row, "value_low", "value_high"),
+            _range(row, "value_low_every_look", "value_high_every_look"),
             row["verdict"],
         )
         for row in totals
@@ -132,7 +131,8 @@ def _table(totals: list[Row]) -> Table:
         ),
         *("95 %, one look", "95 %, every look", "Verdict"),
     )
-    return Table(columns, cells, "What the programme has earned, all finished months together")
+    caption = f"What the programme has earned, all finished months together; money in {totals[0]['currency']}"
+    return Table(columns, cells, caption)
 
 
 def _planned_realised_table(rows: Sequence[Row]) -> Table:
@@ -145,16 +145,22 @@ def _planned_realised_table(rows: Sequence[Row]) -> Table:
                 "all offers" if row["offer"] == "all" else row["offer"],
                 f"{row['contacts']:,}",
                 f"{row['controls']:,}",
-                _amount(row, "planned_value"),
-                _amount(row, "realised_value"),
-                _interval(row, "realised_low", "realised_high"),
-                f"{row['realised_over_planned']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
-                if has_ratio
-                else row["reason"] or NONE,
+                _whole(row["planned_value"]),
+                _whole(row["realised_value"]),
+                _range(row, "realised_low", "realised_high"),
+                f"{row['realised_over_planned']:.2f}" if has_ratio else row["reason"] or NONE,
+                _on_one_line(f"{row['ratio_low']:.2f}", f"{row['ratio_high']:.2f}") if has_ratio else NONE,
             )
         )
-    columns = ("Offer", "Contacts", "Controls", "Planned", "Realised", "95 %, one look", "Realised / planned")
-    return Table(columns, cells, "Contacts of finished episodes: what was planned, and what the holdouts say")
+    columns = (
+        *("Offer", "Contacts", "Controls", "Planned", "Realised", "95 %, one look"),
+        *("Realised over planned", "Its 95 %, one look"),
+    )
+    caption = (
+        "Contacts of finished episodes: what was planned, and what the chosen customers who were left alone (controls)"
+        f" say; money in {rows[0]['currency']}"
+    )
+    return Table(columns, cells, caption)
 
 
 def _latest_totals(data: MonitoringData) -> list[Row]:
@@ -188,6 +194,19 @@ def _amount(row: Row, column: str) -> str:
 
 def _interval(row: Row, low: str, high: str) -> str:
     return NONE if row[low] is None else f"{_amount(row, low)} to {_amount(row, high)}"
+
+
+def _range(row: Row, low: str, high: str) -> str:
+    """Return an interval for a table that names its currency elsewhere."""
+    return NONE if row[low] is None else _on_one_line(_whole(row[low]), _whole(row[high]))
+
+
+def _whole(amount: float | None) -> str:
+    return NONE if amount is None else f"{round(amount):,}".replace("-", "−")
+
+
+def _on_one_line(low: str, high: str) -> str:
+    return f"{low} to {high}".replace("-", "−").replace(" ", "\u00a0")
 
 
 def _every_look(row: Row) -> str:
