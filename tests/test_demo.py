@@ -16,6 +16,9 @@ from scipy.stats import norm
 from models_ml.deployment.challenge import perfect_range
 from models_ml.deployment.miscalibration import Outcomes
 from models_ml.evaluation import expected_calibration_error
+from models_ml.training.contact_weights import read_examples
+from models_ml.training.examples import ExampleReader
+from models_ml.training.settings import load_settings
 
 pytestmark = pytest.mark.build
 
@@ -38,16 +41,9 @@ def judged_rows(demo: Project) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )[0]
     pipeline = joblib.load(demo.folder / f"models_ml/artifacts/demo/candidates/{candidate}.pkl")
     with duckdb.connect(str(demo.warehouse()), read_only=True) as connection:
-        rows = connection.sql(
-            f"select * from training_examples where as_of_date = date '{judged_on}' and not was_contacted"
-            " order by customer_id"
-        ).to_arrow_table()
-    probability, _ = pipeline.score(rows.select(list(pipeline.encoder.schema.names)))
-    return (
-        rows["has_churned"].to_numpy(zero_copy_only=False).astype(float),
-        probability,
-        rows["example_weight"].to_numpy(),
-    )
+        reader = ExampleReader(connection, "select * from training_examples", pipeline.encoder.schema, ())
+        rows = read_examples(reader, [judged_on], 0, load_settings())
+    return rows.has_churned.astype(float), pipeline.score(rows.features)[0], rows.example_weight
 
 
 def test_forecasts_lie_within_the_range_of_a_perfect_one(demo: Project) -> None:
