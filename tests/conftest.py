@@ -15,7 +15,12 @@ import pytest
 from dbt_project_copy import Finished, ProjectCopy, usage
 from forked_commands import is_forked, run_forked
 from generate_churn_data import raw_chunks, write_parquet
+from hypothesis import settings
 from shared_parsing import PARSED, SharedParsing
+
+# How long an example takes says nothing about the code where other processes share the cores.
+settings.register_profile("shared_machine", deadline=None)
+settings.load_profile("shared_machine")
 
 ROOT = Path(__file__).resolve().parent.parent
 RETAIL_VARIABLE = "RETENTION_TEST_RETAIL"

@@ -197,7 +197,7 @@ def untouched() -> TrainingResult:
 
 class TestNothingLeaks:
     @given(seed=st.integers(0, 10_000), share=st.sampled_from([0.02, 0.5, 1.0]))
-    @settings(max_examples=5, deadline=None)
+    @settings(max_examples=5)
     def test_neither_the_judged_date_nor_contacted_customers_reach_fit_calibration_or_search(
         self, untouched: TrainingResult, seed: int, share: float
     ) -> None:

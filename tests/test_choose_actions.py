@@ -186,7 +186,7 @@ def test_closed_limits_are_priced_by_what_their_first_unit_would_return() -> Non
     assert slotless.prices["offer offer 0"] == 0.0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_one_unit_more_of_a_closed_limit_returns_at_most_its_price(seed: int) -> None:
     value, cost, allowed, bounds = random_instance(seed, largest=40)
@@ -286,7 +286,7 @@ def test_gap_of_many_contacts_is_tiny(budget_share: float) -> None:
 SMALL = st.integers(0, 10_000)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=SMALL)
 def test_permuting_customers_permutes_the_plan(seed: int) -> None:
     value, cost, allowed, bounds = random_instance(seed, largest=60)
@@ -297,7 +297,7 @@ def test_permuting_customers_permutes_the_plan(seed: int) -> None:
     assert (moved.value, moved.spend, moved.bound) == (plan.value, plan.spend, plan.bound)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=SMALL, power=st.integers(-20, 20))
 def test_scaling_all_money_keeps_the_actions(seed: int, power: int) -> None:
     value, cost, allowed, bounds = random_instance(seed, largest=60)
@@ -311,7 +311,7 @@ def test_scaling_all_money_keeps_the_actions(seed: int, power: int) -> None:
     assert (other.value, other.bound, other.gap) == (plan.value * unit, plan.bound * unit, plan.gap)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=SMALL, touch_price=st.floats(0.0, 20.0))
 def test_nobody_is_contacted_at_a_loss(seed: int, touch_price: float) -> None:
     value, cost, allowed, bounds = random_instance(seed, largest=60)
@@ -321,7 +321,7 @@ def test_nobody_is_contacted_at_a_loss(seed: int, touch_price: float) -> None:
     assert_feasible(plan, value, cost, allowed, bounds)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=SMALL, more=st.floats(1.0, 3.0), limit=st.integers(-4, 5))
 def test_larger_limits_never_lower_the_bound(seed: int, more: float, limit: int) -> None:
     value, cost, allowed, bounds = random_instance(seed, largest=60)
@@ -338,7 +338,7 @@ def test_larger_limits_never_lower_the_bound(seed: int, more: float, limit: int)
     assert choose(value, cost, larger, allowed=allowed).bound >= before * (1 - 1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=SMALL, worse=st.floats(0.0, 5.0), dearer=st.floats(0.0, 5.0))
 def test_a_dominated_offer_changes_nothing_where_no_capacity_binds(
     seed: int, worse: float, dearer: float
@@ -355,7 +355,7 @@ def test_a_dominated_offer_changes_nothing_where_no_capacity_binds(
     assert added.choice.tolist() == plan.choice.tolist()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=SMALL, offer=st.integers(0, 1), dearer=st.floats(0.1, 20.0))
 def test_without_limits_raising_a_cost_never_adds_that_action(seed: int, offer: int, dearer: float) -> None:
     value, cost, allowed, _ = random_instance(seed, largest=60)
@@ -396,7 +396,7 @@ def test_no_reference_beats_the_bound_or_breaks_a_limit(seed: int, name: str) ->
         assert contacts[on_channel].sum() <= bounds.channel_capacity[channel]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=SMALL)
 def test_first_come_equals_serving_one_by_one(seed: int) -> None:
     value, cost, _, left = random_instance(seed, largest=60)

@@ -49,7 +49,7 @@ def test_weighted_churn_is_that_of_the_truth_where_dropping_the_contacted_is_far
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_weights_are_those_of_kaplan_and_meier(drawn: st.DataObject) -> None:
     days = st.lists(DAY, min_size=1, max_size=12)
     contact = np.array(drawn.draw(days))

@@ -113,7 +113,7 @@ class TestMaximumProfit:
             )
 
     @given(seed=st.integers(0, 10_000))
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     def test_averaging_over_acceptance_never_loses_and_nobody_need_be_contacted(self, seed: int) -> None:
         churned, probability = sample(seed)
         best = maximum_profit(churned, probability, **MONEY)
@@ -121,7 +121,7 @@ class TestMaximumProfit:
         assert best >= 0
 
     @given(seed=st.integers(0, 10_000))
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     def test_only_the_order_of_scores_counts(self, seed: int) -> None:
         churned, probability = sample(seed)
         stretched = np.exp(3 * probability)
@@ -136,7 +136,7 @@ class TestMaximumProfit:
 
 class TestCalibration:
     @given(seed=st.integers(0, 10_000), bins=st.integers(2, 25))
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     def test_parts_add_up_to_the_brier_score(self, seed: int, bins: int) -> None:
         churned, probability = sample(seed)
         weight = np.random.default_rng(seed).uniform(1, 3, len(churned))

@@ -239,7 +239,7 @@ def test_an_empty_bin_counts_as_one_row(reports: Reports) -> None:
     assert psi == pytest.approx(-0.1 * math.log(0.9) + 0.09 * math.log(10), abs=1e-8)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     counts=st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=3, max_size=12).filter(
         lambda pairs: sum(a for a, _ in pairs) > 0 and sum(b for _, b in pairs) > 0
@@ -464,7 +464,7 @@ def test_expected_auc_by_hand(reports: Reports) -> None:
     assert expected_auc(reports, [0.0, 0.0]) is None
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(1, 99), min_size=2, max_size=25))
 def test_expected_auc_equals_the_sum_over_pairs(reports: Reports, per_cent: list[int]) -> None:
     p = np.array(per_cent) / 100

@@ -147,7 +147,7 @@ def test_breaking_what_values_offers_breaks_them_all(
         decides()  # type: ignore[operator]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_holdouts_ignore_every_score(seed: int) -> None:
     rng = np.random.default_rng(seed)

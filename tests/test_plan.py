@@ -203,7 +203,7 @@ def random_candidates(seed: int, customers: int) -> pa.RecordBatch:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
     budget=st.integers(0, 40_000),

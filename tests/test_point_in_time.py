@@ -251,7 +251,7 @@ def restore(raw: Path, original: Path) -> None:
         shutil.copy2(file, raw / file.name)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     changes=st.lists(
         st.sampled_from(sorted(CHANGES)), min_size=1, max_size=4, unique_by=lambda name: CHANGES[name][0]

@@ -74,7 +74,7 @@ def test_probabilities_and_actions_say_the_same() -> None:
     assert mixed.value == pytest.approx((2.5 + 1.25 + 3 + 2.5 + 2) / 5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), method=st.sampled_from(["dr", "snips", "ips"]))
 def test_order_of_rows_is_without_meaning(seed: int, method: Any) -> None:
     random = np.random.default_rng(seed)
@@ -94,7 +94,7 @@ def test_order_of_rows_is_without_meaning(seed: int, method: Any) -> None:
     assert vars(shuffled) == pytest.approx(vars(straight))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_with_a_fair_split_inverse_propensity_is_the_plain_contrast(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -109,7 +109,7 @@ def test_with_a_fair_split_inverse_propensity_is_the_plain_contrast(seed: int) -
     assert contrast.standard_error**2 == pytest.approx(welch)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), shift=st.floats(-100, 100))
 def test_doubly_robust_does_not_care_what_everybody_is_worth_anyway(seed: int, shift: float) -> None:
     random = np.random.default_rng(seed)

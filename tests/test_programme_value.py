@@ -155,7 +155,7 @@ def test_months_needed_is_what_four_in_five_programmes_take() -> None:
 # ---- moments and contrasts
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-1e4, 1e4), max_size=12), st.lists(st.floats(-1e4, 1e4), max_size=12))
 def test_moments_of_parts_are_those_of_the_whole(one: list[float], other: list[float]) -> None:
     merged = Moments.of(np.array(one)).merge(Moments.of(np.array(other)))

@@ -181,7 +181,7 @@ def test_truth_is_read_in_the_order_of_customers_and_offers() -> None:
         read_truth(table, date(2026, 9, 30), asked, ["pause"], np.zeros(2))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, 40),
