@@ -308,7 +308,9 @@ def measured_acceptance(
         names,
         rate=np.array(offers["acceptance_rate"].to_pylist(), dtype=np.float64),
         sd=np.array(offers["acceptance_sd"].to_pylist(), dtype=np.float64),
-        effect=np.array([[effects.get((offer, feature), 0.0) for feature in features] for offer in names]),
+        effect=np.array(
+            [effects.get((offer, feature), 0.0) for offer in names for feature in features]
+        ).reshape(len(names), len(features)),  # a build with --empty knows no offer
     )
     reached = _positions(table, "reached_offer", priors.offers, unknown=NO_OFFER)
     contacts = np.flatnonzero(reached >= 0)
