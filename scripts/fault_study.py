@@ -95,6 +95,8 @@ class Study:
         if command == "erase":
             [row] = self.project.read("select min(customer_id) as one from retention_actions").to_pylist()
             return ("bayespilot", "erase", str(row["one"]))
+        if command == "rollback":  # to what was deployed before this promotion
+            self.run(("bayespilot", "promote", self._version_not_deployed()))
         return ("bayespilot", command)
 
     def kill(self, command: str) -> Iterator[str]:
