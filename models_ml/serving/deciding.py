@@ -99,8 +99,6 @@ def decide_now(run: PublishedRun, promises: Promises, asked: Sequence[Asked]) ->
         }
         answer = now | {name: decision.get(name) for name in DECIDED}
         opens = at not in kept and answer["arm"] in EPISODE_ARMS
-        if opens:
-            promises.add(Promise.of(answer, run.inputs.policy.horizon_days))
         answered.append(
             Answered(
                 answer | {"decided_by": by, "is_new_episode": opens},
@@ -110,6 +108,9 @@ def decide_now(run: PublishedRun, promises: Promises, asked: Sequence[Asked]) ->
                 nightly["action"] if nightly else None,
             )
         )
+    for one in answered:  # once nothing can fail any more
+        if one.opens_episode:
+            promises.add(Promise.of(one.answer, run.inputs.policy.horizon_days))
     return answered
 
 
