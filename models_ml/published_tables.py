@@ -25,9 +25,7 @@ PUBLISHED_TABLES = (
     "pipeline_deployments",
     "retention_curves",
     "churn_scores",
-    "churn_labels",
     "customer_features",
-    "training_examples",
     "quarantine",
     "erased_actions",
     # What plans are made of, and what the pages explain them with: the app decides again from the copy.
@@ -45,7 +43,7 @@ PUBLISHED_TABLES = (
     "int_served_actions",
 )
 REPORT_PREFIX = "rpt_"  # every report table is published
-# Features of every past night would make each copy larger than the last: training_examples holds those of past dates.
+# The copy is for what was decided; what only a training reads stays in the warehouse.
 ONLY_ROWS = {"customer_features": "where as_of_date = (select as_of_date from int_run)"}
 PARQUET_TABLES = ("retention_actions", "retention_actions_deliverable", "retention_actions_sync")
 RUN_TABLE = "published_run"

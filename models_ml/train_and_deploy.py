@@ -339,20 +339,28 @@ def _train(
     notify: Notify,
 ) -> Training:
     purpose = read_purpose(cursor, tables)
+    notify("reading the training examples")
+    examples = _held(cursor, tables.training_examples)
     notify("following customers through later periods")
     learned = learn_curves(
         cursor,
-        tables.training_examples,
+        examples,
         purpose.schema,
         purpose.horizon_days,
         settings,
         load_decision_settings().retention_curves,
     )
     inputs = read_inputs(cursor, tables, learned.curves)
-    reader = ExampleReader(cursor, tables.training_examples, purpose.schema, needed_columns(inputs))
+    reader = ExampleReader(cursor, examples, purpose.schema, needed_columns(inputs))
     categories = read_run_categories(cursor, tables, purpose.schema)
     result = train(reader, inputs, settings, candidates=candidates, notify=notify, run_categories=categories)
     return Training(purpose, inputs, settings, reader, result, serialise(result.pipeline), learned.table)
+
+
+def _held(cursor: Any, training_examples: str) -> str:  # noqa: ANN401 - a DuckDB connection or cursor
+    """Return a select of a temporary copy: a training reads examples often, and a view joins them each time."""
+    cursor.execute(f"create or replace temp table held_training_examples as {training_examples}")
+    return "select * from held_training_examples"
 
 
 def _typed(value: Any, data_type: pa.DataType) -> Any:  # noqa: ANN401 - a scalar of the schema

@@ -1,5 +1,6 @@
-"""Measure time and memory of building features, scoring, deciding, training, explaining and serving.
+"""Measure time and memory of features, scoring, deciding, training, explaining, serving, and whole nights.
 
+    python scripts/benchmark.py night --customers 1000000 --events 100000000 --nights 2,365 --memory-limit 8GB
     python scripts/benchmark.py features --customers 200000 --events 20000000 --dates 12 --memory-limit 4GB
     python scripts/benchmark.py scoring --rows 2000000 --candidate boosting
     python scripts/benchmark.py decide --customers 1000000
@@ -24,6 +25,7 @@ from typing import Annotated
 import typer
 from benchmarks.features import measure_features
 from benchmarks.measures import BenchmarkProject
+from benchmarks.nights import HISTORY_DATES, Night, measure_nights
 from benchmarks.raw_tables import DataSize
 from dbt_project_copy import Usage
 from rich.console import Console
@@ -32,7 +34,7 @@ from rich.table import Table
 from models_ml.errors import BayesPilotError
 
 app = typer.Typer(
-    help="Measure time and memory of building features, scoring, deciding, training, explaining and serving.",
+    help="Measure time and memory of features, scoring, deciding, training, explaining, serving, and whole nights.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -55,6 +57,7 @@ REGISTERED = {
 }
 
 EVENTS_PER_CUSTOMER = 50
+FEWEST_NIGHTS = 2  # the night that trained, and one that kept what a run keeps
 
 Repeats = Annotated[int, typer.Option(min=1, help="Number of measurements; the least time is printed.")]
 Folder = Annotated[
@@ -266,6 +269,69 @@ def serving(
         f"{found.end_mb:,.0f}",
     )
     console.print(table)
+
+
+@app.command()
+def night(
+    customers: Annotated[int, typer.Option(min=500, help="Customers that ever signed up.")] = 20_000,
+    events: Annotated[int, typer.Option(min=1000, help="Rows of activity.")] = 1_000_000,
+    nights: Annotated[
+        str, typer.Option(help="Nights behind the measured one, each at least 2.")
+    ] = "2,90,365",
+    memory_limit: MemoryLimit = "4GB",
+    folder: Folder = None,
+) -> None:
+    """Build one night with few and with many nights behind it; compare time, memory, disk and the slowest nodes."""
+    try:
+        behind = sorted({int(number) for number in nights.split(",")})
+    except ValueError:
+        behind = []
+    if not behind or behind[0] < FEWEST_NIGHTS:
+        raise typer.BadParameter(f"{nights!r}: numbers of at least {FEWEST_NIGHTS}, such as 2,90,365")
+    with _project(folder, memory_limit) as project, console.status("") as status:
+        found = measure_nights(
+            project, DataSize(customers, events, HISTORY_DATES), behind, notify=status.update
+        )
+    _print(
+        f"A night: {customers:,} customers, {found[0].customers_at_risk:,} of them at risk, {events:,} events, "
+        f"DuckDB limited to {memory_limit}",
+        [(f"{night.nights} nights behind it", night.usage) for night in found],
+        "dbt build with its data tests and its own start, without publishing.",
+    )
+    _print_nodes(found)
+    _print_disk(found)
+
+
+def _print_nodes(found: list[Night]) -> None:
+    """Print the nodes that take longest with most nights behind them, beside the same with fewest."""
+    fewest, most = found[0], found[-1]
+    table = Table(title="Slowest nodes, seconds")
+    table.add_column("")
+    for night in (fewest, most):
+        table.add_column(f"{night.nights} nights", justify="right")
+    for name, seconds in most.slowest():
+        table.add_row(name, f"{fewest.nodes.get(name, 0.0):.2f}", f"{seconds:.2f}")
+    console.print(table)
+
+
+def _print_disk(found: list[Night]) -> None:
+    """Print rows and disk of each warehouse, and what history takes per customer and night."""
+    table = Table(
+        title="Disk", caption="Growth: the last night's, which first fills what earlier nights freed."
+    )
+    table.add_column("nights", justify="right")
+    for name in ("history rows", "warehouse MB", "last night's growth MB"):
+        table.add_column(name, justify="right")
+    for night in found:
+        table.add_row(
+            f"{night.nights}", f"{night.history_rows:,}", f"{night.file_mb:,.1f}", f"{night.grown_mb:,.1f}"
+        )
+    console.print(table)
+    fewest, most = found[0], found[-1]
+    further = most.history_rows - fewest.history_rows
+    if further:
+        each = (most.file_mb - fewest.file_mb) * 1e6 / further
+        console.print(f"Per further night and customer at risk: {each:,.0f} bytes of the warehouse.")
 
 
 @contextmanager

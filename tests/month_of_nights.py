@@ -66,7 +66,7 @@ class Month:
                 action_label text, channel text, priority integer, arm text, expected_cost double,
                 incremental_expected_value double, currency text, rationale text, valid_from date, valid_to date
             );
-            create view int_previous_actions as
+            create view int_lasting_decisions as
                 from retention_actions_history where as_of_date < (select max(as_of_date) from int_run);
             create table int_checked_retention_contacts (
                 contact_id text, action_id text, customer_id text, offer text, contacted_on date,

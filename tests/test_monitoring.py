@@ -490,7 +490,8 @@ def calibrated(reports: Reports, churners: int, customers: int, probability: flo
     reports.put("int_customer_months", table)
     customers = {"customer_id": ["0"], "segment": ["small"], "quarantine_reason": pa.nulls(1, pa.string())}
     reports.put("int_checked_customers", pa.table(customers))
-    reports.build("int_calibration_rows", "rpt_calibration")
+    reports.put("int_open_outcomes", pa.table({"open_from": [date(2026, 2, 1)]}))
+    reports.build("int_calibration_rows", "int_calibration_sums", "rpt_calibration")
 
 
 def test_calibration_by_hand(reports: Reports) -> None:
@@ -511,6 +512,21 @@ def test_calibration_by_hand(reports: Reports) -> None:
     )[0]
     wilson = binomtest(20, 200).proportion_ci(method="wilson")
     assert (lower, upper) == (pytest.approx(wilson.low, abs=1e-5), pytest.approx(wilson.high, abs=1e-5))
+
+
+def test_a_pipeline_is_judged_over_all_its_months(reports: Reports) -> None:
+    calibrated(reports, 20, 200, 0.1)
+    kept = "select * replace (date '2025-12-01' as outcome_month) from int_calibration_sums"
+    reports.connection.execute(f"insert into int_calibration_sums {kept}")
+    reports.build("rpt_calibration")
+    listed = reports.rows(
+        "select outcome_month, customers, churners from rpt_calibration where breakdown = 'pipeline'"
+    )
+    assert listed == [(date(2026, 2, 1), 400, 40)]
+    months = reports.rows(
+        "select outcome_month, customers from rpt_calibration where breakdown = 'all' order by 1"
+    )
+    assert months == [(date(2025, 12, 1), 200), (date(2026, 2, 1), 200)]
 
 
 @pytest.mark.parametrize(

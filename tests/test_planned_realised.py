@@ -28,9 +28,13 @@ def group(offer: str, arm: str, count: int, leavers: int) -> str:
     )
 
 
-def rows(*groups: str) -> dict[str, dict[str, object]]:
+NOTHING = "select null::date as last_month where false"
+
+
+def rows(*groups: str, earlier: str = NOTHING) -> dict[str, dict[str, object]]:
     with duckdb.connect() as connection:
-        table = planned_realised_table(connection.cursor(), " union all ".join(groups))
+        episodes = " union all ".join(groups)
+        table = planned_realised_table(connection.cursor(), episodes=episodes, earlier=earlier)
     return {str(row["offer"]): row for row in table.to_pylist()}
 
 
@@ -65,3 +69,16 @@ def test_too_few_say_why() -> None:
 
 def test_no_episode_no_row() -> None:
     assert rows(group("call", "trial", 3, 1)) == {}
+
+
+def test_rows_stay_until_a_further_month_has_finished() -> None:
+    kept = """
+        select offer, 7 as contacts, 5 as controls, 1.5 as planned_value, 2.5 as realised_value, 0.5 as realised_low,
+            4.5 as realised_high, 1.6 as realised_over_planned, 0.3 as ratio_low, 3.0 as ratio_high,
+            null::varchar as reason, date '{month}' as last_month, 'EUR' as currency
+        from (values ('call'), ('all')) as offers (offer)"""
+    found = rows(group("call", "policy", 100, 10), earlier=kept.format(month="2026-01-01"))
+    assert found["call"]["contacts"] == 7
+    found = rows(group("call", "policy", 100, 10), earlier=kept.format(month="2025-12-01"))
+    assert found["call"]["contacts"] == 100
+    assert str(found["call"]["last_month"]) == "2026-01-01"

@@ -35,10 +35,11 @@ open_offers as (
 
 ),
 
+-- Asked of the table, not of the step above: a step that is read twice is read whole.
 latest as (
 
     select max(as_of_date) as as_of_date
-    from history
+    from {{ ref('retention_actions_history') }}
 
 ),
 
@@ -53,7 +54,8 @@ checked as (
         open_offers.offer is null as is_closed
     from deliverable
     cross join latest
-    inner join history on deliverable.action_id = history.action_id
+    inner join history
+        on deliverable.as_of_date = history.as_of_date and deliverable.action_id = history.action_id
     left join contacts on deliverable.action_id = contacts.action_id
     left join consents
         on deliverable.customer_id = consents.customer_id

@@ -87,3 +87,22 @@
     {%- for signal in reason_signals() -%}{%- do columns.update({'signal_' ~ signal: 'double'}) -%}{%- endfor -%}
     {{ return(columns) }}
 {% endmacro %}
+
+{#- Whether a run builds on what earlier runs of this target kept; else it computes everything from history anew. -#}
+{% macro builds_on_what_is_kept() -%}
+    {{ return(not flags.FULL_REFRESH and not history_is_elsewhere()) }}
+{%- endmacro %}
+
+{#- Deletes kept decisions from the date of the run on: a build that failed later may have kept what is decided anew. -#}
+{% macro forget_later_decisions() %}
+    {%- set run = ref('int_run') -%}
+    {%- if is_incremental() -%}
+        delete from {{ this }}
+        {%- if builds_on_what_is_kept() %} where as_of_date >= (select max(as_of_date) from {{ run }}){% endif %}
+    {%- endif -%}
+{% endmacro %}
+
+{#- Deletes what is kept of this target's own history where a run reads that of another. -#}
+{% macro forget_own_months() %}
+    {%- if is_incremental() and history_is_elsewhere() -%}delete from {{ this }}{%- endif -%}
+{% endmacro %}

@@ -22,11 +22,35 @@
 
 {#-
     Deletes the stored features of the dates that are built, so that a date without any customer at risk keeps none of an
-    earlier attempt.
+    earlier attempt, and those of earlier nights: they would grow by all customers each night. Training dates and dates of
+    past trials are kept.
 -#}
-{% macro forget_dates_being_built() %}
+{% macro forget_dates() %}
+    {%- set run, parameters, limits = ref('int_run'), ref('int_policy_parameters'), ref('int_monitoring_limits') -%}
+    {%- set feature_dates, trial_dates = ref('int_feature_dates'), ref('int_trial_dates') -%}
     {%- if is_incremental() -%}
-        delete from {{ this }} where as_of_date in (select as_of_date from {{ ref('int_feature_dates') }})
+        delete from {{ this }}
+        where as_of_date in (
+            select stored.as_of_date
+            from (select distinct as_of_date from {{ this }}) as stored
+            cross join {{ run }} as run
+            cross join {{ parameters }} as parameters
+            cross join {{ limits }} as limits
+            where stored.as_of_date in (select as_of_date from {{ feature_dates }})
+                or (
+                    stored.as_of_date < {{ add_days('run.as_of_date', '-limits.kept_feature_days') }}
+                    and not {{ is_training_date('stored.as_of_date', 'parameters.training_step_days') }}
+                    and stored.as_of_date not in (select as_of_date from {{ trial_dates }})
+                )
+        )
+    {%- endif -%}
+{% endmacro %}
+
+{#- Deletes the fingerprints of dates whose features are not stored any more. -#}
+{% macro forget_fingerprints() %}
+    {%- set features = ref('customer_features') -%}
+    {%- if is_incremental() -%}
+        delete from {{ this }} where as_of_date not in (select distinct as_of_date from {{ features }})
     {%- endif -%}
 {% endmacro %}
 

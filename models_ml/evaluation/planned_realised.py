@@ -32,8 +32,10 @@ PLANNED_REALISED_SCHEMA = pa.schema(
         ("ratio_low", pa.float64()),
         ("ratio_high", pa.float64()),
         ("reason", pa.string()),
+        ("last_month", pa.date32()),
     ]
 )
+NEWEST = "select max(outcome_month) from ({episodes}) where is_chosen"
 EPISODES = """
     select
         outcome_month, customer_id, offer, expected_value, is_chosen, is_left_alone, propensity_no_action, has_left,
@@ -114,8 +116,10 @@ def planned_realised(episodes: Episodes, expected_value: np.ndarray) -> PlannedR
     )
 
 
-def planned_realised_table(cursor: Any, episodes: str) -> pa.Table:  # noqa: ANN401 - DuckDB
+def planned_realised_table(cursor: Any, *, episodes: str, earlier: str) -> pa.Table:  # noqa: ANN401 - DuckDB
     """Return a row per offer and one for all, `PLANNED_REALISED_SCHEMA`; none before an episode has matured.
+
+    Until a further month has finished the earlier rows are returned: a night reads no more with every month behind it.
 
     Parameters
     ----------
@@ -123,7 +127,13 @@ def planned_realised_table(cursor: Any, episodes: str) -> pa.Table:  # noqa: ANN
     episodes : str
         Select of one row per matured episode, as `policy_value_table` reads them, with ``offer`` and
         ``expected_value``.
+    earlier : str
+        Select of the rows that the last run returned; empty where all is to be computed anew.
     """
+    [(newest,)] = cursor.sql(NEWEST.format(episodes=episodes)).fetchall()
+    kept = cursor.sql(f"select * from ({earlier})").to_arrow_table()
+    if newest is not None and set(kept["last_month"].to_pylist()) == {newest}:
+        return kept.select(PLANNED_REALISED_SCHEMA.names).cast(PLANNED_REALISED_SCHEMA)
     table = cursor.sql(EPISODES.format(episodes=episodes)).to_arrow_table()
     if not table.num_rows:
         return PLANNED_REALISED_SCHEMA.empty_table()
@@ -133,7 +143,8 @@ def planned_realised_table(cursor: Any, episodes: str) -> pa.Table:  # noqa: ANN
     rows = []
     for offer in [*sorted(set(columns["offer"])), ALL_OFFERS]:
         own = np.ones(table.num_rows, dtype=bool) if offer == ALL_OFFERS else columns["offer"] == offer
-        rows.append(_row(offer, planned_realised(every.where(own), expected[own])))
+        found = planned_realised(every.where(own), expected[own])
+        rows.append(_row(offer, found) | {"last_month": newest})
     return pa.Table.from_pylist(rows, schema=PLANNED_REALISED_SCHEMA)
 
 

@@ -56,6 +56,8 @@ class MonitoringLimits:
     commitment_rows: PositiveInt
     commitment_recent_days: PositiveInt
     commitment_tolerance: PositiveFloat
+    late_report_days: PositiveInt
+    kept_feature_days: PositiveInt
     calibration_ratio: PositiveFloat
     auc_fall: PositiveFloat
     alerting_features: PositiveFloat

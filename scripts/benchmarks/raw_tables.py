@@ -1,8 +1,8 @@
 """Raw tables of the demo source's shape in any size, written by DuckDB itself; the same size, the same rows.
 
-They are for measuring, not for training: half of the customers are subscribed at any time, a fifth of them make
-three fifths of the events, and churn depends on nothing. Proportions follow generate_churn_data.py. Activity is in
-the order of time, as a feed delivers it: a customer's events are spread over the file.
+They are for measuring, not for training: about half of the customers are subscribed at any time, a fifth of them make
+three fifths of the events, and churn depends on nothing but chance. Proportions follow generate_churn_data.py. Activity
+is in the order of time, as a feed delivers it: a customer's events are spread over the file.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def _macros(size: DataSize) -> list[str]:
         "create macro draw(key, purpose) as (hash(hash(key, purpose)) >> 11)::double / 9007199254740992.0",
         "create macro money(whole) as whole::decimal(10, 2)",
         f"create macro customer(number) as {FIRST_CUSTOMER_ID} + (number * {SCATTER}) % {size.customers}",
-        # Customers join one after the other and stay for as long as the history: at a share t of it, those
-        # between t/2 and t/2 + 1/2 are subscribed.
+        # Customers join one after the other; at a share t of the history, those up to t/2 + 1/2 have joined. They stay
+        # for as long as the history on average.
         "create macro day_at(share) as first_day() + floor(share * (last_day() - first_day() + 1))::integer",
         "create macro one_of(texts, share) as texts[1 + floor(share * len(texts))::integer]",
     ]
@@ -69,7 +69,8 @@ def _macros(size: DataSize) -> list[str]:
 def _tables(size: DataSize) -> dict[str, str]:
     life = f"""
         select number, customer(number) as customer_id,
-            2 * number / {size.customers} - 1 as joins, 2 * number / {size.customers} as leaves
+            2 * number / {size.customers} - 1 as joins,
+            greatest(joins + 0.1 + 1.8 * draw(number, 'stay'), 0.01 + 0.2 * draw(number, 'first stay')) as leaves
         from (select unnest(range({size.customers})) as number)"""
     billed = f"""
         select *, (day_at(greatest(joins, 0)) + (draw(number, 'billing') * 28)::integer
@@ -135,7 +136,7 @@ def _subscriptions(life: str) -> str:
                 when day_at(leaves) <= last_day() then day_at(leaves) end as ended_on,
             case when billing_period = 'annual' then started_on + 365 end as commitment_ends_on
         from (
-            select *, day_at(joins + 0.2 + 0.6 * draw(number, 'change')) as change_day,
+            select *, day_at(greatest(joins, 0) * 0.5 + leaves * 0.5) as change_day,
                 draw(number, 'second') < 0.7 and change_day <= last_day() as has_second,
                 change_day as changed_on
             from ({life})

@@ -36,12 +36,22 @@ parameters as (
 
 ),
 
+-- Asked of the table, not of the step above: a step that is read twice is read whole.
+latest as (
+
+    select max(as_of_date) as latest_date
+    from {{ ref('retention_actions_history') }}
+
+),
+
 delivery_day as (
 
     select
-        max(as_of_date) as latest_date,
-        {{ add_days('max(as_of_date)', 1) }} as delivered_on
-    from history
+        latest.latest_date,
+        {{ add_days('latest.latest_date', 1) }} as delivered_on,
+        {{ add_days('latest.latest_date', '-parameters.sync_days') }} as told_after
+    from latest
+    cross join parameters
 
 ),
 
@@ -51,10 +61,8 @@ actions as (
         history.*,
         delivery_day.delivered_on
     from history
-    cross join delivery_day
-    cross join parameters
+    inner join delivery_day on history.valid_to > delivery_day.told_after
     where history.action <> 'no_action'
-        and history.valid_to > {{ add_days('delivery_day.latest_date', '-parameters.sync_days') }}
 
 ),
 
@@ -84,10 +92,10 @@ not_to_be_touched as (
 at_risk as (
 
     select
-        history.customer_id,
-        history.arm
-    from history
-    inner join delivery_day on history.as_of_date = delivery_day.latest_date
+        decisions.customer_id,
+        decisions.arm
+    from {{ ref('retention_actions_history') }} as decisions
+    inner join delivery_day on decisions.as_of_date = delivery_day.latest_date
 
 ),
 

@@ -26,9 +26,9 @@ channels as (
 
 ),
 
-previous_actions as (
+lasting_decisions as (
 
-    select * from {{ ref('int_previous_actions') }}
+    select * from {{ ref('int_lasting_decisions') }}
 
 ),
 
@@ -52,20 +52,20 @@ executed as (
 planned_this_month as (
 
     select
-        previous_actions.action as planned_action,
-        previous_actions.arm = 'trial' as is_trial,
+        lasting_decisions.action as planned_action,
+        lasting_decisions.arm = 'trial' as is_trial,
         -- an offer that is renamed or removed during the month still used its channel
-        coalesce(previous_actions.channel, offers.channel) as planned_channel,
+        coalesce(lasting_decisions.channel, offers.channel) as planned_channel,
         coalesce(
-            executed.cost_cents, cast(round(previous_actions.expected_cost * 100) as bigint)
+            executed.cost_cents, cast(round(lasting_decisions.expected_cost * 100) as bigint)
         ) as cost_cents
-    from previous_actions
+    from lasting_decisions
     inner join run
-        on date_trunc('month', previous_actions.as_of_date) = date_trunc('month', run.as_of_date)
-    left join offers on previous_actions.action = offers.offer
-    left join executed on previous_actions.action_id = executed.action_id
-    where previous_actions.action <> 'no_action'
-        and (executed.action_id is not null or previous_actions.valid_to > run.as_of_date)
+        on lasting_decisions.as_of_date >= date_trunc('month', run.as_of_date)
+    left join offers on lasting_decisions.action = offers.offer
+    left join executed on lasting_decisions.action_id = executed.action_id
+    where lasting_decisions.action <> 'no_action'
+        and (executed.action_id is not null or lasting_decisions.valid_to > run.as_of_date)
 
 ),
 

@@ -18,9 +18,9 @@ contacts as (
 
 ),
 
-previous_actions as (
+lasting_decisions as (
 
-    select * from {{ ref('int_previous_actions') }}
+    select * from {{ ref('int_lasting_decisions') }}
 
 ),
 
@@ -60,16 +60,16 @@ known_contacts as (
 suppressed as (
 
     select
-        previous_actions.customer_id,
+        lasting_decisions.customer_id,
         1 as precedence
-    from previous_actions
+    from lasting_decisions
     inner join run
-        on previous_actions.valid_from <= {{ add_days('run.as_of_date', 1) }}
-            and previous_actions.valid_to > run.as_of_date
-    left join known_contacts on previous_actions.action_id = known_contacts.action_id
-    left join offers on previous_actions.action = offers.offer
-    left join channels on coalesce(previous_actions.channel, offers.channel) = channels.channel
-    where previous_actions.action <> 'no_action'
+        on lasting_decisions.valid_from <= {{ add_days('run.as_of_date', 1) }}
+            and lasting_decisions.valid_to > run.as_of_date
+    left join known_contacts on lasting_decisions.action_id = known_contacts.action_id
+    left join offers on lasting_decisions.action = offers.offer
+    left join channels on coalesce(lasting_decisions.channel, offers.channel) = channels.channel
+    where lasting_decisions.action <> 'no_action'
         and known_contacts.action_id is null
         and {{ withdrawal_reason('offers', 'channels') }} is null
     union all

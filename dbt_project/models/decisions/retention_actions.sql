@@ -6,10 +6,11 @@ with history as (
 
 ),
 
+-- Asked of the table, not of the step above: a step that is read twice is read whole.
 latest as (
 
     select max(as_of_date) as as_of_date
-    from history
+    from {{ ref('retention_actions_history') }}
 
 ),
 

@@ -29,7 +29,7 @@ stored as (
 
     select *
     from {{ own_earlier_runs('retention_actions_history', {
-        'action_id': 'varchar', 'row_hash': 'varchar', 'decided_at': 'timestamp', 'updated_at': 'timestamp',
+        'action_id': 'varchar', 'as_of_date': 'date', 'row_hash': 'varchar', 'decided_at': 'timestamp', 'updated_at': 'timestamp',
         'dbt_invocation_id': 'varchar',
     }) }} as history
 
@@ -69,7 +69,8 @@ dated as (
             end as varchar
         ) as dbt_invocation_id
     from replaceable
-    left join stored on replaceable.action_id = stored.action_id
+    left join stored
+        on replaceable.as_of_date = stored.as_of_date and replaceable.action_id = stored.action_id
     left join signals
         on replaceable.customer_id = signals.customer_id and replaceable.as_of_date = signals.as_of_date
 

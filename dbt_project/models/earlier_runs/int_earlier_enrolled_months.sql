@@ -11,10 +11,11 @@ with enrolled_months as (
 
 ),
 
+-- Read by itself: a step that is read twice is read whole.
 latest as (
 
     select max(outcome_month) as latest_month
-    from enrolled_months
+    from {{ earlier_runs('int_enrolled_months', {'outcome_month': 'date'}) }} as months
 
 ),
 

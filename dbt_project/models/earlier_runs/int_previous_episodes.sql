@@ -1,8 +1,8 @@
 -- The episodes that earlier runs opened: the first pick of a customer, by the policy or by a trial, decides what is
 -- done with that customer for a horizon. Arms are drawn by the ordinal of the episode.
-with previous_actions as (
+with lasting_decisions as (
 
-    select * from {{ ref('int_previous_actions') }}
+    select * from {{ ref('int_lasting_decisions') }}
 
 ),
 
@@ -15,21 +15,21 @@ parameters as (
 episodes as (
 
     select
-        previous_actions.customer_id,
-        previous_actions.action_id,
-        previous_actions.as_of_date as opened_on,
-        cast({{ add_days('previous_actions.as_of_date', 'parameters.horizon_days') }} as date) as ends_on,
-        previous_actions.arm,
-        previous_actions.action,
+        lasting_decisions.customer_id,
+        lasting_decisions.action_id,
+        lasting_decisions.as_of_date as opened_on,
+        cast({{ add_days('lasting_decisions.as_of_date', 'parameters.horizon_days') }} as date) as ends_on,
+        lasting_decisions.arm,
+        lasting_decisions.action,
         cast(
             row_number() over (
-                partition by previous_actions.customer_id
-                order by previous_actions.as_of_date
+                partition by lasting_decisions.customer_id
+                order by lasting_decisions.as_of_date
             ) as integer
         ) as episode_number
-    from previous_actions
+    from lasting_decisions
     cross join parameters
-    where previous_actions.arm in ('policy', 'pick_holdout', 'trial')
+    where lasting_decisions.arm in ('policy', 'pick_holdout', 'trial')
 
 )
 

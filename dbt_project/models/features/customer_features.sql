@@ -3,7 +3,7 @@
     incremental_strategy='delete+insert',
     unique_key='as_of_date',
     on_schema_change='fail',
-    pre_hook='{{ forget_dates_being_built() }}',
+    pre_hook='{{ forget_dates() }}',
 ) }}
 
 with at_risk as (

@@ -29,9 +29,9 @@ parameters as (
 
 ),
 
-contacts as (
+trial_dates as (
 
-    select * from {{ ref('stg_retention_contacts') }}
+    select * from {{ ref('int_trial_dates') }}
 
 ),
 
@@ -106,15 +106,6 @@ first_training_date as (
 
     select min(as_of_date) as first_date
     from training_dates
-
-),
-
--- Customers of a past trial are scored at the end of the month before it.
-trial_dates as (
-
-    select distinct {{ add_days("cast(date_trunc('month', contacts.contacted_on) as date)", -1) }} as as_of_date
-    from contacts
-    where contacts.is_randomized and contacts.action_id is null
 
 ),
 

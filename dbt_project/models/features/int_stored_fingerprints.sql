@@ -3,10 +3,10 @@
     incremental_strategy='delete+insert',
     unique_key='as_of_date',
     on_schema_change='fail',
+    pre_hook='{{ forget_fingerprints() }}',
 ) }}
 
 -- Taken after customer_features is built, so that a build which fails there names the change again.
--- depends_on: {{ ref('customer_features') }}
 with fingerprints as (
 
     select * from {{ ref('int_date_fingerprints') }}
@@ -19,6 +19,13 @@ feature_dates as (
 
 ),
 
+features as (
+
+    select distinct as_of_date
+    from {{ ref('customer_features') }}
+
+),
+
 stored as (
 
     select distinct as_of_date
@@ -27,14 +34,16 @@ stored as (
 
 ),
 
--- Dates of this run, and dates that were built before fingerprints were kept or before an erasure.
+-- Dates of this run, those without a customer too, and dates that were built before fingerprints were kept or before an
+-- erasure.
 taken as (
 
     select fingerprints.*
     from fingerprints
     left join feature_dates on fingerprints.as_of_date = feature_dates.as_of_date
+    left join features on fingerprints.as_of_date = features.as_of_date
     left join stored on fingerprints.as_of_date = stored.as_of_date
-    where feature_dates.as_of_date is not null or stored.as_of_date is null
+    where feature_dates.as_of_date is not null or (features.as_of_date is not null and stored.as_of_date is null)
 
 )
 

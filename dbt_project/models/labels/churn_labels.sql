@@ -1,6 +1,4 @@
-{{ config(materialized='table') }}
-
--- A customer-date has a label once its horizon has passed by the date of the run.
+-- A customer-date has a label once its horizon has passed by the date of the run. A view: only a training reads it.
 with at_risk as (
 
     select

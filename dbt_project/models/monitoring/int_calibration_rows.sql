@@ -4,19 +4,15 @@ with customer_months as (
 
 ),
 
-customers as (
+open_outcomes as (
 
-    select * from {{ valid_rows('customers') }}
+    select * from {{ ref('int_open_outcomes') }}
 
 ),
 
-latest as (
+customers as (
 
-    select
-        pipeline_version,
-        max(outcome_month) as latest_month
-    from customer_months
-    group by pipeline_version
+    select * from {{ valid_rows('customers') }}
 
 ),
 
@@ -32,6 +28,7 @@ untouched as (
         customer_months.churn_probability,
         customer_months.has_churned
     from customer_months
+    inner join open_outcomes on customer_months.outcome_month >= open_outcomes.open_from
     left join customers on customer_months.customer_id = customers.customer_id
     where customer_months.left_alone_weight > 0
 
@@ -40,19 +37,16 @@ untouched as (
 grouped as (
 
     {% for breakdown, group in {
-        'all': "'all'", 'risk_tier': 'risk_tier', 'segment': 'segment', 'pipeline': 'untouched.pipeline_version'
+        'all': "'all'", 'risk_tier': 'risk_tier', 'segment': 'segment', 'pipeline': 'pipeline_version'
     }.items() -%}
         select
-            {{ 'latest.latest_month' if breakdown == 'pipeline' else 'untouched.outcome_month' }} as outcome_month,
+            outcome_month,
             '{{ breakdown }}' as breakdown,
             {{ group }} as group_name,
             weight_millionths,
             churn_probability,
             has_churned
         from untouched
-        {% if breakdown == 'pipeline' -%}
-            inner join latest on untouched.pipeline_version = latest.pipeline_version
-        {% endif -%}
         {% if not loop.last %}union all{% endif %}
     {% endfor %}
 

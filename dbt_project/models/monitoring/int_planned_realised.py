@@ -7,4 +7,8 @@ from models_ml.evaluation.planned_realised import planned_realised_table
 
 def model(dbt, session) -> pa.Table:
     dbt.config(materialized="table")
-    return planned_realised_table(session.cursor(), dbt.ref("int_finished_episodes").sql_query())
+    return planned_realised_table(
+        session.cursor(),
+        episodes=dbt.ref("int_finished_episodes").sql_query(),
+        earlier=dbt.ref("int_earlier_planned_realised").sql_query(),
+    )

@@ -1,8 +1,8 @@
 {{ config(materialized='table') }}
 
-with calibration_rows as (
+with calibration_sums as (
 
-    select * from {{ ref('int_calibration_rows') }}
+    select * from {{ ref('int_calibration_sums') }}
 
 ),
 
@@ -12,20 +12,39 @@ limits as (
 
 ),
 
--- Sums of whole numbers do not depend on their order.
+-- A pipeline is judged over all of its months, and listed in the latest.
+placed as (
+
+    select
+        case
+            when breakdown = 'pipeline' then max(outcome_month) over (partition by breakdown, group_name)
+            else outcome_month
+        end as outcome_month,
+        breakdown,
+        group_name,
+        customers,
+        churners,
+        weight_millionths,
+        squared_weight_millionths,
+        expected_churner_millionths,
+        weighted_churner_millionths
+    from calibration_sums
+
+),
+
 sums as (
 
     select
         outcome_month,
         breakdown,
         group_name,
-        count(*) as customers,
-        count(case when has_churned then 1 end) as churners,
-        sum(weight_millionths) / 1000000.0 as weights,
-        sum(cast(round(weight_millionths / 1000000.0 * weight_millionths) as bigint)) / 1000000.0 as squared_weights,
-        sum(cast(round(weight_millionths * churn_probability) as bigint)) / 1000000.0 as expected_churners,
-        sum(case when has_churned then weight_millionths else 0 end) / 1000000.0 as weighted_churners
-    from calibration_rows
+        sum(customers) as customers,
+        sum(churners) as churners,
+        cast(sum(weight_millionths) as double) / 1000000 as weights,
+        cast(sum(squared_weight_millionths) as double) / 1000000 as squared_weights,
+        cast(sum(expected_churner_millionths) as double) / 1000000 as expected_churners,
+        cast(sum(weighted_churner_millionths) as double) / 1000000 as weighted_churners
+    from placed
     group by outcome_month, breakdown, group_name
 
 ),

@@ -26,6 +26,7 @@ rows_of_offers as (
         cast(planned_realised.ratio_low as double) as ratio_low,
         cast(planned_realised.ratio_high as double) as ratio_high,
         cast(planned_realised.reason as varchar) as reason,
+        cast(planned_realised.last_month as date) as last_month,
         cast(parameters.currency as varchar) as currency
     from planned_realised
     cross join parameters

@@ -1,5 +1,13 @@
-{{ config(materialized='table') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key='outcome_month',
+    full_refresh=false,
+    on_schema_change='append_new_columns',
+    pre_hook='{{ forget_own_months() }}',
+) }}
 
+-- Months of int_outcome_decisions are computed anew, as long as their outcomes may change; the others are final.
 -- Outcomes of lost input would be false, and some are kept for good.
 -- depends_on: {{ ref('int_input_gate') }}
 with decisions as (

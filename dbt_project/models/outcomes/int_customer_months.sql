@@ -1,4 +1,11 @@
-{{ config(materialized='table') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key='outcome_month',
+    full_refresh=false,
+    on_schema_change='append_new_columns',
+    pre_hook='{{ forget_own_months() }}',
+) }}
 
 -- Outcome of each customer-month over a window that does not depend on the decisions: within the horizon of the first
 -- decision of the month.
@@ -8,9 +15,9 @@ with first_decisions as (
 
 ),
 
-previous_actions as (
+lasting_decisions as (
 
-    select * from {{ ref('int_previous_actions') }}
+    select * from {{ ref('int_lasting_decisions') }}
 
 ),
 
@@ -31,15 +38,15 @@ left_alone as (
 
     select
         first_decisions.action_id,
-        max(case when previous_actions.action <> 'no_action' then 1 else 0 end) as acted,
-        sum(case when previous_actions.action = 'no_action' then ln(previous_actions.propensity_no_action) else 0 end)
+        max(case when lasting_decisions.action <> 'no_action' then 1 else 0 end) as acted,
+        sum(case when lasting_decisions.action = 'no_action' then ln(lasting_decisions.propensity_no_action) else 0 end)
             as log_propensity
     from first_decisions
-    inner join previous_actions
-        on first_decisions.customer_id = previous_actions.customer_id
-            and first_decisions.as_of_date <= previous_actions.as_of_date
-            and first_decisions.horizon_ends_on > previous_actions.as_of_date
-    where previous_actions.action <> 'no_action' or previous_actions.propensity_no_action < 1
+    inner join lasting_decisions
+        on first_decisions.customer_id = lasting_decisions.customer_id
+            and first_decisions.as_of_date <= lasting_decisions.as_of_date
+            and first_decisions.horizon_ends_on > lasting_decisions.as_of_date
+    where lasting_decisions.action <> 'no_action' or lasting_decisions.propensity_no_action < 1
     group by first_decisions.action_id
 
 ),

@@ -12,9 +12,9 @@ run as (
 
 ),
 
-previous_actions as (
+lasting_decisions as (
 
-    select * from {{ ref('int_previous_actions') }}
+    select * from {{ ref('int_lasting_decisions') }}
 
 ),
 
@@ -22,15 +22,15 @@ known_contacts as (
 
     select
         contacts.*,
-        previous_actions.action_id as executed_action_id,
-        previous_actions.as_of_date as decided_for,
-        previous_actions.valid_to
+        lasting_decisions.action_id as executed_action_id,
+        lasting_decisions.as_of_date as decided_for,
+        lasting_decisions.valid_to
     from contacts
     inner join run on contacts.contacted_on <= run.as_of_date
-    left join previous_actions
-        on contacts.action_id = previous_actions.action_id
-            and contacts.customer_id = previous_actions.customer_id
-            and previous_actions.action <> 'no_action'
+    left join lasting_decisions
+        on contacts.action_id = lasting_decisions.action_id
+            and contacts.customer_id = lasting_decisions.customer_id
+            and lasting_decisions.action <> 'no_action'
     where contacts.offer <> 'no_action'
 
 )

@@ -2,10 +2,16 @@
 
 -- The decisions whose outcome counts, once a horizon has passed: the one that opened each episode, and the first of
 -- each calendar month in which none opened. Which one that is must be final, so a month without an episode waits for
--- its end.
-with previous_actions as (
+-- its end. Those of final months are left out.
+with lasting_decisions as (
 
-    select * from {{ ref('int_previous_actions') }}
+    select * from {{ ref('int_lasting_decisions') }}
+
+),
+
+open_outcomes as (
+
+    select * from {{ ref('int_open_outcomes') }}
 
 ),
 
@@ -24,36 +30,40 @@ parameters as (
 dated as (
 
     select
-        previous_actions.*,
-        cast(date_trunc('month', as_of_date) as date) as outcome_month,
-        arm in ('policy', 'pick_holdout', 'trial') as opens_episode,
-        {{ add_days('as_of_date', 'parameters.horizon_days') }} as horizon_ends_on
-    from previous_actions
+        lasting_decisions.*,
+        cast(date_trunc('month', lasting_decisions.as_of_date) as date) as outcome_month,
+        lasting_decisions.arm in ('policy', 'pick_holdout', 'trial') as opens_episode,
+        {{ add_days('lasting_decisions.as_of_date', 'parameters.horizon_days') }} as horizon_ends_on
+    from lasting_decisions
+    inner join open_outcomes on lasting_decisions.as_of_date >= open_outcomes.open_from
     cross join parameters
 
 ),
 
-numbered as (
+months_with_episode as (
 
-    select
-        dated.*,
-        max(case when opens_episode then 1 else 0 end) over (partition by customer_id, outcome_month) as has_episode,
-        row_number() over (partition by customer_id, outcome_month order by as_of_date) as month_rank
+    select distinct
+        customer_id,
+        outcome_month
     from dated
+    where opens_episode
 
 ),
 
 matured as (
 
-    select numbered.*
-    from numbered
+    select dated.*
+    from dated
     cross join parameters
-    inner join run on {{ add_days('numbered.as_of_date', label_wait_days()) }} <= run.as_of_date
-    where numbered.opens_episode
+    inner join run on {{ add_days('dated.as_of_date', label_wait_days()) }} <= run.as_of_date
+    left join months_with_episode
+        on dated.customer_id = months_with_episode.customer_id
+            and dated.outcome_month = months_with_episode.outcome_month
+    where dated.opens_episode
         or (
-            numbered.has_episode = 0
-            and numbered.month_rank = 1
-            and {{ dbt.last_day('numbered.as_of_date', 'month') }} <= run.as_of_date
+            months_with_episode.customer_id is null
+            and dated.is_first_of_month
+            and {{ dbt.last_day('dated.as_of_date', 'month') }} <= run.as_of_date
         )
 
 )

@@ -7,9 +7,9 @@ with decisions as (
 
 ),
 
-previous_actions as (
+lasting_decisions as (
 
-    select * from {{ ref('int_previous_actions') }}
+    select * from {{ ref('int_lasting_decisions') }}
 
 ),
 
@@ -17,7 +17,7 @@ previous_actions as (
 runs_of_chance as (
 
     select *
-    from previous_actions
+    from lasting_decisions
     where action <> 'no_action' or propensity_no_action < 1
 
 ),

@@ -5,9 +5,9 @@ with known_contacts as (
 
 ),
 
-previous_actions as (
+lasting_decisions as (
 
-    select * from {{ ref('int_previous_actions') }}
+    select * from {{ ref('int_lasting_decisions') }}
 
 ),
 
@@ -20,7 +20,7 @@ run as (
 first_run as (
 
     select min(as_of_date) as first_as_of_date
-    from previous_actions
+    from lasting_decisions
 
 ),
 
@@ -45,13 +45,13 @@ contacts as (
 missed as (
 
     select
-        cast(date_trunc('month', previous_actions.as_of_date) as date) as month,
+        cast(date_trunc('month', lasting_decisions.as_of_date) as date) as month,
         'not_executed' as contact_status,
         0 as cost_cents
-    from previous_actions
-    inner join run on previous_actions.valid_to < run.as_of_date
-    left join known_contacts on previous_actions.action_id = known_contacts.executed_action_id
-    where previous_actions.action <> 'no_action' and known_contacts.executed_action_id is null
+    from lasting_decisions
+    inner join run on lasting_decisions.valid_to < run.as_of_date
+    left join known_contacts on lasting_decisions.action_id = known_contacts.executed_action_id
+    where lasting_decisions.action <> 'no_action' and known_contacts.executed_action_id is null
 
 ),
 

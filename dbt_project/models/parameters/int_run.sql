@@ -53,6 +53,14 @@ earlier_actions as (
 
 ),
 
+-- Read by itself: a step that is read twice is read whole.
+earlier_dates as (
+
+    select *
+    from {{ earlier_runs('retention_actions_history', {'as_of_date': 'date'}) }} as history
+
+),
+
 -- A few stray days far before all others do not start the data.
 active_days as (
 
@@ -114,7 +122,7 @@ requested as (
 latest_history as (
 
     select max(as_of_date) as latest_history_date
-    from earlier_actions
+    from earlier_dates
 
 ),
 

@@ -1,0 +1,84 @@
+-- Of earlier decisions what later runs still read: what is kept of those of earlier runs, and those of the service, which
+-- take the place of the run's own for that customer. The rows of int_previous_actions, but for those in which no offer
+-- was planned or drawn and which are not the customer's first of the month.
+with run as (
+
+    select * from {{ ref('int_run') }}
+
+),
+
+kept as (
+
+    select * from {{ ref('int_kept_decisions') }}
+
+),
+
+served as (
+
+    select
+        served_actions.*,
+        cast(date_trunc('month', served_actions.as_of_date) as date) as month
+    from {{ ref('int_served_actions') }} as served_actions
+    inner join run on served_actions.as_of_date <= run.as_of_date
+
+),
+
+first_served as (
+
+    select
+        customer_id,
+        month,
+        min(as_of_date) as as_of_date
+    from served
+    group by customer_id, month
+
+),
+
+-- Asked of the table, not of the step above: a step that is read twice is read whole.
+first_kept as (
+
+    select
+        first_served.customer_id,
+        first_served.month,
+        first_decisions.as_of_date
+    from {{ ref('int_kept_decisions') }} as first_decisions
+    inner join first_served
+        on first_decisions.customer_id = first_served.customer_id
+            and cast(date_trunc('month', first_decisions.as_of_date) as date) = first_served.month
+    where first_decisions.is_first_of_month
+
+),
+
+decided as (
+
+    select
+        {% for column in previous_columns() -%}
+            kept.{{ column }},
+        {% endfor -%}
+        kept.is_first_of_month and coalesce(first_served.as_of_date >= kept.as_of_date, true) as is_first_of_month
+    from kept
+    left join served on kept.action_id = served.action_id
+    left join first_served
+        on kept.customer_id = first_served.customer_id
+            and cast(date_trunc('month', kept.as_of_date) as date) = first_served.month
+    where served.action_id is null
+
+),
+
+decisions as (
+
+    select * from decided
+    union all
+    select
+        {% for column in previous_columns() -%}
+            served.{{ column }},
+        {% endfor -%}
+        first_served.as_of_date = served.as_of_date
+        and coalesce(first_kept.as_of_date >= served.as_of_date, true) as is_first_of_month
+    from served
+    inner join first_served on served.customer_id = first_served.customer_id and served.month = first_served.month
+    left join first_kept on served.customer_id = first_kept.customer_id and served.month = first_kept.month
+
+)
+
+select * from decisions

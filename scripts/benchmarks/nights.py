@@ -1,0 +1,207 @@
+"""A night with any number of nights behind it: time, memory, disk, and the nodes that take longest.
+
+A business is generated, its first nights are built, and the nights before them are fabricated from the first: the rows
+that a run leaves, under earlier dates. The customers that the first night picked open an episode every `CYCLE_DAYS`
+days, as where a month's budget is spent on its first day, and are suppressed in between; four in five actions are
+executed. What later runs read so holds together.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from dbt_project_copy import ProjectCopy, Usage
+
+from benchmarks.measures import BenchmarkProject, quiet_connection
+from benchmarks.raw_tables import ENDS_ON, DataSize, write_raw_tables
+
+FIRST_NIGHT, SETTLED_ON = ENDS_ON - timedelta(days=2), ENDS_ON - timedelta(days=1)
+CYCLE_DAYS = 31  # longer than the demo's horizon: one episode of a customer is over before the next
+HISTORY_DATES = 12  # months of history for the training dates
+# One set of rows per as_of_date, appended by each run.
+RUN_LOGS = (
+    "policy_runs",
+    "offer_effects_history",
+    "offer_effect_covariances_history",
+    "rpt_run_volume",
+    "rpt_feature_drift",
+    "rpt_feed_freshness",
+    "rpt_score_drift",
+    "rpt_expected_performance",
+)
+SLOWEST = 10
+
+
+@dataclass(frozen=True)
+class Night:
+    """One measured night: what dbt took, and in which state it found and left the warehouse.
+
+    Attributes
+    ----------
+    nights : int
+        Nights behind it.
+    customers_at_risk : int
+        Customers whom it decides for.
+    history_rows : int
+        Rows of retention_actions_history afterwards.
+    usage : Usage
+        Of ``dbt build``, data tests included.
+    grown_mb : float
+        Growth of the warehouse file, in megabytes; space that earlier nights freed is used first.
+    file_mb : float
+        The file afterwards.
+    nodes : dict
+        Seconds of each node of the run, by name.
+    """
+
+    nights: int
+    customers_at_risk: int
+    history_rows: int
+    usage: Usage
+    grown_mb: float
+    file_mb: float
+    nodes: dict[str, float]
+
+    def slowest(self) -> list[tuple[str, float]]:
+        """Return the nodes that took longest, slowest first."""
+        return sorted(self.nodes.items(), key=lambda node: (-node[1], node[0]))[:SLOWEST]
+
+
+def measure_nights(
+    project: BenchmarkProject, size: DataSize, nights: list[int], *, notify: Callable[[str], None]
+) -> list[Night]:
+    """Measure the same night with each number of nights behind it.
+
+    The night before it reads what was fabricated, and keeps what a run keeps; only the night itself is measured.
+
+    Raises
+    ------
+    BayesPilotError
+        If dbt fails.
+    """
+    if not project.has("first", "retention_actions_history"):
+        notify(f"writing {size.events:,} events of {size.customers:,} customers")
+        write_raw_tables(project.raw, size)
+        project.copy_project()
+        notify("building the first night, which trains")
+        build_night(project, "first", FIRST_NIGHT)
+        shutil.copy2(project.raw / "retention_contacts.parquet", project.folder / "contacts.parquet")
+    return [_measure(project, behind, notify) for behind in nights]
+
+
+def _measure(project: BenchmarkProject, behind: int, notify: Callable[[str], None]) -> Night:
+    name = f"night_{behind}"
+    project.remove(name)
+    shutil.copy2(project.warehouse("first"), project.warehouse(name))
+    notify(f"fabricating {behind - 2} nights")
+    fabricate(project.warehouse(name), behind - 2)
+    _write_contacts(project, name)
+    notify(f"building the night before, with {behind - 1} nights behind it")
+    build_night(project, name, SETTLED_ON)
+    before = project.warehouse(name).stat().st_size
+    notify(f"building a night, with {behind} nights behind it")
+    usage = build_night(project, name, ENDS_ON)
+    after = project.warehouse(name).stat().st_size
+    with quiet_connection(project.warehouse(name)) as connection:
+        counts = "select count(*), count(*) filter (as_of_date = ?) from retention_actions_history"
+        rows, at_risk = connection.execute(counts, [ENDS_ON]).fetchall()[0]
+    seconds = node_seconds(project.copy / "target")
+    return Night(behind, at_risk, rows, usage, (after - before) / 1e6, after / 1e6, seconds)
+
+
+def build_night(project: BenchmarkProject, name: str, as_of_date: date) -> Usage:
+    """Run ``dbt build`` for a date, as a scheduler does."""
+    settings = {"RETENTION_DB": str(project.warehouse(name)), "RETENTION_MEMORY_LIMIT": project.memory_limit}
+    variables = json.dumps({"source": "demo", "as_of_date": f"{as_of_date}"})
+    return ProjectCopy(project.copy, project.raw, settings).build("--vars", variables)
+
+
+def node_seconds(target: Path) -> dict[str, float]:
+    """Return the seconds of each node of the last run, from dbt's own records."""
+    results = json.loads((target / "run_results.json").read_text(encoding="utf-8"))["results"]
+    return {result["unique_id"].split(".")[2]: result["execution_time"] for result in results}
+
+
+def fabricate(warehouse: Path, nights: int, first_night: date = FIRST_NIGHT) -> None:
+    """Add ``nights`` nights before the first one of a warehouse: decisions, and the logs of their runs."""
+    with quiet_connection(warehouse) as connection:
+        connection.execute(
+            f"create temp table back as select unnest(range(1, {nights} + 1))::integer as days"
+        )
+        for table in RUN_LOGS:
+            _repeat(connection, table, first_night, {"as_of_date": "(as_of_date - days)::date"})
+        waits = f"arm in ('policy', 'pick_holdout', 'trial') and days % {CYCLE_DAYS} > 0"
+        suppressed: dict[str, Any] = {
+            "action": "'no_action'",
+            "planned_action": "'no_action'",
+            "action_label": "'Leave alone'",
+            "arm": "'suppressed'",
+            "suppression_reason": "'open_episode'",
+            "propensity": "1",
+            "propensity_no_action": "1",
+            **dict.fromkeys(("planned_cost", "planned_value"), "0"),
+            **dict.fromkeys(
+                (
+                    *("channel", "priority", "relative_risk", "effect_source"),
+                    *("expected_cost", "incremental_expected_value"),
+                ),
+                "null",
+            ),
+        }
+        shifted = {name: f"({name} - days)::date" for name in ("as_of_date", "valid_from", "valid_to")} | {
+            "action_id": "md5(customer_id || '/' || (as_of_date - days)::date)",
+            "decided_at": "decided_at - days * interval 1 day",
+            "updated_at": "updated_at - days * interval 1 day",
+        }
+        waiting = {
+            name: f"case when {waits} then {value} else {name} end" for name, value in suppressed.items()
+        }
+        _repeat(connection, "retention_actions_history", first_night, shifted | waiting)
+        connection.execute("checkpoint")
+
+
+def _repeat(
+    connection: duckdb.DuckDBPyConnection, table: str, first_night: date, changed: dict[str, str]
+) -> None:
+    replaced = ", ".join(f"{value} as {name}" for name, value in changed.items())
+    connection.execute(
+        f"""
+        insert into {table} by name
+        select * exclude (days) replace ({replaced})
+        from {table} cross join back
+        where as_of_date = date '{first_night}'
+        order by days desc
+        """
+    )
+
+
+def _write_contacts(project: BenchmarkProject, name: str) -> None:
+    """Add to the raw contacts those that execute four in five of the warehouse's actions, two days later."""
+    with quiet_connection(project.warehouse(name)) as connection:
+        connection.execute(
+            f"""
+            copy (
+                from '{project.folder / "contacts.parquet"}'
+                union all by name
+                select
+                    9000000000000 + row_number() over (order by action_id) as contact_id,
+                    action_id,
+                    customer_id::bigint as customer_id,
+                    action as offer,
+                    (as_of_date + 2)::date as contacted_on,
+                    case when hash(action_id, 1) % 4 = 0 then (as_of_date + 4)::date end as accepted_on,
+                    expected_cost::decimal(10, 2) as cost,
+                    false as is_randomized,
+                    null::double as propensity
+                from retention_actions_history
+                where action <> 'no_action' and hash(action_id) % 5 > 0 and as_of_date + 4 <= date '{ENDS_ON}'
+            ) to '{project.raw / "retention_contacts.parquet"}' (format parquet, compression zstd)
+            """
+        )
