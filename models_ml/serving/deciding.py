@@ -108,9 +108,9 @@ def decide_now(run: PublishedRun, promises: Promises, asked: Sequence[Asked]) ->
                 nightly["action"] if nightly else None,
             )
         )
-    for one in answered:  # once nothing can fail any more
-        if one.opens_episode:
-            promises.add(Promise.of(one.answer, run.inputs.policy.horizon_days))
+    for decided in answered:  # once nothing can fail any more
+        if decided.opens_episode:
+            promises.add(Promise.of(decided.answer, run.inputs.policy.horizon_days))
     return answered
 
 

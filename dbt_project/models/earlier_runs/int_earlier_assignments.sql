@@ -1,5 +1,5 @@
--- Who is in the universal holdout follows from two parameters, salt and share: with other ones, other customers are held
--- out, and figures of the programme must not mix them. `assignment` is both as one text, such as demo-1/0.05. It
+-- Who is in the universal holdout follows from two parameters, salt and share: with other ones, other customers are
+-- held out, and figures of the programme must not mix them. `assignment` is both as one text, such as demo-1/0.05. It
 -- is empty for all runs before the two were recorded, which thereby count as one assignment.
 {% set columns = {'as_of_date': 'date', 'randomisation_salt': 'varchar', 'universal_holdout_share': 'double'} -%}
 

@@ -1,6 +1,6 @@
--- Of earlier decisions what later runs still read: what is kept of those of earlier runs, and those of the service, which
--- take the place of the run's own for that customer. The rows of int_previous_actions, but for those in which no offer
--- was planned or drawn and which are not the customer's first of the month.
+-- Of earlier decisions what later runs still read: what is kept of those of earlier runs, and those of the service,
+-- which take the place of the run's own for that customer. The rows of int_previous_actions, but for those in which
+-- no offer was planned or drawn and which are not the customer's first of the month.
 with run as (
 
     select * from {{ ref('int_run') }}

@@ -1,5 +1,5 @@
--- Account events summed over the windows that end on each date. in_last_30_days and its like are 1 for the segments of a
--- window and 0 for earlier ones; later segments are not joined.
+-- Account events summed over the windows that end on each date. in_last_30_days and its like are 1 for the segments
+-- of a window and 0 for earlier ones; later segments are not joined.
 with account_segments as (
 
     select * from {{ ref('int_account_segments') }}

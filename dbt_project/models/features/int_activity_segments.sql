@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 
--- Activity summed once per customer and day segment, by what its type means; int_activity_windows adds the segments up to
--- windows of 30 to 365 days. Days before the first window are left out: no feature reaches back that far.
+-- Activity summed once per customer and day segment, by what its type means; int_activity_windows adds the segments
+-- up to windows of 30 to 365 days. Days before the first window are left out: no feature reaches back that far.
 with activity as (
 
     select * from {{ valid_rows('activity') }}

@@ -2,8 +2,8 @@
 {{ check_stored_features() }}
 
 -- The dates for which this build computes customer_features: the run's own, and those that a training or a past trial
--- needs and that are not stored yet, were asked for (rebuild_dates), or were built from lost input. Stored dates that were
--- built under another definition of the features stop the run.
+-- needs and that are not stored yet, were asked for (rebuild_dates), or were built from lost input. Stored dates that
+-- were built under another definition of the features stop the run.
 {% set built_otherwise = error_text(
     "customer_features was built for another activity map, churn definition, at_risk_days, payment_grace_days or resume_grace_days than ",
     "definition.churn_definition",
@@ -80,8 +80,8 @@ calendar as (
 
 ),
 
--- Training dates lie on a grid that no run's date moves: nightly runs add no near-copies of earlier rows, and the grid
--- is out of step with weeks and months.
+-- Training dates lie on a grid that no run's date moves: nightly runs add no near-copies of earlier rows, and the
+-- grid is out of step with weeks and months.
 training_grid as (
 
     select

@@ -1,8 +1,8 @@
--- Signs that a source writes its subscriptions otherwise than the contract says; at most one row for each of two mistakes:
--- * last_day_in_ended_on: between most rows of a subscription and the next there is a gap of one day, so ended_on holds
---   the last day with the subscription, where the first day without it belongs.
--- * overwritten_commitment: commitments of older rows reach further than one commitment, so the source overwrites
---   commitment_ends_on at each renewal. A past date then sees an end of the commitment that was not known.
+-- Signs that a source writes its subscriptions otherwise than the contract says; at most one row for each of two
+-- mistakes: * last_day_in_ended_on: between most rows of a subscription and the next there is a gap of one day, so
+-- ended_on holds the last day with the subscription, where the first day without it belongs. *
+-- overwritten_commitment: commitments of older rows reach further than one commitment, so the source overwrites
+-- commitment_ends_on at each renewal. A past date then sees an end of the commitment that was not known.
 with periods as (
 
     select * from {{ ref('int_subscription_periods') }}

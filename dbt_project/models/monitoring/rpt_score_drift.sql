@@ -1,7 +1,7 @@
 {{ run_log() }}
 
--- How far the churn probabilities of the run have moved since training: one row per bin of the training's probabilities,
--- with one index over all bins repeated on each.
+-- How far the churn probabilities of the run have moved since training: one row per bin of the training's
+-- probabilities, with one index over all bins repeated on each.
 with scores as (
 
     select * from {{ ref('churn_scores') }}
