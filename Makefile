@@ -10,7 +10,7 @@ VARS := {source: $(SOURCE)}
 .PHONY: help setup run build publish reports summary loop mlflow docs lint lint-python lint-dbt test clean
 
 help: ## list the tasks
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 	@test ! -x $(BAYESPILOT) || echo "More, and options: $(BAYESPILOT) --help"
 
 .venv/installed: pyproject.toml constraints.txt
@@ -55,12 +55,12 @@ docs: setup ## dbt docs, in target/
 lint: setup ## ruff, mypy, sqlfluff, dbt parse
 	@$(MAKE) --no-print-directory -j 2 lint-python lint-dbt
 
-lint-python:
+lint-python: ## ruff and mypy alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lint-dbt:
+lint-dbt: ## dbt parse and sqlfluff alone
 	$(BIN)/dbt --no-use-colors parse --warn-error --no-partial-parse
 	$(BIN)/sqlfluff lint --processes 0 dbt_project
 

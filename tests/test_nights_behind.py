@@ -26,7 +26,7 @@ CALIBRATION = "select * from rpt_calibration order by all"
 def run_outcomes(project: Project, *arguments: str) -> None:
     """Compute outcomes and reports of the last night again."""
     paths = [f"path:dbt_project/models/{folder}" for folder in FOLDERS]
-    project.dbt("run", "--select", *paths, *arguments)
+    project.dbt("run", "--select", "stg_retention_contacts", *paths, *arguments)
 
 
 class Behind:
