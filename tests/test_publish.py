@@ -135,7 +135,9 @@ def test_every_table_of_the_readme_and_every_table_of_earlier_runs_is_published(
     assert {"retention_actions_history", "policy_runs", "int_enrolled_months", "rpt_run_volume"} <= read
     assert len(named) > 20
     missing = {name for name in named | read if not name.startswith(REPORT_PREFIX)} - set(PUBLISHED_TABLES)
-    assert missing == {"churn_labels", "training_examples"}, "views that only a training reads, as README says"
+    assert missing == {"churn_labels", "training_examples"}, (
+        "views that only a training reads, as README says"
+    )
     assert not read & ONLY_ROWS.keys(), "what the loop reads is published whole"
 
 
