@@ -100,7 +100,7 @@ def read_only_folder_aside(folder: Path) -> Iterator[Path]:
 
 
 def point_link(link: Path, target: Path) -> None:
-    """Have a symbolic link point at ``target``, which lies below the link's folder: at once, whoever reads it.
+    """Have a symbolic link point at ``target``, which lies below the link's folder: at once for all readers.
 
     Raises
     ------

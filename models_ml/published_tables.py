@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from models_ml.errors import BayesPilotError
-from models_ml.warehouse import BUILD, quoted, sql_text
+from models_ml.warehouse import BUILD, quoted, sql_text, table_names
 
 PUBLISHED_TABLES = (
     "retention_actions",
@@ -221,12 +221,7 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, publication: Publicatio
 
 def _published(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the names of the tables to publish that the warehouse holds."""
-    present = {
-        name
-        for (name,) in connection.execute(
-            "select table_name from information_schema.tables where table_catalog = current_database()"
-        ).fetchall()
-    }
+    present = table_names(connection)
     reports = sorted(name for name in present if name.startswith(REPORT_PREFIX))
     return [table for table in (*PUBLISHED_TABLES, *reports) if table in present]
 

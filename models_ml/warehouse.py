@@ -88,6 +88,14 @@ def no_decisions(source: str, table: str) -> BayesPilotError:
     )
 
 
+def table_names(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """Return the names of the tables and views of the open warehouse."""
+    found = connection.execute(
+        "select table_name from information_schema.tables where table_catalog = current_database()"
+    ).fetchall()
+    return {name for (name,) in found}
+
+
 def quoted(path: Path) -> str:
     """Return a path as SQL text.
 

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
@@ -17,6 +17,9 @@ from forked_commands import is_forked, run_forked
 from generate_churn_data import raw_chunks, write_parquet
 from hypothesis import settings
 from shared_parsing import PARSED, SharedParsing
+
+if TYPE_CHECKING:
+    from models_ml.serving.deciding import Asked
 
 # How long an example takes says nothing about the code where other processes share the cores.
 settings.register_profile("shared_machine", deadline=None)
@@ -153,6 +156,32 @@ def built_project(
                 "build", "--selector", "everything"
             )  # unit tests of SQL too
     return original.copy(tmp_path_factory.mktemp("built") / "project")  # a warehouse has one writer
+
+
+@pytest.fixture(scope="module")
+def published(built_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of published copies with the run of the built project, for the service."""
+    from serving_data import publish_run  # imports what only the service needs
+
+    folder = tmp_path_factory.mktemp("published")
+    publish_run(built_project, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def customers(built_project: Project) -> list[Asked]:
+    """Customers of the built project, as they ask the service."""
+    from serving_data import customers_of
+
+    return customers_of(built_project)
+
+
+@pytest.fixture(scope="module")
+def nightly(built_project: Project) -> dict[str, dict[str, Any]]:
+    """What the run of the built project decided, by customer."""
+    from serving_data import nightly_rows
+
+    return nightly_rows(built_project)
 
 
 @pytest.fixture

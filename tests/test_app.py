@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -17,6 +18,7 @@ from models_ml.app import start
 from models_ml.app.one_customer import offers_table
 from models_ml.app.other_limits import seed_edits
 from models_ml.decisions.planned_actions import PlanTables
+from models_ml.decisions.prices import read_prices
 from models_ml.decisions.what_if import MonthLimit, read_what_if_inputs
 from models_ml.errors import BayesPilotError
 from models_ml.publish import publish
@@ -194,7 +196,14 @@ def test_offers_are_compared_with_the_prices_of_their_limits() -> None:
     inputs = decision_inputs(works=effects(np.log(0.5), 0.0))  # a call halves the odds, a nudge does nothing
     row = candidates(1, monthly_revenue=[60.0], churn_probability=[0.5], incentive_cost_0=[10.0])
     action = {"planned_action": "call", "currency": "EUR"}
-    prices = {"budget": 0.5, "offer call": 1.0, "channel phone": 0.25}
+    limits = {
+        "budget": 0.5,
+        "offer call": 1.0,
+        "channel phone": 0.25,
+        "offer nudge": 0.0,
+        "channel email": 0.0,
+    }
+    prices = read_prices(json.dumps(limits), inputs.offers, inputs.policy.touch_price)
     table = offers_table(
         row if isinstance(row, pa.RecordBatch) else row.to_batches()[0], inputs, action, prices
     )

@@ -16,10 +16,7 @@ from serving_data import (
     ask,
     change_facts,
     copy_run,
-    customers_of,
-    nightly_rows,
     promises_for,
-    publish_run,
 )
 
 from models_ml.decisions.limits import Limits
@@ -42,26 +39,8 @@ NOW = (
 
 
 @pytest.fixture(scope="module")
-def published(built_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of published copies with the run of the built project."""
-    folder = tmp_path_factory.mktemp("published")
-    publish_run(built_project, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def run(published: Path) -> PublishedRun:
     return read_published_run((published / "current").resolve(), "demo")
-
-
-@pytest.fixture(scope="module")
-def customers(built_project: Project) -> list[Asked]:
-    return customers_of(built_project)
-
-
-@pytest.fixture(scope="module")
-def nightly(built_project: Project) -> dict[str, dict[str, Any]]:
-    return nightly_rows(built_project)
 
 
 @pytest.fixture

@@ -13,16 +13,12 @@ from typing import Any
 
 import pytest
 import uvicorn
-from conftest import Project
 from serving_data import (
     change_facts,
     copy_run,
-    customers_of,
-    nightly_rows,
     payload,
     plain,
     point_to,
-    publish_run,
 )
 
 from models_ml.errors import BayesPilotError
@@ -77,23 +73,6 @@ def wait_until(happened: Callable[[], Any], seconds: float = 30) -> None:
     while not happened():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.02)
-
-
-@pytest.fixture(scope="module")
-def published(built_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("published")
-    publish_run(built_project, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def customers(built_project: Project) -> list[Asked]:
-    return customers_of(built_project)
-
-
-@pytest.fixture(scope="module")
-def nightly(built_project: Project) -> dict[str, dict[str, Any]]:
-    return nightly_rows(built_project)
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,8 @@ from serving_data import (
     ask,
     change_facts,
     copy_run,
-    customers_of,
-    nightly_rows,
     point_to,
     promises_for,
-    publish_run,
 )
 
 from models_ml.decisions.limits import Limits
@@ -36,23 +33,6 @@ from models_ml.serving.log_files import JOURNAL
 from models_ml.serving.published_run import PublishedRun, read_published_run
 from models_ml.serving.service import Service
 from models_ml.training.population import read_bins
-
-
-@pytest.fixture(scope="module")
-def published(built_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("published")
-    publish_run(built_project, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def customers(built_project: Project) -> list[Asked]:
-    return customers_of(built_project)
-
-
-@pytest.fixture(scope="module")
-def nightly(built_project: Project) -> dict[str, dict[str, Any]]:
-    return nightly_rows(built_project)
 
 
 @pytest.fixture(scope="module")

@@ -106,3 +106,8 @@
 {% macro forget_own_months() %}
     {%- if is_incremental() and history_is_elsewhere() -%}delete from {{ this }}{%- endif -%}
 {% endmacro %}
+
+{#- Whether a decision opened an episode: by the policy, which may withhold the contact, or by a trial. -#}
+{% macro opens_episode(arm) -%}
+    {{ arm }} in ('policy', 'pick_holdout', 'trial')
+{%- endmacro %}

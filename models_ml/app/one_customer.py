@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow as pa
 from models_ml.decisions.decide import value_batch
 from models_ml.decisions.limits import CENTS
 from models_ml.decisions.policy import DecisionInputs
+from models_ml.decisions.prices import PlanPrices, read_prices
 from models_ml.reports.figures import share
 from models_ml.reports.page import Table
 
@@ -63,14 +63,15 @@ def read_customer(connection: Any, customer: str, inputs: DecisionInputs) -> Cus
     if not found.num_rows:
         return None
     action = found.to_pylist()[0]
-    (prices,) = connection.execute(
+    (limit_prices,) = connection.execute(
         "select limit_prices from policy_runs where as_of_date = ?", [action["as_of_date"]]
     ).fetchall()[0]
     (candidate,) = _rows(
         connection, "from int_decision_candidates where customer_id = $customer", customer
     ).to_batches()
     history = _rows(connection, HISTORY, customer).to_pylist()
-    return Customer(action, offers_table(candidate, inputs, action, json.loads(prices)), _history(history))
+    prices = read_prices(limit_prices, inputs.offers, inputs.policy.touch_price)
+    return Customer(action, offers_table(candidate, inputs, action, prices), _history(history))
 
 
 def _rows(connection: Any, query: str, customer: str) -> pa.Table:  # noqa: ANN401 - a DuckDB connection
@@ -78,9 +79,7 @@ def _rows(connection: Any, query: str, customer: str) -> pa.Table:  # noqa: ANN4
     return table
 
 
-def offers_table(
-    batch: pa.RecordBatch, inputs: DecisionInputs, action: Row, prices: Mapping[str, float]
-) -> Table:
+def offers_table(batch: pa.RecordBatch, inputs: DecisionInputs, action: Row, prices: PlanPrices) -> Table:
     """Compare all offers for one customer, in the order of their expected value; the planned one is marked.
 
     Parameters
@@ -91,11 +90,14 @@ def offers_table(
         What the plan was decided with.
     action : mapping
         The customer's row of retention_actions.
-    prices : mapping
-        Price of each limit of the plan, as policy_runs holds them.
+    prices : PlanPrices
+        Of the plan's limits.
     """
     valued = value_batch(batch, inputs)
-    value, cost = (amounts[0] / CENTS for amounts in (valued.value_cents, valued.cost_cents))
+    surplus_cents = prices.surplus(valued.value_cents, valued.cost_cents)
+    value, cost, surplus = (
+        amounts[0] / CENTS for amounts in (valued.value_cents, valued.cost_cents, surplus_cents)
+    )
     allowed, risk = valued.allowed[0], valued.relative_risk[0]
     order = sorted(range(len(inputs.offers)), key=lambda place: (not allowed[place], -value[place], place))
     rows, planned = [], None
@@ -106,12 +108,6 @@ def offers_table(
         if not allowed[place]:
             rows.append((offer.action_label, offer.channel, *[NONE] * 4, "not available"))
             continue
-        price = (
-            inputs.policy.touch_price
-            + prices.get("budget", 0.0) * cost[place]
-            + prices.get(f"offer {offer.offer}", 0.0)
-            + prices.get(f"channel {offer.channel}", 0.0)
-        )
         rows.append(
             (
                 offer.action_label,
@@ -119,7 +115,7 @@ def offers_table(
                 share(float(valued.churn_probability[0] * risk[place])),
                 f"{cost[place]:,.2f}",
                 f"{value[place]:,.2f}",
-                f"{value[place] - price:,.2f}",
+                f"{surplus[place]:,.2f}",
                 "planned" if number == planned else "",
             )
         )

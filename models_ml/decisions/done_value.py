@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,8 @@ def done_value_table(cursor: Any, tables: PlanTables, int_planned_actions: str) 
         f"""
         select
             candidates.*, planned.action as done_action, planned.arm as done_arm, planned.limit_prices as limit_prices,
-            planned.customer_value as customer_value, planned.planned_cost as planned_cost
+            planned.customer_value as customer_value, planned.planned_cost as planned_cost,
+            planned.planned_value as planned_value
         from ({int_planned_actions}) as planned
         inner join ({tables.int_decision_candidates}) as candidates
             on planned.customer_id = candidates.customer_id
@@ -62,9 +64,10 @@ def done_value_table(cursor: Any, tables: PlanTables, int_planned_actions: str) 
         """
     ).to_arrow_table()
     worth, optimism = value_of_done(done, inputs), optimism_of_done(done, inputs)
+    expected = math.fsum(done["planned_value"].to_pylist())
     row = {
         "as_of_date": as_of_date,
-        "done_value": round(worth.expected - optimism, CENTS),
+        "done_value": round(expected - optimism, CENTS),
         "done_value_low": round(worth.low - optimism, CENTS),
         "done_value_high": round(worth.high - optimism, CENTS),
         "done_optimism": round(optimism, CENTS),

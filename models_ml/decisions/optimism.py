@@ -1,7 +1,7 @@
 r"""By how much the expected values of a plan add up to too much, because a plan chooses what looks best.
 
 Beliefs err. Of two offers that are worth the same, the one that is believed better is chosen, and of two customers the
-one for whom an offer is believed to do more. So the values of the chosen add up to more than they are worth, though
+one that an offer is believed to do more for. So the values of the chosen add up to more than they are worth, though
 none of them errs on its own: the optimizer's curse (Smith & Winkler 2006, *Management Science* 52, section 2).
 
 It is measured by a parametric bootstrap (Efron 2014, *JASA* 109, section 3). Means of the effects are drawn around
@@ -11,9 +11,9 @@ value by, on average over the draws that choose one:
 
     optimism = Σ_i E[v*_ia − v_ia | offer a is chosen again for i]
 
-To first order in the effect, v*_ia − v_ia = −p_ia · (1 − p_ia) · V_i · (b*_a − b_a)·z_i. A customer to whom every draw
-gives the same offer adds nothing; where effects are known, all of it is 0. The rows of the plan keep their expected
-values: to contact whoever has a value above 0 stays the best choice.
+To first order in the effect, v*_ia − v_ia = −p_ia · (1 − p_ia) · V_i · (b*_a − b_a)·z_i. A customer that gets the same
+offer in every draw adds nothing; where effects are known, all of it is 0. The rows of the plan keep their expected
+values: to contact every customer with a value above 0 stays the best choice.
 """
 
 from __future__ import annotations

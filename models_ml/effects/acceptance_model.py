@@ -8,8 +8,8 @@ of ``acceptance_rate`` with sd ``acceptance_sd``. The slopes are normal around 0
     w_o = u + u_o − κ·b_o
 
 u the same for all offers (sd ``shared_slope_sd``), u_o the offer's own (sd ``own_slope_sd``), and κ (sd
-``effect_slope_sd``) how much more often those accept whom the offer keeps; b_o is what is believed of its effect. A
-plan chooses the customers whom an offer helps; without κ, their acceptances would be learned offer by offer, long after
+``effect_slope_sd``) how much more often customers accept that the offer keeps; b_o is what is believed of its effect. A
+plan chooses the customers that an offer helps; without κ, their acceptances would be learned offer by offer, long after
 they were paid for. The mode makes expected acceptances add up to observed ones but for the pull of the prior, which is
 what planned costs need.
 """

@@ -22,7 +22,9 @@ from models_ml.serving.published_run import RATIONALE_COLUMNS, PublishedRun
 
 UNKNOWN_CUSTOMER = "unknown_customer"
 REASONS = 3
-EPISODE_ARMS = ("policy", "pick_holdout", "trial")
+EPISODE_ARMS = tuple(
+    randomisation.ARMS[arm] for arm in (randomisation.POLICY, randomisation.PICK_HOLDOUT, randomisation.TRIAL)
+)
 LEFT_ALONE = "Leave alone"
 
 # What a decision says; an answer holds these columns and what is said of the customer now.

@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 
 from models_ml.errors import BayesPilotError
+from models_ml.warehouse import sql_text
 
 Rows = Sequence[Mapping[str, Any]]
 Columns = Mapping[str, str]  # SQL type by name
@@ -116,7 +117,7 @@ def literal(value: Any) -> str:  # noqa: ANN401 - text, number, truth value, day
         return f"date '{value.isoformat()}'"
     if isinstance(value, int):
         return str(value)
-    return "'" + str(value).replace("'", "''") + "'"
+    return sql_text(str(value))
 
 
 def quoted(column: str) -> str:

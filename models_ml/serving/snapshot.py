@@ -26,6 +26,7 @@ from models_ml.deployment.deployed import (
 from models_ml.deployment.record import DeploymentRecord
 from models_ml.errors import BayesPilotError
 from models_ml.training.pipeline import ChurnPipeline
+from models_ml.warehouse import quoted, table_names
 
 SNAPSHOT = "serving"  # folder of a published run that holds what the service needs
 DATABASE = "serving.duckdb"
@@ -169,7 +170,7 @@ def write_snapshot(connection: duckdb.DuckDBPyConnection, artifacts_folder: Path
     BayesPilotError
         If the files of that pipeline are not what its record says.
     """
-    if not _is_complete(connection):
+    if not table_names(connection) >= set(NEEDED):
         return False
     source, version = connection.execute(
         "select (select source from int_run), (select max(pipeline_version) from retention_actions)"
@@ -180,9 +181,7 @@ def write_snapshot(connection: duckdb.DuckDBPyConnection, artifacts_folder: Path
     record, content = scoring
     folder.mkdir(parents=True)
     write_deployment(folder, content, record)
-    connection.execute(
-        f"attach '{_quoted(folder / DATABASE)}' as {COPY} (read_write, storage_version 'latest')"
-    )
+    connection.execute(f"attach {quoted(folder / DATABASE)} as {COPY} (read_write, storage_version 'latest')")
     try:
         for table in WHOLE_TABLES:
             connection.execute(f"create table {COPY}.{table} as from {table}")
@@ -211,16 +210,6 @@ def write_snapshot(connection: duckdb.DuckDBPyConnection, artifacts_folder: Path
     finally:
         connection.execute(f"detach {COPY}")
     return True
-
-
-def _is_complete(connection: duckdb.DuckDBPyConnection) -> bool:
-    present = {
-        name
-        for (name,) in connection.execute(
-            "select table_name from information_schema.tables where table_catalog = current_database()"
-        ).fetchall()
-    }
-    return present >= set(NEEDED)
 
 
 def _pipeline_of(artifacts_folder: Path, source: str, version: str) -> tuple[DeploymentRecord, bytes] | None:
@@ -279,7 +268,7 @@ def read_snapshot(folder: Path, source: str) -> Snapshot:
     connection.execute("set threads = 1")
     connection.execute("set enable_progress_bar = false")
     connection.execute("set python_enable_replacements = false")
-    connection.execute(f"attach '{_quoted(folder / DATABASE)}' as {COPY} (read_only)")
+    connection.execute(f"attach {quoted(folder / DATABASE)} as {COPY} (read_only)")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     tables = {
@@ -296,7 +285,3 @@ def read_snapshot(folder: Path, source: str) -> Snapshot:
         )
     }
     return Snapshot(pipeline, record, tables, connection)
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

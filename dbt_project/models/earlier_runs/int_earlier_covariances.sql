@@ -1,7 +1,7 @@
 -- How far errors of the assumed or measured offer effects go together, as the latest earlier run knew it. A training
 -- reads this beside int_earlier_effects. There are no rows before the first run: the effects are then those of the
--- seed, and whoever reads them computes the covariances from the seed's sds and offer_effect_correlation. The same
--- holds for pairs of an offer that was added since.
+-- seed, and the training computes the covariances from the seed's sds and offer_effect_correlation. The same holds for
+-- pairs of an offer that was added since.
 with run as (
 
     select * from {{ ref('int_run') }}

@@ -95,7 +95,7 @@ decisions as (
     left join first_days
         on further.customer_id = first_days.customer_id and further.as_of_date = first_days.as_of_date
     where first_days.customer_id is not null
-        or further.arm in ('policy', 'pick_holdout', 'trial')
+        or {{ opens_episode('further.arm') }}
         or further.action <> 'no_action'
         or further.planned_action <> 'no_action'
         or further.propensity_no_action < 1

@@ -29,7 +29,7 @@ episodes as (
         ) as episode_number
     from lasting_decisions
     cross join parameters
-    where lasting_decisions.arm in ('policy', 'pick_holdout', 'trial')
+    where {{ opens_episode('lasting_decisions.arm') }}
 
 )
 

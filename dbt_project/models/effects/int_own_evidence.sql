@@ -13,7 +13,7 @@ assigned as (
         outcomes.*,
         case when arm = 'trial' then 'trial' else 'policy' end as stratum
     from outcomes
-    where arm in ('policy', 'pick_holdout', 'trial')
+    where {{ opens_episode('arm') }}
         and propensity < 1
         and propensity_no_action > 0
         and propensity_no_action < 1

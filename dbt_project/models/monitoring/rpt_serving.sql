@@ -45,9 +45,8 @@ totals as (
         sum(case when opens_episode and action <> 'no_action' then 1 else 0 end) as contacts_promised,
         sum(case when opens_episode then cast(round(coalesce(expected_cost, 0) * 100) as bigint) else 0 end)
             as promised_cents,
-        {% for share in ['0.5', '0.95', '0.99'] -%}
-            {{ quantile_of('case when customers_in_request = 1 then latency_ms end', share) }}
-                as latency_{{ share | replace('0.', '') }},
+        {% for name, share in {'p50': '0.5', 'p95': '0.95', 'p99': '0.99'}.items() -%}
+            {{ quantile_of('case when customers_in_request = 1 then latency_ms end', share) }} as latency_{{ name }},
         {% endfor -%}
         avg(case when nightly_action is not null then case when action = nightly_action then 1.0 else 0.0 end end)
             as nightly_share
@@ -158,9 +157,9 @@ report as (
         cast(totals.episodes_opened as bigint) as episodes_opened,
         cast(totals.contacts_promised as bigint) as contacts_promised,
         cast(totals.promised_cents / 100.0 as double) as promised_cost,
-        cast(round(totals.latency_5, 3) as double) as latency_p50_ms,
-        cast(round(totals.latency_95, 3) as double) as latency_p95_ms,
-        cast(round(totals.latency_99, 3) as double) as latency_p99_ms,
+        cast(round(totals.latency_p50, 3) as double) as latency_p50_ms,
+        cast(round(totals.latency_p95, 3) as double) as latency_p95_ms,
+        cast(round(totals.latency_p99, 3) as double) as latency_p99_ms,
         cast(round(totals.nightly_share, 6) as double) as equal_to_nightly_share,
         cast(drift.drifted_features as bigint) as drifted_features,
         cast(drift.most_moved_feature as varchar) as most_moved_feature,

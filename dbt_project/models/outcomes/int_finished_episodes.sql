@@ -44,7 +44,7 @@ episodes as (
     from outcomes
     cross join run
     cross join parameters
-    where outcomes.arm in ('policy', 'pick_holdout', 'trial')
+    where {{ opens_episode('outcomes.arm') }}
         and {{ add_days(dbt.last_day('outcomes.outcome_month', 'month'), label_wait_days()) }}
         <= run.as_of_date
 

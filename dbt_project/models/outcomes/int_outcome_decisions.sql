@@ -32,7 +32,7 @@ dated as (
     select
         lasting_decisions.*,
         cast(date_trunc('month', lasting_decisions.as_of_date) as date) as outcome_month,
-        lasting_decisions.arm in ('policy', 'pick_holdout', 'trial') as opens_episode,
+        {{ opens_episode('lasting_decisions.arm') }} as opens_episode,
         {{ add_days('lasting_decisions.as_of_date', 'parameters.horizon_days') }} as horizon_ends_on
     from lasting_decisions
     inner join open_outcomes on lasting_decisions.as_of_date >= open_outcomes.open_from

@@ -187,7 +187,7 @@ left_alone_by_chance as (
 
 ),
 
--- Contacts that no logged draw explains: past campaigns, other teams. Training weighs those whom they missed.
+-- Contacts that no logged draw explains: past campaigns, other teams. Training weighs the customers that they missed.
 unexplained as (
 
     select
