@@ -41,6 +41,7 @@ PUBLISHED_TABLES = (
     "policy_value_history",
     "int_enrolled_months",
     "int_served_actions",
+    "erased_customers",
 )
 REPORT_PREFIX = "rpt_"  # every report table is published
 # The copy is for what was decided; what only a training reads stays in the warehouse.

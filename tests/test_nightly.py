@@ -139,8 +139,12 @@ def test_a_date_that_has_begun_to_be_executed_keeps_its_rows(nights: Project) ->
 
 def test_who_was_contacted_cools_down_for_a_development_target_too(nights: Project) -> None:
     executed = execute_actions(nights, 12, customers=3)
-    published = nights.run("python", "-m", "models_ml.cli", "publish")
-    assert published.returncode == 0, published.stderr
+    [(erased,)] = nights.query(
+        "select max(customer_id) from retention_actions where suppression_reason is null"
+    )
+    for command in (("erase", erased), ("publish",)):
+        done = nights.run("python", "-m", "models_ml.cli", *command)
+        assert done.returncode == 0, done.stderr
     copy = (nights.folder / "warehouse" / "published" / "demo" / "current" / "retention.duckdb").resolve()
     before = nights.warehouse().read_bytes(), copy.read_bytes()
     nights.dbt(
@@ -161,6 +165,9 @@ def test_who_was_contacted_cools_down_for_a_development_target_too(nights: Proje
     assert nights.query("select distinct as_of_date::varchar from retention_actions_history", "dev_demo") == [
         ("2026-10-14",)
     ]
+    theirs = f"where customer_id = '{erased}'"
+    assert nights.query(f"select count(*) from stg_customers {theirs}", "dev_demo") == [(1,)]
+    assert nights.query(f"select count(*) from customer_features {theirs}", "dev_demo") == [(0,)]
     listed = ", ".join(f"'{action_id}'" for action_id in executed)
     reasons = nights.query(
         "select distinct suppression_reason from retention_actions where customer_id in"

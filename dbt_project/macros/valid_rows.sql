@@ -86,14 +86,22 @@
 {%- endmacro %}
 
 {#-
-    False for the id of an erased person, so that rows which the raw data still holds do not enter again. Only a salted
-    hash of the id is kept; see `bayespilot erase`. Nothing is hashed where nobody was erased, nor where the id is null.
+    False for the id of an erased person, so that rows which the raw data still holds do not enter again; where the
+    history is another target's, those who were erased there count too. See `bayespilot erase`.
 -#}
 {% macro is_not_erased(customer_id) -%}
+    {{ is_not_among(ref('erased_customers'), customer_id) }}
+    {%- if history_is_elsewhere() %}
+    and {{ is_not_among(earlier_runs('erased_customers', {'customer_hash': 'varchar', 'salt': 'varchar'}), customer_id) }}
+    {%- endif %}
+{%- endmacro %}
+
+{#- The same of one list of erased persons, which keeps a salted hash of each id. Nothing is hashed where it is empty. -#}
+{% macro is_not_among(erased, customer_id) -%}
     coalesce(
         case
-            when (select count(*) from {{ ref('erased_customers') }}) > 0
-                then {{ salted_hash("(select max(salt) from " ~ ref('erased_customers') ~ ")", customer_id) }}
+            when (select count(*) from {{ erased }}) > 0
+                then {{ salted_hash("(select max(salt) from " ~ erased ~ ")", customer_id) }}
         end, ''
-    ) not in (select customer_hash from {{ ref('erased_customers') }})
+    ) not in (select customer_hash from {{ erased }})
 {%- endmacro %}
