@@ -96,8 +96,13 @@ def read_figures(
 
 def _columns(rows: pa.RecordBatch | pa.Table, names: list[str]) -> Floats:
     """Return numeric columns, nulls as NaN, shape (n, columns)."""
-    columns = [rows.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False) for name in names]
-    return np.column_stack(columns) if columns else np.empty((rows.num_rows, 0))
+    found = np.empty((rows.num_rows, len(names)))
+    for at, name in enumerate(names):
+        column = rows.column(name)
+        found[:, at] = (column if column.type == pa.float64() else column.cast(pa.float64())).to_numpy(
+            zero_copy_only=False
+        )
+    return found
 
 
 def _check_costs(contact: Floats, incentive: Floats, inputs: DecisionInputs, where: str) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,7 @@ class EffectBeliefs:
         return self.covariance[rows, rows]
 
 
+@cache
 def standard_normal_nodes(count: int) -> tuple[Floats, Floats]:
     """Return the Gauss–Hermite nodes and weights for the expectation over a standard normal variable.
 
@@ -71,7 +73,10 @@ def standard_normal_nodes(count: int) -> tuple[Floats, Floats]:
     [1.0, 1.0, 3.0, 15.0]
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(count)
-    return np.asarray(nodes), np.asarray(weights / weights.sum())
+    found = np.asarray(nodes), np.asarray(weights / weights.sum())
+    for array in found:
+        array.setflags(write=False)  # every caller gets the same arrays
+    return found
 
 
 def effect_moments(signals: Floats, beliefs: EffectBeliefs) -> tuple[Floats, Floats]:
@@ -96,16 +101,14 @@ def effect_moments(signals: Floats, beliefs: EffectBeliefs) -> tuple[Floats, Flo
     offers, width = beliefs.mean.shape
     columns = np.asfortranarray(signals)
     mean, variance = np.empty((offers, len(columns))), np.empty((offers, len(columns)))
-    blocks = [beliefs.covariance_of(offer) for offer in range(offers)]
-    for offer in range(offers):
-        mean[offer], variance[offer] = beliefs.mean[offer, 0], blocks[offer][0, 0]
+    blocks = np.stack([beliefs.covariance_of(offer) for offer in range(offers)])
+    mean[:], variance[:] = beliefs.mean[:, :1], blocks[:, 0, :1]
     for a in range(width):
         for b in range(max(a, 1), width):
             product = columns[:, b - 1] if a == 0 else columns[:, a - 1] * columns[:, b - 1]
-            for offer in range(offers):
-                if a == 0:
-                    mean[offer] += beliefs.mean[offer, b] * product
-                variance[offer] += (blocks[offer][a, b] * (1.0 if a == b else 2.0)) * product
+            if a == 0:
+                mean += beliefs.mean[:, b, None] * product
+            variance += (blocks[:, a, b, None] * (1.0 if a == b else 2.0)) * product
     return mean.T, np.sqrt(np.maximum(variance, 0.0)).T
 
 

@@ -173,13 +173,18 @@ def planned_batch(
     1 where there is none; ``effect_source`` is then 'assumed'. ``has_worthwhile_offer`` says whether an allowed
     offer is worth more than the touch price, whatever the limits.
     """
-    return decided_batch(batch, value_batch(batch, inputs), inputs, decisions, rows)
+    columns = decided_columns(batch, value_batch(batch, inputs), inputs, decisions, rows)
+    for name, value in decisions.constants.items():
+        columns[name] = pa.repeat(pa.scalar(value), batch.num_rows)
+    return pa.record_batch(
+        [columns[name] for name in PLANNED_ACTIONS_SCHEMA.names], schema=PLANNED_ACTIONS_SCHEMA
+    )
 
 
-def decided_batch(
+def decided_columns(
     batch: pa.RecordBatch, valued: ValuedBatch, inputs: DecisionInputs, decisions: Decisions, rows: slice
-) -> pa.RecordBatch:
-    """Return what `planned_batch` does, where the customers have been valued already."""
+) -> dict[str, pa.Array]:
+    """Return the columns of `planned_batch` that differ by customer, where the customers have been valued already."""
     choice, arms = decisions.choice[rows], decisions.arms[rows]
     acts = np.where(decisions.is_done[rows], choice, -1)
     planned = choice >= 0
@@ -190,7 +195,7 @@ def decided_batch(
     suppressed = pa.array(arms == SUPPRESSED)
     sources = ["assumed", *np.where(inputs.effects.is_measured[:, 0], "measured", "assumed").tolist()]
     names = ["no_action", *(offer.offer for offer in inputs.offers)]
-    columns = {
+    return {
         "customer_id": batch.column("customer_id").cast(pa.string()),
         "as_of_date": batch.column("as_of_date").cast(pa.date32()),
         "planned_action": _named(names, choice + 1),
@@ -208,11 +213,6 @@ def decided_batch(
         "has_worthwhile_offer": pa.array(worthwhile.any(axis=1)),
         "suppression_reason": pc.if_else(suppressed, reasons, pa.scalar(None, pa.string())),
     }
-    for name, value in decisions.constants.items():
-        columns[name] = pa.repeat(pa.scalar(value), batch.num_rows)
-    return pa.record_batch(
-        [columns[name] for name in PLANNED_ACTIONS_SCHEMA.names], schema=PLANNED_ACTIONS_SCHEMA
-    )
 
 
 def _named(names: Sequence[str | None], positions: NDArray[np.integer]) -> pa.Array:

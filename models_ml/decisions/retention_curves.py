@@ -212,7 +212,8 @@ def customer_value(
         rows = slice(start, start + BATCH_ROWS)
         worth[rows] = _days_kept(curves, probability[rows], days)
     bound = np.flatnonzero(interval > 0)
-    worth[bound] = _days_kept_until_renewal(curves, interval[bound], to_renewal[bound], days)
+    if len(bound):
+        worth[bound] = _days_kept_until_renewal(curves, interval[bound], to_renewal[bound], days)
     return worth * (revenue * (margin_rate / DAYS_PER_MONTH))
 
 

@@ -126,14 +126,13 @@ def cite(values: np.ndarray, contributions: np.ndarray, sides: PopulationSides) 
     """
     is_high = values > sides.upper_edge
     fits = (contributions > 0) & (is_high | (values < sides.lower_edge))
-    shape = (len(values), len(sides.families))
-    total, best, chosen = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=int)
-    for feature, family in enumerate(sides.family):
-        part = contributions[:, feature]
-        total[:, family] += part
-        better = fits[:, feature] & (part > best[:, family])
-        best[better, family] = part[better]
-        chosen[better, family] = feature
+    by_family = np.argsort(sides.family, kind="stable")
+    first = np.searchsorted(sides.family[by_family], np.arange(len(sides.families)))
+    total = _sums(contributions, sides.family, len(sides.families))
+    fitting = np.where(fits, contributions, 0.0)[:, by_family]
+    best = np.maximum.reduceat(fitting, first, axis=1)
+    is_best = fitting == best[:, sides.family[by_family]]
+    chosen = np.minimum.reduceat(np.where(is_best, by_family, len(by_family)), first, axis=1)
     strength = np.where(best > 0, np.round(total, DIGITS), 0.0)
     alone = np.flatnonzero(~(strength > 0).any(axis=1))
     strongest = best[alone].argmax(axis=1)
@@ -143,6 +142,12 @@ def cite(values: np.ndarray, contributions: np.ndarray, sides: PopulationSides) 
     families = order[row, place]
     features = chosen[row, families]
     return Citations(row, place + 1, features, is_high[row, features], strength[row, families])
+
+
+def _sums(parts: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
+    """Return row sums of each group of columns, shape (n, groups), added in the order of the columns."""
+    cells = np.arange(len(parts))[:, None] * groups + group
+    return np.bincount(cells.ravel(), parts.ravel(), minlength=len(parts) * groups).reshape(-1, groups)
 
 
 def explain_batch(

@@ -5,26 +5,28 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models_ml.serving.payload import PayloadError
 from models_ml.serving.service import Service
 
 LARGEST_BODY = 4_000_000  # bytes; a thousand customers take about three million
+LARGEST_INLINE = (
+    20_000  # bytes that are answered without another thread: its start takes longer than it frees
+)
 PICK_UP_SECONDS = 2.0
 LOG = logging.getLogger("bayespilot.serve")
 OPEN_PATHS = ("/health",)
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
-
-Call = Callable[[Request], Awaitable[JSONResponse]]
 
 
 class BodyTooLargeError(Exception):
@@ -54,10 +56,17 @@ def make_app(
     largest_body : int
         Bytes.
     """
-    one_at_a_time = anyio.CapacityLimiter(1)
+    one_at_a_time = anyio.Lock(fast_acquire=True)
 
     async def work(function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401 - passed on
-        return await anyio.to_thread.run_sync(function, *arguments, limiter=one_at_a_time)
+        async with one_at_a_time:
+            return await run_in_threadpool(function, *arguments)
+
+    async def decide(body: bytes, began: float) -> tuple[list[dict[str, Any]], bool]:
+        if len(body) > LARGEST_INLINE:
+            return await work(service.decide, body, began)
+        async with one_at_a_time:
+            return service.decide(body, began)
 
     async def look_for_runs() -> None:
         while True:
@@ -86,17 +95,7 @@ def make_app(
         redoc_url=None,
     )
 
-    @app.middleware("http")
-    async def guard(request: Request, call: Call) -> JSONResponse:
-        try:
-            if is_loopback and request.headers.get("host", "").rsplit(":", 1)[0] not in LOOPBACK_HOSTS:
-                return _refused(403, "the host is not this machine", "Host")
-            if token is not None and request.url.path not in OPEN_PATHS and not _is_known(request, token):
-                return _refused(401, "the token is missing or wrong", "Authorization")
-            return await call(request)
-        except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold values of the request
-            LOG.error("%s in %s", type(error).__name__, _place(error))
-            return JSONResponse({"error": "the service could not answer; its log names the place"}, 500)
+    app.add_middleware(Guard, token=token, is_loopback=is_loopback)
 
     @app.get("/health")
     async def health() -> JSONResponse:
@@ -124,7 +123,7 @@ def make_app(
             return _refused(415, "the body must be application/json", "Content-Type")
         try:
             body = await _body(request, largest_body)
-            answers, is_list = await work(service.decide, body, began)
+            answers, is_list = await decide(body, began)
         except BodyTooLargeError:
             return _refused(413, f"the body is larger than {largest_body:,} bytes", "body")
         except PayloadError as error:
@@ -141,6 +140,49 @@ def make_app(
     return app
 
 
+class Guard:
+    """Refuses requests of other hosts and without the token, and keeps what went wrong out of answers and the log."""
+
+    def __init__(self, app: ASGIApp, *, token: str | None, is_loopback: bool) -> None:
+        self._app, self._token, self._is_loopback = app, token, is_loopback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI asks."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refused = self._refusal(scope)
+        if refused is not None:
+            await refused(scope, receive, send)
+            return
+        has_begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold values of the request
+            LOG.error("%s in %s", type(error).__name__, _place(error))
+            if not has_begun:
+                failed = JSONResponse({"error": "the service could not answer; its log names the place"}, 500)
+                await failed(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> JSONResponse | None:
+        headers = Headers(scope=scope)
+        if self._is_loopback and headers.get("host", "").rsplit(":", 1)[0] not in LOOPBACK_HOSTS:
+            return _refused(403, "the host is not this machine", "Host")
+        if (
+            self._token is not None
+            and scope["path"] not in OPEN_PATHS
+            and not _is_known(headers, self._token)
+        ):
+            return _refused(401, "the token is missing or wrong", "Authorization")
+        return None
+
+
 async def _body(request: Request, largest: int) -> bytes:
     declared = request.headers.get("content-length", "0")
     if not declared.isdigit() or int(declared) > largest:
@@ -153,8 +195,8 @@ async def _body(request: Request, largest: int) -> bytes:
     return bytes(read)
 
 
-def _is_known(request: Request, token: str) -> bool:
-    kind, _, given = request.headers.get("authorization", "").partition(" ")
+def _is_known(headers: Headers, token: str) -> bool:
+    kind, _, given = headers.get("authorization", "").partition(" ")
     return kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
 
 

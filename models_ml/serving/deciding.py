@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models_ml.decisions import randomisation
 from models_ml.decisions.decide import Decisions, ValuedBatch, value_batch
-from models_ml.decisions.planned_actions import decided_batch
+from models_ml.decisions.planned_actions import decided_columns
 from models_ml.scoring.probabilities import DIGITS
 from models_ml.scoring.reasons import cite
 from models_ml.serving.promises import NO_ACTION, Promise, Promises
@@ -34,8 +34,6 @@ DECIDED = (
     *("rationale", "suppression_reason", "arm", "propensity", "propensity_no_action", "as_of_date"),
     *("valid_from", "valid_to", "policy_version"),
 )
-
-
 DAYS = ("as_of_date", "valid_from", "valid_to")
 
 
@@ -76,14 +74,14 @@ def decide_now(run: PublishedRun, promises: Promises, asked: Sequence[Asked]) ->
     batch = _candidates(run, asked, probabilities, facts)
     valued = value_batch(batch, run.inputs)
     decisions, kept = _decisions(run, promises, asked, batch, valued, facts)
-    planned = decided_batch(batch, valued, run.inputs, decisions, slice(0, len(asked))).to_pylist()
+    planned = pa.table(decided_columns(batch, valued, run.inputs, decisions, slice(0, len(asked))))
     reasons = _reasons(run, asked, encoded)
     names = run.inputs.effects.signals
     signals = [
         dict(zip(names, shown, strict=True))
         for shown in zip(*(batch.column(f"signal_{name}").to_pylist() for name in names), strict=True)
     ]
-    fresh = [_named(run, row) for row in planned]
+    fresh = [_named(run, row) for row in planned.to_pylist()]
     _add_rationale(run, fresh, reasons, signals)
     answered = []
     for at, one in enumerate(asked):
@@ -173,6 +171,8 @@ def _decisions(
         holds = _decision_that_holds(promises, one.customer_id, facts)
         if holds is not None:
             kept[at] = holds
+        if not wanted[at].any():
+            continue
         fits = wanted[at] & limits.open_offers() & (valued.cost_cents[at] <= limits.budget)
         if fits.any():
             choice[at] = int(np.where(fits, surplus[at], -np.inf).argmax())
@@ -222,14 +222,18 @@ def _reasons(run: PublishedRun, asked: Sequence[Asked], encoded: NDArray[np.floa
     """Return the reasons of each customer in words: of those of one wording the strongest, three at most."""
     contributions = np.round([run.pipeline.contributions(values) for values in encoded], DIGITS)
     cited = cite(encoded, contributions, run.sides)
-    schema = run.record.schema
+    schema = run.pipeline.schema
     chosen: list[list[dict[str, Any]]] = [[] for _ in asked]
     worded: list[set[str]] = [set() for _ in asked]
-    for row, at, is_high in zip(cited.row, cited.feature, cited.is_high, strict=True):
+    for row, at, is_high in zip(
+        cited.row.tolist(), cited.feature.tolist(), cited.is_high.tolist(), strict=True
+    ):
+        if len(chosen[row]) == REASONS:
+            continue
         feature = schema.names[at]
         direction = (run.sides.upper_direction if is_high else run.sides.lower_direction)[at]
         template = run.templates.get((feature, direction))
-        if template is None or template["wording"] in worded[row] or len(chosen[row]) == REASONS:
+        if template is None or template["wording"] in worded[row]:
             continue
         worded[row].add(template["wording"])
         is_category = at in schema.categorical
@@ -252,6 +256,7 @@ def _named(run: PublishedRun, planned: Mapping[str, Any]) -> dict[str, Any]:
     key = f"{planned['customer_id']}/{day}".encode()
     return {
         **planned,
+        "policy_version": run.policy_version,
         "action_id": hashlib.md5(key, usedforsecurity=False).hexdigest(),
         "action_label": labels.get(planned["action"], LEFT_ALONE),
         "expected_cost": planned["planned_cost"] if acts else None,

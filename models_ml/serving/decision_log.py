@@ -1,7 +1,8 @@
 """The log of what the service decided: Parquet by day, through a journal that survives a crash.
 
-Every row is appended to a journal as it is made, and waits in memory until it is written as Parquet. A row that opens
-an episode is on disk before its answer leaves. Where the disk is full, rows wait and answers go on; `state` says so.
+Every row is appended as a line of JSON to a journal as it is made, and waits in memory until it is written as Parquet.
+A row that opens an episode is on disk before its answer leaves. Where the disk is full, rows wait and answers go on;
+`state` says so.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ import time
 import uuid
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models_ml.errors import BayesPilotError
 from models_ml.files import file_aside
 from models_ml.serving.deciding import Answered, Asked, with_days
+from models_ml.serving.expressions import literal
 from models_ml.serving.log_files import JOURNAL, hold_log
 from models_ml.serving.promises import Promise
 from models_ml.serving.published_run import PublishedRun
@@ -34,47 +37,60 @@ LOG = logging.getLogger("bayespilot.serve")
 
 DAY_FOLDER = "day="
 FLUSH_SECONDS = 60.0
-FLUSH_ROWS = 20_000
+FLUSH_ROWS = 10_000
+CHUNK_ROWS = 1_000  # that are read from JSON at once
 MOST_ROWS = (
     100_000  # that wait in memory while the disk is full; beyond, rows that opened no episode are dropped
 )
 
-LOG_SCHEMA = pa.schema(
-    [
-        ("decision_id", pa.string()),
-        ("decided_at", pa.timestamp("us")),
-        ("customer_id", pa.string()),
-        ("action_id", pa.string()),
-        ("as_of_date", pa.date32()),
-        ("action", pa.string()),
-        ("planned_action", pa.string()),
-        ("channel", pa.string()),
-        ("risk_tier", pa.string()),
-        ("churn_probability", pa.float64()),
-        ("customer_value", pa.float64()),
-        ("relative_risk", pa.float64()),
-        ("effect_source", pa.string()),
-        ("expected_cost", pa.float64()),
-        ("incremental_expected_value", pa.float64()),
-        ("arm", pa.string()),
-        ("propensity", pa.float64()),
-        ("propensity_no_action", pa.float64()),
-        ("valid_from", pa.date32()),
-        ("valid_to", pa.date32()),
-        ("suppression_reason", pa.string()),
-        ("decided_by", pa.string()),
-        ("opens_episode", pa.bool_()),
-        ("nightly_action", pa.string()),
-        ("latency_ms", pa.float64()),
-        ("customers_in_request", pa.int32()),
-        ("run_id", pa.string()),
-        ("pipeline_version", pa.string()),
-        ("policy_version", pa.string()),
-        ("signals", pa.map_(pa.string(), pa.float64())),
-        ("feature_bins", pa.map_(pa.string(), pa.int16())),
-        ("decision", pa.string()),  # the whole answer, of rows that open an episode
-    ]
-)
+COLUMNS = {
+    "decision_id": "VARCHAR",
+    "decided_at": "TIMESTAMP",
+    "customer_id": "VARCHAR",
+    "action_id": "VARCHAR",
+    "as_of_date": "DATE",
+    "action": "VARCHAR",
+    "planned_action": "VARCHAR",
+    "channel": "VARCHAR",
+    "risk_tier": "VARCHAR",
+    "churn_probability": "DOUBLE",
+    "customer_value": "DOUBLE",
+    "relative_risk": "DOUBLE",
+    "effect_source": "VARCHAR",
+    "expected_cost": "DOUBLE",
+    "incremental_expected_value": "DOUBLE",
+    "arm": "VARCHAR",
+    "propensity": "DOUBLE",
+    "propensity_no_action": "DOUBLE",
+    "valid_from": "DATE",
+    "valid_to": "DATE",
+    "suppression_reason": "VARCHAR",
+    "decided_by": "VARCHAR",
+    "opens_episode": "BOOLEAN",
+    "nightly_action": "VARCHAR",
+    "latency_ms": "DOUBLE",
+    "customers_in_request": "INTEGER",
+    "run_id": "VARCHAR",
+    "pipeline_version": "VARCHAR",
+    "policy_version": "VARCHAR",
+    "signals": "MAP(VARCHAR, DOUBLE)",
+    "feature_bins": "MAP(VARCHAR, SMALLINT)",
+    "decision": "VARCHAR",  # the whole answer, of rows that open an episode
+}
+
+
+class Waiting(NamedTuple):
+    """A row that is not Parquet yet: as few objects as possible, since thousands wait for a minute."""
+
+    decision_id: str
+    day: str
+    opens_episode: bool
+    line: bytes
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], line: bytes) -> Waiting:
+        """Return a row of the journal; ``line`` is its JSON without the end of line."""
+        return cls(row["decision_id"], row["decided_at"][:10], row["opens_episode"], line)
 
 
 class DecisionLog:
@@ -102,7 +118,7 @@ class DecisionLog:
         self._flush_seconds, self._most_rows = flush_seconds, most_rows
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._start, self._number = uuid.uuid4().hex[:12], 0
-        self._waiting: deque[dict[str, Any]] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._dropped, self._fault = 0, ""
         self._flushed = time.monotonic()
         self._binners: dict[str, Binner] = {}
@@ -122,7 +138,7 @@ class DecisionLog:
         self, run: PublishedRun, asked: Sequence[Asked], answered: Sequence[Answered], milliseconds: float
     ) -> None:
         """Log the answers of one request, and give each its decision_id; never raises for a full disk."""
-        now = datetime.now(UTC).replace(tzinfo=None)
+        now = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
         binner = self._binners.get(run.pipeline_version)
         if binner is None:
             binner = self._binners[run.pipeline_version] = Binner(list(read_bins(run.record.feature_bins)))
@@ -130,23 +146,20 @@ class DecisionLog:
         for one, of in zip(answered, asked, strict=True):
             self._number += 1
             one.answer["decision_id"] = f"{self._start}-{self._number}"
-            rows.append(
-                {
-                    **one.answer,
-                    "decided_at": now,
-                    "opens_episode": one.opens_episode,
-                    "nightly_action": one.nightly_action,
-                    "latency_ms": round(milliseconds, 3),
-                    "customers_in_request": len(asked),
-                    "signals": one.signals,
-                    "feature_bins": binner({**of.features, SCORE: one.answer["churn_probability"]}),
-                    "decision": json.dumps(one.answer, default=_text) if one.opens_episode else None,
-                }
-            )
-        rows = [{name: row[name] for name in LOG_SCHEMA.names} for row in rows]
-        text = "".join(json.dumps(row, default=_text) + "\n" for row in rows)
+            row = {
+                **one.answer,
+                "decided_at": now,
+                "opens_episode": one.opens_episode,
+                "nightly_action": one.nightly_action,
+                "latency_ms": round(milliseconds, 3),
+                "customers_in_request": len(asked),
+                "signals": one.signals,
+                "feature_bins": binner({**of.features, SCORE: one.answer["churn_probability"]}),
+                "decision": _json(one.answer) if one.opens_episode else None,
+            }
+            rows.append(Waiting.of(row, _json({name: row[name] for name in COLUMNS}).encode()))
         with self._lock:
-            self._append(text, must_reach_disk=any(one.opens_episode for one in answered))
+            self._append(rows)
             self._waiting.extend(rows)
             self._drop_what_is_too_much()
 
@@ -164,13 +177,13 @@ class DecisionLog:
                 self._flushed = time.monotonic()
             try:
                 for day, of_day in _by_day(rows).items():
-                    _write(self.folder / f"{DAY_FOLDER}{day}" / f"{of_day[0]['decision_id']}.parquet", of_day)
+                    _write(self.folder / f"{DAY_FOLDER}{day}" / f"{of_day[0].decision_id}.parquet", of_day)
             except OSError as error:
                 self._report(error)
                 return
             with self._lock:
-                written = {row["decision_id"] for row in rows}
-                self._waiting = deque(row for row in self._waiting if row["decision_id"] not in written)
+                written = {row.decision_id for row in rows}
+                self._waiting = deque(row for row in self._waiting if row.decision_id not in written)
                 self._rewrite_journal()
 
     def state(self) -> dict[str, Any]:
@@ -181,12 +194,15 @@ class DecisionLog:
             "fault": self._fault or None,
         }
 
-    def rows(self, since: date) -> Iterator[dict[str, Any]]:
-        """Yield the logged rows that open an episode, of days from ``since`` on, with those that wait."""
+    def episodes(self, since: date) -> Iterator[dict[str, Any]]:
+        """Yield the answers that opened an episode, of days from ``since`` on, with those that wait."""
         for path in sorted(self.folder.glob(f"{DAY_FOLDER}*/*.parquet")):
             if date.fromisoformat(path.parent.name.removeprefix(DAY_FOLDER)) >= since:
-                yield from pq.read_table(path, filters=[("opens_episode", "=", True)]).to_pylist()
-        yield from [row for row in self._waiting if row["opens_episode"]]
+                opening = pq.read_table(path, columns=["decision"], filters=[("opens_episode", "=", True)])
+                yield from (json.loads(text) for text in opening.column(0).to_pylist())
+        for row in self._waiting:
+            if row.opens_episode:
+                yield json.loads(json.loads(row.line)["decision"])
 
     def close(self) -> None:
         """Write what waits, and let go of the folder."""
@@ -194,12 +210,12 @@ class DecisionLog:
         os.close(self._journal)
         os.close(self._held)
 
-    def _append(self, text: str, *, must_reach_disk: bool) -> None:
+    def _append(self, rows: Sequence[Waiting]) -> None:
         try:
-            content = text.encode()
+            content = _lines(rows)
             if os.write(self._journal, content) < len(content):
                 raise OSError(28, "no space left on device")
-            if must_reach_disk:
+            if any(row.opens_episode for row in rows):
                 os.fsync(self._journal)
             self._fault = ""
         except OSError as error:
@@ -209,9 +225,7 @@ class DecisionLog:
         """Keep in the journal only what waits."""
         try:
             with file_aside(self.folder / JOURNAL) as aside:
-                aside.write_text(
-                    "".join(json.dumps(row, default=_text) + "\n" for row in self._waiting), encoding="utf-8"
-                )
+                aside.write_bytes(_lines(self._waiting))
             os.close(self._journal)
             self._journal = os.open(self.folder / JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             self._fault = ""
@@ -224,23 +238,23 @@ class DecisionLog:
         if not journal.is_file():
             return
         rows = []
-        for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in journal.read_bytes().splitlines():
             try:
-                rows.append(_typed(json.loads(line)))
+                rows.append(Waiting.of(json.loads(line), line))
             except ValueError:  # the last line of a service that was killed while it wrote
                 continue
         written = {
             name
-            for day in {_day_of(row) for row in rows}
+            for day in {row.day for row in rows}
             for path in (self.folder / f"{DAY_FOLDER}{day}").glob("*.parquet")
             for name in pq.read_table(path, columns=["decision_id"]).column(0).to_pylist()
         }
-        self._waiting.extend(row for row in rows if row["decision_id"] not in written)
+        self._waiting.extend(row for row in rows if row.decision_id not in written)
 
     def _drop_what_is_too_much(self) -> None:
         while len(self._waiting) > self._most_rows:
             for at, row in enumerate(self._waiting):
-                if not row["opens_episode"]:
+                if not row.opens_episode:
                     del self._waiting[at]
                     self._dropped += 1
                     break
@@ -257,7 +271,7 @@ class DecisionLog:
 def restored_promises(log: DecisionLog, horizon_days: int) -> list[Promise]:
     """Return the episodes that the log opened, the first of each customer first, as far back as they can be open."""
     since = datetime.now(UTC).date() - timedelta(days=horizon_days + 1)
-    promises = [Promise.of(with_days(json.loads(row["decision"])), horizon_days) for row in log.rows(since)]
+    promises = [Promise.of(with_days(answer), horizon_days) for answer in log.episodes(since)]
     return sorted(promises, key=lambda promise: promise.as_of_date)
 
 
@@ -297,37 +311,38 @@ class Binner:
         return found
 
 
-def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def _write(path: Path, rows: Sequence[Waiting]) -> None:
+    """Write rows as one file of Parquet. DuckDB reads the JSON: that does not keep Python from answering."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pylist(
-        [
-            {
-                **row,
-                "signals": list(row["signals"].items()),
-                "feature_bins": list(row["feature_bins"].items()),
-            }
-            for row in rows
-        ],
-        schema=LOG_SCHEMA,
-    )
+    shape = literal(json.dumps([COLUMNS]))
+    with duckdb.connect(":memory:", config={"threads": 1}) as connection:
+        tables = [
+            connection.execute(
+                f"select unnest(from_json($1::varchar, {shape}), recursive := false) as row_of_log",
+                [f"[{','.join(row.line.decode() for row in rows[at : at + CHUNK_ROWS])}]"],
+            )
+            .to_arrow_table()
+            .flatten()
+            for at in range(0, len(rows), CHUNK_ROWS)
+        ]
+    table = pa.concat_tables(tables).rename_columns(list(COLUMNS))
     with file_aside(path) as aside:
         pq.write_table(table, aside, compression="zstd")
 
 
-def _by_day(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
+def _by_day(rows: Sequence[Waiting]) -> dict[str, list[Waiting]]:
+    found: dict[str, list[Waiting]] = {}
     for row in rows:
-        found.setdefault(_day_of(row), []).append(row)
+        found.setdefault(row.day, []).append(row)
     return found
 
 
-def _day_of(row: Mapping[str, Any]) -> str:
-    return str(row["decided_at"].date())
+def _lines(rows: Iterable[Waiting]) -> bytes:
+    return b"".join(row.line + b"\n" for row in rows)
 
 
-def _typed(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row of the journal with its days and times."""
-    return {**with_days(row), "decided_at": datetime.fromisoformat(row["decided_at"])}
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, default=_text, separators=(",", ":"))
 
 
 def _text(value: object) -> str:

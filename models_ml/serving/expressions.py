@@ -30,7 +30,7 @@ class RowExpressions:
     name : str
         Of the statement, one per connection.
     columns : mapping of name to SQL type
-        Columns of the rows that are given with each call.
+        Columns of the rows that are given with each call; those that no expression names are not read.
     constants : mapping of name to value
         Columns that are the same in every row.
     steps : sequence of mapping of name to (SQL type, expression)
@@ -62,13 +62,16 @@ class RowExpressions:
         result: Sequence[str],
     ) -> None:
         self._connection, self._name, self._result = connection, name, tuple(result)
-        structure = literal(json.dumps([dict(columns)]))
+        text = " ".join([*(sql for step in steps for _, sql in step.values()), *result]).lower()
+        read = {column: kind for column, kind in columns.items() if column.lower() in text}
+        self._read = tuple(read)
+        structure = literal(json.dumps([read]))
         fixed = "".join(f", {literal(value)} as {quoted(column)}" for column, value in constants.items())
         select = (
             f"select *{fixed} from"
             f" (select unnest(from_json($1::varchar, {structure}), recursive := true)) as given"
         )
-        known = {*columns, *constants}
+        known = {*read, *constants}
         for step in steps:
             replaced = ", ".join(quoted(column) for column in step if column in known)
             kept = f"* exclude ({replaced})" if replaced else "*"
@@ -91,7 +94,8 @@ class RowExpressions:
 
     def __call__(self, rows: Rows) -> dict[str, list[Any]]:
         """Return the columns of the result, one value per row given, in their order."""
-        text = json.dumps(rows, default=_text_of_day, allow_nan=False, separators=(",", ":"))
+        given = [{column: row[column] for column in self._read} for row in rows]
+        text = json.dumps(given, default=_text_of_day, allow_nan=False, separators=(",", ":"))
         found = self._connection.execute(f"execute {self._name}({literal(text)})").fetchall()
         columns = zip(*found, strict=True) if found else ([] for _ in self._result)
         return {name: list(column) for name, column in zip(self._result, columns, strict=True)}

@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from models_ml.training.candidates import MISSING, signed_log
 from models_ml.training.contributions import LinearExplainer, make_explainer
 from models_ml.training.pipeline import ChurnPipeline, raw_score, to_log_odds
+from models_ml.training.schema import FeatureSchema
 
 Floats = NDArray[np.float64]
 
@@ -45,10 +46,16 @@ class OneRowPipeline:
     positions: Mapping[str, Mapping[str, float]]
     ignored: frozenset[str]
 
+    @property
+    def schema(self) -> FeatureSchema:
+        """The features that the pipeline reads."""
+        return self.pipeline.encoder.schema
+
     def encode(self, features: Mapping[str, Any]) -> Floats:
         """Return the features of one customer as `FeatureEncoder.encode` does, shape (features,)."""
-        encoded = np.empty(len(self.pipeline.encoder.schema.names))
-        for at, name in enumerate(self.pipeline.encoder.schema.names):
+        names = self.schema.names
+        encoded = np.empty(len(names))
+        for at, name in enumerate(names):
             value = features[name]
             if name in self.ignored:
                 encoded[at] = 0.0
