@@ -31,6 +31,7 @@ from models_ml.paths import (
 )
 from models_ml.publish import one_publisher
 from models_ml.serving.log_files import JOURNAL, log_held
+from models_ml.serving.snapshot import CUSTOMERS, remove_customers
 from models_ml.warehouse import hold_warehouse, quoted, sql_text
 
 BLOCKED, TOMBSTONES = "erased_customers", "erased_actions"
@@ -177,7 +178,9 @@ def lines_of(erased: Erased) -> list[str]:
 
 
 def rewrite_copy(path: Path, person: Person) -> int:
-    """Rewrite a published DuckDB or Parquet file without the rows of a person; return how many rows were removed."""
+    """Rewrite a published file without the rows of a person; return how many rows were removed."""
+    if path.name == CUSTOMERS:
+        return remove_customers(path, person.customers)
     if path.suffix == ".parquet":
         return _rewrite_parquet(path, person)
     with duckdb.connect(str(path), read_only=True) as connection:
@@ -191,6 +194,8 @@ def rewrite_copy(path: Path, person: Person) -> int:
 def _refuse_unknown(ids: Sequence[str], warehouse: Path, copies: Sequence[Path], person: Person) -> None:
     """Raise unless a published copy holds the customer."""
     for path in copies:
+        if path.name == CUSTOMERS:  # the same customers as in retention_actions beside it
+            continue
         with (
             duckdb.connect()
             if path.suffix == ".parquet"
@@ -410,11 +415,11 @@ def _own_tables() -> frozenset[str]:
 
 
 def _data_files(folder: Path) -> Iterator[Path]:
-    """Yield the DuckDB and Parquet files below a folder, those behind links once."""
+    """Yield the data files below a folder, those behind links once."""
     seen = set()
     for path in sorted(folder.rglob("*")):
         real = path.resolve()
-        if real.is_file() and real.suffix in (".duckdb", ".parquet") and real not in seen:
+        if real.is_file() and real.suffix in (".duckdb", ".parquet", ".sqlite") and real not in seen:
             seen.add(real)
             yield real
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from models_ml.publish import publish
 from models_ml.serving.deciding import Answered, Asked, decide_now
 from models_ml.serving.promises import Promises
 from models_ml.serving.published_run import PublishedRun
-from models_ml.serving.snapshot import DATABASE, SNAPSHOT
+from models_ml.serving.snapshot import CUSTOMERS, SNAPSHOT
 
 SOURCE = "demo"
 
@@ -46,23 +47,16 @@ def point_to(published: Path, folder: Path) -> None:
     aside.replace(published / "current")
 
 
-@contextmanager
-def editing(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield the snapshot of a run, to change it."""
-    (folder / SNAPSHOT / DATABASE).chmod(0o644)
-    with duckdb.connect(str(folder / SNAPSHOT / DATABASE)) as connection:
-        yield connection
-
-
 def change_facts(folder: Path, *customers: str, **facts: Any) -> None:
     """Change what a published run knows of customers; ``nightly`` is merged into what is there."""
     nightly = facts.pop("nightly", {})
-    with editing(folder) as connection:
+    (folder / SNAPSHOT / CUSTOMERS).chmod(0o644)
+    with closing(sqlite3.connect(folder / SNAPSHOT / CUSTOMERS)) as connection, connection:
         for customer in customers:
-            stored = connection.execute(
+            (stored,) = connection.execute(
                 "select facts from customers where customer_id = ?", [customer]
-            ).fetchall()
-            known = json.loads(stored[0][0])
+            ).fetchone()
+            known = json.loads(stored)
             text = json.dumps({**known, **facts, "nightly": {**known["nightly"], **nightly}})
             connection.execute("update customers set facts = ? where customer_id = ?", [text, customer])
 

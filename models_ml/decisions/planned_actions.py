@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -216,4 +217,9 @@ def decided_columns(
 
 
 def _named(names: Sequence[str | None], positions: NDArray[np.integer]) -> pa.Array:
-    return pa.array(list(names), pa.string()).take(pa.array(positions.astype(np.int64)))
+    return _texts(tuple(names)).take(pa.array(positions.astype(np.int64)))
+
+
+@lru_cache(maxsize=64)  # few lists of names: those of the offers
+def _texts(names: tuple[str | None, ...]) -> pa.Array:
+    return pa.array(names, pa.string())

@@ -244,7 +244,7 @@ def _reasons(run: PublishedRun, asked: Sequence[Asked], encoded: NDArray[np.floa
                 "category": asked[row].features[feature] if is_category else None,
             }
         )
-    texts = iter(run.reason_sql([one for rows in chosen for one in rows])["reason_text"])
+    texts = iter(run.reason_texts([one for rows in chosen for one in rows]))
     return [[next(texts) for _ in rows] for rows in chosen]
 
 

@@ -7,7 +7,7 @@ no table. DuckDB then keeps its plan: it is planned once per run and evaluated i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -99,6 +99,45 @@ class RowExpressions:
         found = self._connection.execute(f"execute {self._name}({literal(text)})").fetchall()
         columns = zip(*found, strict=True) if found else ([] for _ in self._result)
         return {name: list(column) for name, column in zip(self._result, columns, strict=True)}
+
+
+class RememberedTexts:
+    """One column of `RowExpressions`, of rows that come again and again: each is evaluated once.
+
+    Parameters
+    ----------
+    evaluate : callable
+        Takes rows and returns columns.
+    column : str
+    most : int
+        Rows that are remembered at the same time.
+
+    Examples
+    --------
+    >>> seen = []
+    >>> def twice(rows):
+    ...     seen.extend(rows)
+    ...     return {"y": [2 * row["x"] for row in rows]}
+    >>> remembered = RememberedTexts(twice, "y", most=2)
+    >>> remembered([{"x": 1}, {"x": 1}]), remembered([{"x": 1}]), remembered([{"x": 1}, {"x": 2}])
+    ([2, 2], [2], [2, 4])
+    >>> [row["x"] for row in seen]
+    [1, 1, 2]
+    """
+
+    def __init__(self, evaluate: Callable[[Rows], Mapping[str, list[Any]]], column: str, most: int) -> None:
+        self._evaluate, self._column, self._most = evaluate, column, most
+        self._texts: dict[tuple[Any, ...], Any] = {}
+
+    def __call__(self, rows: Rows) -> list[Any]:
+        """Return the value of each row; all rows have the same columns in the same order."""
+        keys = [tuple(row.values()) for row in rows]
+        if len(self._texts) + len(keys) > self._most:
+            self._texts.clear()
+        new = {key: row for key, row in zip(keys, rows, strict=True) if key not in self._texts}
+        if new:
+            self._texts |= zip(new, self._evaluate(list(new.values()))[self._column], strict=True)
+        return [self._texts[key] for key in keys]
 
 
 def literal(value: Any) -> str:  # noqa: ANN401 - text, number, truth value, day or nothing

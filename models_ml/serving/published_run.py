@@ -22,7 +22,7 @@ from models_ml.decisions.retention_curves import read_retention_curves
 from models_ml.deployment.record import DeploymentRecord
 from models_ml.errors import BayesPilotError
 from models_ml.scoring.reasons import PopulationSides, read_sides
-from models_ml.serving.expressions import RowExpressions
+from models_ml.serving.expressions import RememberedTexts, RowExpressions
 from models_ml.serving.one_row import OneRowPipeline, unroll
 from models_ml.serving.snapshot import SNAPSHOT, Snapshot, read_snapshot
 
@@ -41,6 +41,7 @@ REASON_COLUMNS = {
     "feature_value": "DOUBLE",
     "category": "VARCHAR",
 }
+REMEMBERED_REASONS = 20_000
 RATIONALE_COLUMNS = {
     "action": "VARCHAR",
     "action_label": "VARCHAR",
@@ -97,7 +98,7 @@ class PublishedRun:
     columns: tuple[Input, ...]
     counted: frozenset[str]
     customer_sql: RowExpressions
-    reason_sql: RowExpressions
+    reason_texts: RememberedTexts
     rationale_sql: RowExpressions
     snapshot: Snapshot
 
@@ -204,7 +205,13 @@ def read_published_run(folder: Path, source: str) -> PublishedRun:
                 )
             ),
         ),
-        RowExpressions(connection, "reason", REASON_COLUMNS, {}, [expressions["reason"]], ["reason_text"]),
+        RememberedTexts(
+            RowExpressions(
+                connection, "reason", REASON_COLUMNS, {}, [expressions["reason"]], ["reason_text"]
+            ),
+            "reason_text",
+            REMEMBERED_REASONS,
+        ),
         RowExpressions(
             connection,
             "rationale",

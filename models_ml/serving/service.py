@@ -17,7 +17,7 @@ from models_ml.serving.decision_log import DecisionLog, restored_promises
 from models_ml.serving.payload import Payload
 from models_ml.serving.promises import Promises
 from models_ml.serving.published_run import PublishedRun, read_published_run
-from models_ml.serving.snapshot import DATABASE, SNAPSHOT
+from models_ml.serving.snapshot import CUSTOMERS, SNAPSHOT
 
 LOG = logging.getLogger("bayespilot.serve")
 SCHEMAS = "#/components/schemas/"
@@ -187,8 +187,8 @@ def current_run(published: Path, source: str) -> tuple[Path, str]:
             next_step=f"bayespilot run --source {source}",
         )
     folder = link.resolve()
-    snapshot = folder / SNAPSHOT / DATABASE
-    written = snapshot.stat().st_mtime_ns if snapshot.is_file() else 0
+    customers = folder / SNAPSHOT / CUSTOMERS  # which an erasure writes anew
+    written = customers.stat().st_mtime_ns if customers.is_file() else 0
     return folder, f"{folder.name}/{written}"
 
 

@@ -7,6 +7,7 @@ risk: SQLite finds one row in microseconds, without keeping pages in memory) and
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -27,6 +28,7 @@ from models_ml.deployment.deployed import (
 )
 from models_ml.deployment.record import DeploymentRecord
 from models_ml.errors import BayesPilotError
+from models_ml.files import file_aside
 from models_ml.training.pipeline import ChurnPipeline
 from models_ml.warehouse import quoted, table_names
 
@@ -222,6 +224,23 @@ def _write_customers(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         connection.execute(_CUSTOMERS)
         while rows := connection.fetchmany(BATCH_ROWS):
             customers.executemany("insert into customers values (?, ?)", rows)
+
+
+def remove_customers(path: Path, erased: Sequence[str]) -> int:
+    """Rewrite the facts of a published run without some customers; return how many it held of them."""
+    select = "customer_id in (select value from json_each(?))"
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as customers:
+        (held,) = customers.execute(
+            f"select count(*) from customers where {select}", [json.dumps(erased)]
+        ).fetchone()
+    if held:
+        with file_aside(path) as aside:
+            shutil.copyfile(path, aside)
+            with closing(sqlite3.connect(aside)) as customers:
+                customers.execute(f"delete from customers where {select}", [json.dumps(erased)])
+                customers.commit()
+                customers.execute("vacuum")  # a deleted row otherwise stays in the file
+    return int(held)
 
 
 def _pipeline_of(artifacts_folder: Path, source: str, version: str) -> tuple[DeploymentRecord, bytes] | None:
