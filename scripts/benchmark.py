@@ -254,21 +254,27 @@ def serving(
         "p95 ms",
         "p99 ms",
         "CPU ms",
+        "of the client",
         "a second",
         "a second in lists",
-        "warm MB",
-        "end MB",
+        "MB after lists",
     ):
         table.add_column(name, justify="right")
     table.add_row(
         *(f"{found.quantile(share):.1f}" for share in (0.5, 0.95, 0.99)),
         f"{found.cpu_ms:.1f}",
+        f"{found.client_cpu_ms:.1f}",
         f"{requests / found.seconds:,.0f}",
         f"{found.customers_a_second:,.0f}",
-        f"{found.warm_mb:,.0f}",
-        f"{found.end_mb:,.0f}",
+        f"{found.lists_mb:,.0f}",
     )
     console.print(table)
+    memory = Table(title="Resident memory of the service")
+    memory.add_column("requests", justify="right")
+    memory.add_column("MB", justify="right")
+    for number, megabytes in found.resident_mb.items():
+        memory.add_row(f"{number:,}", f"{megabytes:,.0f}")
+    console.print(memory)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -30,6 +31,7 @@ from models_ml.paths import decision_log_folder
 from models_ml.serving.deciding import Answered, Asked
 from models_ml.serving.decision_log import Binner, DecisionLog, restored_promises
 from models_ml.serving.log_files import JOURNAL
+from models_ml.serving.promises import Promise
 from models_ml.serving.published_run import PublishedRun, read_published_run
 from models_ml.serving.service import Service
 from models_ml.training.population import read_bins
@@ -205,7 +207,10 @@ def open_run_folder(run: PublishedRun) -> Path:
     return Path(path).parent.parent
 
 
-SERVED = ("int_served_decisions", "int_served_actions", "int_previous_actions", "int_previous_episodes")
+SERVED = (
+    *("int_served_journal", "int_served_decisions", "int_served_actions", "int_previous_actions"),
+    "int_previous_episodes",
+)
 READERS = ("int_suppressions", "int_month_limits", "int_known_contacts", "rpt_serving")
 
 
@@ -305,3 +310,134 @@ def test_a_contact_that_names_a_promise_executes_it(
     ]
     reasons = dict(fresh_copy.query("select customer_id, suppression_reason from int_suppressions"))
     assert reasons[one["customer_id"]] == "cool_down"
+
+
+def test_a_build_beside_a_service_counts_each_decision_once(
+    open_run: PublishedRun, picked: list[Asked], fresh_copy: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are counted from the journal and from Parquet; what is promised later withdraws the plan's own action."""
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(fresh_copy.folder))
+    yesterday = replace(open_run, as_of_date=open_run.as_of_date - timedelta(days=1))
+    folder = decision_log_folder("demo")
+    log = DecisionLog(folder)
+    answered = answer_and_log(yesterday, log, picked[:6])
+    unwritten = (folder / JOURNAL).read_text()
+    log.flush()
+    answered += answer_and_log(yesterday, log, picked[6:12])
+    with (folder / JOURNAL).open("a") as journal:
+        journal.write(unwritten)  # as a build sees it that reads while rows move to Parquet
+        journal.write('{"decision_id": "cut o')
+    opened = {one.answer["action_id"] for one in answered if one.opens_episode}
+    assert len(opened) > 8
+
+    status = "select action_id, status, status_reason from int_action_states where as_of_date = (select as_of_date from int_run)"
+    before = {row[0] for row in fresh_copy.query(status) if row[1] == "open"}
+    fresh_copy.dbt("run", "--select", *SERVED, "int_served_meanwhile", "int_withdrawn_actions", "int_action_states")
+    assert {row[0] for row in fresh_copy.query("select action_id from int_served_actions")} == opened
+    assert fresh_copy.query("select count(*) from int_served_decisions") == [(12,)]
+    assert fresh_copy.query("from int_served_meanwhile") == []
+
+    late = answer_and_log(yesterday, log, picked[12:14])
+    fresh_copy.dbt("run", "--select", "int_served_meanwhile")
+    assert {row[0] for row in fresh_copy.query("select action_id from int_served_meanwhile")} == {
+        one.answer["action_id"] for one in late
+    }
+    theirs = {
+        hashlib.md5(f"{one.answer['customer_id']}/{open_run.as_of_date}".encode()).hexdigest()
+        for one in [*answered, *late]
+        if one.opens_episode
+    }
+    assert len(theirs & before) == 14, "the plan contacts these customers as well"
+    states = {row[0]: row[1:] for row in fresh_copy.query(status)}
+    for action in before:
+        assert states[action] == (("withdrawn", "open_episode") if action in theirs else ("open", None))
+    log.close()
+
+    promises = promises_for(open_run)  # of a service that has the same log and picks up this run
+    for one in [*answered, *late]:
+        promises.add(Promise.of(one.answer, 28))
+    promises.begin_run(open_run.limits, open_run.offer_names, open_run.as_of_date, frozenset(opened))
+    promised = sum(one.answer["expected_cost"] or 0 for one in late)
+    assert promised > 0
+    assert promises.limits.budget == pytest.approx(open_run.limits.budget - 100 * promised)
+
+
+EVIDENCE = (
+    *("int_lasting_decisions", "int_known_contacts", "int_outcome_decisions", "int_outcome_weights"),
+    *("int_outcome_contacts", "int_outcome_revenue", "action_outcomes", "int_own_evidence", "int_effect_evidence"),
+)
+
+
+def test_decisions_of_the_service_become_evidence(
+    open_run: PublishedRun, picked: list[Asked], fresh_copy: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contacts that name their action_id and customers who leave reach the evidence, with the logged propensities.
+
+    By hand: of 20 contacted 2 leave, of 3 withheld 1; those withheld stand for ten customers each, those contacted for
+    1 1/9. Contacting lowers churn by 1/3 - 2/20 = 23.33 points; 20 / 0.9 + 3 / 0.1 = 52.22 customers are spoken for.
+    """
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(fresh_copy.folder))
+    day = open_run.as_of_date - timedelta(days=40)
+    log = DecisionLog(decision_log_folder("demo"))
+    answered = answer_and_log(replace(open_run, as_of_date=day), log, picked[:23])
+    log.close()
+    contacted = [one.answer for one in answered if one.answer["arm"] == "policy"]
+    withheld = [one.answer for one in answered if one.answer["arm"] == "pick_holdout"]
+    assert (len(contacted), len(withheld)) == (20, 3)
+    leavers = [answer["customer_id"] for answer in (*contacted[:2], withheld[0])]
+    with duckdb.connect(str(fresh_copy.warehouse("demo"))) as warehouse:
+        warehouse.execute("create table contacts_of_the_view as from int_checked_retention_contacts")
+        warehouse.execute("drop view if exists int_checked_retention_contacts")
+        for number, answer in enumerate(contacted):
+            warehouse.execute(
+                "insert into contacts_of_the_view by name select ? as contact_id, ? as action_id, ? as customer_id,"
+                " ? as offer, ?::date as contacted_on, 4.5 as cost, false as is_randomized",
+                [f"served {number}", answer["action_id"], answer["customer_id"], answer["action"], day + timedelta(days=3)],
+            )
+        warehouse.execute("create view int_checked_retention_contacts as from contacts_of_the_view")
+        warehouse.execute(
+            "update int_paid_stretches set ended_on = ?::date where customer_id in (select unnest(?::varchar[]))"
+            " and (ended_on is null or ended_on > ?::date)",
+            [day + timedelta(days=10), leavers, day + timedelta(days=10)],
+        )
+    fresh_copy.dbt("run", "--select", *SERVED, *EVIDENCE)
+
+    outcomes = {
+        row[0]: row[1:]
+        for row in fresh_copy.query(
+            "select action_id, arm, propensity, propensity_no_action, outcome_weight, contact_status, has_churned"
+            f" from action_outcomes where as_of_date = date '{day}'"
+        )
+    }
+    assert set(outcomes) == {answer["action_id"] for answer in (*contacted, *withheld)}
+    for answer in contacted:
+        left = answer["customer_id"] in leavers
+        assert outcomes[answer["action_id"]] == ("policy", 0.9, 0.1, 1.111111111, "executed", left)
+    for answer in withheld:
+        left = answer["customer_id"] in leavers
+        assert outcomes[answer["action_id"]] == ("pick_holdout", 0.1, 0.1, 10.0, "left_alone", left)
+    ((customers, effect),) = fresh_copy.query(
+        "select sum(outcome_weight), sum(outcome_weight * has_churned::int) filter (where arm = 'pick_holdout')"
+        " / sum(outcome_weight) filter (where arm = 'pick_holdout') - sum(outcome_weight * has_churned::int)"
+        f" filter (where arm = 'policy') / sum(outcome_weight) filter (where arm = 'policy') from action_outcomes"
+        f" where as_of_date = date '{day}'"
+    )
+    assert (customers, effect) == (pytest.approx(470 / 9), pytest.approx(7 / 30))
+
+    evidence = fresh_copy.query(
+        "select customer_id, offer, compared_offer, has_churned, reached_offer, signal_payment_failing"
+        f" from int_effect_evidence where as_of_date = date '{day}' order by 1"
+    )
+    signals = {one.answer["customer_id"]: one.signals for one in answered}
+    expected = [
+        (
+            answer["customer_id"],
+            answer["action"] if answer["arm"] == "policy" else None,
+            answer["planned_action"],
+            answer["customer_id"] in leavers,
+            answer["action"] if answer["arm"] == "policy" else None,
+            signals[answer["customer_id"]]["payment_failing"],
+        )
+        for answer in (*contacted, *withheld)
+    ]
+    assert evidence == sorted(expected)

@@ -111,3 +111,8 @@
 {% macro opens_episode(arm) -%}
     {{ arm }} in ('policy', 'pick_holdout', 'trial')
 {%- endmacro %}
+
+{#- Whether a date lies in an episode that opened earlier; `parameters` is int_policy_parameters. -#}
+{% macro is_within_episode(date, opened_on) -%}
+    {{ date }} > {{ opened_on }} and {{ date }} < {{ add_days(opened_on, 'parameters.horizon_days') }}
+{%- endmacro %}

@@ -7,7 +7,7 @@
 {% macro served_log(columns) -%}
     {%- set files = [] -%}
     {%- if execute and target.type == 'duckdb' -%}
-        {%- set folder = modules.re.sub('[^/]*$', '', target.path) ~ 'serving/' ~ var('source', 'demo') -%}
+        {%- set folder = served_log_folder() -%}
         {%- set found = run_query(
             "select file from glob(" ~ sql_text(folder ~ '/day=*/*.parquet') ~ ") qualify"
             ~ " cast(regexp_extract(file, 'day=([0-9-]{10})', 1) as date) > max(cast(regexp_extract(file,"
@@ -28,6 +28,37 @@
         {%- endif %}
     )
 {%- endmacro %}
+
+{#- The rows of the log that are not Parquet yet, as a subquery like `served_log`. -#}
+{% macro served_journal(columns) -%}
+    {%- set files = [] -%}
+    {%- if execute and target.type == 'duckdb' -%}
+        {%- set found = run_query(
+            "select file from glob(" ~ sql_text(served_log_folder() ~ '/journal.jsonl') ~ ")") -%}
+        {%- for row in found.rows -%}{%- do files.append(sql_text(row[0])) -%}{%- endfor -%}
+    {%- endif -%}
+    (
+        select
+        {%- for name, type in columns.items() %}
+            cast({{ name if files else 'null' }} as {{ type }}) as {{ name }}
+            {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+        {% if files -%}
+        from read_json({{ files[0] }}, format = 'newline_delimited', ignore_errors = true, columns = {
+            {%- for name, type in columns.items() %}{{ name }}: '{{ type }}'{% if not loop.last %}, {% endif %}{% endfor -%}
+        })
+        where decision_id is not null -- a line that is being written
+        {%- else -%}
+        from (select 1 as no_row) as no_journal
+        where false
+        {%- endif %}
+    )
+{%- endmacro %}
+
+{#- The folder of the log: that of the warehouse. -#}
+{% macro served_log_folder() %}
+    {{- return(modules.re.sub('[^/]*$', '', target.path) ~ 'serving/' ~ var('source', 'demo')) -}}
+{% endmacro %}
 
 {#- The columns of a decision of the service that the log keeps, and their types. -#}
 {% macro served_columns() %}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,22 +17,25 @@ from models_ml.errors import BayesPilotError
 
 WARM_UP = 200
 LISTED = 1_000
+MEMORY_EVERY = 5_000  # requests
 
 
 @dataclass(frozen=True)
 class ServingMeasures:
     """What a client saw: milliseconds per request for one customer, and customers a second in lists of 1,000.
 
-    Resident memory of the service in megabytes, after warming up and at the end; ``cpu_ms`` is the service's own CPU
-    time per request for one customer.
+    ``resident_mb`` holds the resident memory of the service in megabytes by number of requests: after warming up, every
+    `MEMORY_EVERY` requests and after the last one; ``lists_mb`` is that after the lists. ``cpu_ms`` and
+    ``client_cpu_ms`` are CPU time per request for one customer, of the service and of the client that asks it.
     """
 
     milliseconds: Sequence[float]
     seconds: float
     cpu_ms: float
+    client_cpu_ms: float
     customers_a_second: float
-    warm_mb: float
-    end_mb: float
+    resident_mb: Mapping[int, float]
+    lists_mb: float
 
     def quantile(self, share: float) -> float:
         """Return the latency that a share (0 to 1) of the requests did not exceed."""
@@ -68,15 +71,19 @@ def measure_serving(
         notify("warming up")
         for at in range(WARM_UP):
             _answered(caller, one_each[at % len(one_each)])
-        warm_mb, cpu = served.resident_mb(), served.cpu_seconds()
-        milliseconds, began = [], time.perf_counter()
+        resident, milliseconds = {}, []
+        cpu, client_cpu, began = served.cpu_seconds(), time.process_time(), time.perf_counter()
         for at in range(requests):
             if at % 1_000 == 0:
                 notify(f"request {at:,} of {requests:,}")
+            if at % MEMORY_EVERY == 0:
+                resident[at] = served.resident_mb()
             asked = time.perf_counter()
             _answered(caller, one_each[at % len(one_each)])
             milliseconds.append((time.perf_counter() - asked) * 1e3)
         seconds, cpu = time.perf_counter() - began, served.cpu_seconds() - cpu
+        client_cpu = time.process_time() - client_cpu
+        resident[requests] = served.resident_mb()
         notify("lists")
         some = [one_each[at % len(one_each)] for at in range(min(LISTED, len(one_each)))]
         listed = b"[" + b",".join(some) + b"]"
@@ -86,7 +93,13 @@ def measure_serving(
             _answered(caller, listed)
         rate = lists * len(some) / (time.perf_counter() - began)
         return ServingMeasures(
-            milliseconds, seconds, cpu / requests * 1e3, rate, warm_mb, served.resident_mb()
+            milliseconds,
+            seconds,
+            cpu / requests * 1e3,
+            client_cpu / requests * 1e3,
+            rate,
+            resident,
+            served.resident_mb(),
         )
     finally:
         served.stop()

@@ -1,5 +1,5 @@
 -- Actions that were decided, may not be executed any more, and would not have lapsed yet: their offer or channel is
--- gone.
+-- gone, or the service had decided on the customer before, which the run did not know.
 with history as (
 
     select * from {{ ref('retention_actions_history') }}
@@ -18,7 +18,33 @@ channels as (
 
 ),
 
+parameters as (
+
+    select * from {{ ref('int_policy_parameters') }}
+
+),
+
+served as (
+
+    select customer_id, as_of_date from {{ ref('int_served_actions') }}
+    union all
+    select customer_id, as_of_date from {{ ref('int_served_meanwhile') }}
+
+),
+
 -- Asked of the table, not of the step above: a step that is read twice is read whole.
+within_served as (
+
+    select distinct picks.action_id
+    from {{ ref('retention_actions_history') }} as picks
+    cross join parameters
+    inner join served
+        on picks.customer_id = served.customer_id
+            and {{ is_within_episode('picks.as_of_date', 'served.as_of_date') }}
+
+),
+
+-- Asked of the table, as above.
 latest as (
 
     select max(as_of_date) as as_of_date
@@ -30,11 +56,15 @@ judged as (
 
     select
         history.*,
-        {{ withdrawal_reason('offers', 'channels') }} as withdrawal_reason
+        case
+            when within_served.action_id is not null then 'open_episode'
+            else {{ withdrawal_reason('offers', 'channels') }}
+        end as withdrawal_reason
     from history
     inner join latest on history.valid_to > latest.as_of_date
     left join offers on history.action = offers.offer
     left join channels on history.channel = channels.channel
+    left join within_served on history.action_id = within_served.action_id
     where history.action <> 'no_action'
 
 ),

@@ -7,6 +7,12 @@ with run as (
 
 ),
 
+parameters as (
+
+    select * from {{ ref('int_policy_parameters') }}
+
+),
+
 kept as (
 
     select * from {{ ref('int_kept_decisions') }}
@@ -49,15 +55,36 @@ first_kept as (
 
 ),
 
+-- A run that did not know yet of a decision of the service may have picked the customer within its episode. Such a
+-- pick is withdrawn and opens no episode: what it was to use counts until it lapses, chance had no say.
+within_served as (
+
+    select distinct picks.action_id
+    from {{ ref('int_kept_decisions') }} as picks
+    cross join parameters
+    inner join served
+        on picks.customer_id = served.customer_id
+            and {{ is_within_episode('picks.as_of_date', 'served.as_of_date') }}
+    where {{ opens_episode('picks.arm') }}
+
+),
+
 decided as (
 
     select
         {% for column in previous_columns() -%}
-            kept.{{ column }},
+            {% if column == 'arm' -%}
+                case when within_served.action_id is null then kept.arm else 'suppressed' end as arm,
+            {% elif column in ('propensity', 'propensity_no_action') -%}
+                case when within_served.action_id is null then kept.{{ column }} else 1.0 end as {{ column }},
+            {% else -%}
+                kept.{{ column }},
+            {% endif -%}
         {% endfor -%}
         kept.is_first_of_month and coalesce(first_served.as_of_date >= kept.as_of_date, true) as is_first_of_month
     from kept
     left join served on kept.action_id = served.action_id
+    left join within_served on kept.action_id = within_served.action_id
     left join first_served
         on kept.customer_id = first_served.customer_id
             and cast(date_trunc('month', kept.as_of_date) as date) = first_served.month

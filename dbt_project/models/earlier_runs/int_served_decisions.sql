@@ -1,9 +1,26 @@
 {{ config(materialized='table') }}
 
 -- What the service decided in the last 40 days of its log. A person who was erased does not enter again.
-with decisions as (
+with journal as (
 
-    select * from {{ served_log(served_columns()) }} as log
+    select * from {{ ref('int_served_journal') }}
+
+),
+
+log as (
+
+    select * from {{ served_log(served_columns()) }} as log_files
+
+),
+
+decisions as (
+
+    select * from log
+    union all
+    select journal.*
+    from journal
+    left join log on journal.decision_id = log.decision_id
+    where log.decision_id is null
 
 ),
 
