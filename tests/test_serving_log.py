@@ -332,7 +332,9 @@ def test_a_build_beside_a_service_counts_each_decision_once(
 
     status = "select action_id, status, status_reason from int_action_states where as_of_date = (select as_of_date from int_run)"
     before = {row[0] for row in fresh_copy.query(status) if row[1] == "open"}
-    fresh_copy.dbt("run", "--select", *SERVED, "int_served_meanwhile", "int_withdrawn_actions", "int_action_states")
+    fresh_copy.dbt(
+        "run", "--select", *SERVED, "int_served_meanwhile", "int_withdrawn_actions", "int_action_states"
+    )
     assert {row[0] for row in fresh_copy.query("select action_id from int_served_actions")} == opened
     assert fresh_copy.query("select count(*) from int_served_decisions") == [(12,)]
     assert fresh_copy.query("from int_served_meanwhile") == []
@@ -364,7 +366,13 @@ def test_a_build_beside_a_service_counts_each_decision_once(
 
 EVIDENCE = (
     *("int_lasting_decisions", "int_known_contacts", "int_outcome_decisions", "int_outcome_weights"),
-    *("int_outcome_contacts", "int_outcome_revenue", "action_outcomes", "int_own_evidence", "int_effect_evidence"),
+    *(
+        "int_outcome_contacts",
+        "int_outcome_revenue",
+        "action_outcomes",
+        "int_own_evidence",
+        "int_effect_evidence",
+    ),
 )
 
 
@@ -392,7 +400,13 @@ def test_decisions_of_the_service_become_evidence(
             warehouse.execute(
                 "insert into contacts_of_the_view by name select ? as contact_id, ? as action_id, ? as customer_id,"
                 " ? as offer, ?::date as contacted_on, 4.5 as cost, false as is_randomized",
-                [f"served {number}", answer["action_id"], answer["customer_id"], answer["action"], day + timedelta(days=3)],
+                [
+                    f"served {number}",
+                    answer["action_id"],
+                    answer["customer_id"],
+                    answer["action"],
+                    day + timedelta(days=3),
+                ],
             )
         warehouse.execute("create view int_checked_retention_contacts as from contacts_of_the_view")
         warehouse.execute(
