@@ -128,8 +128,10 @@ def test_a_killed_service_loses_nothing(open_run: PublishedRun, picked: list[Ask
     for one in answered:
         if one.opens_episode:
             assert promises[one.answer["customer_id"]].decision == one.answer
-    again.close()
-    assert [row["customer_id"] for row in logged(tmp_path)] == [one.customer_id for one in picked[:25]]
+    answer_and_log(open_run, again, picked[25:27])
+    os.close(again._held)
+    DecisionLog(tmp_path).close()
+    assert [row["customer_id"] for row in logged(tmp_path)] == [one.customer_id for one in picked[:27]]
 
 
 def test_rows_that_are_written_already_are_not_taken_from_the_journal_again(
@@ -326,7 +328,6 @@ def test_a_build_beside_a_service_counts_each_decision_once(
     answered += answer_and_log(yesterday, log, picked[6:12])
     with (folder / JOURNAL).open("a") as journal:
         journal.write(unwritten)  # as a build sees it that reads while rows move to Parquet
-        journal.write('{"decision_id": "cut o')
     opened = {one.answer["action_id"] for one in answered if one.opens_episode}
     assert len(opened) > 8
 
@@ -339,7 +340,10 @@ def test_a_build_beside_a_service_counts_each_decision_once(
     assert fresh_copy.query("select count(*) from int_served_decisions") == [(12,)]
     assert fresh_copy.query("from int_served_meanwhile") == []
 
-    late = answer_and_log(yesterday, log, picked[12:14])
+    late = [one for one in answer_and_log(yesterday, log, picked[12:16]) if one.opens_episode]
+    assert late
+    with (folder / JOURNAL).open("a") as journal:
+        journal.write('{"decision_id": "cut o')
     fresh_copy.dbt("run", "--select", "int_served_meanwhile")
     assert {row[0] for row in fresh_copy.query("select action_id from int_served_meanwhile")} == {
         one.answer["action_id"] for one in late
@@ -349,7 +353,7 @@ def test_a_build_beside_a_service_counts_each_decision_once(
         for one in [*answered, *late]
         if one.opens_episode
     }
-    assert len(theirs & before) == 14, "the plan contacts these customers as well"
+    assert len(theirs & before) > 8, "the plan contacts these customers as well"
     states = {row[0]: row[1:] for row in fresh_copy.query(status)}
     for action in before:
         assert states[action] == (("withdrawn", "open_episode") if action in theirs else ("open", None))

@@ -120,6 +120,7 @@ class DecisionLog:
         self._start, self._number = uuid.uuid4().hex[:12], 0
         self._waiting: deque[Waiting] = deque()
         self._dropped, self._fault = 0, ""
+        self._is_torn = False  # whether the journal ends within a line
         self._flushed = time.monotonic()
         self._binners: dict[str, Binner] = {}
         try:
@@ -212,8 +213,9 @@ class DecisionLog:
 
     def _append(self, rows: Sequence[Waiting]) -> None:
         try:
-            content = _lines(rows)
-            if os.write(self._journal, content) < len(content):
+            content = (b"\n" if self._is_torn else b"") + _lines(rows)
+            self._is_torn = os.write(self._journal, content) < len(content)
+            if self._is_torn:
                 raise OSError(28, "no space left on device")
             if any(row.opens_episode for row in rows):
                 os.fsync(self._journal)
@@ -228,7 +230,7 @@ class DecisionLog:
                 aside.write_bytes(_lines(self._waiting))
             os.close(self._journal)
             self._journal = os.open(self.folder / JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            self._fault = ""
+            self._fault, self._is_torn = "", False
         except OSError as error:
             self._report(error)
 
@@ -250,6 +252,8 @@ class DecisionLog:
             for name in pq.read_table(path, columns=["decision_id"]).column(0).to_pylist()
         }
         self._waiting.extend(row for row in rows if row.decision_id not in written)
+        with file_aside(journal) as aside:  # a row after a line that was cut would be lost with it
+            aside.write_bytes(_lines(self._waiting))
 
     def _drop_what_is_too_much(self) -> None:
         while len(self._waiting) > self._most_rows:
@@ -317,9 +321,9 @@ def _write(path: Path, rows: Sequence[Waiting]) -> None:
     shape = literal(json.dumps([COLUMNS]))
     with duckdb.connect(":memory:", config={"threads": 1}) as connection:
         tables = [
-            connection.execute(
+            connection.sql(
                 f"select unnest(from_json($1::varchar, {shape}), recursive := false) as row_of_log",
-                [f"[{','.join(row.line.decode() for row in rows[at : at + CHUNK_ROWS])}]"],
+                params=[f"[{','.join(row.line.decode() for row in rows[at : at + CHUNK_ROWS])}]"],
             )
             .to_arrow_table()
             .flatten()

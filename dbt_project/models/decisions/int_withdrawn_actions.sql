@@ -26,9 +26,15 @@ parameters as (
 
 served as (
 
-    select customer_id, as_of_date from {{ ref('int_served_actions') }}
+    select
+        customer_id,
+        as_of_date
+    from {{ ref('int_served_actions') }}
     union all
-    select customer_id, as_of_date from {{ ref('int_served_meanwhile') }}
+    select
+        customer_id,
+        as_of_date
+    from {{ ref('int_served_meanwhile') }}
 
 ),
 
