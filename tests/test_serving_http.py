@@ -238,6 +238,7 @@ def test_the_next_run_is_picked_up_between_requests(
     second = copy_run(copies, first, "second")
     one = next(one for one in customers if nightly[one.customer_id]["action"] != "no_action")
     change_facts(second, one.customer_id, nightly={"action": "no_action", "arm": "trial"})
+    other = next(other for other in customers if other is not one)
     with serving(copies, tmp_path / "log") as client:
         seen: list[tuple[str, str]] = []
         done = threading.Event()
@@ -245,7 +246,7 @@ def test_the_next_run_is_picked_up_between_requests(
         def keep_asking() -> None:
             asking = Client(client.port, client.service)
             while not done.is_set():
-                status, answers = asking.decide([payload(one), payload(customers[1])])
+                status, answers = asking.decide([payload(one), payload(other)])
                 assert status == 200
                 assert len({answer["run_id"] for answer in answers}) == 1
                 seen.append((answers[0]["run_id"], answers[0]["action"]))
