@@ -49,8 +49,8 @@ mlflow: .venv/ui ## browse the training records of SOURCE at http://127.0.0.1:50
 	@test -f models_ml/artifacts/$(SOURCE)/mlflow.db || { echo "nothing has been trained for $(SOURCE) yet: make run SOURCE=$(SOURCE)"; exit 1; }
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/models_ml/artifacts/$(SOURCE)/mlflow.db --host 127.0.0.1 --port $(PORT)
 
-docs: setup ## dbt docs, in target/
-	$(BIN)/dbt docs generate --vars '$(VARS)'
+docs: setup ## dbt docs of SOURCE, every column described, in target/
+	@$(BAYESPILOT) docs --source $(SOURCE)
 
 lint: setup ## ruff, mypy, sqlfluff, dbt parse
 	@$(MAKE) --no-print-directory -j 2 lint-python lint-dbt

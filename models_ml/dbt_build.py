@@ -90,14 +90,14 @@ def build(
         Told how many nodes have finished, how many there are, and what has just started or finished.
     """
     settings = json.dumps({"source": source, **variables}, default=str)
-    command = [_dbt(), *EVENTS, "build", *options, "--vars", settings]
+    command = [dbt_program(), *EVENTS, "build", *options, "--vars", settings]
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
         log.open("w", encoding="utf-8") as file,
         subprocess.Popen(
             command,
             cwd=project_root(),
-            env=_environment(),
+            env=dbt_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -186,7 +186,7 @@ def without_stack_trace(text: str) -> str:
     return "\n".join([before.rstrip(), *said]).strip() or text
 
 
-def _dbt() -> str:
+def dbt_program() -> str:
     """Return the dbt of this Python environment, or else of the PATH."""
     beside = Path(sys.executable).with_name("dbt")
     found = str(beside) if beside.is_file() else shutil.which("dbt")
@@ -197,7 +197,7 @@ def _dbt() -> str:
     return found
 
 
-def _environment() -> dict[str, str]:
+def dbt_environment() -> dict[str, str]:
     """Return the caller's environment; relative paths stay those of the caller's folder."""
     environment = dict(os.environ)
     for name in PATH_VARIABLES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import duckdb
 import pytest
 from conftest import Project
 
+from models_ml.docs import describe_passed_on
 from models_ml.published_tables import PUBLISHED_TABLES, RUN_TABLE
 
 pytestmark = pytest.mark.build
@@ -157,41 +157,19 @@ def test_what_if_changes_the_plan_without_scoring_again(fresh_copy: Project) -> 
     assert fresh_copy.query(unexplained) == [(0,)]
 
 
-WINDOW = re.compile(r"_last_\d+_days$")
-NUMBERED, NUMBER = re.compile(r"\w+_<k>"), re.compile(r"_\d+$")
-
-
-def test_every_column_is_described_where_it_is_made(built_project: Project, tmp_path: Path) -> None:
-    """A model that passes a column on, or sums it over windows, may leave the description to its neighbours.
-
-    Columns that are numbered by offer are described as ``name_<k>`` in the text of their model.
-    """
+def test_every_table_and_column_is_described(built_project: Project, tmp_path: Path) -> None:
     # Other tests read the SQL that the project's first build compiled.
     built_project.dbt("docs", "generate", "--target-path", str(tmp_path))
-    catalog = json.loads((tmp_path / "catalog.json").read_text())["nodes"]
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    nodes = {
-        unique_id: node
-        for unique_id, node in manifest["nodes"].items()
-        if node["resource_type"] in ("model", "seed")
-    }
-    described = {
-        unique_id: {name for name, column in node["columns"].items() if column["description"]}
-        | set(NUMBERED.findall(node["description"]))
-        for unique_id, node in nodes.items()
-    }
-    undescribed = [node["name"] for node in nodes.values() if not node["description"]]
-    for unique_id, node in nodes.items():
-        known = set(described[unique_id])
-        if not node["config"].get("contract", {}).get("enforced"):
-            neighbours = manifest["parent_map"][unique_id] + manifest["child_map"][unique_id]
-            known.update(*(described.get(neighbour, set()) for neighbour in neighbours))
-        undescribed += [
-            f"{node['name']}.{column}"
-            for column in catalog[unique_id]["columns"]
-            if not {column, WINDOW.sub("", column), NUMBER.sub("_<k>", column)} & known
-        ]
-    assert undescribed == []
+    manifest, catalog = (
+        json.loads((tmp_path / name).read_text()) for name in ("manifest.json", "catalog.json")
+    )
+    assert describe_passed_on(manifest, catalog) == []
+    nodes = {name: node for name, node in manifest["nodes"].items() if name in catalog["nodes"]}
+    assert [node["name"] for node in nodes.values() if not node["description"]] == []
+    passed_on = nodes["model.bayespilot.training_examples"]["columns"]["plan"]
+    origin = nodes["model.bayespilot.customer_features"]["columns"]["plan"]
+    assert passed_on["description"] == origin["description"]
+    assert passed_on["meta"]["described_by"] == "customer_features"
 
 
 def test_the_signs_that_the_business_knows_reach_the_deployed_pipeline(built_project: Project) -> None:

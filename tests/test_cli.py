@@ -30,6 +30,7 @@ COMMANDS = [
     "what-if",
     "report",
     "publish",
+    "docs",
     "app",
     "summary",
     "erase",

@@ -27,6 +27,7 @@ ORDER = (  # a module imports from its own group and from earlier ones
         "before_build",
         "train_and_deploy",
         "dbt_build",
+        "docs",
         "published_tables",
         "publish",
         "app",
