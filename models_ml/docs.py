@@ -89,6 +89,11 @@ def describe_passed_on(manifest: dict[str, Any], catalog: Mapping[str, Any]) -> 
     ]
 
 
+def _unlisted(column: str) -> dict[str, Any]:
+    """Return an entry of a column as dbt writes it, without a text."""
+    return {"name": column, "description": "", "data_type": None, "meta": {}, "tags": [], "constraints": []}
+
+
 class _Graph:
     """Relations of the warehouse with their columns, and what reads what."""
 

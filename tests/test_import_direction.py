@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,3 +147,24 @@ def test_a_circle_is_found(tmp_path: Path) -> None:
     for name, target in (("one", "two"), ("two", "three"), ("three", "one")):
         (tmp_path / PACKAGE / f"{name}.py").write_text(f"from models_ml.{target} import value\n")
     assert len(circles(tmp_path)) == 1
+
+
+def test_deciding_does_without_scikit_learn() -> None:
+    """`bayespilot run --selector decide` starts a second earlier, because nothing in it is fitted or scored."""
+    folders = [
+        ROOT / "dbt_project/models" / folder
+        for folder in ("parameters", "effects", "decisions", "monitoring")
+    ]
+    used = {
+        name
+        for folder in folders
+        for path in folder.glob("*.py")
+        for _, name in imports(path)
+        if name.startswith(PACKAGE)
+    }
+    assert len(used) > 5
+    lines = [f"import {name.rsplit('.', 1)[0]}" for name in sorted(used)] + [
+        "import sys",
+        "assert 'sklearn' not in sys.modules",
+    ]
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from models_ml.errors import BayesPilotError
 from models_ml.evaluation.arrays import as_numbers
@@ -243,20 +242,22 @@ def score_metrics(
     lift_share: float,
 ) -> dict[str, float]:
     """Return every ranking and calibration metric by name; both classes must be present."""
+    from sklearn import metrics  # takes a second to import, which runs that only decide need not wait for
+
     parts = brier_decomposition(has_churned, churn_probability, bins=bins, weight=weight)
     observed = has_churned.astype(float)
     given = {"sample_weight": weight}
     return {
-        "auc": float(roc_auc_score(has_churned, churn_probability, **given)),
-        "average_precision": float(average_precision_score(has_churned, churn_probability, **given)),
-        "brier": float(brier_score_loss(has_churned, churn_probability, **given)),
+        "auc": float(metrics.roc_auc_score(has_churned, churn_probability, **given)),
+        "average_precision": float(metrics.average_precision_score(has_churned, churn_probability, **given)),
+        "brier": float(metrics.brier_score_loss(has_churned, churn_probability, **given)),
         "brier_reliability": parts.reliability,
         "brier_resolution": parts.resolution,
         "brier_uncertainty": parts.uncertainty,
         "brier_within_bins": parts.within_bins,
         "mean_predicted": float(np.average(churn_probability, weights=weight)),
         "mean_observed": float(np.average(observed, weights=weight)),
-        "log_loss": float(log_loss(has_churned, churn_probability, **given)),
+        "log_loss": float(metrics.log_loss(has_churned, churn_probability, **given)),
         "calibration_error": expected_calibration_error(
             has_churned, churn_probability, bins=bins, weight=weight
         ),
@@ -301,6 +302,8 @@ def notice_metrics(
     churn, rest = weight * has_churned, ~has_given_notice
     found = {"announced_churn_share": float(churn[has_given_notice].sum() / churn.sum())}
     if len(np.unique(has_churned[rest])) == 2:
+        from sklearn.metrics import roc_auc_score
+
         ranking = roc_auc_score(has_churned[rest], churn_probability[rest], sample_weight=weight[rest])
         found["auc_without_notice"] = float(ranking)
     return found
