@@ -79,11 +79,9 @@ def describe_passed_on(manifest: dict[str, Any], catalog: Mapping[str, Any]) -> 
     }
     for (relation, column), text in found.items():
         if text:
-            described = graph.nodes[relation]["columns"].setdefault(
-                column, {"name": column, "meta": {}, "tags": []}
-            )
+            described = graph.nodes[relation]["columns"].setdefault(column, _unlisted(column))
             described["description"], author = text
-            described["meta"] = described.get("meta", {}) | {"described_by": graph.nodes[author]["name"]}
+            described["meta"] |= {"described_by": graph.nodes[author]["name"]}
     return [
         f"{graph.nodes[relation]['name']}.{column}" for (relation, column), text in found.items() if not text
     ]

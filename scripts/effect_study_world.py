@@ -21,7 +21,6 @@ from models_ml.effects.effect_settings import EffectSettings
 OFFERS = ("nudge", "discount", "call")
 SIGNALS = ("payment_failing", "price_shock", "dormant")
 NULL_OFFER = 0
-ERROR = 0.3  # log-odds per unit of a signal by which churn probabilities are off
 OFFER_CORRELATION = 0.5
 PRIOR_SD = (0.3, 0.4, 0.4, 0.4)  # a business that knows nothing of its offers
 SIGNAL_VALUES = (0.0, 0.0, 0.0, 0.5, 1.0, 2.0)

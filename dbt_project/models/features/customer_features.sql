@@ -6,6 +6,8 @@
     pre_hook='{{ forget_dates() }}',
 ) }}
 
+-- All features of a customer at a date. What happened was summed over the windows before; here it is named, typed and
+-- combined. customer_features.yml says what each column means and which role it has.
 with at_risk as (
 
     select * from {{ ref('int_customer_as_of_dates') }}

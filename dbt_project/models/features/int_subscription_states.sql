@@ -1,3 +1,4 @@
+-- What each customer pays for on each date: one row that sums up the paid subscriptions running then.
 with periods as (
 
     select * from {{ ref('int_subscription_periods') }}

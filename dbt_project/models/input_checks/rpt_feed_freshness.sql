@@ -1,5 +1,8 @@
 {{ run_log() }}
 
+-- Whether each feed still delivers: silent for longer than ever before, far fewer events than usual in four weeks, or a
+-- last week unlike any of its year.
+
 {% set may_be_quiet = "feed = 'retention contacts' or " ~ is_declared('feed', 'stopped', 'warn') -%}
 {% set may_swing = "feed in ('customers', 'subscriptions') or " ~ may_be_quiet -%}
 

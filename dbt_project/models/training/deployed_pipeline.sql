@@ -1,5 +1,6 @@
 {{ config(materialized='table') }}
 
+-- Types and a contract for the record of the deployed pipeline, which int_deployed_pipeline returns from Python.
 with record as (
 
     select * from {{ ref('int_deployed_pipeline') }}

@@ -1,5 +1,6 @@
 {{ config(materialized='table') }}
 
+-- Types and a contract for the judged candidates, which int_pipeline_candidates returns from Python.
 with logged_candidates as (
 
     select * from {{ ref('int_pipeline_candidates') }}

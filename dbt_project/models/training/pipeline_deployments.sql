@@ -1,5 +1,6 @@
 {{ config(materialized='table') }}
 
+-- Types and a contract for the log of deployments, which int_pipeline_deployments returns from Python.
 with logged_deployments as (
 
     select * from {{ ref('int_pipeline_deployments') }}

@@ -1,5 +1,6 @@
 {{ config(materialized='table') }}
 
+-- Types and a contract for the fitted curves, which int_retention_curves returns from Python.
 with learned_curves as (
 
     select * from {{ ref('int_retention_curves') }}
