@@ -25,7 +25,7 @@ def artifacts(**models: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
         for name, model in models.items()
     }
     nodes["test.shop.unique"] = {"resource_type": "test", "name": "unique"}
-    catalog = {
+    catalog: dict[str, Any] = {
         f"model.shop.{name}": {"columns": {column.upper(): {} for column in model["has"]}}
         for name, model in models.items()
     }

@@ -33,8 +33,8 @@ stayed as (
 
 ),
 
--- Whether the policy acted on the customer within the window, and the probability that all of its draws left the customer
--- alone. A decision without a draw adds no factor: its probability of no action is 1.
+-- Whether the policy acted on the customer within the window, and the probability that all of its draws left the
+-- customer alone. A decision without a draw adds no factor: its probability of no action is 1.
 left_alone as (
 
     select
