@@ -72,6 +72,8 @@ class Month:
                 contact_id text, action_id text, customer_id text, offer text, contacted_on date,
                 accepted_on date, cost double, is_randomized boolean, propensity double, quarantine_reason text
             );
+            create table int_served_actions (action_id text, customer_id text, as_of_date date);
+            create table int_served_meanwhile as from int_served_actions;
             create table int_consents as
                 select printf('c%06d', i) as customer_id, channel, i % one_in <> 0 as is_granted,
                     cast(null as date) as valid_until
