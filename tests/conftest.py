@@ -30,6 +30,10 @@ RETAIL_VARIABLE = "RETENTION_TEST_RETAIL"
 BUILD_SHOP = ("build", "--vars", "{source: online_retail, allow_miscalibrated: true}")
 PARSING = SharedParsing()
 OWN_PARSING = ("--no-partial-parse", "--target-path")  # options of commands that read every file
+UNTESTED = ("--exclude-resource-types", "test", "unit_test")
+# What leads to decisions, without reports, outcomes and data tests: half of a build.
+DECISIONS = (*UNTESTED, "--select", "+retention_actions", "+policy_runs")
+DECIDE = (*UNTESTED, "--selector", "decide")  # the decisions again, on existing scores
 
 
 class Project(ProjectCopy):
@@ -37,9 +41,10 @@ class Project(ProjectCopy):
 
     @property
     def variables(self) -> dict[str, str]:
-        """Environment of every command, with one thread per library."""
+        """Environment of every command, with one thread per library and no log file of dbt, which nobody reads."""
         # Two builds at a time share two cores; waiting threads would starve both.
-        return {**super().variables, "OMP_NUM_THREADS": "1", **self.environment}
+        quick = {"OMP_NUM_THREADS": "1", "DBT_LOG_LEVEL_FILE": "none"}
+        return {**super().variables, **quick, **self.environment}
 
     def run(self, *command: str, cwd: Path | None = None) -> Finished:
         """Run a command in the copy to its end; dbt and Python modules start with their libraries loaded."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import Project
+from conftest import DECISIONS, UNTESTED, Project
 
 from models_ml.docs import describe_passed_on
 from models_ml.published_tables import PUBLISHED_TABLES, RUN_TABLE
@@ -71,7 +71,7 @@ def test_an_empty_build_keeps_history_and_publishing_refuses_it(fresh_copy: Proj
     assert published.returncode == 0, published.stderr
     copy = fresh_copy.folder / "warehouse" / "published" / "demo" / "current" / "retention.duckdb"
     before = copy.read_bytes()
-    fresh_copy.dbt("build", "--empty")
+    fresh_copy.dbt("build", "--empty", *UNTESTED)
     assert fresh_copy.query("select * from retention_actions_history order by action_id") == history
     assert fresh_copy.query(SYNC) == sync != []
     refused = fresh_copy.run("python", "-m", "models_ml.cli", "publish")
@@ -142,21 +142,6 @@ def test_without_the_profiles_directory_it_fails_and_creates_no_database(
     assert list(elsewhere.rglob("*.duckdb")) == []
 
 
-def test_what_if_changes_the_plan_without_scoring_again(fresh_copy: Project) -> None:
-    scores = fresh_copy.query("select * from churn_scores order by customer_id")
-    spent = fresh_copy.query("select planned_spend from policy_runs")[0][0]
-    fresh_copy.dbt("build", "--selector", "decide", "--vars", "{monthly_budget: 60}")
-    assert fresh_copy.query("select * from churn_scores order by customer_id") == scores
-    assert fresh_copy.query("select planned_spend from policy_runs")[0][0] <= 60 < spent
-    fresh_copy.dbt("build", "--selector", "decide")
-    assert fresh_copy.query("select planned_spend from policy_runs")[0][0] == spent
-    unexplained = """
-        select count(*) from retention_actions
-        where reason_1 is null and customer_id in (select customer_id from int_churn_reasons)
-    """
-    assert fresh_copy.query(unexplained) == [(0,)]
-
-
 def test_every_table_and_column_is_described(built_project: Project, tmp_path: Path) -> None:
     # Other tests read the SQL that the project's first build compiled.
     built_project.dbt("docs", "generate", "--target-path", str(tmp_path))
@@ -212,6 +197,6 @@ def test_sources_are_kept_apart(built_project: Project, built_shop: Project, tmp
     assert at_risk == decided == 4324
     assert shop.query(ALL_ACTIONS) == before
     shop.raw_data = built_project.raw_data
-    shop.dbt("build", "--exclude-resource-types", "test", "unit_test")
+    shop.dbt("build", *DECISIONS)
     assert shop.query(ALL_ACTIONS) == before
     assert artifacts_of_demo(shop) == artifacts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Project
+from conftest import DECIDE, UNTESTED, Project
 
 pytestmark = pytest.mark.build
 
@@ -47,8 +47,8 @@ def with_sms(fresh_copy: Project) -> Project:
 
 
 def test_a_new_channel_is_a_row_an_offer_and_consents(with_sms: Project) -> None:
-    with_sms.dbt("build", "--select", "+int_consents")
-    with_sms.dbt("build", "--selector", "decide")
+    with_sms.dbt("build", *UNTESTED, "--select", "+int_consents")
+    with_sms.dbt("build", *DECIDE)
     assert planned_by(with_sms, "sms") == CAPACITY
     assert with_sms.query("select monthly_limit from int_month_limits where limit_name = 'sms'") == [
         (CAPACITY,)
@@ -58,7 +58,7 @@ def test_a_new_channel_is_a_row_an_offer_and_consents(with_sms: Project) -> None
 
 
 def test_the_variable_sets_the_capacity_of_a_channel(fresh_copy: Project) -> None:
-    fresh_copy.dbt("build", "--selector", "decide", "--vars", "{channel_capacity: {email: 3}}")
+    fresh_copy.dbt("build", *DECIDE, "--vars", "{channel_capacity: {email: 3}}")
     assert planned_by(fresh_copy, "email") == 3
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import Project, copy_project
+from conftest import DECIDE, DECISIONS, UNTESTED, Project, copy_project
 
 pytestmark = pytest.mark.build
 
@@ -26,16 +26,35 @@ def first_night(
     project = copy_project(folder / "project", raw)
     artifacts = Path("models_ml") / "artifacts"
     shutil.copytree(built_project.folder / artifacts, project.folder / artifacts)
-    project.dbt("build", "--exclude-resource-types", "test", "unit_test", *night(12))
+    project.dbt("build", *UNTESTED, *night(12))
+    return project
+
+
+@pytest.fixture(scope="module")
+def second_night(tmp_path_factory: pytest.TempPathFactory, first_night: Project) -> Project:
+    """The first night's project, a day later."""
+    project = own_copy(first_night, tmp_path_factory.mktemp("second"))
+    project.dbt("build", *night(13))
     return project
 
 
 @pytest.fixture
 def nights(first_night: Project, tmp_path: Path) -> Project:
     """A copy of the first night for one test."""
-    copy = first_night.copy(tmp_path / "project")
-    assert first_night.raw_data is not None
-    copy.raw_data = Path(shutil.copytree(first_night.raw_data, tmp_path / "raw"))
+    return own_copy(first_night, tmp_path)
+
+
+@pytest.fixture
+def two_nights(second_night: Project, tmp_path: Path) -> Project:
+    """A copy of the second night for one test."""
+    return own_copy(second_night, tmp_path)
+
+
+def own_copy(project: Project, folder: Path) -> Project:
+    """Copy a project with its raw data."""
+    copy = project.copy(folder / "project")
+    assert project.raw_data is not None
+    copy.raw_data = Path(shutil.copytree(project.raw_data, folder / "raw"))
     return copy
 
 
@@ -68,44 +87,44 @@ def execute_actions(project: Project, day: int, customers: int) -> list[str]:
     return [action_id for action_id, *_ in taken]
 
 
-def test_three_nights_stay_within_the_month_and_contact_nobody_twice(nights: Project) -> None:
-    for day in (13, 14):
-        nights.dbt("build", *night(day))
-    per_day = nights.query(
+def test_three_nights_stay_within_the_month_and_contact_nobody_twice(two_nights: Project) -> None:
+    two_nights.dbt("build", *night(14))
+    per_day = two_nights.query(
         "select as_of_date, count(*) from retention_actions_history where planned_action <> 'no_action' group by 1 order by 1"
     )
     assert len(per_day) >= 1
-    twice = nights.query(
+    twice = two_nights.query(
         "select customer_id from retention_actions_history where planned_action <> 'no_action'"
         " group by customer_id having count(*) > 1"
     )
     assert twice == []
-    over = nights.query(
+    over = two_nights.query(
         "with used as (select planned_action as name, count(*) as contacts, sum(planned_cost) as cost"
         " from retention_actions_history where planned_action <> 'no_action' group by 1)"
         " select name from used join int_offers on name = offer where contacts > monthly_capacity"
         " union all select 'budget' from used having sum(cost) > (select monthly_budget + 0.005 from int_policy_parameters)"
     )
     assert over == []
-    assert nights.query("select count(distinct as_of_date) from retention_actions_history") == [(3,)]
+    assert two_nights.query("select count(distinct as_of_date) from retention_actions_history") == [(3,)]
 
 
-def test_more_budget_later_in_the_month_only_adds_what_is_new(nights: Project) -> None:
-    nights.dbt("build", *night(13, monthly_budget=100000, channel_capacity={"email": 5000}))
-    planned_twice = nights.query(
+def test_more_budget_later_in_the_month_only_adds_what_is_new(two_nights: Project) -> None:
+    more = night(13, monthly_budget=100000, channel_capacity={"email": 5000})
+    two_nights.dbt("build", *DECIDE, *more)
+    planned_twice = two_nights.query(
         "select customer_id from retention_actions_history where planned_action <> 'no_action'"
         " group by customer_id having count(*) > 1"
     )
     assert planned_twice == []
-    still_open = nights.query(
+    still_open = two_nights.query(
         "select count(*) from retention_actions_deliverable where as_of_date = date '2026-10-12'"
     )[0][0]
-    first = nights.query(
+    first = two_nights.query(
         "select count(*) from retention_actions_history where as_of_date = date '2026-10-12' and action <> 'no_action'"
     )[0][0]
     assert still_open == first > 0
     reasons = dict(
-        nights.query(
+        two_nights.query(
             "select suppression_reason, count(*) from retention_actions where arm = 'suppressed' group by 1"
         )
     )
@@ -113,14 +132,13 @@ def test_more_budget_later_in_the_month_only_adds_what_is_new(nights: Project) -
     assert "held_out" in reasons
 
 
-def test_running_the_latest_date_again_replaces_that_date_only(nights: Project) -> None:
-    nights.dbt("build", *night(13))
-    first = nights.query(HISTORY.format(day="2026-10-12"))
-    second = nights.query(HISTORY.format(day="2026-10-13"))
-    nights.dbt("build", "--selector", "decide", *night(13, minimum_customer_value=150))
-    assert nights.query(HISTORY.format(day="2026-10-12")) == first
-    assert nights.query(HISTORY.format(day="2026-10-13")) != second
-    refused = nights.dbt("build", *night(12), succeeds=False)
+def test_running_the_latest_date_again_replaces_that_date_only(two_nights: Project) -> None:
+    first = two_nights.query(HISTORY.format(day="2026-10-12"))
+    second = two_nights.query(HISTORY.format(day="2026-10-13"))
+    two_nights.dbt("build", *DECIDE, *night(13, minimum_customer_value=150))
+    assert two_nights.query(HISTORY.format(day="2026-10-12")) == first
+    assert two_nights.query(HISTORY.format(day="2026-10-13")) != second
+    refused = two_nights.dbt("build", *night(12), succeeds=False)
     assert "only the latest date can be run again" in refused
 
 
@@ -147,12 +165,9 @@ def test_who_was_contacted_cools_down_for_a_development_target_too(nights: Proje
         assert done.returncode == 0, done.stderr
     copy = (nights.folder / "warehouse" / "published" / "demo" / "current" / "retention.duckdb").resolve()
     before = nights.warehouse().read_bytes(), copy.read_bytes()
-    nights.dbt(
-        "build", "--target", "dev", *night(14, history_from="production.main"), "--select", "+retention_actions",
-        "+policy_runs", "--exclude-resource-types", "test", "unit_test",
-    )  # fmt: skip
+    nights.dbt("build", "--target", "dev", *night(14, history_from="production.main"), *DECISIONS)
     assert (nights.warehouse().read_bytes(), copy.read_bytes()) == before
-    nights.dbt("build", *night(14))
+    nights.dbt("build", *night(14), *DECISIONS)
     for table, left_out in (
         ("retention_actions", "decided_at, updated_at, dbt_invocation_id"),
         ("int_month_limits", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT, Project
+from shared_parsing import PARSED_VARIABLES
+
+from models_ml.decisions.bounds import policy_bounds
 
 MODELS = "dbt_project/models/"
 MOST_MODELS = 20  # from a raw table or a seed to retention_actions
@@ -54,12 +58,22 @@ def longest_path(models: Nodes, last: str) -> list[str]:
     return list(path(f"model.bayespilot.{last}"))
 
 
+def parsed(folder: Path, *arguments: str) -> dict[str, Any]:
+    """Return the manifest of the project, freshly parsed into a folder."""
+    Project(ROOT).dbt("parse", "--target-path", str(folder), "--no-partial-parse", *arguments)
+    manifest: dict[str, Any] = json.loads(Path(folder, "manifest.json").read_text())
+    return manifest
+
+
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Nodes:
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return parsed(tmp_path_factory.mktemp("parsed"))
+
+
+@pytest.fixture(scope="module")
+def models(manifest: dict[str, Any]) -> Nodes:
     """The models of a freshly parsed project."""
-    folder = tmp_path_factory.mktemp("parsed")
-    Project(ROOT).dbt("parse", "--target-path", str(folder), "--no-partial-parse")
-    nodes: Nodes = json.loads(Path(folder, "manifest.json").read_text())["nodes"]
+    nodes = manifest["nodes"]
     return {unique_id: node for unique_id, node in nodes.items() if node["resource_type"] == "model"}
 
 
@@ -93,3 +107,33 @@ def test_a_run_has_finished_when_every_model_is_built(models: Nodes) -> None:
             before.add(name)
             wanted += [parent for parent in references(models[name]) if parent in models]
     assert models.keys() - before == set(), "refer to them in int_finished_run"
+
+
+# A value of each variable that SQL reads when it is compiled, but the policy parameters, all of which are set as well.
+READ_LATER: dict[str, Any] = {
+    "as_of_date": "2026-10-12",
+    "retrain": True,
+    "allow_miscalibrated": True,
+    "allow_lost_input": ["activity"],
+    "rebuild_dates": ["2026-08-31"],
+    "channel_capacity": {"email": 3},
+    "other_variables": ["another"],
+}
+
+
+def test_variables_that_share_a_parsing_change_nothing_of_it(manifest: dict[str, Any], tmp_path: Path) -> None:
+    declared = (ROOT / "dbt_project" / "macros" / "variables.sql").read_text()
+    listed = declared.split("project_variables() %}")[1].split("endmacro")[0]
+    assert {*READ_LATER, *PARSED_VARIABLES} == set(re.findall(r"'(\w+)': ", listed))
+    variables = READ_LATER | dict.fromkeys(policy_bounds(), 1)
+    again = parsed(tmp_path, "--vars", json.dumps(variables))
+    for kind in ("nodes", "sources", "macros", "exposures", "unit_tests", "disabled"):
+        assert without_times(again[kind]) == without_times(manifest[kind]), kind
+
+
+def without_times(parts: Any) -> Any:
+    if isinstance(parts, list):
+        return [without_times(part) for part in parts]
+    if not isinstance(parts, dict):
+        return parts
+    return {name: without_times(part) for name, part in parts.items() if name != "created_at"}

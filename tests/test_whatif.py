@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from conftest import DECIDE, Project
 from typer.testing import CliRunner
 
 from models_ml.cli import app
@@ -64,12 +64,21 @@ def test_present_limits_give_the_plan_of_the_build(inputs: WhatIfInputs, here: P
 
 def test_another_budget_gives_what_the_build_would_decide(inputs: WhatIfInputs, fresh_copy: Project) -> None:
     answer = ask(inputs, inputs.month.find("budget"), 45.5)
-    fresh_copy.dbt("build", "--selector", "decide", "--vars", "{monthly_budget: 45.5}")
+    scores = fresh_copy.query("select * from churn_scores order by customer_id")
+    [(spent_before,)] = fresh_copy.query("select planned_spend from policy_runs")
+    fresh_copy.dbt("build", *DECIDE, "--vars", "{monthly_budget: 45.5}")
+    assert fresh_copy.query("select * from churn_scores order by customer_id") == scores
     built = fresh_copy.query(
         "select planned_value, planned_spend, planned_contacts, plan_gap from policy_runs"
     )
     summary = answer.summary
     assert (summary.value, summary.spend, sum(summary.contacts), summary.gap) == pytest.approx(built[0])
+    assert summary.spend <= 45.5 < spent_before
+    unexplained = """
+        select count(*) from retention_actions
+        where reason_1 is null and customer_id in (select customer_id from int_churn_reasons)
+    """
+    assert fresh_copy.query(unexplained) == [(0,)]
 
 
 def test_limits_left_are_those_of_the_build(inputs: WhatIfInputs, here: Project) -> None:
@@ -138,7 +147,7 @@ def test_a_trial_stands_beside_the_plan_that_is_compared(
     fresh_copy: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBT_PROFILES_DIR", str(fresh_copy.folder))
-    fresh_copy.dbt("build", "--selector", "decide", "--vars", "{learning_share: 0.5}")
+    fresh_copy.dbt("build", *DECIDE, "--vars", "{learning_share: 0.5}")
     code, output = run("report")
     assert code == 0, output
     value, trial, contacts, greedy = fresh_copy.query(
