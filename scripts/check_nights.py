@@ -31,7 +31,7 @@ from nightly_business import Contact, deliver, execute
 from rich.console import Console
 from rich.progress import track
 from simulation.business import write_raw, write_seeds
-from simulation.compiled_project import CompiledProject
+from simulation.compiled_project import CompiledProject, models_before
 
 from models_ml.errors import BayesPilotError
 
@@ -137,16 +137,16 @@ def nights_of(count: int, draws: random.Random) -> list[date]:
     return [FIRST, *sorted(draws.sample(days[:-1], count - 2)), days[-1]]
 
 
-def open_business(folder: Path, customers: int, seed: int) -> Business:
-    """Generate a business, build its first night with dbt, and compile it."""
+def open_business(folder: Path, customers: int, seed: int, project: ProjectCopy | None = None) -> Business:
+    """Generate a business, build its first night with dbt, and compile it; ``project`` may hold a pipeline already."""
     files = folder / "files"
     write_parquet(raw_chunks(customers=customers, months=24, seed=seed, clean=True), files)
-    project = ProjectCopy.create(folder / "project", folder / "raw")
+    project = project or ProjectCopy.create(folder / "project", folder / "raw")
     write_seeds(project, customers=customers, learning_share=0.1, priors="demo")
     write_raw(project, {}, np.datetime64(FIRST))
     assert project.raw_data is not None
     deliver(files, project.raw_data, FIRST, [], late_rows=False)
-    project.build("--exclude-resource-types", "unit_test", "--vars", "{allow_miscalibrated: true}")
+    project.build(*models_before(), "--vars", "{allow_miscalibrated: true}")
     return Business(CompiledProject.of(project, np.datetime64(FIRST)), files, [])
 
 
@@ -161,11 +161,14 @@ def empty(business: Business, folder: Path) -> Business:
 
 
 def check(
-    folder: Path, customers: int, nights: int, seed: int, notify: Callable[[Iterable[date]], Iterable[date]]
+    business: Business,
+    folder: Path,
+    nights: int,
+    seed: int,
+    notify: Callable[[Iterable[date]], Iterable[date]],
 ) -> tuple[list[str], str]:
-    """Run all nights and the replay; return what does not hold, in words, and what was done."""
-    business = open_business(folder, customers, seed)
-    replay = empty(business, folder / "replay")
+    """Run all nights, and their replay in ``folder``; return what does not hold, in words, and what was done."""
+    replay = empty(business, folder)
     days = nights_of(nights, random.Random(seed))
     broken: list[str] = []
     kept: dict[date, pa.Table] = {}
@@ -274,8 +277,13 @@ def main(
     console = Console(width=110)
     with tempfile.TemporaryDirectory(prefix="bayespilot-") as folder:
         try:
+            business = open_business(Path(folder), customers, seed)
             broken, said = check(
-                Path(folder), customers, nights, seed, partial(track, description="nights", console=console)
+                business,
+                Path(folder) / "replay",
+                nights,
+                seed,
+                partial(track, description="nights", console=console),
             )
         except BayesPilotError as error:
             console.print(f"[red]{error}")

@@ -112,8 +112,14 @@ def build_checks(project: ProjectCopy, day: date, source: str = "demo") -> None:
         project.build(*selected, *variables)
 
 
-def open_nights(folder: Path, raw_data: Path, day: date, source: str = "demo") -> InputNights:
+def open_nights(
+    folder: Path,
+    raw_data: Path,
+    day: date,
+    source: str = "demo",
+    copied: type[ProjectCopy] = ProjectCopy,
+) -> InputNights:
     """Return the checks on a copy of the project in ``folder``."""
-    project = ProjectCopy.create(folder, raw_data)
+    project = copied.create(folder, raw_data)
     build_checks(project, day, source)
     return InputNights(project, day, source)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from pathlib import Path
 
 import duckdb
 import pytest
-from check_nights import MUST_BE_EMPTY, check
+from check_nights import MUST_BE_EMPTY, check, open_business
+from conftest import Project, copy_project
 from nightly_business import Contact, deliver, execute
 
 TABLES = """
@@ -114,7 +116,11 @@ def test_what_the_team_has_done_is_not_done_again() -> None:
 
 
 @pytest.mark.build
-def test_a_few_nights_and_their_replay(tmp_path: Path) -> None:
-    broken, said = check(tmp_path, customers=400, nights=4, seed=1, notify=lambda days: days)
+def test_a_few_nights_and_their_replay(built_project: Project, tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project", tmp_path / "raw")
+    artifacts = Path("models_ml") / "artifacts"
+    shutil.copytree(built_project.folder / artifacts, project.folder / artifacts)
+    business = open_business(tmp_path, 400, 1, project)
+    broken, said = check(business, tmp_path / "replay", 4, 1, lambda days: days)
     assert broken == []
     assert "4 nights from 2026-08-24" in said

@@ -70,7 +70,7 @@ class Nightly:
 def nightly(tmp_path_factory: pytest.TempPathFactory, small_world: Path) -> Iterator[Nightly]:
     folder = tmp_path_factory.mktemp("nights")
     raw = Path(shutil.copytree(small_world, folder / "raw"))
-    nights = open_nights(folder / "project", raw, FIRST)
+    nights = open_nights(folder / "project", raw, FIRST, copied=Project)
     yield Nightly(nights, raw, small_world)
     nights.close()
 

@@ -121,7 +121,9 @@ READ_LATER: dict[str, Any] = {
 }
 
 
-def test_variables_that_share_a_parsing_change_nothing_of_it(manifest: dict[str, Any], tmp_path: Path) -> None:
+def test_variables_that_share_a_parsing_change_nothing_of_it(
+    manifest: dict[str, Any], tmp_path: Path
+) -> None:
     declared = (ROOT / "dbt_project" / "macros" / "variables.sql").read_text()
     listed = declared.split("project_variables() %}")[1].split("endmacro")[0]
     assert {*READ_LATER, *PARSED_VARIABLES} == set(re.findall(r"'(\w+)': ", listed))

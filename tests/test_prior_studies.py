@@ -22,7 +22,7 @@ def built(built_project: Project, tmp_path_factory: pytest.TempPathFactory) -> B
     """A small business whose pipeline is trained already."""
     setting = Setting(customers=600, months=1, seed=4, priors="demo", learning_share=0.1, past_trial=True)
     deployed = built_project.folder / "models_ml" / "artifacts" / "demo"
-    return built_world(setting, tmp_path_factory.mktemp("study") / "business", deployed)
+    return built_world(setting, tmp_path_factory.mktemp("study") / "business", deployed, Project)
 
 
 def test_priors_are_drawn_around_the_target_as_wide_and_as_correlated_as_they_say() -> None:

@@ -369,7 +369,9 @@ def test_a_copy_that_refuses_withdraws_what_is_open(
         f" false as consents_to_phone, false as consents_to_push) from customers where customer_id in ({refused})",
         small_world,
     )
-    fresh_copy.dbt("build", *DECISIONS, "retention_actions_deliverable", "--vars", f"{{as_of_date: '{first}'}}")
+    fresh_copy.dbt(
+        "build", *DECISIONS, "retention_actions_deliverable", "--vars", f"{{as_of_date: '{first}'}}"
+    )
     again = fresh_copy.query(
         f"select distinct suppression_reason, action from retention_actions where customer_id in ({refused})"
     )

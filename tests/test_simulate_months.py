@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from simulation.beliefs import learnable_coefficients
 from simulation.business import prior_rows, write_raw, write_seeds
-from simulation.compiled_project import CompiledProject
+from simulation.compiled_project import CompiledProject, models_before
 from simulation.loop import ENDS_ON, Month, Setting, run_months, set_up
 from simulation.page import simulation_page
 from simulation.results import mean_by_month, missed_targets, share_of_best, total, write_results
@@ -49,7 +49,7 @@ from models_ml.decisions.references import REFERENCE_POLICIES, Situation
 from models_ml.errors import BayesPilotError
 from models_ml.reports.page import render
 
-QUICK = ("--exclude-resource-types", "unit_test", "test")  # the data tests of a build have tests of their own
+QUICK = models_before()  # the decisions alone; reports and data tests of a build have tests of their own
 SETTING = Setting(customers=600, months=2, seed=3, priors="wrong", learning_share=0.05, past_trial=True)
 
 
@@ -380,8 +380,7 @@ Simulated = tuple[ProjectCopy, list[Month], list[World]]
 def simulated(built_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Simulated:
     """Two months of a small business on a pipeline that is trained already."""
     deployed = built_project.folder / "models_ml" / "artifacts" / "demo"
-    copy, world = set_up(SETTING, tmp_path_factory.mktemp("loop") / "business", deployed)
-    project = Project(copy.folder, copy.raw_data)
+    project, world = set_up(SETTING, tmp_path_factory.mktemp("loop") / "business", deployed, Project)
     months, worlds = zip(*run_months(SETTING, project, world, QUICK), strict=True)
     return project, list(months), list(worlds)
 
@@ -461,8 +460,7 @@ def test_months_without_dbt_decide_as_dbt_does(
     project, months, worlds = simulated
     other = replace(SETTING, priors="demo", learning_share=0.0)
     deployed = built_project.folder / "models_ml" / "artifacts" / "demo"
-    copy, world = set_up(other, tmp_path / "built", deployed)
-    first = Project(copy.folder, copy.raw_data)
+    first, world = set_up(other, tmp_path / "built", deployed, Project)
     write_raw(first, raw_tables(world), world.as_of_date)
     first.build(*QUICK)
     fork = CompiledProject.of(first, world.as_of_date).fork(tmp_path / "fork")

@@ -12,11 +12,12 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 import numpy as np
+from dbt_project_copy import ProjectCopy
 
 from simulation.beliefs import INTERCEPT, learnable_coefficients
 from simulation.business import Row, rewrite_seed, write_raw, write_seeds
-from simulation.compiled_project import CompiledProject
-from simulation.loop import WITHOUT_UNIT_TESTS, Setting, set_up
+from simulation.compiled_project import CompiledProject, models_before
+from simulation.loop import Setting, set_up
 from simulation.true_value import Floats, MonthInputs, read_month
 from simulation.world import World, raw_tables
 
@@ -76,11 +77,13 @@ class BuiltWorld:
         )
 
 
-def built_world(setting: Setting, folder: Path, deployed: Path | None = None) -> BuiltWorld:
+def built_world(
+    setting: Setting, folder: Path, deployed: Path | None = None, copied: type[ProjectCopy] = ProjectCopy
+) -> BuiltWorld:
     """Build the business of a new world in ``folder``; where ``deployed`` names artifacts, nothing is trained."""
-    project, world = set_up(setting, folder, deployed)
+    project, world = set_up(setting, folder, deployed, copied)
     write_raw(project, raw_tables(world), world.as_of_date)
-    project.build(*WITHOUT_UNIT_TESTS)
+    project.build(*models_before())
     compiled = CompiledProject.of(project, world.as_of_date)
     return BuiltWorld(compiled, world, read_inputs(compiled, world), setting)
 

@@ -42,6 +42,12 @@ TARGETS = (
 THREADS = 2
 
 
+def models_before(targets: Sequence[str] = TARGETS) -> tuple[str, ...]:
+    """Return options of dbt that select the targets and all before them, without tests."""
+    without_tests = ("--exclude-resource-types", "test", "unit_test")
+    return (*without_tests, "--select", *(f"+{target}" for target in targets))
+
+
 @dataclass(frozen=True)
 class Node:
     """One model: its compiled SQL, or its Python file; ``unique_key`` is that of an incremental table."""
@@ -76,7 +82,7 @@ class CompiledProject:
         BayesPilotError
             When dbt cannot compile it, or a target is not a model of it.
         """
-        finished = project.run("dbt", "--no-use-colors", "compile")
+        finished = project.run("dbt", "--no-use-colors", "compile", *models_before(targets))
         if finished.returncode:
             raise BayesPilotError(
                 "dbt compile failed:\n" + finished.output[-2000:], where=str(project.folder)

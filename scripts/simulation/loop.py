@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 import numpy as np
@@ -21,6 +22,7 @@ from simulation.world import World, contacts_of, next_month, raw_tables, start_w
 
 HISTORY_MONTHS = 24
 ENDS_ON = np.datetime64("2026-10-31")
+Copy = TypeVar("Copy", bound=ProjectCopy)
 WITHOUT_UNIT_TESTS = ("--exclude-resource-types", "unit_test")  # they test code, not data
 
 
@@ -52,13 +54,15 @@ class Month:
     cost: float
 
 
-def set_up(setting: Setting, folder: Path, deployed: Path | None = None) -> tuple[ProjectCopy, World]:
+def set_up(
+    setting: Setting, folder: Path, deployed: Path | None = None, copied: type[Copy] = ProjectCopy
+) -> tuple[Copy, World]:
     """Return a copy of the project in ``folder``, and the world of its business at the end of history.
 
     Where ``deployed`` names an artifacts folder, its pipeline is deployed from the start; otherwise the first
     build trains one.
     """
-    project = ProjectCopy.create(folder, folder / "raw")
+    project = copied.create(folder, folder / "raw")
     if deployed is not None:
         shutil.copytree(deployed, folder / "models_ml" / "artifacts" / SOURCE)
     write_seeds(
