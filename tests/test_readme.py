@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import typer
 from conftest import ROOT
+from forked_commands import run_forked
 
 from models_ml.cli import app
 
@@ -136,24 +137,21 @@ def test_tables_of_the_readme_are_models() -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_script_explains_itself(script: str) -> None:
-    finished = subprocess.run(
-        [sys.executable, str(ROOT / script), "--help"], capture_output=True, text=True, check=False, cwd=ROOT
+    assert "Usage" in help_of(Path(script).stem, ROOT / Path(script).parent)
+
+
+def help_of(module: str, folder: Path) -> str:
+    code, stdout, stderr, *_ = run_forked(
+        ("python", "-m", module, "--help"), cwd=folder, environment=os.environ
     )
-    assert finished.returncode == 0, finished.stderr
-    assert "Usage" in finished.stdout
+    assert code == 0, stderr
+    return stdout
 
 
 def test_training_still_explains_itself_as_a_module() -> None:
-    finished = subprocess.run(
-        [sys.executable, "-m", "models_ml.train", "--help"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
-    assert finished.returncode == 0, finished.stderr
+    said = help_of("models_ml.train", ROOT)
     for option in ("--source", "--baseline", "--promote", "--rollback", "--list"):
-        assert option in finished.stdout
+        assert option in said
 
 
 def test_make_help_lists_every_task() -> None:
