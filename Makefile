@@ -5,6 +5,8 @@ PORT ?= 5000
 BIN := .venv/bin
 BAYESPILOT := $(BIN)/bayespilot
 VARS := {source: $(SOURCE)}
+# Most of what is installed is never imported: Python compiles the rest when it is.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run build publish reports summary loop mlflow docs lint lint-python lint-dbt test clean
@@ -16,7 +18,7 @@ help: ## list the tasks
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "BayesPilot needs Python 3.11 or newer; set PYTHON=…")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	$(INSTALL) '.[test]'
 	touch .venv/installed
 
 setup: .venv/installed ## create .venv and install what is pinned in constraints.txt
@@ -41,7 +43,7 @@ loop: setup ## play the demo business forward, a few months in a few minutes, in
 
 # The tracking server is a large install that training does not need: it comes with the first `make mlflow`.
 .venv/ui: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,ui]'
+	$(INSTALL) '.[test,ui]'
 	touch .venv/ui
 
 mlflow: .venv/ui ## browse the training records of SOURCE at http://127.0.0.1:5000 (PORT=5000)

@@ -87,6 +87,7 @@ def serve() -> None:
     for name in LOADED:
         importlib.import_module(name)
     gc.freeze()  # what is loaded stays; commands need not look through it
+    gc.set_threshold(100_000, 50, 50)  # a manifest is many objects, none of them garbage
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
 import pytest
+from benchmark import app
+from benchmarks import measures
 from benchmarks.features import run_statement
 from benchmarks.raw_tables import ENDS_ON
-from conftest import ROOT
+from conftest import Project
+from typer.testing import CliRunner
 
 pytestmark = pytest.mark.build
 
 
-def benchmark(*arguments: str) -> str:
-    """Run the script and return what it printed."""
-    finished = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "benchmark.py"), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return finished.stdout
+def printed_by(*arguments: str) -> str:
+    """Run the script, its builds in forked processes, and return what it printed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measures, "ProjectCopy", Project)
+        finished = CliRunner().invoke(app, list(arguments))
+    assert finished.exit_code == 0, finished.output
+    return finished.output
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +30,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder in which both benchmarks ran, one after the other."""
     folder = tmp_path_factory.mktemp("benchmark")
     toy = ("--customers", "300", "--events", "6000", "--dates", "4")
-    printed = benchmark("features", *toy, "--folder", str(folder))
-    printed += benchmark("scoring", "--rows", "3000", "--candidate", "logistic", "--folder", str(folder))
+    printed = printed_by("features", *toy, "--folder", str(folder))
+    printed += printed_by("scoring", "--rows", "3000", "--candidate", "logistic", "--folder", str(folder))
     (folder / "printed.txt").write_text(printed, encoding="utf-8")
     return folder
 
@@ -75,9 +72,9 @@ def test_the_comparison_finds_a_wrong_feature(folder: Path) -> None:
 
 
 def test_training_and_reasons_are_measured_by_candidate() -> None:
-    trained = benchmark("training", "--rows", "2000", "--features", "20", "--candidate", "logistic")
+    trained = printed_by("training", "--rows", "2000", "--features", "20", "--candidate", "logistic")
     for expected in ("logistic_regression", "estimator's own fit", "encode, fit, calibrate"):
         assert expected in trained
-    explained = benchmark("reasons", "--rows", "200", "--features", "20")
+    explained = printed_by("reasons", "--rows", "200", "--features", "20")
     for candidate in ("logistic_regression", "random_forest", "gradient_boosting"):
         assert candidate in explained
