@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from forked_commands import is_forked, run_forked
 from generate_churn_data import raw_chunks, write_parquet
 from hypothesis import settings
 from shared_parsing import PARSED, SharedParsing
+from sqlalchemy import Engine, event
 
 if TYPE_CHECKING:
     from models_ml.serving.deciding import Asked
@@ -34,6 +36,13 @@ UNTESTED = ("--exclude-resource-types", "test", "unit_test")
 # What leads to decisions, without reports, outcomes and data tests: half of a build.
 DECISIONS = (*UNTESTED, "--select", "+retention_actions", "+policy_runs")
 DECIDE = (*UNTESTED, "--selector", "decide")  # the decisions again, on existing scores
+
+
+@event.listens_for(Engine, "connect")
+def write_without_waiting(connection: object, _: object) -> None:
+    """Let SQLite leave it to the operating system when the records of a training reach the disk."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("pragma synchronous = off")
 
 
 class Project(ProjectCopy):
