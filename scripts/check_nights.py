@@ -31,7 +31,7 @@ from nightly_business import Contact, deliver, execute
 from rich.console import Console
 from rich.progress import track
 from simulation.business import write_raw, write_seeds
-from simulation.compiled_project import CompiledProject, models_before
+from simulation.compiled_project import BEFORE_DECISIONS, CompiledProject
 
 from models_ml.errors import BayesPilotError
 
@@ -146,7 +146,7 @@ def open_business(folder: Path, customers: int, seed: int, project: ProjectCopy 
     write_raw(project, {}, np.datetime64(FIRST))
     assert project.raw_data is not None
     deliver(files, project.raw_data, FIRST, [], late_rows=False)
-    project.build(*models_before(), "--vars", "{allow_miscalibrated: true}")
+    project.build(*BEFORE_DECISIONS, "--vars", "{allow_miscalibrated: true}")
     return Business(CompiledProject.of(project, np.datetime64(FIRST)), files, [])
 
 

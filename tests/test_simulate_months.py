@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from simulation.beliefs import learnable_coefficients
 from simulation.business import prior_rows, write_raw, write_seeds
-from simulation.compiled_project import CompiledProject, models_before
+from simulation.compiled_project import BEFORE_DECISIONS, CompiledProject
 from simulation.loop import ENDS_ON, Month, Setting, run_months, set_up
 from simulation.page import simulation_page
 from simulation.results import mean_by_month, missed_targets, share_of_best, total, write_results
@@ -49,7 +49,7 @@ from models_ml.decisions.references import REFERENCE_POLICIES, Situation
 from models_ml.errors import BayesPilotError
 from models_ml.reports.page import render
 
-QUICK = models_before()  # the decisions alone; reports and data tests of a build have tests of their own
+QUICK = BEFORE_DECISIONS  # the decisions alone; reports and data tests of a build have tests of their own
 SETTING = Setting(customers=600, months=2, seed=3, priors="wrong", learning_share=0.05, past_trial=True)
 
 

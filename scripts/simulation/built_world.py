@@ -16,7 +16,7 @@ from dbt_project_copy import ProjectCopy
 
 from simulation.beliefs import INTERCEPT, learnable_coefficients
 from simulation.business import Row, rewrite_seed, write_raw, write_seeds
-from simulation.compiled_project import CompiledProject, models_before
+from simulation.compiled_project import BEFORE_DECISIONS, CompiledProject
 from simulation.loop import Setting, set_up
 from simulation.true_value import Floats, MonthInputs, read_month
 from simulation.world import World, raw_tables
@@ -83,7 +83,7 @@ def built_world(
     """Build the business of a new world in ``folder``; where ``deployed`` names artifacts, nothing is trained."""
     project, world = set_up(setting, folder, deployed, copied)
     write_raw(project, raw_tables(world), world.as_of_date)
-    project.build(*models_before())
+    project.build(*BEFORE_DECISIONS)
     compiled = CompiledProject.of(project, world.as_of_date)
     return BuiltWorld(compiled, world, read_inputs(compiled, world), setting)
 

@@ -39,13 +39,14 @@ TARGETS = (
     "offer_effect_covariances_history",
     "policy_runs",
 )
+BEFORE_DECISIONS = (
+    "--exclude-resource-types",
+    "test",
+    "unit_test",
+    "--select",
+    *(f"+{name}" for name in TARGETS),
+)
 THREADS = 2
-
-
-def models_before(targets: Sequence[str] = TARGETS) -> tuple[str, ...]:
-    """Return options of dbt that select the targets and all before them, without tests."""
-    without_tests = ("--exclude-resource-types", "test", "unit_test")
-    return (*without_tests, "--select", *(f"+{target}" for target in targets))
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,10 @@ class CompiledProject:
         BayesPilotError
             When dbt cannot compile it, or a target is not a model of it.
         """
-        finished = project.run("dbt", "--no-use-colors", "compile", *models_before(targets))
+        selected = [f"+{target}" for target in targets]
+        finished = project.run(
+            "dbt", "--no-use-colors", "compile", "--indirect-selection", "empty", "--select", *selected
+        )
         if finished.returncode:
             raise BayesPilotError(
                 "dbt compile failed:\n" + finished.output[-2000:], where=str(project.folder)
