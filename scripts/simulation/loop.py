@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import duckdb
 import numpy as np
@@ -22,7 +21,6 @@ from simulation.world import World, contacts_of, next_month, raw_tables, start_w
 
 HISTORY_MONTHS = 24
 ENDS_ON = np.datetime64("2026-10-31")
-Copy = TypeVar("Copy", bound=ProjectCopy)
 WITHOUT_UNIT_TESTS = ("--exclude-resource-types", "unit_test")  # they test code, not data
 
 
@@ -55,12 +53,12 @@ class Month:
 
 
 def set_up(
-    setting: Setting, folder: Path, deployed: Path | None = None, copied: type[Copy] = ProjectCopy
-) -> tuple[Copy, World]:
+    setting: Setting, folder: Path, deployed: Path | None = None, copied: type[ProjectCopy] = ProjectCopy
+) -> tuple[ProjectCopy, World]:
     """Return a copy of the project in ``folder``, and the world of its business at the end of history.
 
     Where ``deployed`` names an artifacts folder, its pipeline is deployed from the start; otherwise the first
-    build trains one.
+    build trains one. ``copied`` says how commands run in the copy.
     """
     project = copied.create(folder, folder / "raw")
     if deployed is not None:
