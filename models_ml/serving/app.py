@@ -20,9 +20,7 @@ from models_ml.serving.payload import PayloadError
 from models_ml.serving.service import Service
 
 LARGEST_BODY = 4_000_000  # bytes; a thousand customers take about three million
-LARGEST_INLINE = (
-    20_000  # bytes that are answered without another thread: its start takes longer than it frees
-)
+LARGEST_INLINE = 20_000  # bytes that are answered at once: another thread would take longer to start
 PICK_UP_SECONDS = 2.0
 LOG = logging.getLogger("bayespilot.serve")
 OPEN_PATHS = ("/health",)
