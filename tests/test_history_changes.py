@@ -169,7 +169,7 @@ def test_a_feed_may_be_exempt(project: Project) -> None:
 
 
 def test_a_date_that_is_not_stored_is_refused(project: Project) -> None:
-    for asked, problem in ((["2026-06-29"], "stores nothing"), (["June"], "which is no date")):
+    for asked, problem in ((["2026-06-29"], "stores nothing"), (["June"], "where a list of days such as")):
         settings = json.dumps({"as_of_date": "2026-09-20", "rebuild_dates": asked})
         said = project.dbt("run", "--select", "int_feature_dates", "--vars", settings, succeeds=False)
         assert problem in said

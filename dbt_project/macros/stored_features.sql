@@ -54,18 +54,16 @@
     {%- endif -%}
 {% endmacro %}
 
-{#- The stored dates that `--vars '{rebuild_dates: [2026-06-30, 2026-07-31]}'` builds again, one row each. -#}
+{#-
+    The stored dates that `--vars '{rebuild_dates: [2026-06-30, 2026-07-31]}'` builds again, one row each. What is no date is
+    refused when a run begins, with the other variables.
+-#}
 {% macro rebuild_dates() -%}
     select cast(null as date) as as_of_date
     where false
     {%- set asked = var('rebuild_dates', none) or [] -%}
     {%- for asked_day in ([asked] if asked is string or asked is not sequence else asked) | map('string') | unique %}
-        {%- if not modules.re.fullmatch('[0-9]{4}-[0-9]{2}-[0-9]{2}', asked_day) -%}
-            {{ exceptions.raise_compiler_error(
-                "rebuild_dates holds '" ~ asked_day ~ "', which is no date."
-                ~ "\n  next: --vars '{rebuild_dates: [2026-06-30, 2026-07-31]}'") }}
-        {%- endif %}
     union all
-    select cast('{{ asked_day }}' as date) as as_of_date
+    select cast({{ sql_text(asked_day) }} as date) as as_of_date
     {%- endfor %}
 {%- endmacro %}
