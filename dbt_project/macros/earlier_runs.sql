@@ -112,7 +112,16 @@
     {{ arm }} in ('policy', 'pick_holdout', 'trial')
 {%- endmacro %}
 
-{#- Whether a date lies in an episode that opened earlier; `parameters` is int_policy_parameters. -#}
-{% macro is_within_episode(date, opened_on) -%}
-    {{ date }} > {{ opened_on }} and {{ date }} < {{ add_days(opened_on, 'parameters.horizon_days') }}
+{#-
+    The action_id of each of `picks` (a relation or step) whose customer was within an episode that the service had opened
+    before; `served` and `parameters` are steps of the query. A condition on `picks` may follow.
+-#}
+{% macro picks_within_served(picks) -%}
+    select distinct picks.action_id
+    from {{ picks }} as picks
+    cross join parameters
+    inner join served
+        on picks.customer_id = served.customer_id
+            and picks.as_of_date > served.as_of_date
+            and picks.as_of_date < {{ add_days('served.as_of_date', 'parameters.horizon_days') }}
 {%- endmacro %}

@@ -14,19 +14,7 @@
             ~ " 'day=([0-9-]{10})', 1) as date)) over () - 40 order by file") -%}
         {%- for row in found.rows -%}{%- do files.append(sql_text(row[0])) -%}{%- endfor -%}
     {%- endif -%}
-    (
-        select
-        {%- for name, type in columns.items() %}
-            cast({{ name if files else 'null' }} as {{ type }}) as {{ name }}
-            {%- if not loop.last %},{% endif %}
-        {%- endfor %}
-        {% if files -%}
-        from read_parquet([{{ files | join(', ') }}], hive_partitioning = false)
-        {%- else -%}
-        from (select 1 as no_row) as no_log
-        where false
-        {%- endif %}
-    )
+    {{ typed_rows(columns, "read_parquet([" ~ files | join(', ') ~ "], hive_partitioning = false)" if files else none) }}
 {%- endmacro %}
 
 {#- The rows of the log that are not Parquet yet, as a subquery like `served_log`. -#}
@@ -37,21 +25,25 @@
             "select file from glob(" ~ sql_text(served_log_folder() ~ '/journal.jsonl') ~ ")") -%}
         {%- for row in found.rows -%}{%- do files.append(sql_text(row[0])) -%}{%- endfor -%}
     {%- endif -%}
+    {%- set types = [] -%}
+    {%- for name, type in columns.items() -%}{%- do types.append(name ~ ": '" ~ type ~ "'") -%}{%- endfor -%}
+    {#- A line that is being written cannot be read yet. -#}
+    {{ typed_rows(
+        columns,
+        "read_json(" ~ files[0] ~ ", format = 'newline_delimited', ignore_errors = true, columns = {"
+        ~ types | join(', ') ~ "}) where decision_id is not null" if files else none
+    ) }}
+{%- endmacro %}
+
+{#- The columns of what `rows` reads, cast, as a subquery; empty but typed where `rows` is none. -#}
+{% macro typed_rows(columns, rows) -%}
     (
         select
         {%- for name, type in columns.items() %}
-            cast({{ name if files else 'null' }} as {{ type }}) as {{ name }}
+            cast({{ name if rows else 'null' }} as {{ type }}) as {{ name }}
             {%- if not loop.last %},{% endif %}
         {%- endfor %}
-        {% if files -%}
-        from read_json({{ files[0] }}, format = 'newline_delimited', ignore_errors = true, columns = {
-            {%- for name, type in columns.items() %}{{ name }}: '{{ type }}'{% if not loop.last %}, {% endif %}{% endfor -%}
-        })
-        where decision_id is not null -- a line that is being written
-        {%- else -%}
-        from (select 1 as no_row) as no_journal
-        where false
-        {%- endif %}
+        from {{ rows or '(select 1 as no_row) as no_log where false' }}
     )
 {%- endmacro %}
 

@@ -39,18 +39,6 @@ served as (
 ),
 
 -- Asked of the table, not of the step above: a step that is read twice is read whole.
-within_served as (
-
-    select distinct picks.action_id
-    from {{ ref('retention_actions_history') }} as picks
-    cross join parameters
-    inner join served
-        on picks.customer_id = served.customer_id
-            and {{ is_within_episode('picks.as_of_date', 'served.as_of_date') }}
-
-),
-
--- Asked of the table, as above.
 latest as (
 
     select max(as_of_date) as as_of_date
@@ -58,20 +46,39 @@ latest as (
 
 ),
 
+standing as (
+
+    select
+        history.action_id,
+        history.customer_id,
+        history.as_of_date,
+        history.action,
+        history.channel,
+        history.valid_to
+    from history
+    inner join latest on history.valid_to > latest.as_of_date
+    where history.action <> 'no_action'
+
+),
+
+within_served as (
+
+    {{ picks_within_served('standing') }}
+
+),
+
 judged as (
 
     select
-        history.*,
+        standing.*,
         case
             when within_served.action_id is not null then 'open_episode'
             else {{ withdrawal_reason('offers', 'channels') }}
         end as withdrawal_reason
-    from history
-    inner join latest on history.valid_to > latest.as_of_date
-    left join offers on history.action = offers.offer
-    left join channels on history.channel = channels.channel
-    left join within_served on history.action_id = within_served.action_id
-    where history.action <> 'no_action'
+    from standing
+    left join offers on standing.action = offers.offer
+    left join channels on standing.channel = channels.channel
+    left join within_served on standing.action_id = within_served.action_id
 
 ),
 

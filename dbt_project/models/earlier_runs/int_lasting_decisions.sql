@@ -59,12 +59,7 @@ first_kept as (
 -- pick is withdrawn and opens no episode: what it was to use counts until it lapses, chance had no say.
 within_served as (
 
-    select distinct picks.action_id
-    from {{ ref('int_kept_decisions') }} as picks
-    cross join parameters
-    inner join served
-        on picks.customer_id = served.customer_id
-            and {{ is_within_episode('picks.as_of_date', 'served.as_of_date') }}
+    {{ picks_within_served(ref('int_kept_decisions')) }}
     where {{ opens_episode('picks.arm') }}
 
 ),
