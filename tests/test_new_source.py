@@ -129,8 +129,8 @@ def test_columns_of_the_contract_are_mapped_and_others_are_to_be_filled_in(
     assert source.to_fill_in == {"customers": ("region", "acquisition_channel", "segment")}
     assert len(source.without_table) == 6
     text = (staging / "stg_customers.sql").read_text()
-    assert "cast(Customer_ID as varchar) as customer_id,\n" in text
-    assert "cast(null as varchar) as region, -- fill in: Region of the customer\n" in text
+    assert "cast(Customer_ID as string) as customer_id,\n" in text
+    assert "cast(null as string) as region, -- fill in: Region of the customer\n" in text
     declared = yaml.safe_load((staging / "sources.yml").read_text())["sources"][0]
     columns = {table["name"]: [c["name"] for c in table["columns"]] for table in declared["tables"]}
     assert columns == {
@@ -154,7 +154,9 @@ def test_every_table_and_column_of_the_contract_is_written(project_folder: Path)
         text = (staging / f"stg_{table.name}.sql").read_text()
         assert "doc(" not in text
         types = duckdb.sql(text).columns, [str(kind) for kind in duckdb.sql(text).types]
-        wanted = [column.type.upper().replace(", ", ",") for column in table.columns]
+        wanted = [
+            column.type.upper().replace("STRING", "VARCHAR").replace(", ", ",") for column in table.columns
+        ]
         assert types == ([column.name for column in table.columns], wanted)
 
 
@@ -227,7 +229,7 @@ def complete_transactions(project: Project) -> None:
         project,
         "customers",
         {
-            "cast(null as varchar) as customer_id": 'cast("Card No" as varchar) as customer_id',
+            "cast(null as string) as customer_id": 'cast("Card No" as string) as customer_id',
             "cast(null as date) as signed_up_on": 'cast(min("bought at") as date) as signed_up_on',
             "where false": "from {{ source('acme', 'transactions') }} group by \"Card No\"",
         },
@@ -236,9 +238,9 @@ def complete_transactions(project: Project) -> None:
         project,
         "activity",
         {
-            "cast(null as varchar) as customer_id": 'cast("Card No" as varchar) as customer_id',
+            "cast(null as string) as customer_id": 'cast("Card No" as string) as customer_id',
             "cast(null as timestamp) as occurred_at": 'cast("bought at" as timestamp) as occurred_at',
-            "cast(null as varchar) as activity_type": "cast('purchase' as varchar) as activity_type",
+            "cast(null as string) as activity_type": "cast('purchase' as string) as activity_type",
             "cast(null as bigint) as quantity": "cast(1 as bigint) as quantity",
             "cast(null as decimal(18, 2)) as amount": "cast(total as decimal(18, 2)) as amount",
             "where false": "from {{ source('acme', 'transactions') }}",
@@ -264,7 +266,7 @@ def complete_seats(project: Project) -> None:
 
 
 def complete_weekly_boxes(project: Project) -> None:
-    fill_in(project, "customers", {"cast(null as varchar) as region": "cast(zone as varchar) as region"})
+    fill_in(project, "customers", {"cast(null as string) as region": "cast(zone as string) as region"})
     fill_in(
         project,
         "subscriptions",
@@ -276,8 +278,8 @@ def complete_weekly_boxes(project: Project) -> None:
         project,
         "consents",
         {
-            "cast(null as varchar) as customer_id": "cast(customer_id as varchar) as customer_id",
-            "cast(null as varchar) as channel": "cast('email' as varchar) as channel",
+            "cast(null as string) as customer_id": "cast(customer_id as string) as customer_id",
+            "cast(null as string) as channel": "cast('email' as string) as channel",
             "cast(null as boolean) as is_granted": "cast(newsletter as boolean) as is_granted",
             "where false": "from {{ source('acme', 'customers') }}",
         },
@@ -286,9 +288,9 @@ def complete_weekly_boxes(project: Project) -> None:
         project,
         "activity",
         {
-            "cast(null as varchar) as customer_id": "cast(customer_id as varchar) as customer_id",
+            "cast(null as string) as customer_id": "cast(customer_id as string) as customer_id",
             "cast(null as timestamp) as occurred_at": "cast(delivered_on as timestamp) as occurred_at",
-            "cast(null as varchar) as activity_type": "cast('box' as varchar) as activity_type",
+            "cast(null as string) as activity_type": "cast('box' as string) as activity_type",
             "cast(null as bigint) as quantity": "cast(boxes as bigint) as quantity",
             "where false": "from {{ source('acme', 'deliveries') }} where not skipped",
         },

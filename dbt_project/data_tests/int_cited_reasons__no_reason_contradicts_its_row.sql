@@ -29,7 +29,7 @@ compared as (
             {% for feature in reasons if feature.measure == 'category' -%}
                 when '{{ feature.feature }}' then features.{{ feature.feature }}
             {% endfor -%}
-            else cast(null as varchar)
+            else cast(null as string)
         end as own_category,
         case
             {% for recency in recencies -%}

@@ -44,8 +44,8 @@
 -#}
 {% macro draw_expressions() %}
     {%- set customer = "randomisation_salt || '/' || customer_id" -%}
-    {%- set month = customer ~ " || '/' || substr(cast(as_of_date as varchar), 1, 7)" -%}
-    {%- set episode = customer ~ " || '/' || cast(coalesce(last_episode, 0) + 1 as varchar)" -%}
+    {%- set month = customer ~ " || '/' || substr(cast(as_of_date as string), 1, 7)" -%}
+    {%- set episode = customer ~ " || '/' || cast(coalesce(last_episode, 0) + 1 as string)" -%}
     {{ return({
         'universal_draw': stable_draw(customer ~ " || '/universal'"),
         'pick_draw': stable_draw(episode ~ " || '/pick'"),

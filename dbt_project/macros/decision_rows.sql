@@ -1,16 +1,16 @@
 {#- The columns of a decision and their types, in the order of retention_actions. -#}
 {% macro decision_types() %}
     {{ return({
-        'action_id': 'varchar', 'customer_id': 'varchar', 'as_of_date': 'date', 'action': 'varchar',
-        'planned_action': 'varchar', 'action_label': 'varchar', 'channel': 'varchar', 'priority': 'integer',
-        'risk_tier': 'varchar', 'churn_probability': 'double', 'risk_percentile': 'double',
-        'customer_value': 'double', 'relative_risk': 'double', 'effect_source': 'varchar',
+        'action_id': 'string', 'customer_id': 'string', 'as_of_date': 'date', 'action': 'string',
+        'planned_action': 'string', 'action_label': 'string', 'channel': 'string', 'priority': 'integer',
+        'risk_tier': 'string', 'churn_probability': 'double', 'risk_percentile': 'double',
+        'customer_value': 'double', 'relative_risk': 'double', 'effect_source': 'string',
         'expected_cost': 'double', 'incremental_expected_value': 'double', 'planned_cost': 'double',
-        'planned_value': 'double', 'currency': 'varchar',
-        'reason_1': 'varchar', 'reason_2': 'varchar', 'reason_3': 'varchar', 'rationale': 'varchar',
-        'suppression_reason': 'varchar', 'arm': 'varchar', 'propensity': 'double',
+        'planned_value': 'double', 'currency': 'string',
+        'reason_1': 'string', 'reason_2': 'string', 'reason_3': 'string', 'rationale': 'string',
+        'suppression_reason': 'string', 'arm': 'string', 'propensity': 'double',
         'propensity_no_action': 'double', 'valid_from': 'date', 'valid_to': 'date',
-        'pipeline_version': 'varchar', 'policy_version': 'varchar',
+        'pipeline_version': 'string', 'policy_version': 'string',
     }) }}
 {% endmacro %}
 
@@ -21,10 +21,10 @@
 {% macro row_hash(columns) -%}
     cast(md5(
         {%- for column in columns %}
-        coalesce(cast({{ column }} as varchar), 'null')
+        coalesce(cast({{ column }} as string), 'null')
         {%- if not loop.last %} || '|' ||{% endif %}
         {%- endfor %}
-    ) as varchar)
+    ) as string)
 {%- endmacro %}
 
 {#- The moment at which the run started, in UTC. -#}

@@ -77,12 +77,12 @@
 {#- The columns of a decision that later runs read, and their types. -#}
 {% macro previous_columns() %}
     {%- set columns = {
-        'action_id': 'varchar', 'customer_id': 'varchar', 'as_of_date': 'date', 'action': 'varchar',
-        'planned_action': 'varchar', 'channel': 'varchar', 'risk_tier': 'varchar', 'churn_probability': 'double',
-        'customer_value': 'double', 'relative_risk': 'double', 'effect_source': 'varchar', 'expected_cost': 'double',
-        'incremental_expected_value': 'double', 'arm': 'varchar', 'propensity': 'double',
-        'propensity_no_action': 'double', 'valid_from': 'date', 'valid_to': 'date', 'pipeline_version': 'varchar',
-        'policy_version': 'varchar',
+        'action_id': 'string', 'customer_id': 'string', 'as_of_date': 'date', 'action': 'string',
+        'planned_action': 'string', 'channel': 'string', 'risk_tier': 'string', 'churn_probability': 'double',
+        'customer_value': 'double', 'relative_risk': 'double', 'effect_source': 'string', 'expected_cost': 'double',
+        'incremental_expected_value': 'double', 'arm': 'string', 'propensity': 'double',
+        'propensity_no_action': 'double', 'valid_from': 'date', 'valid_to': 'date', 'pipeline_version': 'string',
+        'policy_version': 'string',
     } -%}
     {%- for signal in reason_signals() -%}{%- do columns.update({'signal_' ~ signal: 'double'}) -%}{%- endfor -%}
     {{ return(columns) }}

@@ -10,7 +10,7 @@
 {#- A message for raise_error: texts and columns in turn, beginning with a text. -#}
 {% macro error_text() -%}
     {%- for part in varargs -%}
-        {%- if loop.index0 % 2 == 0 -%}'{{ part | replace("'", "''") }}'{%- else -%}cast({{ part }} as varchar){%- endif -%}
+        {%- if loop.index0 % 2 == 0 -%}'{{ part | replace("'", "''") }}'{%- else -%}cast({{ part }} as string){%- endif -%}
         {%- if not loop.last %} || {% endif -%}
     {%- endfor -%}
 {%- endmacro %}

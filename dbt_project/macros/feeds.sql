@@ -80,7 +80,7 @@
 {% macro warn_of_changed_history() %}
     {%- if execute and not flags.EMPTY -%}
         {%- set changed = run_query(
-            "select cast(as_of_date as varchar) as day, feed, facts_when_built, facts_now from " ~ this
+            "select cast(as_of_date as string) as day, feed, facts_when_built, facts_now from " ~ this
             ~ " order by as_of_date, feed") -%}
         {%- if changed.rows | length > 0 -%}
             {%- set days = [] -%}{%- set feeds = {} -%}

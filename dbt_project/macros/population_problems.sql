@@ -25,7 +25,7 @@
 
         select *
         from {{ earlier_runs('rpt_run_volume', {
-            'as_of_date': 'date', 'measure': 'varchar', 'row_count': 'bigint',
+            'as_of_date': 'date', 'measure': 'string', 'row_count': 'bigint',
         }) }} as volume
         where measure = 'customers_at_risk'
 
@@ -80,21 +80,21 @@
 
         select
             cast(as_of_date as date) as as_of_date,
-            cast('customers at risk' as varchar) as subject,
-            cast(null as varchar) as staging_model,
-            cast(problem as varchar) as problem,
+            cast('customers at risk' as string) as subject,
+            cast(null as string) as staging_model,
+            cast(problem as string) as problem,
             cast(ratio as double) as share,
             cast(customers as bigint) as rows_now,
             cast(previous_customers as bigint) as rows_then,
             cast(previous_as_of_date as date) as compared_with,
-            cast(null as varchar) as first_values,
+            cast(null as string) as first_values,
             cast(
                 case
                     when problem = 'nobody_at_risk' then {{ error_text("customers at risk: none on ", "as_of_date", "") }}
                     else {{ error_text("customers at risk: ", "customers", " on ", "as_of_date", "") }}
                 end || coalesce({{ error_text(
                     ", where the run of ", "previous_as_of_date", " counted ", "previous_customers", ""
-                ) }}, '') || coalesce({{ error_text(" (", per_cent('ratio'), " %)") }}, '') as varchar
+                ) }}, '') || coalesce({{ error_text(" (", per_cent('ratio'), " %)") }}, '') as string
             ) as description
         from judged
         where problem is not null

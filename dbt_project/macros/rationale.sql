@@ -14,12 +14,12 @@
 {% macro percent_text(probability) -%}
     case
         when {{ probability }} < 0.01 then 'under 1 %'
-        else cast(cast(round({{ probability }} * 100) as integer) as varchar) || ' %'
+        else cast(cast(round({{ probability }} * 100) as integer) as string) || ' %'
     end
 {%- endmacro %}
 
 {#- Money as text with two decimals. -#}
-{% macro money_text(amount) %}cast(cast({{ amount }} as decimal(18, 2)) as varchar){% endmacro %}
+{% macro money_text(amount) %}cast(cast({{ amount }} as decimal(18, 2)) as string){% endmacro %}
 
 {#- Why a customer is not contacted, in words; reads the columns arm, suppression_reason and has_worthwhile_offer. -#}
 {% macro not_contacted_words() -%}
@@ -92,8 +92,8 @@
 {#- The decision in one sentence, from the columns of the last step of int_decisions. -#}
 {% macro rationale() -%}
     {%- set stake -%}
-        {{ percent_text('churn_probability') }} || ' risk of leaving within ' || cast(horizon_days as varchar)
-        || ' days, with ' || cast(cast(round(customer_value) as bigint) as varchar) || ' ' || currency
+        {{ percent_text('churn_probability') }} || ' risk of leaving within ' || cast(horizon_days as string)
+        || ' days, with ' || cast(cast(round(customer_value) as bigint) as string) || ' ' || currency
         || ' at stake' || coalesce(' (main sign: ' || reason_1 || ')', '')
     {%- endset -%}
     case

@@ -86,6 +86,8 @@
     {%- set name = type.split('(')[0] | trim | lower -%}
     {%- if name.endswith('int') or name in ('integer', 'decimal', 'numeric', 'double', 'float', 'real') -%}
         {{ return('number') }}
+    {%- elif name in ('string', 'varchar', 'text') -%}
+        {{ return('text') }}
     {%- endif -%}
     {{ return('time' if name.startswith(('date', 'timestamp')) else name) }}
 {% endmacro %}
@@ -100,7 +102,7 @@
             {%- do faults.append("raw table " ~ node.name ~ " lacks column " ~ column.name ~ " in " ~ relation) -%}
         {%- elif kind_of_type(found) != kind_of_type(column.data_type) -%}
             {%- set values = run_query(
-                "select distinct cast(" ~ column.name ~ " as varchar) as value from " ~ relation
+                "select distinct cast(" ~ column.name ~ " as string) as value from " ~ relation
                 ~ " where " ~ column.name ~ " is not null"
                 ~ " and try_cast(" ~ column.name ~ " as " ~ column.data_type ~ ") is null order by 1 limit 5"
             ).columns[0].values() -%}

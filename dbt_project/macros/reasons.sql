@@ -110,8 +110,8 @@
 {% macro reason_value_text() -%}
     case measure
         when 'category' then replace(category, '_', ' ')
-        when 'count' then cast(cast(round(feature_value) as bigint) as varchar)
-        when 'recency' then cast(cast(round(feature_value) as bigint) as varchar)
+        when 'count' then cast(cast(round(feature_value) as bigint) as string)
+        when 'recency' then cast(cast(round(feature_value) as bigint) as string)
         when 'share' then {{ percent_text('feature_value') }}
         else {{ money_text('feature_value') }}
     end

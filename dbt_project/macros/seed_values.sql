@@ -4,16 +4,16 @@
 {#- The policy parameters with their values as text: policy.csv, where a dbt variable of the same name overrides a value. -#}
 {% macro policy_values() -%}
     select
-        cast(policy_rows.parameter as varchar) as parameter,
-        cast(trim(coalesce(policy_overrides.chosen_value, policy_rows.value)) as varchar) as value,
+        cast(policy_rows.parameter as string) as parameter,
+        cast(trim(coalesce(policy_overrides.chosen_value, policy_rows.value)) as string) as value,
         policy_rows.unit,
         policy_rows.source,
         policy_overrides.chosen_value is not null as is_overridden
     from {{ ref('policy') }} as policy_rows
     left join (
         select
-            cast(null as varchar) as parameter,
-            cast(null as varchar) as chosen_value
+            cast(null as string) as parameter,
+            cast(null as string) as chosen_value
         where false
         {%- for parameter in policy_parameters() if var(parameter.name, none) is not none %}
         union all
@@ -27,8 +27,8 @@
 {#- The channel capacities that `--vars '{channel_capacity: {email: 500}}'` sets, one row per channel. -#}
 {% macro channel_overrides() -%}
     select
-        cast(null as varchar) as channel,
-        cast(null as varchar) as monthly_capacity
+        cast(null as string) as channel,
+        cast(null as string) as monthly_capacity
     where false
     {%- for channel, capacity in (var('channel_capacity', none) or {}).items() %}
     union all
@@ -71,7 +71,7 @@
     select
         case
             when count(*) = 0 then true
-            else {{ raise_error("'The seeds hold ' || cast(count(*) as varchar) || ' problem(s): ' || min(first_problems.listed) || '. Correct the rows, then run dbt build again'") }}
+            else {{ raise_error("'The seeds hold ' || cast(count(*) as string) || ' problem(s): ' || min(first_problems.listed) || '. Correct the rows, then run dbt build again'") }}
         end
     from {{ ref('int_seed_problems') }} as seed_problems
     cross join (

@@ -55,14 +55,14 @@
 {#- The columns of a decision of the service that the log keeps, and their types. -#}
 {% macro served_columns() %}
     {{ return({
-        'decision_id': 'varchar', 'decided_at': 'timestamp', 'customer_id': 'varchar', 'action_id': 'varchar',
-        'as_of_date': 'date', 'action': 'varchar', 'planned_action': 'varchar', 'channel': 'varchar',
-        'risk_tier': 'varchar', 'churn_probability': 'double', 'customer_value': 'double', 'relative_risk': 'double',
-        'effect_source': 'varchar', 'expected_cost': 'double', 'incremental_expected_value': 'double',
-        'arm': 'varchar', 'propensity': 'double', 'propensity_no_action': 'double', 'valid_from': 'date',
-        'valid_to': 'date', 'suppression_reason': 'varchar', 'decided_by': 'varchar', 'opens_episode': 'boolean',
-        'nightly_action': 'varchar', 'latency_ms': 'double', 'customers_in_request': 'integer', 'run_id': 'varchar',
-        'pipeline_version': 'varchar', 'policy_version': 'varchar', 'signals': 'map(varchar, double)',
-        'feature_bins': 'map(varchar, smallint)',
+        'decision_id': 'string', 'decided_at': 'timestamp', 'customer_id': 'string', 'action_id': 'string',
+        'as_of_date': 'date', 'action': 'string', 'planned_action': 'string', 'channel': 'string',
+        'risk_tier': 'string', 'churn_probability': 'double', 'customer_value': 'double', 'relative_risk': 'double',
+        'effect_source': 'string', 'expected_cost': 'double', 'incremental_expected_value': 'double',
+        'arm': 'string', 'propensity': 'double', 'propensity_no_action': 'double', 'valid_from': 'date',
+        'valid_to': 'date', 'suppression_reason': 'string', 'decided_by': 'string', 'opens_episode': 'boolean',
+        'nightly_action': 'string', 'latency_ms': 'double', 'customers_in_request': 'integer', 'run_id': 'string',
+        'pipeline_version': 'string', 'policy_version': 'string', 'signals': 'map(string, double)',
+        'feature_bins': 'map(string, smallint)',
     }) }}
 {% endmacro %}

@@ -92,7 +92,7 @@
 {% macro is_not_erased(customer_id) -%}
     {{ is_not_among(ref('erased_customers'), customer_id) }}
     {%- if history_is_elsewhere() %}
-    and {{ is_not_among(earlier_runs('erased_customers', {'customer_hash': 'varchar', 'salt': 'varchar'}), customer_id) }}
+    and {{ is_not_among(earlier_runs('erased_customers', {'customer_hash': 'string', 'salt': 'string'}), customer_id) }}
     {%- endif %}
 {%- endmacro %}
 

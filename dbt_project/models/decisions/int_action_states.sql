@@ -129,9 +129,9 @@ judged as (
 states as (
 
     select
-        cast(action_id as varchar) as action_id,
-        cast({{ text_hash('action_id') }} as varchar) as action_id_hash,
-        cast(customer_id as varchar) as customer_id,
+        cast(action_id as string) as action_id,
+        cast({{ text_hash('action_id') }} as string) as action_id_hash,
+        cast(customer_id as string) as customer_id,
         cast(as_of_date as date) as as_of_date,
         cast(
             case
@@ -139,22 +139,22 @@ states as (
                 when is_expired then 'expired'
                 when withdrawal_reason is not null then 'withdrawn'
                 else 'open'
-            end as varchar
+            end as string
         ) as status,
         cast(
             case
                 when is_executed then case when is_late then 'late' end
                 when not is_expired then withdrawal_reason
-            end as varchar
+            end as string
         ) as status_reason,
-        cast(action as varchar) as action,
-        cast(action_label as varchar) as action_label,
-        cast(channel as varchar) as channel,
+        cast(action as string) as action,
+        cast(action_label as string) as action_label,
+        cast(channel as string) as channel,
         cast(priority as integer) as priority,
         cast(expected_cost as double) as expected_cost,
         cast(incremental_expected_value as double) as incremental_expected_value,
-        cast(currency as varchar) as currency,
-        cast(rationale as varchar) as rationale,
+        cast(currency as string) as currency,
+        cast(rationale as string) as rationale,
         cast(valid_from as date) as valid_from,
         cast(valid_to as date) as valid_to
     from judged

@@ -58,15 +58,15 @@ ranked as (
 cited as (
 
     select
-        cast(customer_id as varchar) as customer_id,
+        cast(customer_id as string) as customer_id,
         cast(as_of_date as date) as as_of_date,
         cast(citation_rank as integer) as reason_rank,
-        cast(family as varchar) as family,
-        cast(feature as varchar) as feature,
-        cast(direction as varchar) as direction,
+        cast(family as string) as family,
+        cast(feature as string) as feature,
+        cast(direction as string) as direction,
         cast(feature_value as double) as feature_value,
-        cast(category as varchar) as category,
-        cast(reason_text as varchar) as reason_text
+        cast(category as string) as category,
+        cast(reason_text as string) as reason_text
     from ranked
     where citation_rank <= 3
 

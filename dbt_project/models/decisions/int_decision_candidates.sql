@@ -114,7 +114,7 @@ at_risk as (
 candidates as (
 
     select
-        cast(customer_id as varchar) as customer_id,
+        cast(customer_id as string) as customer_id,
         cast(run_date as date) as as_of_date,
         cast(churn_probability as double) as churn_probability,
         cast(monthly_revenue as double) as monthly_revenue,
@@ -128,7 +128,7 @@ candidates as (
         {% endfor -%}
         cast(offers_allowed as bigint) as offers_allowed,
         cast(
-            {{ first_suppression() }} as varchar
+            {{ first_suppression() }} as string
         ) as suppression_reason,
         {% for column, expression in draw_expressions().items() -%}
             {{ expression }} as {{ column }}

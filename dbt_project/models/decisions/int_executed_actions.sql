@@ -8,7 +8,7 @@ with contacts as (
 executed as (
 
     select
-        cast(action_id as varchar) as action_id,
+        cast(action_id as string) as action_id,
         cast(min(contacted_on) as date) as executed_on
     from contacts
     where action_id is not null

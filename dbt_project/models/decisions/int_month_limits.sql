@@ -170,8 +170,8 @@ left_over as (
 limits as (
 
     select
-        cast(limit_type as varchar) as limit_type,
-        cast(limit_name as varchar) as limit_name,
+        cast(limit_type as string) as limit_type,
+        cast(limit_name as string) as limit_name,
         cast(monthly_limit as double) as monthly_limit,
         cast(used as double) as used,
         cast(used_in_trials as double) as used_in_trials,

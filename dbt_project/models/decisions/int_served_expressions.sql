@@ -17,14 +17,14 @@
 {%- for column, expression in draw_expressions().items() -%}
     {%- do expressions.append(['customer', column, 'double', expression]) -%}
 {%- endfor -%}
-{%- do expressions.append(['suppression', 'suppression_reason', 'varchar', first_suppression()]) -%}
-{%- do expressions.append(['reason', 'reason_text', 'varchar', worded_reason()]) -%}
+{%- do expressions.append(['suppression', 'suppression_reason', 'string', first_suppression()]) -%}
+{%- do expressions.append(['reason', 'reason_text', 'string', worded_reason()]) -%}
 {%- for signal in reason_signals() -%}
     {%- do expressions.append(
         ['reduction', 'reduction_' ~ signal, 'double', shown_reduction('signal_' ~ signal, 'reduction_' ~ signal)]
     ) -%}
 {%- endfor -%}
-{%- do expressions.append(['rationale', 'rationale', 'varchar', rationale()]) -%}
+{%- do expressions.append(['rationale', 'rationale', 'string', rationale()]) -%}
 {%- do expressions.append(['select', 'reason_templates', 'table', reason_templates()]) -%}
 {%- do expressions.append(['select', 'offer_reductions', 'table', offer_reductions()]) -%}
 
@@ -32,10 +32,10 @@ with expressions as (
 
     {% for purpose, name, data_type, expression in expressions -%}
         select
-            cast('{{ purpose }}' as varchar) as purpose,
-            cast('{{ name }}' as varchar) as name,
-            cast('{{ data_type }}' as varchar) as data_type,
-            cast({{ sql_text(expression) }} as varchar) as expression
+            cast('{{ purpose }}' as string) as purpose,
+            cast('{{ name }}' as string) as name,
+            cast('{{ data_type }}' as string) as data_type,
+            cast({{ sql_text(expression) }} as string) as expression
         {% if not loop.last %}union all{% endif %}
     {% endfor %}
 

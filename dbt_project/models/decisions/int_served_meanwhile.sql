@@ -4,7 +4,7 @@
 -- may be executed.
 -- depends_on: {{ ref('retention_actions_history') }}
 {% set columns = {
-    'decision_id': 'varchar', 'customer_id': 'varchar', 'action_id': 'varchar', 'as_of_date': 'date',
+    'decision_id': 'string', 'customer_id': 'string', 'action_id': 'string', 'as_of_date': 'date',
     'opens_episode': 'boolean',
 } -%}
 

@@ -124,14 +124,14 @@ combined as (
 suppressions as (
 
     select
-        cast(customer_id as varchar) as customer_id,
+        cast(customer_id as string) as customer_id,
         cast(
             case min(precedence)
                 when 1 then 'open_action'
                 when 2 then 'held_out'
                 when 3 then 'cool_down'
                 when 4 then 'open_episode'
-            end as varchar
+            end as string
         ) as suppression_reason,
         cast(sum(offer_bit) as bigint) as locked_offers
     from combined

@@ -85,13 +85,13 @@ judged as (
 withdrawn as (
 
     select
-        cast(action_id as varchar) as action_id,
-        cast(customer_id as varchar) as customer_id,
+        cast(action_id as string) as action_id,
+        cast(customer_id as string) as customer_id,
         cast(as_of_date as date) as as_of_date,
-        cast(action as varchar) as action,
-        cast(channel as varchar) as channel,
+        cast(action as string) as action,
+        cast(channel as string) as channel,
         cast(valid_to as date) as valid_to,
-        cast(withdrawal_reason as varchar) as withdrawal_reason
+        cast(withdrawal_reason as string) as withdrawal_reason
     from judged
     where withdrawal_reason is not null
 

@@ -147,7 +147,7 @@ runs as (
 
     select
         cast(totals.as_of_date as date) as as_of_date,
-        cast(parameters.currency as varchar) as currency,
+        cast(parameters.currency as string) as currency,
         cast(budget.monthly_budget as double) as monthly_budget,
         cast(budget.available_budget as double) as available_budget,
         cast(totals.customers_at_risk as bigint) as customers_at_risk,
@@ -170,15 +170,15 @@ runs as (
         cast(totals.plan_value_bound as double) as plan_value_bound,
         cast(totals.plan_gap as double) as plan_gap,
         cast(totals.budget_price as double) as budget_price,
-        cast(totals.limit_prices as varchar) as limit_prices,
+        cast(totals.limit_prices as string) as limit_prices,
         cast(totals.reference_fixed_thresholds_value as double) as reference_fixed_thresholds_value,
         cast(totals.reference_break_even_value as double) as reference_break_even_value,
         cast(totals.reference_top_risk_value as double) as reference_top_risk_value,
         cast(totals.reference_greedy_value as double) as reference_greedy_value,
-        cast(parameters.randomisation_salt as varchar) as randomisation_salt,
+        cast(parameters.randomisation_salt as string) as randomisation_salt,
         cast(parameters.universal_holdout_share as double) as universal_holdout_share,
-        cast(versions.pipeline_version as varchar) as pipeline_version,
-        cast(totals.policy_version as varchar) as policy_version
+        cast(versions.pipeline_version as string) as pipeline_version,
+        cast(totals.policy_version as string) as policy_version
     from totals
     inner join versions on totals.as_of_date = versions.as_of_date
     inner join run on totals.as_of_date = run.as_of_date and not run.is_frozen

@@ -29,8 +29,8 @@ stored as (
 
     select *
     from {{ own_earlier_runs('retention_actions_history', {
-        'action_id': 'varchar', 'as_of_date': 'date', 'row_hash': 'varchar', 'decided_at': 'timestamp', 'updated_at': 'timestamp',
-        'dbt_invocation_id': 'varchar',
+        'action_id': 'string', 'as_of_date': 'date', 'row_hash': 'string', 'decided_at': 'timestamp', 'updated_at': 'timestamp',
+        'dbt_invocation_id': 'string',
     }) }} as history
 
 ),
@@ -66,7 +66,7 @@ dated as (
             case
                 when stored.row_hash = replaceable.row_hash then stored.dbt_invocation_id
                 else '{{ invocation_id }}'
-            end as varchar
+            end as string
         ) as dbt_invocation_id
     from replaceable
     left join stored

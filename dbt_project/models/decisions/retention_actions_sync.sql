@@ -3,12 +3,12 @@
 -- What is stored is read before the table is replaced, so that an unchanged row keeps its updated_at, --full-refresh
 -- loses nothing and --empty changes nothing.
 {% set said = {
-    'action_id_hash': 'varchar', 'action_id': 'varchar', 'customer_id': 'varchar', 'as_of_date': 'date',
-    'status': 'varchar', 'status_reason': 'varchar', 'action': 'varchar', 'action_label': 'varchar',
-    'channel': 'varchar', 'priority': 'integer', 'expected_cost': 'double', 'incremental_expected_value': 'double',
-    'currency': 'varchar', 'rationale': 'varchar', 'valid_from': 'date', 'valid_to': 'date',
+    'action_id_hash': 'string', 'action_id': 'string', 'customer_id': 'string', 'as_of_date': 'date',
+    'status': 'string', 'status_reason': 'string', 'action': 'string', 'action_label': 'string',
+    'channel': 'string', 'priority': 'integer', 'expected_cost': 'double', 'incremental_expected_value': 'double',
+    'currency': 'string', 'rationale': 'string', 'valid_from': 'date', 'valid_to': 'date',
 } -%}
-{% set dated = dict(said, status_as_of_date='date', updated_at='timestamp', row_hash='varchar') -%}
+{% set dated = dict(said, status_as_of_date='date', updated_at='timestamp', row_hash='string') -%}
 {% set payload = said.keys() | reject('in', ('status', 'status_reason')) | list -%}
 
 with states as (
@@ -158,12 +158,12 @@ combined as (
 actions as (
 
     select
-        cast(action_id_hash as varchar) as action_id_hash,
-        cast(status as varchar) as status,
-        cast(status_reason as varchar) as status_reason,
+        cast(action_id_hash as string) as action_id_hash,
+        cast(status as string) as status,
+        cast(status_reason as string) as status_reason,
         cast(status_as_of_date as date) as status_as_of_date,
         cast(updated_at as timestamp) as updated_at,
-        cast(row_hash as varchar) as row_hash,
+        cast(row_hash as string) as row_hash,
         {% for column in payload if column != 'action_id_hash' -%}
             cast({{ column }} as {{ said[column] }}) as {{ column }}
             {%- if not loop.last %},{% endif %}

@@ -118,9 +118,9 @@ findings as (
 
     select
         {% for column, type in {
-            'as_of_date': 'date', 'feature': 'varchar', 'slice': 'varchar', 'role': 'varchar', 'customers': 'bigint',
+            'as_of_date': 'date', 'feature': 'string', 'slice': 'string', 'role': 'string', 'customers': 'bigint',
             'psi': 'double', 'psi_by_chance': 'double', 'missing_share_then': 'double', 'missing_share': 'double',
-            'new_share': 'double', 'new_values': 'varchar', 'median_size_then': 'double',
+            'new_share': 'double', 'new_values': 'string', 'median_size_then': 'double',
             'lower_size_then': 'double', 'upper_size_then': 'double', 'median_size': 'double',
             'has_new_category': 'boolean', 'has_missing_jump': 'boolean', 'has_changed_unit': 'boolean',
         }.items() -%}
@@ -132,9 +132,9 @@ findings as (
                 when ages then 'exempt'
                 when psi_status = 'ok' and has_new_category then 'warn'
                 else psi_status
-            end as varchar
+            end as string
         ) as status,
-        cast(pipeline_version as varchar) as pipeline_version
+        cast(pipeline_version as string) as pipeline_version
     from judged
     where whole_psi is not null
         and (slice = 'all' or (psi_status <> 'ok' and not ages and psi > 2 * whole_psi))

@@ -1,7 +1,7 @@
 -- Who is in the universal holdout follows from two parameters, salt and share: with other ones, other customers are
 -- held out, and figures of the programme must not mix them. `assignment` is both as one text, such as demo-1/0.05. It
 -- is empty for all runs before the two were recorded, which thereby count as one assignment.
-{% set columns = {'as_of_date': 'date', 'randomisation_salt': 'varchar', 'universal_holdout_share': 'double'} -%}
+{% set columns = {'as_of_date': 'date', 'randomisation_salt': 'string', 'universal_holdout_share': 'double'} -%}
 
 with runs as (
 
@@ -14,7 +14,7 @@ assignments as (
     select
         cast(as_of_date as date) as as_of_date,
         cast(
-            coalesce(randomisation_salt || '/' || cast(universal_holdout_share as varchar), '') as varchar
+            coalesce(randomisation_salt || '/' || cast(universal_holdout_share as string), '') as string
         ) as assignment
     from runs
 

@@ -12,8 +12,8 @@ stored as (
 
     select *
     from {{ earlier_runs('offer_effect_covariances_history', {
-        'as_of_date': 'date', 'offer': 'varchar', 'signal': 'varchar', 'other_offer': 'varchar',
-        'other_signal': 'varchar', 'covariance': 'double',
+        'as_of_date': 'date', 'offer': 'string', 'signal': 'string', 'other_offer': 'string',
+        'other_signal': 'string', 'covariance': 'double',
     }) }} as history
 
 ),

@@ -16,8 +16,8 @@ stored as (
 
     select *
     from {{ earlier_runs('offer_effects_history', {
-        'as_of_date': 'date', 'offer': 'varchar', 'signal': 'varchar', 'effect_mean': 'double', 'effect_sd': 'double',
-        'effect_source': 'varchar',
+        'as_of_date': 'date', 'offer': 'string', 'signal': 'string', 'effect_mean': 'double', 'effect_sd': 'double',
+        'effect_source': 'string',
     }) }} as history
 
 ),
@@ -48,11 +48,11 @@ latest as (
 effects as (
 
     select
-        cast(priors.offer as varchar) as offer,
-        cast(priors.signal as varchar) as signal,
+        cast(priors.offer as string) as offer,
+        cast(priors.signal as string) as signal,
         cast(coalesce(latest.effect_mean, priors.mean) as double) as effect_mean,
         cast(coalesce(latest.effect_sd, priors.sd) as double) as effect_sd,
-        cast(coalesce(latest.effect_source, 'assumed') as varchar) as effect_source
+        cast(coalesce(latest.effect_source, 'assumed') as string) as effect_source
     from priors
     left join latest on priors.offer = latest.offer and priors.signal = latest.signal
     where {{ seeds_are_sound() }}

@@ -1,6 +1,6 @@
 -- Enrolled customers at the end of the latest month that earlier runs have finished.
 {% set columns = {
-    'customer_id': 'varchar', 'outcome_month': 'date', 'first_month': 'date', 'assignment': 'varchar',
+    'customer_id': 'string', 'outcome_month': 'date', 'first_month': 'date', 'assignment': 'string',
     'is_untouched': 'boolean', 'enrolled_on': 'date', 'at_enrolment_cents': 'bigint', 'value_cents': 'bigint',
     'realised_cents': 'bigint', 'to_come_cents': 'bigint', 'has_left': 'boolean', 'is_contaminated': 'boolean',
 } -%}

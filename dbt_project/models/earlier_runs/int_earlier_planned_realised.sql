@@ -1,8 +1,8 @@
 -- Planned against realised value as the last run reported it; nothing where all is to be computed anew.
 {% set columns = {
-    'offer': 'varchar', 'contacts': 'bigint', 'controls': 'bigint', 'planned_value': 'double',
+    'offer': 'string', 'contacts': 'bigint', 'controls': 'bigint', 'planned_value': 'double',
     'realised_value': 'double', 'realised_low': 'double', 'realised_high': 'double',
-    'realised_over_planned': 'double', 'ratio_low': 'double', 'ratio_high': 'double', 'reason': 'varchar',
+    'realised_over_planned': 'double', 'ratio_low': 'double', 'ratio_high': 'double', 'reason': 'string',
     'last_month': 'date',
 } -%}
 

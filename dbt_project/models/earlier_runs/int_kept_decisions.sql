@@ -25,7 +25,7 @@ kept as (
 
     select *
     from {{ own_earlier_runs('int_kept_decisions', {
-        'customer_id': 'varchar', 'as_of_date': 'date', 'is_first_of_month': 'boolean',
+        'customer_id': 'string', 'as_of_date': 'date', 'is_first_of_month': 'boolean',
     }) }} as earlier_runs
     where {{ 'true' if builds_on_what_is_kept() else 'false' }}
 

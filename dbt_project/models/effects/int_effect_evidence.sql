@@ -46,11 +46,11 @@ parameters as (
 trial_evidence as (
 
     select
-        cast('past_trial' as varchar) as stratum,
+        cast('past_trial' as string) as stratum,
         assignments.customer_id,
         assignments.as_of_date,
-        cast(nullif(assignments.offer, 'no_action') as varchar) as offer,
-        cast(null as varchar) as compared_offer,
+        cast(nullif(assignments.offer, 'no_action') as string) as offer,
+        cast(null as string) as compared_offer,
         cast(probabilities.churn_probability as double) as churn_probability,
         assignments.has_churned,
         {% for signal in reason_signals() -%}
@@ -107,7 +107,7 @@ judged as (
         ] -%}
             evidence.{{ column }},
         {% endfor -%}
-        cast(reached.reached_offer as varchar) as reached_offer,
+        cast(reached.reached_offer as string) as reached_offer,
         cast(coalesce(reached.has_accepted, false) as boolean) as has_accepted,
         {% for signal in reason_signals() -%}
             evidence.signal_{{ signal }},
@@ -118,7 +118,7 @@ judged as (
                     then 'unknown_offer'
                 when evidence.churn_probability is null then 'not_scored'
                 when evidence.signal_{{ reason_signals()[0] }} is null then 'no_signals'
-            end as varchar
+            end as string
         ) as unused_reason
     from evidence
     left join offers on coalesce(evidence.offer, evidence.compared_offer) = offers.offer

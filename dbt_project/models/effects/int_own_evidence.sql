@@ -23,13 +23,13 @@ assigned as (
 evidence as (
 
     select
-        cast(assigned.stratum as varchar) as stratum,
-        cast(assigned.customer_id as varchar) as customer_id,
+        cast(assigned.stratum as string) as stratum,
+        cast(assigned.customer_id as string) as customer_id,
         cast(assigned.as_of_date as date) as as_of_date,
         cast(
-            case when assigned.arm <> 'pick_holdout' then nullif(assigned.planned_action, 'no_action') end as varchar
+            case when assigned.arm <> 'pick_holdout' then nullif(assigned.planned_action, 'no_action') end as string
         ) as offer,
-        cast(case when assigned.arm <> 'trial' then assigned.planned_action end as varchar) as compared_offer,
+        cast(case when assigned.arm <> 'trial' then assigned.planned_action end as string) as compared_offer,
         cast(assigned.churn_probability as double) as churn_probability,
         cast(assigned.has_churned as boolean) as has_churned,
         {% for signal in reason_signals() -%}

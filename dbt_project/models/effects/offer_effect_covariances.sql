@@ -9,10 +9,10 @@ with measured_effects as (
 covariances as (
 
     select
-        cast(offer as varchar) as offer,
-        cast(signal as varchar) as signal,
-        cast(other_offer as varchar) as other_offer,
-        cast(other_signal as varchar) as other_signal,
+        cast(offer as string) as offer,
+        cast(signal as string) as signal,
+        cast(other_offer as string) as other_offer,
+        cast(other_signal as string) as other_signal,
         cast(covariance as double) as covariance
     from measured_effects
     where {{ seeds_are_sound() }}

@@ -9,11 +9,11 @@ with measured_effects as (
 effects as (
 
     select
-        cast(offer as varchar) as offer,
-        cast(signal as varchar) as signal,
+        cast(offer as string) as offer,
+        cast(signal as string) as signal,
         cast(effect_mean as double) as effect_mean,
         cast(effect_sd as double) as effect_sd,
-        cast(effect_source as varchar) as effect_source,
+        cast(effect_source as string) as effect_source,
         cast(prior_mean as double) as prior_mean,
         cast(prior_sd as double) as prior_sd,
         cast(contacted_customers as bigint) as contacted_customers,

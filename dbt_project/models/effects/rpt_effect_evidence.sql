@@ -8,9 +8,9 @@ with evidence as (
 report as (
 
     select
-        cast(stratum as varchar) as stratum,
-        cast(coalesce(offer, 'no_action') as varchar) as offer,
-        cast(coalesce(unused_reason, 'used') as varchar) as usage,
+        cast(stratum as string) as stratum,
+        cast(coalesce(offer, 'no_action') as string) as offer,
+        cast(coalesce(unused_reason, 'used') as string) as usage,
         cast(count(*) as bigint) as customers,
         cast(count(case when has_churned then 1 end) as bigint) as churned_customers
     from evidence

@@ -42,19 +42,19 @@ features as (
 
     select
         ----------  keys
-        cast(at_risk.customer_id as varchar) as customer_id,
+        cast(at_risk.customer_id as string) as customer_id,
         cast(at_risk.as_of_date as date) as as_of_date,
-        cast(feature_definition as varchar) as feature_definition,
+        cast(feature_definition as string) as feature_definition,
 
         ----------  who the customer is
-        cast(region as varchar) as region,
-        cast(acquisition_channel as varchar) as acquisition_channel,
-        cast(segment as varchar) as segment,
+        cast(region as string) as region,
+        cast(acquisition_channel as string) as acquisition_channel,
+        cast(segment as string) as segment,
         cast(tenure_days as integer) as tenure_days,
 
         ----------  subscription
-        cast(plan as varchar) as plan,
-        cast(billing_period as varchar) as billing_period,
+        cast(plan as string) as plan,
+        cast(billing_period as string) as billing_period,
         cast(monthly_fee as double) as monthly_fee,
         cast(days_in_current_period as integer) as days_in_current_period,
         cast(days_to_commitment_end as integer) as days_to_commitment_end,

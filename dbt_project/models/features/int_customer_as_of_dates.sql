@@ -56,7 +56,7 @@ at_risk as (
 known_customers as (
 
     select
-        cast(at_risk.customer_id as varchar) as customer_id,
+        cast(at_risk.customer_id as string) as customer_id,
         cast(at_risk.as_of_date as date) as as_of_date,
         cast({{ days_between('least(customers.signed_up_on, at_risk.as_of_date)', 'at_risk.as_of_date') }} as integer)
             as tenure_days,

@@ -101,10 +101,10 @@ fingerprints as (
 
     select
         cast(as_of_date as date) as as_of_date,
-        cast(fact as varchar) as fact,
+        cast(fact as string) as fact,
         cast(sum(sign * facts) as bigint) as facts,
         cast(sum(sign * fact_sum) as bigint) as fact_sum,
-        cast(version() as varchar) as made_by
+        cast(version() as string) as made_by
     from running
     where sign <> 0
     group by as_of_date, fact

@@ -74,7 +74,7 @@ fact_days as (
 
     {% for fact, rule in facts.items() -%}
         select
-            cast('{{ fact }}' as varchar) as fact,
+            cast('{{ fact }}' as string) as fact,
             cast({{ rule[1] }} as date) as known_on,
             cast(count(*) as bigint) as facts,
             cast(sum({{ fingerprint_number(rule[2]) }}) as bigint) as fact_sum

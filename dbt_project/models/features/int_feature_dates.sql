@@ -15,7 +15,7 @@
     ", for which customer_features stores nothing; choose dates of: select distinct as_of_date from customer_features"
 ) -%}
 
-{% set stored_columns = {'as_of_date': 'date', 'feature_definition': 'varchar'} -%}
+{% set stored_columns = {'as_of_date': 'date', 'feature_definition': 'string'} -%}
 
 with run as (
 
@@ -62,10 +62,10 @@ definition as (
         run.data_starts_on,
         parameters.*,
         cast(md5(
-            run.activity_map_hash || parameters.churn_definition || cast(parameters.at_risk_days as varchar)
-            || '/' || cast(parameters.payment_grace_days as varchar)
-            || '/' || cast(parameters.resume_grace_days as varchar)
-        ) as varchar) as feature_definition
+            run.activity_map_hash || parameters.churn_definition || cast(parameters.at_risk_days as string)
+            || '/' || cast(parameters.payment_grace_days as string)
+            || '/' || cast(parameters.resume_grace_days as string)
+        ) as string) as feature_definition
     from run
     cross join parameters
 
@@ -154,7 +154,7 @@ dates_to_build as (
                 when asked_dates.as_of_date is not null and built_dates.as_of_date is null
                     then {{ raise_error(not_stored) }}
                 else definition.feature_definition
-            end as varchar
+            end as string
         ) as feature_definition
     from needed_dates
     cross join definition

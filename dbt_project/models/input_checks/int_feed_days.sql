@@ -38,7 +38,7 @@ feed_days as (
 
     select
         cast(run.as_of_date as date) as as_of_date,
-        cast(arrivals.feed as varchar) as feed,
+        cast(arrivals.feed as string) as feed,
         cast(arrivals.day as date) as day,
         cast(arrivals.events as bigint) as events,
         cast({{ days_between('arrivals.day', 'run.as_of_date') }} as integer) as days_ago

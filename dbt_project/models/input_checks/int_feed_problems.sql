@@ -15,16 +15,16 @@ problems as (
 
     select
         cast(feeds.as_of_date as date) as as_of_date,
-        cast(feeds.feed as varchar) as subject,
-        cast(null as varchar) as staging_model,
-        cast(feeds.status as varchar) as problem,
+        cast(feeds.feed as string) as subject,
+        cast(null as string) as staging_model,
+        cast(feeds.status as string) as problem,
         cast(case
             when feeds.status <> 'stopped' then feeds.events_last_7_days / nullif(feeds.usual_events_per_7_days, 0)
         end as double) as share,
         cast(case when feeds.status = 'stopped' then 0 else feeds.events_last_7_days end as bigint) as rows_now,
         cast(round(feeds.usual_events_per_7_days, 0) as bigint) as rows_then,
         cast(null as date) as compared_with,
-        cast(null as varchar) as first_values,
+        cast(null as string) as first_values,
         cast('feed ' || feeds.feed || case
             when feeds.status = 'stopped'
                 then {{ error_text(
@@ -37,7 +37,7 @@ problems as (
                 ", where ", "feeds.usual_events_per_7_days", " are usual (",
                 per_cent('feeds.events_last_7_days / nullif(feeds.usual_events_per_7_days, 0)'), " %)"
             ) }}
-        end as varchar) as description
+        end as string) as description
     from feeds
     inner join run on feeds.as_of_date = run.as_of_date
     where feeds.status in ('stopped', 'fallen', 'risen')

@@ -86,7 +86,7 @@ ratios as (
 compared as (
 
     select
-        cast(feed as varchar) as feed,
+        cast(feed as string) as feed,
         cast(max(case when days_ago = 0 then events_last_7_days end) as bigint) as events_last_7_days,
         cast(max(case when days_ago = 0 then usual_events_per_7_days end) as double) as usual_events_per_7_days,
         cast(max(case when days_ago = 0 then ratio end) as double) as ratio,

@@ -3,7 +3,7 @@ with earlier as (
 
     select *
     from {{ earlier_runs('rpt_feed_freshness', {
-        'as_of_date': 'date', 'feed': 'varchar', 'latest_event_on': 'date', 'status': 'varchar',
+        'as_of_date': 'date', 'feed': 'string', 'latest_event_on': 'date', 'status': 'string',
     }) }} as freshness
 
 ),
@@ -18,7 +18,7 @@ known as (
 
     select
         cast(run.as_of_date as date) as as_of_date,
-        cast(earlier.feed as varchar) as feed,
+        cast(earlier.feed as string) as feed,
         cast(max(earlier.latest_event_on) as date) as latest_event_on
     from earlier
     inner join run

@@ -128,15 +128,15 @@ signs as (
 
     select
         cast(as_of_date as date) as as_of_date,
-        cast('subscriptions' as varchar) as subject,
-        cast('stg_subscriptions' as varchar) as staging_model,
-        cast(problem as varchar) as problem,
+        cast('subscriptions' as string) as subject,
+        cast('stg_subscriptions' as string) as staging_model,
+        cast(problem as string) as problem,
         cast(cast(rows_now as double) / all_rows as double) as share,
         cast(rows_now as bigint) as rows_now,
         cast(null as bigint) as rows_then,
         cast(null as date) as compared_with,
-        cast('"' || first_id || '"' as varchar) as first_values,
-        cast(description as varchar) as description
+        cast('"' || first_id || '"' as string) as first_values,
+        cast(description as string) as description
     from found
 
 )

@@ -26,7 +26,7 @@ earlier_volume as (
 
     select *
     from {{ earlier_runs('rpt_run_volume', {
-        'as_of_date': 'date', 'measure': 'varchar', 'item': 'varchar', 'row_count': 'bigint',
+        'as_of_date': 'date', 'measure': 'string', 'item': 'string', 'row_count': 'bigint',
     }) }} as volume
 
 ),
@@ -87,8 +87,8 @@ counts as (
 
     select
         cast(previous_run.as_of_date as date) as as_of_date,
-        cast(counted.staging_model as varchar) as staging_model,
-        cast(counted.feed as varchar) as feed,
+        cast(counted.staging_model as string) as staging_model,
+        cast(counted.feed as string) as feed,
         cast(coalesce(counted.delivered_rows, 0) as bigint) as delivered_rows,
         cast(coalesce(counted.valid_rows, 0) as bigint) as valid_rows,
         cast(coalesce(counted.valid_rows_until_previous_run, 0) as bigint) as valid_rows_until_previous_run,

@@ -61,9 +61,9 @@ problems as (
 
     select
         cast(judged.as_of_date as date) as as_of_date,
-        cast(judged.feed as varchar) as subject,
-        cast(judged.staging_model as varchar) as staging_model,
-        cast(judged.problem as varchar) as problem,
+        cast(judged.feed as string) as subject,
+        cast(judged.staging_model as string) as staging_model,
+        cast(judged.problem as string) as problem,
         cast(case
             when judged.problem = 'set_aside_lately'
                 then cast(judged.rejected_rows_since as double) / judged.delivered_rows_since
@@ -82,7 +82,7 @@ problems as (
         cast(judged.previous_as_of_date as date) as compared_with,
         cast(case
             when judged.problem not in ('fewer_rows', 'more_rows') then rejected.first_values
-        end as varchar) as first_values,
+        end as string) as first_values,
         cast(judged.staging_model || ': ' || case judged.problem
             when 'set_aside' then {{ error_text(
                 "", "rejected_rows", " of ", "delivered_rows", " rows (", per_cent('share'), " %) are set aside"
@@ -103,7 +103,7 @@ problems as (
             ) }}
         end || case
             when judged.problem in ('fewer_rows', 'more_rows') then '' else coalesce(rejected.in_words, '')
-        end as varchar) as description
+        end as string) as description
     from judged
     left join rejected on judged.staging_model = rejected.staging_model
     where judged.problem is not null

@@ -28,7 +28,7 @@ earlier_volume as (
 
     select *
     from {{ earlier_runs('rpt_run_volume', {
-        'as_of_date': 'date', 'measure': 'varchar', 'item': 'varchar', 'detail': 'varchar', 'row_count': 'bigint',
+        'as_of_date': 'date', 'measure': 'string', 'item': 'string', 'detail': 'string', 'row_count': 'bigint',
     }) }} as volume
 
 ),
@@ -125,10 +125,10 @@ first_customers as (
 rejections as (
 
     select
-        cast(reasons.staging_model as varchar) as staging_model,
-        cast(reasons.quarantine_reason as varchar) as quarantine_reason,
+        cast(reasons.staging_model as string) as staging_model,
+        cast(reasons.quarantine_reason as string) as quarantine_reason,
         cast(reasons.rows_of_reason as bigint) as rows_of_reason,
-        cast(first_values.first_values as varchar) as first_values,
+        cast(first_values.first_values as string) as first_values,
         cast({{ error_text(
             ", ", "reasons.rows_of_reason", " as ", "reasons.quarantine_reason", ", first values: ",
             "first_values.first_values"
@@ -136,11 +136,11 @@ rejections as (
             when reasons.quarantine_reason <> 'unknown_customer' then ''
             else coalesce(
                     ', where the first of '
-                    || cast(first_customers.customer_count as varchar)
+                    || cast(first_customers.customer_count as string)
                     || ' valid customers are '
                     || first_customers.first_ids, ', where no customer is valid'
                 )
-        end as varchar) as in_words
+        end as string) as in_words
     from reasons
     inner join first_values on reasons.staging_model = first_values.staging_model
     cross join first_customers

@@ -106,7 +106,7 @@ freshness as (
 
     select
         cast(as_of_date as date) as as_of_date,
-        cast(feed as varchar) as feed,
+        cast(feed as string) as feed,
         cast(latest_event_on as date) as latest_event_on,
         cast(silent_days as integer) as silent_days,
         cast(longest_gap_days as integer) as longest_gap_days,
@@ -129,7 +129,7 @@ freshness as (
                 when feed <> 'retention contacts' and usual_events >= 28
                     and events_last_28_days < feed_volume_share * usual_events then 'thin'
                 else 'ok'
-            end as varchar
+            end as string
         ) as status
     from compared
 

@@ -46,7 +46,7 @@ changes as (
 
     select
         cast(as_of_date as date) as as_of_date,
-        cast(fact as varchar) as feed,
+        cast(fact as string) as feed,
         cast(facts_when_built as bigint) as facts_when_built,
         cast(facts_now as bigint) as facts_now
     from compared

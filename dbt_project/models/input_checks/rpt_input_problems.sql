@@ -59,19 +59,19 @@ problems as (
                 subject asc,
                 problem asc
         ) as integer) as problem_number,
-        cast(subject as varchar) as subject,
-        cast(staging_model as varchar) as staging_model,
-        cast(problem as varchar) as problem,
+        cast(subject as string) as subject,
+        cast(staging_model as string) as staging_model,
+        cast(problem as string) as problem,
         cast(case
             when severity = 'stop' and {{ is_allowed_loss('subject') }} then 'allowed'
             else severity
-        end as varchar) as status,
+        end as string) as status,
         cast(share as double) as share,
         cast(rows_now as bigint) as rows_now,
         cast(rows_then as bigint) as rows_then,
         cast(compared_with as date) as compared_with,
-        cast(first_values as varchar) as first_values,
-        cast(description as varchar) as description
+        cast(first_values as string) as first_values,
+        cast(description as string) as description
     from judged
 
 )

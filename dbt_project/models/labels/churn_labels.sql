@@ -44,9 +44,9 @@ stayed as (
 labels as (
 
     select
-        cast(matured.customer_id as varchar) as customer_id,
+        cast(matured.customer_id as string) as customer_id,
         cast(matured.as_of_date as date) as as_of_date,
-        cast(matured.churn_definition as varchar) as churn_definition,
+        cast(matured.churn_definition as string) as churn_definition,
         cast(matured.horizon_days as integer) as horizon_days,
         cast(matured.horizon_ends_on as date) as horizon_ends_on,
         cast(stayed.customer_id is null as boolean) as has_churned

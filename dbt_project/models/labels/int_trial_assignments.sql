@@ -45,9 +45,9 @@ stayed as (
 assignments as (
 
     select
-        cast(matured.contact_id as varchar) as contact_id,
-        cast(matured.customer_id as varchar) as customer_id,
-        cast(matured.offer as varchar) as offer,
+        cast(matured.contact_id as string) as contact_id,
+        cast(matured.customer_id as string) as customer_id,
+        cast(matured.offer as string) as offer,
         cast(matured.as_of_date as date) as as_of_date,
         cast(matured.scored_on as date) as scored_on,
         cast(coalesce(matured.accepted_on <= matured.horizon_ends_on, false) as boolean) as has_accepted,

@@ -18,8 +18,8 @@ sums as (
 
     select
         cast(outcome_month as date) as outcome_month,
-        cast(breakdown as varchar) as breakdown,
-        cast(group_name as varchar) as group_name,
+        cast(breakdown as string) as breakdown,
+        cast(group_name as string) as group_name,
         cast(count(*) as bigint) as customers,
         cast(count(case when has_churned then 1 end) as bigint) as churners,
         cast(sum(weight_millionths) as decimal(38, 0)) as weight_millionths,

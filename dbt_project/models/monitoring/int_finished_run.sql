@@ -21,7 +21,7 @@ finished as (
 
     select
         cast(as_of_date as date) as as_of_date,
-        cast(dbt_invocation_id as varchar) as dbt_invocation_id
+        cast(dbt_invocation_id as string) as dbt_invocation_id
     from run
 
 )

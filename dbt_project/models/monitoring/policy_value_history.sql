@@ -19,13 +19,13 @@ with said as (
 policy_value as (
 
     select
-        cast(said.period as varchar) as period,
-        cast(said.method as varchar) as method,
-        cast(said.estimand as varchar) as estimand,
+        cast(said.period as string) as period,
+        cast(said.method as string) as method,
+        cast(said.estimand as string) as estimand,
         cast(said.first_month as date) as first_month,
         cast(said.last_month as date) as last_month,
         cast(said.months as integer) as months,
-        cast(said.assignment as varchar) as assignment,
+        cast(said.assignment as string) as assignment,
         cast(said.customers as bigint) as customers,
         cast(said.episodes as bigint) as episodes,
         cast(said.controls as bigint) as controls,
@@ -43,12 +43,12 @@ policy_value as (
         cast(said.value_low_every_look as double) as value_low_every_look,
         cast(said.value_high_every_look as double) as value_high_every_look,
         cast(said.is_distinguishable as boolean) as is_distinguishable,
-        cast(said.verdict as varchar) as verdict,
+        cast(said.verdict as string) as verdict,
         cast(said.months_needed as integer) as months_needed,
-        cast(said.reason as varchar) as reason,
+        cast(said.reason as string) as reason,
         cast(said.planned_information as double) as planned_information,
         cast(said.revision as integer) as revision,
-        cast(said.revision_reason as varchar) as revision_reason
+        cast(said.revision_reason as string) as revision_reason
     from said
 
 )

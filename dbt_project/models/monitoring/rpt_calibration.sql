@@ -78,8 +78,8 @@ calibration as (
 
     select
         cast(outcome_month as date) as outcome_month,
-        cast(breakdown as varchar) as breakdown,
-        cast(group_name as varchar) as group_name,
+        cast(breakdown as string) as breakdown,
+        cast(group_name as string) as group_name,
         cast(customers as bigint) as customers,
         cast(churners as bigint) as churners,
         cast(round(effective_customers, 3) as double) as effective_customers,
@@ -93,7 +93,7 @@ calibration as (
                 when predicted_churn * limits.calibration_ratio < centre - half_width then 'too_low'
                 when predicted_churn / limits.calibration_ratio > centre + half_width then 'too_high'
                 else 'ok'
-            end as varchar
+            end as string
         ) as status
     from centred
     cross join limits

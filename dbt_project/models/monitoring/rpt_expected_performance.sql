@@ -79,8 +79,8 @@ expected as (
         cast(deployed.judged_auc as double) as judged_auc,
         cast(runs.planned_value as double) as expected_profit,
         cast(runs.planned_spend as double) as expected_spend,
-        cast(runs.currency as varchar) as currency,
-        cast(deployed.pipeline_version as varchar) as pipeline_version
+        cast(runs.currency as string) as currency,
+        cast(deployed.pipeline_version as string) as pipeline_version
     from pairs
     inner join deployed on true
     left join runs on pairs.as_of_date = runs.as_of_date

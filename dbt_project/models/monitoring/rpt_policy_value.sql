@@ -28,13 +28,13 @@ ranked as (
 policy_value as (
 
     select
-        cast(ranked.period as varchar) as period,
-        cast(ranked.method as varchar) as method,
-        cast(ranked.estimand as varchar) as estimand,
+        cast(ranked.period as string) as period,
+        cast(ranked.method as string) as method,
+        cast(ranked.estimand as string) as estimand,
         cast(ranked.first_month as date) as first_month,
         cast(ranked.last_month as date) as last_month,
         cast(ranked.months as integer) as months,
-        cast(ranked.assignment as varchar) as assignment,
+        cast(ranked.assignment as string) as assignment,
         cast(ranked.customers as bigint) as customers,
         cast(ranked.episodes as bigint) as episodes,
         cast(ranked.controls as bigint) as controls,
@@ -52,15 +52,15 @@ policy_value as (
         cast(ranked.value_low_every_look as double) as value_low_every_look,
         cast(ranked.value_high_every_look as double) as value_high_every_look,
         cast(ranked.is_distinguishable as boolean) as is_distinguishable,
-        cast(ranked.verdict as varchar) as verdict,
+        cast(ranked.verdict as string) as verdict,
         cast(ranked.months_needed as integer) as months_needed,
-        cast(ranked.reason as varchar) as reason,
+        cast(ranked.reason as string) as reason,
         cast(ranked.planned_information as double) as planned_information,
         cast(ranked.revision as integer) as revision,
-        cast(ranked.revision_reason as varchar) as revision_reason,
+        cast(ranked.revision_reason as string) as revision_reason,
         cast(ranked.newest_first = 1 as boolean) as is_latest,
         cast(ranked.method = parameters.headline_figure as boolean) as is_headline,
-        cast(parameters.currency as varchar) as currency
+        cast(parameters.currency as string) as currency
     from ranked
     cross join parameters
 

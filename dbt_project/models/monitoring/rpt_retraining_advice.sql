@@ -87,21 +87,21 @@ reasons as (
     union all
     select
         'scores moved' as reason,
-        'index ' || cast(round(psi, 3) as varchar) || ' of the churn probability since training' as evidence
+        'index ' || cast(round(psi, 3) as string) || ' of the churn probability since training' as evidence
     from scores
     where psi is not null
     union all
     select
         'many features moved' as reason,
-        cast(moved_far as varchar) || ' of ' || cast(features as varchar) || ' features moved far since training'
+        cast(moved_far as string) || ' of ' || cast(features as string) || ' features moved far since training'
             as evidence
     from features
     where moved_far > alerting_features * features
     union all
     select
         'ranking expected to be worse' as reason,
-        'expected AUC ' || cast(round(performance.expected_auc, 3) as varchar) || ', judged at training '
-        || cast(round(performance.judged_auc, 3) as varchar) as evidence
+        'expected AUC ' || cast(round(performance.expected_auc, 3) as string) || ', judged at training '
+        || cast(round(performance.judged_auc, 3) as string) as evidence
     from performance
     inner join run on performance.as_of_date = run.as_of_date
     cross join limits
@@ -109,8 +109,8 @@ reasons as (
     union all
     select
         'probabilities are ' || replace(calibration.status, '_', ' ') as reason,
-        'observed churn is ' || cast(round(calibration.observed_over_predicted, 2) as varchar)
-        || ' times the predicted, over ' || cast(calibration.customers as varchar) || ' customers left alone'
+        'observed churn is ' || cast(round(calibration.observed_over_predicted, 2) as string)
+        || ' times the predicted, over ' || cast(calibration.customers as string) || ' customers left alone'
             as evidence
     from calibration
     inner join deployed on calibration.group_name = deployed.pipeline_version
@@ -118,7 +118,7 @@ reasons as (
     union all
     select
         'trained long ago' as reason,
-        'calibrated on ' || cast(deployed.calibrated_on as varchar) as evidence
+        'calibrated on ' || cast(deployed.calibrated_on as string) as evidence
     from deployed
     cross join run
     cross join limits
@@ -130,9 +130,9 @@ advice as (
 
     select
         cast(run.as_of_date as date) as as_of_date,
-        cast(reasons.reason as varchar) as reason,
-        cast(reasons.evidence as varchar) as evidence,
-        cast('dbt build --vars ''{retrain: true}''' as varchar) as next_step
+        cast(reasons.reason as string) as reason,
+        cast(reasons.evidence as string) as evidence,
+        cast('dbt build --vars ''{retrain: true}''' as string) as next_step
     from reasons
     cross join run
 

@@ -87,9 +87,9 @@ volume as (
 
     select
         cast(as_of_date as date) as as_of_date,
-        cast(measure as varchar) as measure,
-        cast(item as varchar) as item,
-        cast(detail as varchar) as detail,
+        cast(measure as string) as measure,
+        cast(item as string) as item,
+        cast(detail as string) as detail,
         cast(row_count as bigint) as row_count
     from counted
 

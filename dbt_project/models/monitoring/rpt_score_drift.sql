@@ -92,8 +92,8 @@ drift as (
         cast(customers as bigint) as customers,
         cast(psi as double) as psi,
         cast(round(psi_by_chance, 9) as double) as psi_by_chance,
-        cast({{ stability_status('psi', 'psi_by_chance') }} as varchar) as status,
-        cast(pipeline_version as varchar) as pipeline_version
+        cast({{ stability_status('psi', 'psi_by_chance') }} as string) as status,
+        cast(pipeline_version as string) as pipeline_version
     from measured
 
 )

@@ -150,7 +150,7 @@ report as (
 
     select
         cast(totals.day as date) as day,
-        cast(totals.pipeline_version as varchar) as pipeline_version,
+        cast(totals.pipeline_version as string) as pipeline_version,
         cast(totals.decisions as bigint) as decisions,
         cast(totals.customers as bigint) as customers,
         cast(totals.unknown_customers as bigint) as unknown_customers,
@@ -162,7 +162,7 @@ report as (
         cast(round(totals.latency_p99, 3) as double) as latency_p99_ms,
         cast(round(totals.nightly_share, 6) as double) as equal_to_nightly_share,
         cast(drift.drifted_features as bigint) as drifted_features,
-        cast(drift.most_moved_feature as varchar) as most_moved_feature,
+        cast(drift.most_moved_feature as string) as most_moved_feature,
         cast(drift.most_moved_psi as double) as most_moved_psi
     from totals
     left join drift on totals.day = drift.day and totals.pipeline_version = drift.pipeline_version

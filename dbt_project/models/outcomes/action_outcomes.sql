@@ -50,11 +50,11 @@ outcomes as (
 
     select
         {% for column, type in {
-            'action_id': 'varchar', 'customer_id': 'varchar', 'as_of_date': 'date', 'outcome_month': 'date',
-            'horizon_ends_on': 'date', 'planned_action': 'varchar', 'action': 'varchar', 'arm': 'varchar',
-            'channel': 'varchar', 'risk_tier': 'varchar', 'churn_probability': 'double', 'customer_value': 'double',
+            'action_id': 'string', 'customer_id': 'string', 'as_of_date': 'date', 'outcome_month': 'date',
+            'horizon_ends_on': 'date', 'planned_action': 'string', 'action': 'string', 'arm': 'string',
+            'channel': 'string', 'risk_tier': 'string', 'churn_probability': 'double', 'customer_value': 'double',
             'relative_risk': 'double', 'expected_cost': 'double', 'incremental_expected_value': 'double',
-            'effect_source': 'varchar', 'propensity': 'double', 'propensity_no_action': 'double',
+            'effect_source': 'string', 'propensity': 'double', 'propensity_no_action': 'double',
         }.items() -%}
             cast(decisions.{{ column }} as {{ type }}) as {{ column }},
         {% endfor -%}
@@ -64,11 +64,11 @@ outcomes as (
                 when contacts.execution is not null then contacts.execution
                 when decisions.action = 'no_action' then 'left_alone'
                 else 'not_executed'
-            end as varchar
+            end as string
         ) as contact_status,
         cast(coalesce(contacts.is_contacted, false) as boolean) as is_contacted,
-        cast(contacts.contact_id as varchar) as contact_id,
-        cast(contacts.contacted_offer as varchar) as contacted_offer,
+        cast(contacts.contact_id as string) as contact_id,
+        cast(contacts.contacted_offer as string) as contacted_offer,
         cast(contacts.contacted_on as date) as contacted_on,
         cast(coalesce(contacts.has_accepted, false) as boolean) as has_accepted,
         cast(coalesce(contacts.cost_cents, 0) / 100.0 as double) as realised_cost,
@@ -79,8 +79,8 @@ outcomes as (
         {% for signal in reason_signals() -%}
             cast(decisions.signal_{{ signal }} as double) as signal_{{ signal }},
         {% endfor -%}
-        cast(decisions.pipeline_version as varchar) as pipeline_version,
-        cast(decisions.policy_version as varchar) as policy_version
+        cast(decisions.pipeline_version as string) as pipeline_version,
+        cast(decisions.policy_version as string) as policy_version
     from decisions
     inner join weights on decisions.action_id = weights.action_id
     inner join revenue on decisions.action_id = revenue.action_id

@@ -86,7 +86,7 @@ stayed as (
 flows as (
 
     select
-        cast(windows.customer_id as varchar) as customer_id,
+        cast(windows.customer_id as string) as customer_id,
         cast(windows.outcome_month as date) as outcome_month,
         cast(
             parameters.margin_rate

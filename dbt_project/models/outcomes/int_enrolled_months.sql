@@ -7,7 +7,7 @@
 ) }}
 
 {% set columns = {
-    'customer_id': 'varchar', 'outcome_month': 'date', 'first_month': 'date', 'assignment': 'varchar',
+    'customer_id': 'string', 'outcome_month': 'date', 'first_month': 'date', 'assignment': 'string',
     'is_untouched': 'boolean', 'enrolled_on': 'date', 'at_enrolment_cents': 'bigint', 'value_cents': 'bigint',
     'month_realised_cents': 'bigint', 'realised_cents': 'bigint', 'to_come_cents': 'bigint',
     'to_come_before_cents': 'bigint', 'has_left': 'boolean', 'left_this_month': 'boolean', 'is_contaminated': 'boolean',
@@ -69,10 +69,10 @@ in_cents as (
 enrolled_months as (
 
     select
-        cast(in_cents.customer_id as varchar) as customer_id,
+        cast(in_cents.customer_id as string) as customer_id,
         cast(in_cents.outcome_month as date) as outcome_month,
         cast(in_cents.first_month as date) as first_month,
-        cast(in_cents.assignment as varchar) as assignment,
+        cast(in_cents.assignment as string) as assignment,
         cast(in_cents.is_untouched as boolean) as is_untouched,
         cast(in_cents.enrolled_on as date) as enrolled_on,
         cast(in_cents.at_enrolment_cents as bigint) as at_enrolment_cents,

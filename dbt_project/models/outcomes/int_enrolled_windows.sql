@@ -60,12 +60,12 @@ enrolled as (
 windows as (
 
     select
-        cast(enrolled.customer_id as varchar) as customer_id,
+        cast(enrolled.customer_id as string) as customer_id,
         cast(months.outcome_month as date) as outcome_month,
         cast(
             min(coalesce(enrolled.first_month, months.outcome_month)) over (partition by months.assignment) as date
         ) as first_month,
-        cast(enrolled.assignment as varchar) as assignment,
+        cast(enrolled.assignment as string) as assignment,
         cast(enrolled.is_untouched as boolean) as is_untouched,
         cast(enrolled.enrolled_on as date) as enrolled_on,
         cast(enrolled.at_enrolment_cents as bigint) as at_enrolment_cents,

@@ -61,10 +61,10 @@ ranked_runs as (
 decisions as (
 
     select
-        cast(previous_actions.customer_id as varchar) as customer_id,
+        cast(previous_actions.customer_id as string) as customer_id,
         cast(previous_actions.as_of_date as date) as as_of_date,
         cast(ranked_runs.outcome_month as date) as outcome_month,
-        cast(ranked_runs.assignment as varchar) as assignment,
+        cast(ranked_runs.assignment as string) as assignment,
         cast(previous_actions.arm = 'universal_holdout' as boolean) as is_untouched,
         cast(round(previous_actions.customer_value * 100) as bigint) as value_cents,
         cast(row_number() over (

@@ -22,10 +22,10 @@ parameters as (
 episodes as (
 
     select
-        cast(outcomes.customer_id as varchar) as customer_id,
+        cast(outcomes.customer_id as string) as customer_id,
         cast(outcomes.outcome_month as date) as outcome_month,
         cast(outcomes.as_of_date as date) as opened_on,
-        cast(outcomes.planned_action as varchar) as offer,
+        cast(outcomes.planned_action as string) as offer,
         cast(outcomes.incremental_expected_value as double) as expected_value,
         cast(outcomes.arm <> 'trial' as boolean) as is_chosen,
         cast(outcomes.action = 'no_action' as boolean) as is_left_alone,

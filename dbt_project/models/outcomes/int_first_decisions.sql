@@ -31,18 +31,18 @@ parameters as (
 first_decisions as (
 
     select
-        cast(lasting_decisions.action_id as varchar) as action_id,
-        cast(lasting_decisions.customer_id as varchar) as customer_id,
+        cast(lasting_decisions.action_id as string) as action_id,
+        cast(lasting_decisions.customer_id as string) as customer_id,
         cast(date_trunc('month', lasting_decisions.as_of_date) as date) as outcome_month,
         cast(lasting_decisions.as_of_date as date) as as_of_date,
         cast({{ add_days('lasting_decisions.as_of_date', 'parameters.horizon_days') }} as date) as horizon_ends_on,
         cast({{ add_days(dbt.last_day('lasting_decisions.as_of_date', 'month'), 'parameters.horizon_days') }} as date)
             as month_horizon_ends_on,
-        cast(lasting_decisions.arm as varchar) as arm,
-        cast(lasting_decisions.risk_tier as varchar) as risk_tier,
+        cast(lasting_decisions.arm as string) as arm,
+        cast(lasting_decisions.risk_tier as string) as risk_tier,
         cast(lasting_decisions.churn_probability as double) as churn_probability,
         cast(lasting_decisions.customer_value as double) as customer_value,
-        cast(lasting_decisions.pipeline_version as varchar) as pipeline_version
+        cast(lasting_decisions.pipeline_version as string) as pipeline_version
     from lasting_decisions
     inner join open_outcomes on lasting_decisions.as_of_date >= open_outcomes.open_from
     cross join run

@@ -69,14 +69,14 @@ totals as (
 contacts as (
 
     select
-        cast(ranked.decision_id as varchar) as action_id,
+        cast(ranked.decision_id as string) as action_id,
         cast(totals.contacts_within_horizon = 1 as boolean) as is_contacted,
         cast(
             case
                 when ranked.match_rank = 2 then 'executed_unplanned'
                 when ranked.match_rank = 1 and ranked.contacted_on <= ranked.valid_to then 'executed'
                 when ranked.match_rank = 1 then 'executed_late'
-            end as varchar
+            end as string
         ) as execution,
         case when ranked.match_rank < 3 then ranked.contact_id end as contact_id,
         case when ranked.match_rank < 3 then ranked.offer end as contacted_offer,

@@ -13,7 +13,7 @@ brought as (
 revenue as (
 
     select
-        cast(decisions.action_id as varchar) as action_id,
+        cast(decisions.action_id as string) as action_id,
         cast(coalesce(brought.fee_cents_days, 0) as bigint) as fee_cents_days,
         cast(coalesce(brought.purchase_cents, 0) as bigint) as purchase_cents
     from decisions

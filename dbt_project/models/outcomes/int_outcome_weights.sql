@@ -41,7 +41,7 @@ later_runs as (
 weights as (
 
     select
-        cast(decisions.action_id as varchar) as action_id,
+        cast(decisions.action_id as string) as action_id,
         cast(
             case
                 when later_runs.later_actions = 1 then 0

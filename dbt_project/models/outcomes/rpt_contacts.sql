@@ -67,7 +67,7 @@ report as (
 
     select
         cast(month as date) as month,
-        cast(contact_status as varchar) as contact_status,
+        cast(contact_status as string) as contact_status,
         cast(count(*) as bigint) as contacts,
         cast(sum(cost_cents) / 100.0 as double) as realised_cost
     from counted

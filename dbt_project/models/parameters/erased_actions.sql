@@ -9,7 +9,7 @@
 with no_rows as (
 
     select
-        cast(null as varchar) as action_id_hash,
+        cast(null as string) as action_id_hash,
         cast(null as timestamp) as erased_at
     where false
 

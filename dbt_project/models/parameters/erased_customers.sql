@@ -9,8 +9,8 @@
 with no_rows as (
 
     select
-        cast(null as varchar) as customer_hash,
-        cast(null as varchar) as salt,
+        cast(null as string) as customer_hash,
+        cast(null as string) as salt,
         cast(null as timestamp) as erased_at
     where false
 

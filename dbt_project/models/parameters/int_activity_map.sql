@@ -9,8 +9,8 @@ with activity_map as (
 meanings as (
 
     select
-        cast(activity_type as varchar) as activity_type,
-        cast(meaning as varchar) as meaning,
+        cast(activity_type as string) as activity_type,
+        cast(meaning as string) as meaning,
         cast(counts_as_event as boolean) as counts_as_event
     from activity_map
     where {{ seeds_are_sound() }}

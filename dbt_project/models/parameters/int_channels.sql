@@ -9,7 +9,7 @@ with chosen_channels as (
 channels as (
 
     select
-        cast(channel as varchar) as channel,
+        cast(channel as string) as channel,
         {{ seed_integer('monthly_capacity') }} as monthly_capacity
     from chosen_channels
     where {{ seeds_are_sound() }}

@@ -8,20 +8,20 @@ with declared as (
             {% for column in [
                 'feature', 'family', 'measure', 'words', 'unit', 'period', 'upper_direction', 'lower_direction'
             ] -%}
-                cast({{ sql_text(feature[column]) }} as varchar) as {{ column }}
+                cast({{ sql_text(feature[column]) }} as string) as {{ column }}
                 {%- if not loop.last %},{% endif %}
             {% endfor %}
         {% if not loop.last %}union all{% endif %}
     {% else -%}
         select
-            cast(null as varchar) as feature,
-            cast(null as varchar) as family,
-            cast(null as varchar) as measure,
-            cast(null as varchar) as words,
-            cast(null as varchar) as unit,
-            cast(null as varchar) as period,
-            cast(null as varchar) as upper_direction,
-            cast(null as varchar) as lower_direction
+            cast(null as string) as feature,
+            cast(null as string) as family,
+            cast(null as string) as measure,
+            cast(null as string) as words,
+            cast(null as string) as unit,
+            cast(null as string) as period,
+            cast(null as string) as upper_direction,
+            cast(null as string) as lower_direction
         where false
     {% endfor %}
 

@@ -12,23 +12,23 @@ with declared as (
     {% for column in features -%}
         {% set meta = column.config.meta or column.meta -%}
         select
-            cast('{{ column.name }}' as varchar) as feature,
+            cast('{{ column.name }}' as string) as feature,
             cast({{ loop.index0 }} as integer) as feature_position,
-            cast('{{ meta.role }}' as varchar) as role,
-            cast('{{ column.data_type }}' as varchar) as data_type,
+            cast('{{ meta.role }}' as string) as role,
+            cast('{{ column.data_type }}' as string) as data_type,
             cast({{ meta.get('expected_effect', 0) }} as integer) as expected_effect,
             cast({{ meta.get('ages', false) }} as boolean) as ages,
-            cast('{{ column.description | replace("'", "''") }}' as varchar) as description
+            cast('{{ column.description | replace("'", "''") }}' as string) as description
         {% if not loop.last %}union all{% endif %}
     {% else -%}
         select
-            cast(null as varchar) as feature,
+            cast(null as string) as feature,
             cast(null as integer) as feature_position,
-            cast(null as varchar) as role,
-            cast(null as varchar) as data_type,
+            cast(null as string) as role,
+            cast(null as string) as data_type,
             cast(null as integer) as expected_effect,
             cast(null as boolean) as ages,
-            cast(null as varchar) as description
+            cast(null as string) as description
         where false
     {% endfor %}
 

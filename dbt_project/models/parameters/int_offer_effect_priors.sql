@@ -50,12 +50,12 @@ matching as (
 priors as (
 
     select
-        cast(offer as varchar) as offer,
-        cast(signal as varchar) as signal,
+        cast(offer as string) as offer,
+        cast(signal as string) as signal,
         try_cast(mean as double) as mean,
         try_cast(sd as double) as sd,
-        cast(unit as varchar) as unit,
-        cast(source as varchar) as source
+        cast(unit as string) as unit,
+        cast(source as string) as source
     from matching
     where match_rank = 1
 

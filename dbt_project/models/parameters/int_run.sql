@@ -15,7 +15,7 @@
     "latest_history_date", "; only the latest date can be run again: choose it, or a later --vars as_of_date"
 ) -%}
 
-{% set columns = {'action_id': 'varchar', 'as_of_date': 'date'} -%}
+{% set columns = {'action_id': 'string', 'as_of_date': 'date'} -%}
 
 with customers as (
 
@@ -140,9 +140,9 @@ activity_meaning as (
 
     select
         cast(md5(coalesce({{ join_text(
-            "activity_type || '=' || meaning || '/' || cast(try_cast(counts_as_event as boolean) as varchar)", "','",
+            "activity_type || '=' || meaning || '/' || cast(try_cast(counts_as_event as boolean) as string)", "','",
             "activity_type, meaning"
-        ) }}, '')) as varchar) as activity_map_hash
+        ) }}, '')) as string) as activity_map_hash
     from activity_map
 
 ),
@@ -150,7 +150,7 @@ activity_meaning as (
 checked as (
 
     select
-        cast('{{ var("source") }}' as varchar) as source,
+        cast('{{ var("source") }}' as string) as source,
         cast(
             case
                 when as_of_date > data_ends_on then {{ raise_error(after_the_data) }}
@@ -163,11 +163,11 @@ checked as (
         cast(data_ends_on as date) as data_ends_on,
         cast(latest_history_date as date) as latest_history_date,
         cast(executed_actions > 0 as boolean) as is_frozen,
-        cast(activity_map_hash as varchar) as activity_map_hash,
+        cast(activity_map_hash as string) as activity_map_hash,
         cast({{ var('retrain', false) }} as boolean) as retrain,
         cast({{ var('allow_miscalibrated', false) }} as boolean) as allow_miscalibrated,
-        cast('{{ invocation_id }}' as varchar) as dbt_invocation_id,
-        cast({{ sql_text(var('history_from')) if history_is_elsewhere() else 'null' }} as varchar) as history_from
+        cast('{{ invocation_id }}' as string) as dbt_invocation_id,
+        cast({{ sql_text(var('history_from')) if history_is_elsewhere() else 'null' }} as string) as history_from
     from requested
     cross join latest_history
     cross join begun

@@ -65,9 +65,9 @@ faults as (
 described as (
 
     select
-        cast('seeds/{{ var("source") }}/' || seed || '.csv' as varchar) as seed_file,
-        cast(seed_row as varchar) as seed_row,
-        cast(problem as varchar) as problem
+        cast('seeds/{{ var("source") }}/' || seed || '.csv' as string) as seed_file,
+        cast(seed_row as string) as seed_row,
+        cast(problem as string) as problem
     from faults
 
 )

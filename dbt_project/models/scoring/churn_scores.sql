@@ -20,7 +20,7 @@ parameters as (
 ranked as (
 
     select
-        cast(estimates.customer_id as varchar) as customer_id,
+        cast(estimates.customer_id as string) as customer_id,
         cast(estimates.as_of_date as date) as as_of_date,
         cast(estimates.raw_score as double) as raw_score,
         cast(estimates.churn_probability as double) as churn_probability,
@@ -32,9 +32,9 @@ ranked as (
                 when estimates.churn_probability >= parameters.escalate_from then 'escalate'
                 when estimates.churn_probability >= parameters.review_from then 'review'
                 else 'monitor'
-            end as varchar
+            end as string
         ) as risk_tier,
-        cast(estimates.pipeline_version as varchar) as pipeline_version
+        cast(estimates.pipeline_version as string) as pipeline_version
     from estimates
     cross join parameters
     where {{ input_is_complete() }}

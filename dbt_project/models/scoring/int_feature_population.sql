@@ -38,7 +38,7 @@ medians as (
         union all
     {% endfor -%}
     select
-        cast(null as varchar) as feature,
+        cast(null as string) as feature,
         cast(null as double) as population_median
     where false
 
@@ -64,11 +64,11 @@ edges as (
 population as (
 
     select
-        cast(feature as varchar) as feature,
+        cast(feature as string) as feature,
         cast(as_of_date as date) as as_of_date,
-        cast(family as varchar) as family,
+        cast(family as string) as family,
         cast(population_median as double) as population_median,
-        cast(citable_above as varchar) as upper_direction,
+        cast(citable_above as string) as upper_direction,
         cast(
             case
                 when citable_above = 'high' then population_median
@@ -76,7 +76,7 @@ population as (
                 when citable_above = 'present' and measure not in ('recency', 'category') then 0
             end as double
         ) as upper_edge,
-        cast(citable_below as varchar) as lower_direction,
+        cast(citable_below as string) as lower_direction,
         cast(
             case
                 when citable_below = 'low' then population_median

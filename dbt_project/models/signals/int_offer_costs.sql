@@ -18,7 +18,7 @@ costs as (
                 {{ offer.incentive_cost }}
             ) as double) as incentive_cost_{{ offer.offer_position }},
         {% endfor -%}
-        cast(features.customer_id as varchar) as customer_id,
+        cast(features.customer_id as string) as customer_id,
         cast(features.as_of_date as date) as as_of_date
     from features
 

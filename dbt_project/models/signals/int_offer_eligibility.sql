@@ -51,7 +51,7 @@ customers as (
 eligibility as (
 
     select
-        cast(customer_id as varchar) as customer_id,
+        cast(customer_id as string) as customer_id,
         cast(as_of_date as date) as as_of_date,
         cast(has_consent as boolean) as has_consent,
         cast(

@@ -10,7 +10,7 @@ with features as (
 signals as (
 
     select
-        cast(customer_id as varchar) as customer_id,
+        cast(customer_id as string) as customer_id,
         cast(as_of_date as date) as as_of_date,
         {% for signal, expression in signal_expressions().items() -%}
             cast({{ expression }} as double) as signal_{{ signal }}

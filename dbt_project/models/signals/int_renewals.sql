@@ -15,7 +15,7 @@ parameters as (
 renewals as (
 
     select
-        cast(features.customer_id as varchar) as customer_id,
+        cast(features.customer_id as string) as customer_id,
         cast(features.as_of_date as date) as as_of_date,
         {% for column, expression in renewal_expressions().items() -%}
             cast({{ expression }} as integer) as {{ column }}

@@ -10,15 +10,15 @@ with record as (
 typed as (
 
     select
-        cast(pipeline_version as varchar) as pipeline_version,
-        cast(candidate as varchar) as candidate,
-        cast(hyper_parameters as varchar) as hyper_parameters,
-        cast(selection_reason as varchar) as selection_reason,
-        cast(source as varchar) as source,
-        cast(churn_definition as varchar) as churn_definition,
+        cast(pipeline_version as string) as pipeline_version,
+        cast(candidate as string) as candidate,
+        cast(hyper_parameters as string) as hyper_parameters,
+        cast(selection_reason as string) as selection_reason,
+        cast(source as string) as source,
+        cast(churn_definition as string) as churn_definition,
         cast(horizon_days as integer) as horizon_days,
         cast(feature_count as integer) as feature_count,
-        cast(calibration_method as varchar) as calibration_method,
+        cast(calibration_method as string) as calibration_method,
         cast(fit_from as date) as fit_from,
         cast(fit_to as date) as fit_to,
         cast(calibrated_on as date) as calibrated_on,
@@ -36,15 +36,15 @@ typed as (
         cast(judged_log_loss as double) as judged_log_loss,
         cast(judged_calibration_ratio as double) as judged_calibration_ratio,
         cast(judged_calibration_error as double) as judged_calibration_error,
-        cast(calibration_warning as varchar) as calibration_warning,
-        cast(sha256 as varchar) as sha256,
-        cast(settings_fingerprint as varchar) as settings_fingerprint,
-        cast(data_fingerprint as varchar) as data_fingerprint,
-        cast(mlflow_run_id as varchar) as mlflow_run_id,
+        cast(calibration_warning as string) as calibration_warning,
+        cast(sha256 as string) as sha256,
+        cast(settings_fingerprint as string) as settings_fingerprint,
+        cast(data_fingerprint as string) as data_fingerprint,
+        cast(mlflow_run_id as string) as mlflow_run_id,
         cast(was_trained_now as boolean) as was_trained_now,
-        cast(trained_because as varchar) as trained_because,
-        cast(training_outcome as varchar) as training_outcome,
-        cast(training_outcome_reason as varchar) as training_outcome_reason
+        cast(trained_because as string) as trained_because,
+        cast(training_outcome as string) as training_outcome,
+        cast(training_outcome_reason as string) as training_outcome_reason
     from record
 
 )

@@ -11,16 +11,16 @@ typed as (
 
     select
         cast(training_run as integer) as training_run,
-        cast(candidate as varchar) as candidate,
-        cast(pipeline_version as varchar) as pipeline_version,
+        cast(candidate as string) as candidate,
+        cast(pipeline_version as string) as pipeline_version,
         cast(is_selected as boolean) as is_selected,
-        cast(selection_reason as varchar) as selection_reason,
-        cast(outcome as varchar) as outcome,
-        cast(champion_version as varchar) as champion_version,
+        cast(selection_reason as string) as selection_reason,
+        cast(outcome as string) as outcome,
+        cast(champion_version as string) as champion_version,
         cast(probability_better as double) as probability_better,
-        cast(failed_guardrails as varchar) as failed_guardrails,
-        cast(hyper_parameters as varchar) as hyper_parameters,
-        cast(calibration_method as varchar) as calibration_method,
+        cast(failed_guardrails as string) as failed_guardrails,
+        cast(hyper_parameters as string) as hyper_parameters,
+        cast(calibration_method as string) as calibration_method,
         cast(fit_from as date) as fit_from,
         cast(fit_to as date) as fit_to,
         cast(calibrated_on as date) as calibrated_on,
@@ -52,8 +52,8 @@ typed as (
         cast(calibration_ratio as double) as calibration_ratio,
         cast(lift as double) as lift,
         cast(empc as double) as empc,
-        cast(calibration_tried as varchar) as calibration_tried,
-        cast(threshold_sweep as varchar) as threshold_sweep
+        cast(calibration_tried as string) as calibration_tried,
+        cast(threshold_sweep as string) as threshold_sweep
     from logged_candidates
 
 )

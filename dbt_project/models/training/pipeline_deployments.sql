@@ -12,15 +12,15 @@ typed as (
     select
         cast(event_number as integer) as event_number,
         cast(happened_at as timestamp) as happened_at,
-        cast(event as varchar) as event,
+        cast(event as string) as event,
         cast(training_run as integer) as training_run,
-        cast(pipeline_version as varchar) as pipeline_version,
-        cast(previous_version as varchar) as previous_version,
-        cast(deployed_version as varchar) as deployed_version,
+        cast(pipeline_version as string) as pipeline_version,
+        cast(previous_version as string) as previous_version,
+        cast(deployed_version as string) as deployed_version,
         cast(probability_better as double) as probability_better,
-        cast(failed_guardrails as varchar) as failed_guardrails,
-        cast(guardrails as varchar) as guardrails,
-        cast(reason as varchar) as reason
+        cast(failed_guardrails as string) as failed_guardrails,
+        cast(guardrails as string) as guardrails,
+        cast(reason as string) as reason
     from logged_deployments
 
 )

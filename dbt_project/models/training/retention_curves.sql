@@ -11,10 +11,10 @@ curves as (
 
     select
         cast(
-            quantity || coalesce('/' || cast(period as varchar), '') || coalesce('/' || cast(risk_tenth as varchar), '')
-            || coalesce('/' || cast(renewal_interval_days as varchar), '') as varchar
+            quantity || coalesce('/' || cast(period as string), '') || coalesce('/' || cast(risk_tenth as string), '')
+            || coalesce('/' || cast(renewal_interval_days as string), '') as string
         ) as curve_point,
-        cast(quantity as varchar) as quantity,
+        cast(quantity as string) as quantity,
         cast(period as bigint) as period,
         cast(risk_tenth as bigint) as risk_tenth,
         cast(renewal_interval_days as bigint) as renewal_interval_days,

@@ -97,8 +97,8 @@ changes as (
 stretches as (
 
     select
-        cast(customer_id as varchar) as customer_id,
-        cast(channel as varchar) as channel,
+        cast(customer_id as string) as customer_id,
+        cast(channel as string) as channel,
         cast(valid_from as date) as valid_from,
         cast(lead(valid_from) over (partition by customer_id, channel order by valid_from) as date) as valid_until,
         cast(granted = 1 as boolean) as is_granted

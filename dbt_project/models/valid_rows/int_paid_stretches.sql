@@ -60,7 +60,7 @@ numbered as (
 stretches as (
 
     select
-        cast(customer_id as varchar) as customer_id,
+        cast(customer_id as string) as customer_id,
         cast(min(started_on) as date) as started_on,
         cast(nullif(max(ended_on), date '9000-12-31') as date) as ended_on
     from numbered

@@ -25,10 +25,10 @@ neighbours as (
 periods as (
 
     select
-        cast(subscription_id as varchar) as subscription_id,
-        cast(customer_id as varchar) as customer_id,
-        cast(plan as varchar) as plan,
-        cast(billing_period as varchar) as billing_period,
+        cast(subscription_id as string) as subscription_id,
+        cast(customer_id as string) as customer_id,
+        cast(plan as string) as plan,
+        cast(billing_period as string) as billing_period,
         cast(monthly_fee as decimal(18, 2)) as monthly_fee,
         cast(started_on as date) as started_on,
         cast(case when next_started_on < ended_on or ended_on is null then next_started_on else ended_on end as date)
@@ -36,8 +36,8 @@ periods as (
         cast(end_announced_on as date) as end_announced_on,
         cast(commitment_ends_on as date) as commitment_ends_on,
         cast(earlier_ended_on as date) as earlier_ended_on,
-        cast(earlier_plan as varchar) as earlier_plan,
-        cast(earlier_billing_period as varchar) as earlier_billing_period,
+        cast(earlier_plan as string) as earlier_plan,
+        cast(earlier_billing_period as string) as earlier_billing_period,
         cast(earlier_fee as decimal(18, 2)) as earlier_fee
     from neighbours
 

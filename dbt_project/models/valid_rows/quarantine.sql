@@ -14,11 +14,11 @@ with rejected as (
 
     {% for table, columns in tables.items() -%}
         select
-            cast('stg_{{ table }}' as varchar) as staging_model,
-            cast({{ columns[0] }} as varchar) as record_id,
-            cast(customer_id as varchar) as customer_id,
+            cast('stg_{{ table }}' as string) as staging_model,
+            cast({{ columns[0] }} as string) as record_id,
+            cast(customer_id as string) as customer_id,
             cast({{ columns[1] }} as date) as recorded_on,
-            cast(quarantine_reason as varchar) as quarantine_reason
+            cast(quarantine_reason as string) as quarantine_reason
         from {{ ref('int_checked_' ~ table) }}
         where quarantine_reason is not null
         {% if not loop.last %}union all{% endif %}

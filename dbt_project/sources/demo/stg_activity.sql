@@ -8,13 +8,13 @@ renamed as (
 
     select
         ---------- ids
-        cast(customer_id as varchar) as customer_id,
+        cast(customer_id as string) as customer_id,
 
         ---------- timestamps
         cast(occurred_at as timestamp) as occurred_at,
 
         ---------- text
-        cast(lower(activity_type) as varchar) as activity_type,
+        cast(lower(activity_type) as string) as activity_type,
 
         ---------- numbers
         {{ countable('quantity', 'bigint') }} as quantity,

@@ -22,10 +22,10 @@ consents as (
 
     select
         ---------- ids
-        cast(customer_id as varchar) as customer_id,
+        cast(customer_id as string) as customer_id,
 
         ---------- text
-        cast(channel as varchar) as channel,
+        cast(channel as string) as channel,
 
         ---------- booleans
         cast(is_granted as boolean) as is_granted,

@@ -8,8 +8,8 @@ renamed as (
 
     select
         ---------- ids
-        cast(payment_id as varchar) as payment_id,
-        cast(customer_id as varchar) as customer_id,
+        cast(payment_id as string) as payment_id,
+        cast(customer_id as string) as customer_id,
 
         ---------- dates
         cast(due_on as date) as due_on,
@@ -19,7 +19,7 @@ renamed as (
         {{ countable('amount', 'decimal(18, 2)') }} as amount,
 
         ---------- text
-        cast(lower(payment_method) as varchar) as payment_method
+        cast(lower(payment_method) as string) as payment_method
     from payments
 
 )

@@ -8,12 +8,12 @@ renamed as (
 
     select
         ---------- ids
-        cast(contact_id as varchar) as contact_id,
-        cast(action_id as varchar) as action_id,
-        cast(customer_id as varchar) as customer_id,
+        cast(contact_id as string) as contact_id,
+        cast(action_id as string) as action_id,
+        cast(customer_id as string) as customer_id,
 
         ---------- text
-        cast(lower(offer) as varchar) as offer,
+        cast(lower(offer) as string) as offer,
 
         ---------- dates
         cast(contacted_on as date) as contacted_on,

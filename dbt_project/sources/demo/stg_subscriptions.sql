@@ -8,12 +8,12 @@ renamed as (
 
     select
         ---------- ids
-        cast(subscription_id as varchar) as subscription_id,
-        cast(customer_id as varchar) as customer_id,
+        cast(subscription_id as string) as subscription_id,
+        cast(customer_id as string) as customer_id,
 
         ---------- text
-        cast(lower(plan) as varchar) as plan,
-        cast(lower(billing_period) as varchar) as billing_period,
+        cast(lower(plan) as string) as plan,
+        cast(lower(billing_period) as string) as billing_period,
 
         ---------- money
         {{ countable('monthly_fee', 'decimal(18, 2)') }} as monthly_fee,

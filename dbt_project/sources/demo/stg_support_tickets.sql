@@ -8,15 +8,15 @@ renamed as (
 
     select
         ---------- ids
-        cast(ticket_id as varchar) as ticket_id,
-        cast(customer_id as varchar) as customer_id,
+        cast(ticket_id as string) as ticket_id,
+        cast(customer_id as string) as customer_id,
 
         ---------- timestamps
         cast(opened_at as timestamp) as opened_at,
         cast(resolved_at as timestamp) as resolved_at,
 
         ---------- text
-        cast(lower(topic) as varchar) as topic,
+        cast(lower(topic) as string) as topic,
 
         ---------- numbers
         cast(satisfaction as integer) as satisfaction

@@ -61,7 +61,7 @@ activity as (
 
     select
         ---------- ids
-        cast(customer_id as varchar) as customer_id,
+        cast(customer_id as string) as customer_id,
 
         ---------- timestamps
         cast(invoiced_at as timestamp) as occurred_at,
@@ -72,7 +72,7 @@ activity as (
                 when invoice_no like 'C%' then 'cancellation'
                 when item_quantity > 0 and amount > 0 then 'order'
                 else 'adjustment'
-            end as varchar
+            end as string
         ) as activity_type,
 
         ---------- numbers

@@ -19,10 +19,10 @@ consents as (
 
     select
         ---------- ids
-        cast(customers.customer_id as varchar) as customer_id,
+        cast(customers.customer_id as string) as customer_id,
 
         ---------- text
-        cast(channels.channel as varchar) as channel,
+        cast(channels.channel as string) as channel,
 
         ---------- booleans
         cast(true as boolean) as is_granted,

@@ -34,15 +34,15 @@ customers as (
 
     select
         ---------- ids
-        cast(customer_id as varchar) as customer_id,
+        cast(customer_id as string) as customer_id,
 
         ---------- dates
         cast(invoice_at as date) as signed_up_on,
 
         ---------- text
-        cast(nullif(country, 'Unspecified') as varchar) as region,
-        cast(null as varchar) as acquisition_channel,
-        cast(null as varchar) as segment
+        cast(nullif(country, 'Unspecified') as string) as region,
+        cast(null as string) as acquisition_channel,
+        cast(null as string) as segment
     from first_lines
 
 )

@@ -3,12 +3,12 @@
 with no_payments as (
 
     select
-        cast(null as varchar) as payment_id,
-        cast(null as varchar) as customer_id,
+        cast(null as string) as payment_id,
+        cast(null as string) as customer_id,
         cast(null as date) as due_on,
         cast(null as date) as paid_on,
         cast(null as decimal(18, 2)) as amount,
-        cast(null as varchar) as payment_method
+        cast(null as string) as payment_method
     where false
 
 )

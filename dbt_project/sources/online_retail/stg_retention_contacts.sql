@@ -3,10 +3,10 @@
 with no_retention_contacts as (
 
     select
-        cast(null as varchar) as contact_id,
-        cast(null as varchar) as action_id,
-        cast(null as varchar) as customer_id,
-        cast(null as varchar) as offer,
+        cast(null as string) as contact_id,
+        cast(null as string) as action_id,
+        cast(null as string) as customer_id,
+        cast(null as string) as offer,
         cast(null as date) as contacted_on,
         cast(null as date) as accepted_on,
         cast(null as decimal(18, 2)) as cost,

@@ -3,10 +3,10 @@
 with no_subscriptions as (
 
     select
-        cast(null as varchar) as subscription_id,
-        cast(null as varchar) as customer_id,
-        cast(null as varchar) as plan,
-        cast(null as varchar) as billing_period,
+        cast(null as string) as subscription_id,
+        cast(null as string) as customer_id,
+        cast(null as string) as plan,
+        cast(null as string) as billing_period,
         cast(null as decimal(18, 2)) as monthly_fee,
         cast(null as date) as started_on,
         cast(null as date) as ended_on,

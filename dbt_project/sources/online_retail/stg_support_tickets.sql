@@ -3,11 +3,11 @@
 with no_support_tickets as (
 
     select
-        cast(null as varchar) as ticket_id,
-        cast(null as varchar) as customer_id,
+        cast(null as string) as ticket_id,
+        cast(null as string) as customer_id,
         cast(null as timestamp) as opened_at,
         cast(null as timestamp) as resolved_at,
-        cast(null as varchar) as topic,
+        cast(null as string) as topic,
         cast(null as integer) as satisfaction
     where false
 
