@@ -281,6 +281,24 @@ SEED_ROWS = [
         "update offer_effect_priors set sd = '0' where signal = 'dormant'",
     ),
     seed(
+        "offer_effect_priors",
+        "a belief about acceptance without its sd",
+        "acceptance_mean and acceptance_sd must both stand, or both be empty",
+        "update offer_effect_priors set acceptance_mean = '0.3', acceptance_sd = null where signal = 'dormant'",
+    ),
+    seed(
+        "offer_effect_priors",
+        "a belief about acceptance for the intercept",
+        "the intercept is acceptance_rate of offers.csv",
+        "update offer_effect_priors set acceptance_mean = '0.3', acceptance_sd = '0.1' where signal = 'intercept'",
+    ),
+    seed(
+        "offer_effect_priors",
+        "an acceptance sd of 0",
+        "acceptance_sd 0 must be empty, or a finite number and greater than 0",
+        "update offer_effect_priors set acceptance_mean = '0.3', acceptance_sd = '0' where signal = 'dormant'",
+    ),
+    seed(
         "activity_map",
         "an unknown meaning",
         "meaning love must be one of engagement",

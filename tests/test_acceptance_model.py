@@ -15,11 +15,20 @@ _, SETTINGS = load_settings()
 MEASURED_BELOW = 0.5
 
 
-def priors(*rates: float, features: int, effect: np.ndarray | None = None) -> AcceptancePriors:
+def priors(
+    *rates: float,
+    features: int,
+    effect: np.ndarray | None = None,
+    believed: dict[tuple[int, int], tuple[float, float]] | None = None,
+) -> AcceptancePriors:
+    """Return priors; `believed` holds mean and sd of slopes by offer and feature."""
     names = tuple(f"offer_{number}" for number in range(len(rates)))
-    no_effect = np.zeros((len(rates), features))
+    nothing = np.zeros((len(rates), features))
+    mean, sd = nothing.copy(), np.full_like(nothing, np.nan)
+    for at, (of_slope, sd_of_slope) in (believed or {}).items():
+        mean[at], sd[at] = of_slope, sd_of_slope
     return AcceptancePriors(
-        names, np.array(rates), np.full(len(rates), 0.3), no_effect if effect is None else effect
+        names, np.array(rates), np.full(len(rates), 0.3), nothing if effect is None else effect, mean, sd
     )
 
 
@@ -111,6 +120,30 @@ def test_whom_an_offer_helps_accepts_more_often_learned_from_all_offers_together
     expected = expit(truth[:, 0] + 2.0 * 0.6)
     found = acceptance_probability(helped, believed)[np.arange(5), np.arange(5)]
     assert found.mean() == pytest.approx(expected.mean(), rel=0.15)
+
+
+def test_a_believed_slope_stands_until_contacts_correct_it() -> None:
+    none = ContactOutcomes(np.empty(0, int), np.empty((0, 2)), np.empty(0, bool))
+    believed = priors(0.3, 0.3, features=2, believed={(0, 1): (0.6, 0.2)})
+    model = fit_acceptance(none, believed, ("a", "b"), SETTINGS, MEASURED_BELOW)
+    assert model.log_odds[:, 1:].tolist() == [[0.0, 0.6], [0.0, 0.0]]
+    truth = np.array([[-1.0, 0.0, -0.5], [-1.0, 0.0, -0.5]])
+    few, many = (
+        fit_acceptance(
+            contacts(np.random.default_rng(4), truth, count), believed, ("a", "b"), SETTINGS, MEASURED_BELOW
+        )
+        for count in (30, 4_000)
+    )
+    assert 0.2 < few.log_odds[0, 2] < 0.6
+    assert many.log_odds[:, 2] == pytest.approx([-0.5, -0.5], abs=0.15)
+
+
+def test_what_is_believed_of_a_slope_is_not_learned_from_other_offers() -> None:
+    truth = np.array([[-1.0, 1.0]])
+    seen = contacts(np.random.default_rng(2), truth, 2_000)
+    believed = priors(0.2, 0.4, features=1, believed={(1, 0): (-0.3, 0.1)})
+    model = fit_acceptance(seen, believed, ("a",), SETTINGS, MEASURED_BELOW)
+    assert model.log_odds[1, 1] == pytest.approx(-0.3)
 
 
 def test_a_missing_feature_is_named() -> None:

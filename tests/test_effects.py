@@ -186,9 +186,20 @@ def test_the_tables_are_read_from_the_warehouse() -> None:
     ]
     rows.append(row("policy", "call", "call", unused_reason="not_scored"))
     offers = pa.table({"offer": OFFERS, "acceptance_rate": [0.3, 0.0], "acceptance_sd": [0.5, 0.5]})
+    slopes = [
+        0.7 if (row["offer"], row["signal"]) == ("nudge", "pain") else None for row in PRIORS.to_pylist()
+    ]
     given = {
         "evidence": table(*rows),
         "priors": PRIORS,
+        "acceptance": pa.table(
+            {
+                "offer": PRIORS["offer"],
+                "signal": PRIORS["signal"],
+                "acceptance_mean": slopes,
+                "acceptance_sd": [slope and 0.1 for slope in slopes],
+            }
+        ),
         "policy": policy_table(offer_effect_correlation=0.0),
         "offers": offers,
     }
@@ -199,13 +210,16 @@ def test_the_tables_are_read_from_the_warehouse() -> None:
     by_key = {(each["offer"], each["signal"]): each for each in diagonal(effects)}
     assert by_key["call", "intercept"]["contacted_customers"] == 40
     assert by_key["nudge", "intercept"]["effect_mean"] == -0.1, "without correlation nothing is borrowed"
-    accepted = measured_acceptance(connection, "from evidence", "from offers", "from effects")
+    accepted = measured_acceptance(
+        connection, "from evidence", "from offers", "from acceptance", "from effects"
+    )
     assert accepted.schema == ACCEPTANCE_SCHEMA
     found = {(each["offer"], each["feature"]): each for each in accepted.to_pylist()}
     assert (found["call", "intercept"]["contacts"], found["call", "intercept"]["accepted"]) == (40, 20)
     assert 0.3 < expit(found["call", "intercept"]["log_odds"]) < 0.5
     assert found["call", "pain"]["feature_mean"] == pytest.approx(np.mean([n % 3 for n in range(40)]))
     assert expit(found["nudge", "intercept"]["log_odds"]) == 0.0
+    assert found["nudge", "pain"]["log_odds"] == 0.7, "nobody was contacted with it: what is believed stands"
 
 
 @pytest.mark.build

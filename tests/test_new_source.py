@@ -257,7 +257,7 @@ def complete_seats(project: Project) -> None:
     """Every table has the names of the contract: only a belief, a budget and a currency are added."""
     seeds = project.folder / "seeds" / "acme"
     with (seeds / "offer_effect_priors.csv").open("a") as file:
-        file.write("example_offer,intercept,-0.4,0.1,log-odds of churn,belief of the team\n")
+        file.write("example_offer,intercept,-0.4,0.1,,,log-odds of churn,belief of the team\n")
     policy = (seeds / "policy.csv").read_text()
     assert policy.count("monthly_budget,0,") == policy.count("currency,XXX,") == 1
     (seeds / "policy.csv").write_text(

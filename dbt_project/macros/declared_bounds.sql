@@ -51,7 +51,9 @@
         {%- do conditions.append("abs(" ~ number ~ ") < 1e300") -%} {#- neither infinite nor NaN, which sorts last -#}
     {%- endif -%}
     {%- if type == 'integer' -%}{%- do conditions.append(number ~ " = floor(" ~ number ~ ")") -%}{%- endif -%}
-    ({{ conditions | join(' and ') or 'true' }}{{ ' or ' ~ number ~ ' = ' ~ bounds.also if 'also' in bounds }})
+    ({{ conditions | join(' and ') or 'true' }}
+    {{- ' or ' ~ number ~ ' = ' ~ bounds.also if 'also' in bounds }}
+    {{- ' or ' ~ value ~ ' is null' if 'optional' in bounds }})
 {%- endmacro %}
 
 {#- Bounds in words, as what a value must be. -#}
@@ -70,5 +72,5 @@
     }.items() if key in bounds -%}
         {%- do parts.append(words ~ " " ~ bounds[key]) -%}
     {%- endfor -%}
-    {{ bounds.also ~ ', or ' if 'also' in bounds }}{{ parts | join(' and ') }}
+    {{ bounds.also ~ ', or ' if 'also' in bounds }}{{ 'empty, or ' if 'optional' in bounds }}{{ parts | join(' and ') }}
 {%- endmacro %}

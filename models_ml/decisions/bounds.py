@@ -42,6 +42,7 @@ class Bounds:
     length: int | None = None
     less_than: str | None = None
     required: bool | None = None
+    optional: bool | None = None
     type: str | None = None
 
     def admits_number(self, value: float) -> bool:
@@ -100,6 +101,7 @@ class Bounds:
             ("less than {:g}", self.below),
         ]
         bounded = " and ".join(text.format(value) for text, value in parts if text and value is not None)
+        bounded = f"empty, or {bounded}" if self.optional else bounded
         return bounded if self.also is None else f"{self.also:g}, or {bounded}"
 
 

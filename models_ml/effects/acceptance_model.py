@@ -3,7 +3,8 @@ r"""Which customers accept an offer: a logistic regression whose prior is the se
     logit q_io = a_o + w_o · (x_i − x̄_o)
 
 for customers i contacted with offer o, x̄_o the mean features of those contacted with it. a_o is normal around the logit
-of ``acceptance_rate`` with sd ``acceptance_sd``. The slopes are normal around 0, with three sources:
+of ``acceptance_rate`` with sd ``acceptance_sd``. A slope of which something is believed has the mean and sd that the
+seed states. Of the others nothing is known beforehand; they are normal around 0, with three sources:
 
     w_o = u + u_o − κ·b_o
 
@@ -36,13 +37,16 @@ class AcceptancePriors:
     """Beliefs about k offers.
 
     ``rate`` (k,) in [0, 1] and ``sd`` (k,) > 0 of its log-odds; ``effect`` (k, f) is the offer's effect on the
-    log-odds of churn per unit of each feature.
+    log-odds of churn per unit of each feature. ``slope_mean`` (k, f) and ``slope_sd`` (k, f) are beliefs about the
+    slopes, log-odds of accepting per unit of each feature; where nothing is believed, the mean is 0 and the sd NaN.
     """
 
     offers: tuple[str, ...]
     rate: Floats
     sd: Floats
     effect: Floats
+    slope_mean: Floats
+    slope_sd: Floats
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ def fit_acceptance(
     Eight of ten accept where a quarter was expected:
 
     >>> outcomes = ContactOutcomes(np.zeros(10, int), np.empty((10, 0)), np.arange(10) < 8)
-    >>> priors = AcceptancePriors(("call",), np.array([0.25]), np.array([0.5]), np.empty((1, 0)))
+    >>> none = np.empty((1, 0))
+    >>> priors = AcceptancePriors(("call",), np.array([0.25]), np.array([0.5]), none, none, none)
     >>> found = fit_acceptance(outcomes, priors, (), AcceptanceSettings(0.3, 0.2, 1.0), 0.5)
     >>> float(expit(found.log_odds[0, 0]).round(3)), float(found.intercept_sd[0].round(3))
     (0.446, 0.393)
@@ -102,7 +107,7 @@ def fit_acceptance(
     centre = _centres(outcomes, offers)
     design = np.column_stack([np.ones(len(offer)), outcomes.features[rows] - centre[offer]])
     start = np.zeros((offers, width))
-    start[:, 0] = log_odds_of(priors.rate)
+    start[:, 0], start[:, 1:] = log_odds_of(priors.rate), priors.slope_mean
     precision = np.asarray(np.linalg.inv(_prior_covariance(priors, width, settings)), dtype=np.float64)
     mode, covariance = _mode(design, offer, accepted, start, precision)
     sd = np.sqrt(np.diag(covariance)).reshape(offers, width)[:, 0]
@@ -136,6 +141,10 @@ def _prior_covariance(priors: AcceptancePriors, width: int, settings: Acceptance
         covariance[:, column, :, column] = slopes
     effect = settings.effect_slope_sd * priors.effect
     covariance[:, 1:, :, 1:] += np.einsum("ij,kl->ijkl", effect, effect)
+    for offer, place in np.argwhere(np.isfinite(priors.slope_sd)):
+        covariance[offer, 1 + place] = 0.0
+        covariance[:, :, offer, 1 + place] = 0.0
+        covariance[offer, 1 + place, offer, 1 + place] = priors.slope_sd[offer, place] ** 2
     return covariance.reshape(offers * width, offers * width)
 
 

@@ -280,7 +280,11 @@ def _counted(
 
 
 def measured_acceptance(
-    cursor: Cursor, int_effect_evidence: str, int_offers: str, int_measured_effects: str
+    cursor: Cursor,
+    int_effect_evidence: str,
+    int_offers: str,
+    int_offer_effect_priors: str,
+    int_measured_effects: str,
 ) -> pa.Table:
     """Return ``int_measured_acceptance``: the coefficients of each offer, from the contacts of the evidence.
 
@@ -303,14 +307,24 @@ def measured_acceptance(
             f"select offer, signal, effect_mean from ({int_measured_effects}) where effect_mean is not null"
         ).fetchall()
     }
+    believed = {
+        (offer, signal): (mean, sd)
+        for offer, signal, mean, sd in cursor.execute(
+            f"select offer, signal, acceptance_mean, acceptance_sd from ({int_offer_effect_priors})"
+            " where acceptance_sd is not null"
+        ).fetchall()
+    }
     names = tuple(offers["offer"].to_pylist())
+    pairs = [(offer, feature) for offer in names for feature in features]
+    shape = len(names), len(features)  # a build with --empty knows no offer
+    slopes = np.array([believed.get(pair, (0.0, np.nan)) for pair in pairs]).reshape(*shape, 2)
     priors = AcceptancePriors(
         names,
         rate=np.array(offers["acceptance_rate"].to_pylist(), dtype=np.float64),
         sd=np.array(offers["acceptance_sd"].to_pylist(), dtype=np.float64),
-        effect=np.array(
-            [effects.get((offer, feature), 0.0) for offer in names for feature in features]
-        ).reshape(len(names), len(features)),  # a build with --empty knows no offer
+        effect=np.array([effects.get(pair, 0.0) for pair in pairs]).reshape(shape),
+        slope_mean=slopes[..., 0],
+        slope_sd=slopes[..., 1],
     )
     reached = _positions(table, "reached_offer", priors.offers, unknown=NO_OFFER)
     contacts = np.flatnonzero(reached >= 0)

@@ -121,6 +121,15 @@ def learnable_coefficients(truth: Truth, signals: Floats, churn_probability: Flo
     return np.stack([_fractional_logit(design, of_offer, alone) for of_offer in truth.churn.T])
 
 
+def learnable_acceptance(truth: Truth, signals: Floats) -> Floats:
+    """Return the coefficients (k, 1 + n_signals) of accepting that unlimited contacts of all customers would give.
+
+    As `learnable_coefficients`, of the acceptance model: logit q_o = (1, z) · a_o.
+    """
+    design = np.column_stack([np.ones(len(signals)), signals])
+    return np.stack([_fractional_logit(design, of, np.zeros(len(signals))) for of in truth.acceptance.T])
+
+
 def _fractional_logit(design: Floats, share: Floats, offset: Floats) -> Floats:
     """Return the maximum of Σ share · log p + (1 − share) · log(1 − p), logit p = offset + design · b (Newton)."""
     b = np.zeros(design.shape[1])

@@ -13,8 +13,9 @@ from tempfile import TemporaryDirectory
 import duckdb
 import numpy as np
 from dbt_project_copy import ProjectCopy
+from scipy.special import expit
 
-from simulation.beliefs import INTERCEPT, learnable_coefficients
+from simulation.beliefs import INTERCEPT, learnable_acceptance, learnable_coefficients
 from simulation.business import Row, rewrite_seed, write_raw, write_seeds
 from simulation.compiled_project import BEFORE_DECISIONS, CompiledProject
 from simulation.loop import Setting, set_up
@@ -49,8 +50,8 @@ class BuiltWorld:
         priors : str
             As in `write_seeds`.
         drawn_by : numpy.random.Generator, optional
-            Draws the means of the priors around what unlimited randomised data would give; their standard deviations
-            stay as they stand.
+            Draws the means of the priors, of effects and of acceptance, around what unlimited randomised data would
+            give; their standard deviations stay as they stand.
         learning_share : float, optional
             Share of the month's limits for trials; default that of the setting.
         learns : bool
@@ -62,19 +63,36 @@ class BuiltWorld:
             write_seeds(fork.project, customers=self.setting.customers, learning_share=share, priors=priors)
             if drawn_by is not None:
                 rewrite_seed(fork.project, "offer_effect_priors", partial(self._drawn_priors, rng=drawn_by))
+                rewrite_seed(fork.project, "offers", partial(self._drawn_rates, rng=drawn_by))
             fork.load_seeds()
             yield fork
 
     def _drawn_priors(self, rows: list[Row], rng: np.random.Generator) -> list[Row]:
         inputs = self.inputs
-        return drawn_priors(
+        offers = [offer.offer for offer in inputs.decision.offers]
+        signals = [INTERCEPT, *inputs.decision.effects.signals]
+        drawn = drawn_priors(
             rows,
             learnable_coefficients(inputs.truth, inputs.signals, inputs.customers.churn_probability),
-            [offer.offer for offer in inputs.decision.offers],
-            [INTERCEPT, *inputs.decision.effects.signals],
+            offers,
+            signals,
             inputs.decision.policy.offer_effect_correlation,
             rng,
         )
+        return drawn_slopes(drawn, learnable_acceptance(inputs.truth, inputs.signals), offers, signals, rng)
+
+    def _drawn_rates(self, rows: list[Row], rng: np.random.Generator) -> list[Row]:
+        """Return offers.csv with rates drawn around those of customers whose signals are the mean of the contacted."""
+        acceptance = self.inputs.decision.acceptance
+        target = learnable_acceptance(self.inputs.truth, self.inputs.signals)
+        log_odds = target[:, 0] + (target[:, 1:] * acceptance.centre).sum(axis=1)
+
+        def drawn(row: Row) -> Row:
+            mean = log_odds[acceptance.offers.index(row["offer"])]
+            rate = expit(mean + float(row["acceptance_sd"]) * rng.standard_normal())
+            return {**row, "acceptance_rate": f"{rate:.6f}"}
+
+        return [drawn(row) for row in rows]
 
 
 def built_world(
@@ -112,5 +130,25 @@ def drawn_priors(
     def drawn(row: Row) -> Row:
         at = offers.index(row["offer"]), signals.index(row["signal"])
         return {**row, "mean": f"{target[at] + float(row['sd']) * noise[at]:.6f}"}
+
+    return [drawn(row) for row in rows]
+
+
+def drawn_slopes(
+    rows: list[Row], target: Floats, offers: list[str], signals: list[str], rng: np.random.Generator
+) -> list[Row]:
+    """Return the seed's rows with beliefs about acceptance drawn around ``target`` (offers, signals).
+
+    Their standard deviations stay; where nothing is believed, nothing is drawn.
+    """
+
+    def drawn(row: Row) -> Row:
+        if not row["acceptance_sd"]:
+            return row
+        mean = target[offers.index(row["offer"]), signals.index(row["signal"])]
+        return {
+            **row,
+            "acceptance_mean": f"{mean + float(row['acceptance_sd']) * rng.standard_normal():.6f}",
+        }
 
     return [drawn(row) for row in rows]

@@ -122,4 +122,5 @@ def _flat(row: Row, prior: FlatPrior) -> Row:
     is_intercept = row["signal"] == "intercept"
     mean = prior.intercept_mean if is_intercept else prior.signal_mean
     sd = prior.intercept_sd if is_intercept else prior.signal_sd
-    return {**row, "mean": f"{mean:.6f}", "sd": f"{sd:.6f}", "source": prior.source}
+    unknown = {"acceptance_mean": "", "acceptance_sd": ""}
+    return {**row, "mean": f"{mean:.6f}", "sd": f"{sd:.6f}", **unknown, "source": prior.source}

@@ -11,5 +11,6 @@ def model(dbt, session) -> pa.Table:
         session.cursor(),
         dbt.ref("int_effect_evidence").sql_query(),
         dbt.ref("int_offers").sql_query(),
+        dbt.ref("int_offer_effect_priors").sql_query(),
         dbt.ref("int_measured_effects").sql_query(),
     )

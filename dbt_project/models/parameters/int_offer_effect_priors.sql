@@ -26,6 +26,8 @@ matching as (
         signals.signal,
         seed_rows.mean,
         seed_rows.sd,
+        seed_rows.acceptance_mean,
+        seed_rows.acceptance_sd,
         seed_rows.unit,
         seed_rows.source,
         row_number() over (
@@ -54,6 +56,8 @@ priors as (
         cast(signal as string) as signal,
         try_cast(mean as double) as mean,
         try_cast(sd as double) as sd,
+        try_cast(acceptance_mean as double) as acceptance_mean,
+        try_cast(acceptance_sd as double) as acceptance_sd,
         cast(unit as string) as unit,
         cast(source as string) as source
     from matching
