@@ -65,7 +65,8 @@ def main() -> None:
     interval = f"{run['done_value_low']:,.0f} to {run['done_value_high']:,.0f}"
     table.caption = (
         f"Choosing makes a sum of expected values about {run['done_optimism']:,.0f} too high:"
-        f" what is done is said to be worth {run['done_value']:,.0f} (80 %: {interval})."
+        f" what is done is said to be worth {run['done_value']:,.0f} (80 %: {interval}), and to cost"
+        f" {run['done_spend'] + run['done_cost_optimism']:,.0f}."
     )
     Console().print(table)
 

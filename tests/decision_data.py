@@ -165,7 +165,7 @@ def effect_tables(*log_odds: float) -> dict[str, pa.Table]:
                     "offer": row["offer"],
                     "feature": "intercept",
                     "log_odds": float(np.log(row["acceptance_rate"] / (1 - row["acceptance_rate"]))),
-                    "log_odds_sd": 0.1,
+                    "log_odds_sd": 0.0,
                     "feature_mean": 0.0,
                     "acceptance_source": "assumed",
                 }

@@ -45,9 +45,12 @@ def test_without_contacts_everybody_accepts_at_the_rate_of_the_seed() -> None:
     none = ContactOutcomes(np.empty(0, int), np.empty((0, 2)), np.empty(0, bool))
     model = fit_acceptance(none, priors(0.28, 0.0, 1.0, features=2), ("a", "b"), SETTINGS, MEASURED_BELOW)
     rates = acceptance_probability(np.array([[0.0, 0.0], [2.0, 1.0]]), model)
-    assert rates == pytest.approx(np.array([[0.28, 0.0, 1.0]] * 2), abs=1e-12)
+    assert rates[0] == pytest.approx([0.28, 0.0, 1.0], abs=1e-12)
     assert rates[:, 1:].tolist() == [[0.0, 1.0]] * 2
     assert not model.is_measured.any()
+    # Whoever shows signals may accept more often or less: each slope of sd √(0.3² + 0.2²), averaged over 10⁵ draws.
+    log_odds = logit(0.28) + np.random.default_rng(5).normal(0.0, np.sqrt(0.13 * (2**2 + 1)), 100_000)
+    assert rates[1, 0] == pytest.approx(expit(log_odds).mean(), abs=0.003)
 
 
 def test_a_rate_of_nothing_or_all_is_certain_whatever_is_observed() -> None:
@@ -77,7 +80,7 @@ def test_few_contacts_move_a_rate_part_of_the_way() -> None:
     model = fit_acceptance(outcomes, priors(0.25, features=0), (), SETTINGS, MEASURED_BELOW)
     q = acceptance_probability(np.empty((1, 0)), model)[0, 0]
     assert 10 * (1 - q) == pytest.approx((logit(q) - logit(0.25)) / 0.09, abs=1e-6)
-    assert model.intercept_sd[0] == pytest.approx((1 / 0.09 + 10 * q * (1 - q)) ** -0.5)
+    assert model.sd[0, 0] == pytest.approx((1 / 0.09 + 10 * q * (1 - q)) ** -0.5)
 
 
 def test_an_offer_without_contacts_borrows_slopes_but_not_the_rate() -> None:

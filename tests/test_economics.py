@@ -47,7 +47,7 @@ def test_customers_who_accept_more_cost_more() -> None:
         ("pain",),
         np.array([[0.0, np.log(3)], [0.0, 0.0]]),
         np.array([[1.0], [0.0]]),
-        np.ones(2),
+        np.zeros((2, 2)),
         np.zeros(2, bool),
     )
     inputs = replace(decision_inputs(works=both), acceptance=eager)

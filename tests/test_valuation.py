@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from models_ml.decisions import optimism
+from models_ml.decisions.acceptance_rates import AcceptanceModel, acceptance_probability, drawn_errors
 from models_ml.decisions.effect_beliefs import EffectBeliefs, effect_moments, expected_relative_risk
 from models_ml.decisions.optimism import ChosenContacts, selection_optimism
 from models_ml.decisions.plan_value import Contacts, drawn_effects, plan_value_interval
@@ -228,11 +229,17 @@ def test_a_plan_that_chooses_by_noisy_means_is_not_worth_the_sum_of_its_values()
         chosen = rows[net.max(axis=1) > 0]
         under = alone[:, None] * risk
         contacts = ChosenContacts(
-            net[chosen], (-under * (1 - under) * value[:, None])[chosen], signals[chosen]
+            net[chosen],
+            (-under * (1 - under) * value[:, None])[chosen],
+            signals[chosen],
+            cost_per_acceptance=np.zeros((len(chosen), offers)),
+            features=np.empty((len(chosen), 0)),
+            money_price=0.0,
         )
         effects, _ = drawn_effects(beliefs, 100, seed=1)
+        optimism_of = selection_optimism(contacts, effects - mean, np.zeros((len(effects), offers, 1)))
         claimed += net[chosen, offer[chosen]].sum()
-        corrected += net[chosen, offer[chosen]].sum() - selection_optimism(contacts, effects - mean)
+        corrected += net[chosen, offer[chosen]].sum() - optimism_of.value
         known = replace(beliefs, mean=truth, covariance=np.zeros_like(beliefs.covariance))
         really = alone[:, None] * (1 - expected_relative_risk(alone, signals, known)) * value[:, None] - cost
         true += really[chosen, offer[chosen]].sum()
@@ -240,16 +247,64 @@ def test_a_plan_that_chooses_by_noisy_means_is_not_worth_the_sum_of_its_values()
     assert 0.85 < corrected / true < 1.15
 
 
+def test_a_plan_that_chooses_by_noisy_acceptance_costs_more_than_the_sum_of_its_costs() -> None:
+    """Equal effects and incentives: offers are chosen where few are believed to accept."""
+    rng = np.random.default_rng(8)
+    customers, offers, gain, incentive, price = 300, 4, 6.0, 20.0, 0.5
+    features, rows = rng.random((customers, 2)) * 2, np.arange(customers)
+    truth = np.concatenate([np.full((offers, 1), -1.2), rng.normal(0.2, 0.2, (offers, 2))], axis=1)
+    centre, sd = np.tile(features.mean(axis=0), (offers, 1)), np.full(truth.shape, 0.25)
+    none = ("a", "b", "c", "d"), ("x", "y")
+    known = AcceptanceModel(*none, truth, centre, np.zeros_like(sd), np.zeros(offers, bool))
+    true_cost = incentive * acceptance_probability(features, known)
+    claimed = corrected = true = value_claimed = value_corrected = value_true = 0.0
+    for seed in range(60):
+        drawn = truth + np.random.default_rng(seed).normal(0.0, sd)
+        model = AcceptanceModel(*none, drawn, centre, sd, np.zeros(offers, bool))
+        accepts = acceptance_probability(features, model)
+        net = gain - (1 + price) * incentive * accepts
+        offer, chosen = net.argmax(axis=1), rows[net.max(axis=1) > 0]
+        contacts = ChosenContacts(
+            net[chosen],
+            np.zeros((len(chosen), offers)),
+            np.empty((len(chosen), 0)),
+            (incentive * accepts * (1 - accepts))[chosen],
+            features[chosen],
+            price,
+        )
+        found = selection_optimism(contacts, np.zeros((200, offers, 1)), drawn_errors(model, 200, seed=1))
+        cost = (incentive * accepts)[chosen, offer[chosen]]
+        claimed += cost.sum()
+        corrected += cost.sum() + found.cost
+        true += true_cost[chosen, offer[chosen]].sum()
+        value_claimed += (gain - cost).sum()
+        value_corrected += (gain - cost).sum() - found.value
+        value_true += (gain - true_cost[chosen, offer[chosen]]).sum()
+    print(claimed/true, corrected/true, value_claimed/value_true, value_corrected/value_true)
+    assert claimed / true < 0.88
+    assert 0.92 < corrected / true < 1.05
+    assert value_claimed / value_true > 1.05
+    assert 0.9 < value_corrected / value_true < 1.05
+
+
 def test_optimism_does_not_depend_on_batches_and_is_never_negative(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(7)
-    contacts = ChosenContacts(rng.normal(1, 2, (50, 3)), -rng.random((50, 3)), rng.random((50, 2)))
-    errors, _ = drawn_effects(some_beliefs(rng), 40, seed=2)
-    whole = selection_optimism(contacts, errors)
+    rows, features = (50, 3), rng.random((50, 2))
+    contacts = ChosenContacts(
+        rng.normal(1, 2, rows), -rng.random(rows), features, rng.random(rows), features, 0.3
+    )
+    effects, _ = drawn_effects(some_beliefs(rng), 40, seed=2)
+    accepts = rng.normal(0.0, 0.3, effects.shape)
+    errors = effects, np.concatenate([accepts, -accepts])[: len(effects)]
+    whole = selection_optimism(contacts, *errors)
     monkeypatch.setattr(optimism, "BATCH_ROWS", 7)
-    assert selection_optimism(contacts, errors) == pytest.approx(whole, abs=1e-9)
-    assert whole > 0.0
-    nobody = ChosenContacts(np.empty((0, 3)), np.empty((0, 3)), np.empty((0, 2)))
-    assert selection_optimism(nobody, errors) == 0.0
+    again = selection_optimism(contacts, *errors)
+    assert (again.value, again.cost) == pytest.approx((whole.value, whole.cost), abs=1e-9)
+    assert whole.value > 0.0
+    assert whole.cost > 0.0
+    none, no_feature = np.empty((0, 3)), np.empty((0, 2))
+    nobody = ChosenContacts(none, none, no_feature, none, no_feature, 0.3)
+    assert selection_optimism(nobody, *errors) == optimism.Optimism(0.0, 0.0)
 
 
 def test_no_contacts_are_worth_nothing_and_answers_repeat() -> None:

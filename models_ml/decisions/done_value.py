@@ -9,10 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models_ml.decisions.acceptance_rates import acceptance_probability, drawn_errors
 from models_ml.decisions.decide import value_batch
+from models_ml.decisions.economics import acceptance_features, read_figures
 from models_ml.decisions.effect_beliefs import Floats
 from models_ml.decisions.limits import money
-from models_ml.decisions.optimism import ChosenContacts, selection_optimism
+from models_ml.decisions.optimism import ChosenContacts, Optimism, selection_optimism
 from models_ml.decisions.plan_value import Contacts, PlanValue, drawn_effects, plan_value_interval
 from models_ml.decisions.planned_actions import PlanTables, read_inputs
 from models_ml.decisions.policy import DecisionInputs
@@ -29,6 +31,7 @@ DONE_VALUE_SCHEMA = pa.schema(
         ("done_value_low", pa.float64()),
         ("done_value_high", pa.float64()),
         ("done_optimism", pa.float64()),
+        ("done_cost_optimism", pa.float64()),
     ]
 )
 
@@ -37,7 +40,8 @@ def done_value_table(cursor: Any, tables: PlanTables, int_planned_actions: str) 
     """Return one row for the run; none where it has no customers.
 
     ``done_value`` is what the contacts are expected to be worth less ``done_optimism``, by which choosing them made
-    their expected values add up to too much; the interval moves with it.
+    their expected values add up to too much; the interval moves with it. ``done_cost_optimism`` is by how much their
+    expected costs add up to too little.
 
     Parameters
     ----------
@@ -67,10 +71,11 @@ def done_value_table(cursor: Any, tables: PlanTables, int_planned_actions: str) 
     expected = math.fsum(done["planned_value"].to_pylist())
     row = {
         "as_of_date": as_of_date,
-        "done_value": round(expected - optimism, CENTS),
-        "done_value_low": round(worth.low - optimism, CENTS),
-        "done_value_high": round(worth.high - optimism, CENTS),
-        "done_optimism": round(optimism, CENTS),
+        "done_value": round(expected - optimism.value, CENTS),
+        "done_value_low": round(worth.low - optimism.value, CENTS),
+        "done_value_high": round(worth.high - optimism.value, CENTS),
+        "done_optimism": round(optimism.value, CENTS),
+        "done_cost_optimism": round(optimism.cost, CENTS),
     }
     return pa.Table.from_pylist([row], schema=DONE_VALUE_SCHEMA)
 
@@ -94,27 +99,34 @@ def value_of_done(done: pa.Table, inputs: DecisionInputs) -> PlanValue:
     )
 
 
-def optimism_of_done(done: pa.Table, inputs: DecisionInputs) -> float:
-    """Return by how much the expected values add up to too much, money.
+def optimism_of_done(done: pa.Table, inputs: DecisionInputs) -> Optimism:
+    """Return by how much the expected values add up to too much, and the costs to too little.
 
     Contacts that chance put on trial were not chosen for their value and add nothing.
     """
     chosen = done.filter(pc.equal(done["done_arm"], ARMS[POLICY])).combine_chunks()
     if not chosen.num_rows:
-        return 0.0
+        return Optimism(0.0, 0.0)
     [rows] = chosen.to_batches()
     valued = value_batch(rows, inputs)
     prices = read_prices(rows.column("limit_prices")[0].as_py(), inputs.offers, inputs.policy.touch_price)
     net = money(prices.surplus(valued.value_cents, valued.cost_cents))
     under_offer = valued.churn_probability[:, None] * valued.relative_risk
+    figures = read_figures(rows, inputs)
+    features = acceptance_features(figures, inputs)
+    accepts = acceptance_probability(features, inputs.acceptance)
     contacts = ChosenContacts(
         net_value=np.where(valued.allowed, net, -np.inf),
         value_per_effect=-under_offer * (1.0 - under_offer) * money(valued.customer_value_cents)[:, None],
         signals=_signals_of(chosen, inputs),
+        cost_per_acceptance=figures.incentive_cost * accepts * (1.0 - accepts),
+        features=features,
+        money_price=prices.money,
     )
     settings = load_settings().plan_value
     effects, _ = drawn_effects(inputs.effects, settings.optimism_draws, settings.seed)
-    return selection_optimism(contacts, effects - inputs.effects.mean)
+    errors = drawn_errors(inputs.acceptance, settings.optimism_draws, settings.seed + 1)
+    return selection_optimism(contacts, effects - inputs.effects.mean, errors)
 
 
 def _signals_of(done: pa.Table, inputs: DecisionInputs) -> Floats:

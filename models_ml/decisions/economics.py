@@ -137,7 +137,7 @@ def value_figures(
     BayesPilotError
         When a number is missing or out of range.
     """
-    acceptance = acceptance_probability(_acceptance_features(customers, inputs), inputs.acceptance)
+    acceptance = acceptance_probability(acceptance_features(customers, inputs), inputs.acceptance)
     return value_offers(
         churn_probability,
         values_lost(churn_probability, customers, inputs),
@@ -162,7 +162,7 @@ def values_lost(churn_probability: ArrayLike, customers: CustomerFigures, inputs
     )
 
 
-def _acceptance_features(customers: CustomerFigures, inputs: DecisionInputs) -> Floats:
-    """Return the columns of the signals that the acceptance model names."""
+def acceptance_features(customers: CustomerFigures, inputs: DecisionInputs) -> Floats:
+    """Return the columns (n, f) of the signals that the acceptance model names."""
     signals = list(inputs.effects.signals)
     return customers.signals[:, [signals.index(name) for name in inputs.acceptance.features]]

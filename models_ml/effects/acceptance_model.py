@@ -90,7 +90,7 @@ def fit_acceptance(
     >>> none = np.empty((1, 0))
     >>> priors = AcceptancePriors(("call",), np.array([0.25]), np.array([0.5]), none, none, none)
     >>> found = fit_acceptance(outcomes, priors, (), AcceptanceSettings(0.3, 0.2, 1.0), 0.5)
-    >>> float(expit(found.log_odds[0, 0]).round(3)), float(found.intercept_sd[0].round(3))
+    >>> float(expit(found.log_odds[0, 0]).round(3)), float(found.sd[0, 0].round(3))
     (0.446, 0.393)
     """
     if not np.isfinite(outcomes.features).all():
@@ -110,15 +110,14 @@ def fit_acceptance(
     start[:, 0], start[:, 1:] = log_odds_of(priors.rate), priors.slope_mean
     precision = np.asarray(np.linalg.inv(_prior_covariance(priors, width, settings)), dtype=np.float64)
     mode, covariance = _mode(design, offer, accepted, start, precision)
-    sd = np.sqrt(np.diag(covariance)).reshape(offers, width)[:, 0]
+    sd = np.asarray(np.sqrt(np.diag(covariance)), dtype=np.float64).reshape(offers, width).round(DIGITS)
     contacted = np.bincount(offer, minlength=offers) > 0
     log_odds = np.round(mode, DIGITS)
     log_odds[~contacted, 0] = start[~contacted, 0]
-    intercept_sd = np.where(contacted, np.round(sd, DIGITS), priors.sd)
-    is_measured = np.square(intercept_sd) < measured_below_variance_share * np.square(priors.sd)
-    return AcceptanceModel(
-        priors.offers, features, log_odds, np.round(centre, DIGITS), intercept_sd, is_measured
-    )
+    sd[:, 0] = np.where(contacted, sd[:, 0], priors.sd)
+    is_measured = np.square(sd[:, 0]) < measured_below_variance_share * np.square(priors.sd)
+    sd[is_certain] = 0.0
+    return AcceptanceModel(priors.offers, features, log_odds, np.round(centre, DIGITS), sd, is_measured)
 
 
 def _centres(outcomes: ContactOutcomes, offers: int) -> Floats:

@@ -346,7 +346,7 @@ def acceptance_table(model: AcceptanceModel, priors: AcceptancePriors, outcomes:
             "offer": offer,
             "feature": feature,
             "log_odds": float(model.log_odds[at, place]),
-            "log_odds_sd": float(model.intercept_sd[at]) if place == 0 else None,
+            "log_odds_sd": float(model.sd[at, place]),
             "feature_mean": float(model.centre[at, place - 1]) if place else 0.0,
             "acceptance_source": str(SOURCES[int(model.is_measured[at])]),
             "prior_rate": float(priors.rate[at]),

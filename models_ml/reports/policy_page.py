@@ -139,7 +139,12 @@ def _done(run: Row, currency: str) -> list[Fact]:
         return [made]
     return [
         made,
-        Fact("Cost of contacts made", money(run["done_spend"], currency), "expected, incentives included"),
+        Fact(
+            "Cost of contacts made",
+            money(run["done_spend"] + (run.get("done_cost_optimism") or 0.0), currency),
+            f"expected, incentives included. The expected costs of these contacts add up to"
+            f" {money(run['done_spend'], currency)}, because the plan chooses what looks cheap",
+        ),
         Fact(
             "Value of contacts made",
             money(run["done_value"], currency),
