@@ -9,9 +9,24 @@ with cited as (
 
 ),
 
-features as (
+stored_features as (
 
     select * from {{ ref('customer_features') }}
+
+),
+
+run as (
+
+    select * from {{ ref('int_run') }}
+
+),
+
+-- Those of the run alone: stored dates of many months would be read once per feature.
+features as (
+
+    select stored_features.*
+    from stored_features
+    inner join run on stored_features.as_of_date = run.as_of_date
 
 ),
 
@@ -47,13 +62,12 @@ compared as (
 nearest as (
 
     select
-        as_of_date,
         feature,
         direction,
         case direction when 'high' then min(own_value) else max(own_value) end as nearest_value
     from compared
     where direction in ('high', 'low')
-    group by as_of_date, feature, direction
+    group by feature, direction
 
 ),
 
@@ -74,7 +88,7 @@ shares as (
                 else 0
             end) as customers_beyond
         from features
-        inner join nearest on features.as_of_date = nearest.as_of_date and nearest.feature = '{{ feature.feature }}'
+        inner join nearest on nearest.feature = '{{ feature.feature }}'
         group by nearest.feature, nearest.direction
         {% if not loop.last %}union all{% endif %}
     {% endfor %}
