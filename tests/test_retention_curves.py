@@ -230,6 +230,43 @@ def test_value_by_hand() -> None:
     assert worth == pytest.approx([monthly, renews_within_horizon, renews_in_period_1, renews_in_period_3, 0])
 
 
+def test_who_would_leave_is_riskier_than_those_of_the_same_score() -> None:
+    """Log-odds scatter by ε around one value: what leavers have more of it, by simulation."""
+    rng = np.random.default_rng(11)
+    for hidden, level in ((0.5, -3.0), (0.5, -1.0), (1.0, -3.0)):
+        noise = rng.normal(0.0, np.sqrt(hidden), 400_000)
+        leaves = expit(level + noise)
+        curves = replace(TRUE, hidden_variance=hidden)
+        score = np.array([leaves.mean()])
+        shift = curves.centred_of_leavers(score) - curves.centred(score)
+        assert shift[0] == pytest.approx((noise * leaves).sum() / leaves.sum(), rel=0.12)
+
+
+def test_what_is_lost_with_a_leaver_is_valued_at_the_leavers_risk() -> None:
+    curves = replace(TRUE, hidden_variance=0.8)
+    probability = np.array([0.05, 0.2])
+    at_their_risk = expit(logit(probability) + 0.8 * (1 - probability))
+    terms, year = ([30.0, 30.0], [0, 0], [0, 0]), TERMS | {"value_horizon_days": 365}
+    found = customer_value(curves, probability, *terms, **year)
+    assert found == pytest.approx(customer_value(TRUE, at_their_risk, *terms, **year))
+    assert (found < customer_value(TRUE, probability, *terms, **year)).all()
+    certain = customer_value(curves, [0.0, 1.0], *terms, **year)
+    assert certain == pytest.approx(customer_value(TRUE, [0.0, 1.0], *terms, **year))
+    bound = ([30.0], [360], [10])
+    assert customer_value(curves, [0.2], *bound, **year) == customer_value(TRUE, [0.2], *bound, **year)
+
+
+def test_the_hidden_variance_follows_the_spread_of_scores() -> None:
+    """Log-odds of −3 and −1, three times as many of the first, vary by 0.75; half of all variance is taken as seen."""
+    risk, period = expit(np.array([-3.0, -1.0, 5.0])), np.array([1, 1, 2])
+    seen = FollowUp(risk, period, np.array([300.0, 100.0, 50.0]), np.array([15.0, 20.0, 10.0]))
+    curves = fit_retention_curves(
+        seen, NO_RENEWALS, mean_churn=0.1, horizon_days=HORIZON, repeats=1.0, settings=SETTINGS
+    )
+    assert SETTINGS.seen_share == 0.5
+    assert curves.hidden_variance == pytest.approx(0.75)
+
+
 def test_discounting_applies_at_the_middle_of_each_period() -> None:
     terms = {**TERMS, "value_horizon_days": 30, "annual_discount_rate": 0.1}
     worth = customer_value(STEADY, [0.4], [60.0], [0], [0], **terms)

@@ -9,6 +9,13 @@ with u the logit of the churn probability at the as_of_date, less its mean: risk
 where it starts, at a pace φ. Customers bound by a bill for longer than a horizon can leave at a renewal only: their
 hazard is 0 between renewals, and at each renewal the share of such customers lost per renewal.
 :mod:`models_ml.decisions.retention_fit` finds the parameters.
+
+Customers of equal churn probability are not equal: their log-odds scatter around the score's by what no feature shows,
+with variance τ². Who would leave is the riskier: of those at log-odds ℓ + ε, ε ~ N(0, τ²), the leavers have
+
+    E[ε | leaves] = τ² · E[p (1 − p)] / E[p] ≈ τ² · (1 − p)
+
+(Stein's lemma). What is lost with a leaver is therefore valued at u + τ² · (1 − p).
 """
 
 from __future__ import annotations
@@ -55,6 +62,7 @@ PARAMETERS = (
     "last_period",
     "mean_hazard",
     "horizon_days",
+    "hidden_variance",
 )
 WHOLE_PARAMETERS = ("last_period", "horizon_days")
 
@@ -67,7 +75,8 @@ class RetentionCurves:
     ``highest``, the range seen. ``persistent_level``, ``persistent_slope``, ``passing_level``, ``passing_slope`` and
     ``pace`` are α, β, α′, β′ and φ. Beyond ``last_period`` its hazard carries on. ``renewal_hazard`` gives the
     probability of leaving at a renewal per billing interval in days; ``mean_hazard`` is the loss per period of all
-    others, from which a billing interval without a row of its own follows.
+    others, from which a billing interval without a row of its own follows. ``hidden_variance`` is τ², 0 where the
+    churn probability says all that can be known.
     """
 
     persistent_level: float
@@ -82,6 +91,7 @@ class RetentionCurves:
     mean_hazard: float
     horizon_days: int
     renewal_hazard: dict[int, float]
+    hidden_variance: float = 0.0
 
     def hazard(self, churn_probability: ArrayLike, period: ArrayLike) -> Floats:
         """Return the probability of leaving in ``period`` ≥ 1 of customers who are still there; both broadcast."""
@@ -90,9 +100,16 @@ class RetentionCurves:
 
     def centred(self, churn_probability: ArrayLike) -> Floats:
         """Return u, the centred logit of a churn probability, within the range seen."""
+        return np.clip(self._centred(np.asarray(churn_probability)), self.lowest, self.highest)
+
+    def centred_of_leavers(self, churn_probability: Floats) -> Floats:
+        """Return u of the customers among those of a churn probability who would leave, within the range seen."""
+        riskier = self._centred(churn_probability) + self.hidden_variance * (1.0 - churn_probability)
+        return np.clip(riskier, self.lowest, self.highest)
+
+    def _centred(self, churn_probability: NDArray[np.generic]) -> Floats:
         with np.errstate(divide="ignore"):
-            log_odds = logit(np.asarray(churn_probability, dtype=np.float64))
-        return np.clip(log_odds - self.mean_log_odds, self.lowest, self.highest)
+            return np.asarray(logit(churn_probability.astype(np.float64))) - self.mean_log_odds
 
     def _line(self, period: NDArray[np.generic]) -> tuple[Floats, Floats]:
         fading = self.pace ** np.minimum(period, self.last_period).astype(np.float64)
@@ -163,6 +180,8 @@ def customer_value(
 ) -> Floats:
     """Margin lost if the customer leaves within the horizon and is never contacted again, V = m · Σ_k d_k · S_k.
 
+    S is that of customers who would leave, were they kept.
+
     Parameters
     ----------
     curves : RetentionCurves
@@ -219,7 +238,7 @@ def customer_value(
 
 def _days_kept(curves: RetentionCurves, probability: Floats, days: Floats) -> Floats:
     """Return Σ_k d_k · S_k of customers who may leave at any time, period by period in place."""
-    u = curves.centred(probability)
+    u = curves.centred_of_leavers(probability)
     level, slope = curves._line(np.arange(1, len(days)))
     reached, kept = np.ones_like(u), np.full_like(u, days[0] if len(days) else 0.0)
     for each in range(len(days) - 1):

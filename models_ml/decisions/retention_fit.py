@@ -93,7 +93,7 @@ def grouped_follow_up(
 
     Examples
     --------
-    >>> settings = RetentionCurveSettings(1.0, 0.5, 10.0, 0.01, 1e-6)
+    >>> settings = RetentionCurveSettings(1.0, 0.5, 10.0, 0.5, 0.01, 1e-6)
     >>> found = grouped_follow_up([0.2, 0.2001, 0.2], [1, 1, 2], [True, False, False], [1.0, 2.0, 1.0], settings)
     >>> found.period.tolist(), found.at_risk.tolist(), found.left.tolist()
     ([1, 2], [3.0, 1.0], [1.0, 0.0])
@@ -146,7 +146,7 @@ def fit_retention_curves(
     --------
     Half of those at risk leave in every period, whatever their risk was:
 
-    >>> settings = RetentionCurveSettings(1.0, 0.5, 10.0, 0.01, 1e-6)
+    >>> settings = RetentionCurveSettings(1.0, 0.5, 10.0, 0.5, 0.01, 1e-6)
     >>> risk, period = np.tile([0.2, 0.5, 0.8], 3), np.repeat([1, 2, 3], 3)
     >>> everyone = FollowUp(risk, period, np.full(9, 1000.0), np.full(9, 500.0))
     >>> none = Renewals(np.empty(0, int), np.empty(0), np.empty(0))
@@ -191,7 +191,18 @@ def fit_retention_curves(
                 renewals.interval_days, renewals.renewals, renewals.left, strict=True
             )
         },
+        hidden_variance=_hidden_variance(likelihood.u, follow_up, settings.seen_share),
     )
+
+
+def _hidden_variance(u: Floats, follow_up: FollowUp, seen_share: float) -> float:
+    """Return the variance of log-odds that no feature shows, from the spread of the scores themselves."""
+    weight = np.where(follow_up.period == 1, follow_up.at_risk, 0.0)
+    if not weight.sum():
+        return 0.0
+    mean = u @ weight / weight.sum()
+    seen = np.square(u - mean) @ weight / weight.sum()
+    return round(float(seen) * (1.0 - seen_share) / seen_share, DIGITS)
 
 
 def _shrunk(left: float, exposed: float, expected: float, prior_exposed: float) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from models_ml.settings_file import STRICT, check_settings, read_toml
@@ -19,6 +20,7 @@ class RetentionCurveSettings:
     level_sd: PositiveFloat
     slope_sd: PositiveFloat
     exposures_before_evidence: PositiveFloat
+    seen_share: Annotated[float, Field(gt=0, le=1)]
     log_odds_step: PositiveFloat
     smallest_probability: PositiveFloat
 

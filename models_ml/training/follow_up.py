@@ -226,7 +226,7 @@ def follow(
     >>> left = np.array([[False, True, False], [False, False, False]])
     >>> contacted = np.array([[False, False, False], [False, True, False]])
     >>> grid = CustomerDates(days, there, np.full((2, 3), 0.2), left, contacted, np.ones((2, 3)), zeros, zeros)
-    >>> found, repeats = follow(grid, 28, RetentionCurveSettings(1.0, 0.5, 10.0, 0.01, 1e-6))
+    >>> found, repeats = follow(grid, 28, RetentionCurveSettings(1.0, 0.5, 10.0, 0.5, 0.01, 1e-6))
     >>> found.period.tolist(), found.at_risk.tolist(), found.left.tolist(), repeats
     ([1], [1.0], [1.0], 1.0)
     """
