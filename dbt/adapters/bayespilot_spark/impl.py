@@ -25,7 +25,7 @@ class PythonModel(PythonJobHelper):
         run_model(
             spark_session(self._credentials),
             compiled_code,
-            name=f"{self._model['schema']}.{self._model['alias']}",
+            table=f"{self._model['schema']}.{self._model['alias']}",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,6 @@ MEANINGS = {
     "spark.sql.timestampType": "TIMESTAMP_NTZ",
     "spark.sql.sources.default": "parquet",
     "spark.sql.sources.partitionOverwriteMode": "dynamic",
-    "spark.sql.execution.arrow.pyspark.enabled": "true",
 }
 
 LOG_SETTINGS = Path(__file__).parent / "include" / "log4j2.properties"
@@ -47,6 +47,7 @@ def spark_session(credentials: SessionCredentials) -> SparkSession:
 
 
 def _started(credentials: SessionCredentials) -> SparkSession:
+    warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas", category=FutureWarning)
     settings = {name: str(value) for name, value in credentials.settings.items() if str(value)}
     try:
         if credentials.remote:
