@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dbt.adapters.base import PythonJobHelper
+from dbt.adapters.base import PythonJobHelper, available
 from dbt.adapters.spark.impl import SparkAdapter
 
 from dbt.adapters.bayespilot_spark.connections import SessionConnectionManager, SessionCredentials
@@ -22,11 +22,7 @@ class PythonModel(PythonJobHelper):
     def submit(self, compiled_code: str) -> None:
         from models_ml.engines.spark import run_model
 
-        run_model(
-            spark_session(self._credentials),
-            compiled_code,
-            table=f"{self._model['schema']}.{self._model['alias']}",
-        )
+        run_model(spark_session(self._credentials), self._model["alias"], compiled_code)
 
 
 class SessionAdapter(SparkAdapter):
@@ -34,6 +30,21 @@ class SessionAdapter(SparkAdapter):
 
     ConnectionManager = SessionConnectionManager
     Relation = SessionRelation
+
+    @available
+    def remove_leftover(self, relation: SessionRelation) -> None:
+        """Remove the folder that a killed run has left where a table of this name belongs, if there is no such table.
+
+        Spark refuses to create a table in a folder that holds files. A Spark Connect server gives no access to its
+        files; there the message of Spark names the folder.
+        """
+        session = spark_session(self.config.credentials)
+        if self.config.credentials.remote or session.catalog.tableExists(relation.render()):
+            return
+        schema = session.catalog.getDatabase(relation.schema).locationUri
+        jvm = session._jvm
+        folder = jvm.org.apache.hadoop.fs.Path(f"{schema}/{relation.identifier}")
+        folder.getFileSystem(session._jsc.hadoopConfiguration()).delete(folder, True)
 
     @property
     def default_python_submission_method(self) -> str:
