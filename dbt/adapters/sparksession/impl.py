@@ -7,15 +7,15 @@ from typing import Any
 from dbt.adapters.base import PythonJobHelper, available
 from dbt.adapters.spark.impl import SparkAdapter
 
-from dbt.adapters.bayespilot_spark.connections import SessionConnectionManager, SessionCredentials
-from dbt.adapters.bayespilot_spark.relation import SessionRelation
-from dbt.adapters.bayespilot_spark.session import spark_session
+from dbt.adapters.sparksession.connections import SparkSessionConnectionManager, SparkSessionCredentials
+from dbt.adapters.sparksession.relation import SparkSessionRelation
+from dbt.adapters.sparksession.session import spark_session
 
 
 class PythonModel(PythonJobHelper):
     """Runs a Python model in dbt's own process, on its session."""
 
-    def __init__(self, parsed_model: dict[str, Any], credentials: SessionCredentials) -> None:
+    def __init__(self, parsed_model: dict[str, Any], credentials: SparkSessionCredentials) -> None:
         self._model = parsed_model
         self._credentials = credentials
 
@@ -25,14 +25,14 @@ class PythonModel(PythonJobHelper):
         run_model(spark_session(self._credentials), self._model["alias"], compiled_code)
 
 
-class SessionAdapter(SparkAdapter):
+class SparkSessionAdapter(SparkAdapter):
     """dbt-spark's adapter with Python models and sources that are files."""
 
-    ConnectionManager = SessionConnectionManager
-    Relation = SessionRelation
+    ConnectionManager = SparkSessionConnectionManager
+    Relation = SparkSessionRelation
 
     @available
-    def remove_leftover(self, relation: SessionRelation) -> None:
+    def remove_leftover(self, relation: SparkSessionRelation) -> None:
         """Remove the folder that a killed run has left where a table of this name belongs, if there is no such table.
 
         Spark refuses to create a table in a folder that holds files. A Spark Connect server gives no access to its
