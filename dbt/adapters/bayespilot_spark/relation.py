@@ -1,0 +1,41 @@
+"""Relations of the adapter: a source may be a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dbt.adapters.contracts.relation import HasQuoting, RelationConfig
+from dbt.adapters.spark.relation import SparkRelation
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SessionRelation(SparkRelation):
+    """A table, view or file. `meta: external_location` of a source names the file, as it does for dbt-duckdb."""
+
+    external: str | None = None
+
+    @classmethod
+    def create_from(cls, quoting: HasQuoting, relation_config: RelationConfig, **kwargs: Any) -> SessionRelation:
+        if relation_config.resource_type == "source":
+            location = _location_of(relation_config)
+            if location:
+                kwargs["external"] = location
+        return super().create_from(quoting, relation_config, **kwargs)
+
+    def render(self) -> str:
+        if self.external:
+            return self.external
+        return super().render()
+
+
+def _location_of(source: RelationConfig) -> str | None:
+    """The file of a source as Spark SQL names it, or nothing where the source is a table of the metastore."""
+    template = {**source.source_meta, **source.meta}.get("external_location")
+    if not template:
+        return None
+    path = template.format(name=source.name, identifier=source.identifier, schema=source.schema).strip()
+    if path.startswith("'"):
+        path = path[1:-1].replace("''", "'")
+    kind = path.rsplit(".", 1)[-1].lower()
+    return f"{kind}.`{path.replace('`', '``')}`"

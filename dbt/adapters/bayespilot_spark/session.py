@@ -1,0 +1,86 @@
+"""The one Spark session of a dbt process."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dbt_common.exceptions import DbtRuntimeError
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+if TYPE_CHECKING:
+    from dbt.adapters.bayespilot_spark.connections import SessionCredentials
+
+# What every table and expression of the project takes for granted, on this machine and on a cluster.
+# A timestamp has no zone (as DuckDB's), days are UTC, and 1/0 or a failing cast stop the run.
+MEANINGS = {
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.timestampType": "TIMESTAMP_NTZ",
+    "spark.sql.sources.default": "parquet",
+    "spark.sql.sources.partitionOverwriteMode": "dynamic",
+}
+
+LOG_SETTINGS = Path(__file__).parent / "include" / "log4j2.properties"
+
+_LOCK = threading.Lock()
+_SESSIONS: dict[str, SparkSession] = {}
+
+
+def spark_session(credentials: SessionCredentials) -> SparkSession:
+    """Return the session that these credentials describe, starting it first where there is none.
+
+    Raises
+    ------
+    DbtRuntimeError
+        If the session cannot be started; the message says what is needed.
+    """
+    with _LOCK:
+        session = _SESSIONS.get(credentials.remote)
+        if session is None:
+            session = _SESSIONS[credentials.remote] = _started(credentials)
+        return session
+
+
+def _started(credentials: SessionCredentials) -> SparkSession:
+    warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas", category=FutureWarning)
+    settings = {name: str(value) for name, value in credentials.settings.items() if str(value)}
+    try:
+        if credentials.remote:
+            session = SparkSession.builder.remote(credentials.remote).getOrCreate()
+            for name, value in MEANINGS.items():
+                session.conf.set(name, value)
+            return session
+        builder = SparkSession.builder.appName("bayespilot").enableHiveSupport()
+        for name, value in {**_embedded(Path(credentials.warehouse).resolve()), **settings, **MEANINGS}.items():
+            builder = builder.config(name, value)
+        if str(settings.get("spark.master", "")).startswith("local"):
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # nothing of it is open to the network
+        session = builder.getOrCreate()
+    except (PySparkException, RuntimeError, OSError) as error:
+        raise DbtRuntimeError(
+            f"Spark did not start: {str(error).splitlines()[0]}\n"
+            f"  where: the target of type bayespilot_spark in profiles.yml"
+            f"{', server ' + credentials.remote if credentials.remote else ''}\n"
+            "  next: install Java 17 or 21 (JAVA_HOME names it where it is not on the path), see that SPARK_MASTER or"
+            " SPARK_REMOTE name a running cluster if they are set, and run the command again; nothing has been changed"
+        ) from error
+    return session
+
+
+def _embedded(warehouse: Path) -> dict[str, str]:
+    """Tables and their metastore in a folder, where no metastore is named."""
+    warehouse.mkdir(parents=True, exist_ok=True)
+    return {
+        "spark.sql.warehouse.dir": str(warehouse / "tables"),
+        "spark.hadoop.javax.jdo.option.ConnectionURL": (
+            f"jdbc:derby:;databaseName={warehouse / 'metastore'};create=true"
+        ),
+        "spark.driver.extraJavaOptions": (
+            f"-Dderby.stream.error.file={warehouse / 'metastore.log'} -Dlog4j2.configurationFile={LOG_SETTINGS}"
+        ),
+    }
