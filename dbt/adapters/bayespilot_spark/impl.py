@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from dbt.adapters.base import PythonJobHelper
-from dbt.adapters.spark.impl import SparkAdapter
 
 from dbt.adapters.bayespilot_spark.connections import SessionConnectionManager, SessionCredentials
+from dbt.adapters.bayespilot_spark.look_ups import LookUps
 from dbt.adapters.bayespilot_spark.relation import SessionRelation
 from dbt.adapters.bayespilot_spark.session import spark_session
 
@@ -29,7 +29,7 @@ class PythonModel(PythonJobHelper):
         )
 
 
-class SessionAdapter(SparkAdapter):
+class SessionAdapter(LookUps):
     """dbt-spark's adapter with Python models and sources that are files."""
 
     ConnectionManager = SessionConnectionManager
