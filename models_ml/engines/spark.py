@@ -27,24 +27,23 @@ PREFIX = "spark_table_"  # of the views of fetched tables: no column or keyword 
 DATE = "as_of_date"
 
 
-def run_model(spark: SparkSession, compiled_code: str, table: str) -> None:
+def run_model(spark: SparkSession, name: str, compiled_code: str) -> None:
     """Run the compiled code of a model and store what it returns.
 
     Parameters
     ----------
     spark : SparkSession
         The session of the target.
+    name : str
+        Name of the model, for errors and for `BATCH_MODELS`.
     compiled_code : str
-        The model with the code that dbt appends: it defines ``model`` and ``dbtObj``.
-    table : str
-        Schema and name of the table to create; it must not exist.
+        The model with the code that dbt appends: it defines ``model``, ``dbtObj`` and the name ``table_to_create``.
 
     Raises
     ------
     RuntimeError
         If the model fails; the text ends with the error of the model.
     """
-    name = table.rsplit(".", 1)[-1]
     namespace: dict[str, Any] = {"__name__": f"dbt_model_{name}"}
     try:
         exec(compile(compiled_code, f"<{name}>", "exec"), namespace)
@@ -54,7 +53,7 @@ def run_model(spark: SparkSession, compiled_code: str, table: str) -> None:
                 frame = in_batches(spark, session, namespace["dbtObj"](str).ref)
             else:
                 frame = as_frame(spark, namespace["model"](namespace["dbtObj"](session.table), session))
-            frame.write.format("parquet").saveAsTable(table)
+            frame.write.format("parquet").saveAsTable(namespace["table_to_create"])
     except Exception as error:
         raise RuntimeError("Python model failed:\n" + traceback.format_exc()) from error
 

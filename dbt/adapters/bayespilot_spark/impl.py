@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from dbt.adapters.base import PythonJobHelper
+from dbt.adapters.__about__ import version as base_version
+from dbt.adapters.base import PythonJobHelper, available
+from dbt.adapters.base.impl import AdapterTrackingRelationInfo
+from dbt.adapters.contracts.relation import RelationConfig
 
+from dbt.adapters.bayespilot_spark.__version__ import version
 from dbt.adapters.bayespilot_spark.connections import SessionConnectionManager, SessionCredentials
 from dbt.adapters.bayespilot_spark.look_ups import LookUps
 from dbt.adapters.bayespilot_spark.relation import SessionRelation
@@ -22,11 +26,7 @@ class PythonModel(PythonJobHelper):
     def submit(self, compiled_code: str) -> None:
         from models_ml.engines.spark import run_model
 
-        run_model(
-            spark_session(self._credentials),
-            compiled_code,
-            table=f"{self._model['schema']}.{self._model['alias']}",
-        )
+        run_model(spark_session(self._credentials), self._model["alias"], compiled_code)
 
 
 class SessionAdapter(LookUps):
@@ -34,6 +34,31 @@ class SessionAdapter(LookUps):
 
     ConnectionManager = SessionConnectionManager
     Relation = SessionRelation
+
+    @available
+    def remove_leftover(self, relation: SessionRelation) -> None:
+        """Remove the folder that a killed run has left where a table of this name belongs, if there is no such table.
+
+        Spark refuses to create a table in a folder that holds files. A Spark Connect server gives no access to its
+        files; there the message of Spark names the folder.
+        """
+        session = spark_session(self.config.credentials)
+        if self.config.credentials.remote or session.catalog.tableExists(relation.render()):
+            return
+        schema = session.catalog.getDatabase(relation.schema).locationUri
+        jvm = session._jvm
+        folder = jvm.org.apache.hadoop.fs.Path(f"{schema}/{relation.identifier}")
+        folder.getFileSystem(session._jsc.hadoopConfiguration()).delete(folder, True)
+
+    @classmethod
+    def get_adapter_run_info(cls, config: RelationConfig) -> AdapterTrackingRelationInfo:
+        """Return dbt's record of the adapter; dbt would look for its version in a module named like the class."""
+        return AdapterTrackingRelationInfo(
+            adapter_name=SessionConnectionManager.TYPE,
+            base_adapter_version=base_version,
+            adapter_version=version,
+            model_adapter_details=cls._get_adapter_specific_run_info(config),
+        )
 
     @property
     def default_python_submission_method(self) -> str:

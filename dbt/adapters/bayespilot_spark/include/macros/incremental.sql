@@ -5,7 +5,7 @@
 -#}
 {% materialization incremental, adapter='bayespilot_spark', supported_languages=['sql'] %}
     {%- set target_relation = this.incorporate(type='table') -%}
-    {%- set stored = adapter.get_relation(database=this.database, schema=this.schema, identifier=this.identifier) -%}
+    {%- set stored = load_cached_relation(this) -%}
     {%- set new_rows = api.Relation.create(identifier=this.identifier ~ '__dbt_tmp', type='view') -%}
     {%- set unique_key = config.get('unique_key') -%}
     {%- set keys = [unique_key] if unique_key is string else (unique_key or []) -%}
@@ -15,7 +15,7 @@
     {%- if keys | length == 1 -%}{%- set day = day_among(keys[0], compiled_code) -%}{%- endif -%}
 
     {%- if stored is none or stored.is_view or should_full_refresh() -%}
-        {%- do write_and_swap(target_relation, compiled_code, day) -%}
+        {%- do write_beside(target_relation, compiled_code, day) -%}
     {%- else -%}
         {%- call statement('new_rows') -%}
             create or replace temporary view {{ new_rows }} as {{ compiled_code }}
@@ -43,7 +43,7 @@
                 union all
                 select {{ columns }} from {{ new_rows }}
             {%- endset -%}
-            {%- do write_and_swap(target_relation, with_new_rows, none) -%}
+            {%- do write_beside(target_relation, with_new_rows, none) -%}
         {%- endif -%}
         {%- call statement('forget_new_rows') -%}drop view if exists {{ new_rows }}{%- endcall -%}
     {%- endif -%}
@@ -62,23 +62,20 @@
 {% endmacro %}
 
 
-{#- Writes the rows of a query to a table aside, which then takes the name of the relation. -#}
-{% macro write_and_swap(relation, query, partition_by) %}
-    {%- set aside = relation.incorporate(path={'identifier': relation.identifier ~ '__dbt_new'}, type='table') -%}
-    {%- do adapter.drop_relation(aside) -%}
+{#- Writes the rows of a query to a table beside the one of the name, whose place it takes once it is whole. -#}
+{% macro write_beside(relation, query, partition_by) %}
+    {%- set beside = make_intermediate_relation(relation).incorporate(type='table') -%}
+    {%- do drop_relation_if_exists(load_cached_relation(beside)) -%}
+    {%- do adapter.remove_leftover(beside) -%}
+    {%- set is_checked = config.get('contract').enforced -%}
     {%- call statement('main') -%}
-        create table {{ aside }}
-        {%- if config.get('contract').enforced -%}
-            {{ get_assert_columns_equivalent(query) }}
-            {%- set query = get_select_subquery(query) -%}
-        {%- endif %}
+        create table {{ beside }}
+        {{ get_assert_columns_equivalent(query) if is_checked }}
         using parquet
-        {% if partition_by %}partitioned by ({{ partition_by }}){% endif %}
-        {{ comment_clause() }}
-        as {{ query }}
+        {{ 'partitioned by (' ~ partition_by ~ ')' if partition_by }}
+        as {{ get_select_subquery(query) if is_checked else query }}
     {%- endcall -%}
-    {%- set stored = adapter.get_relation(
-        database=relation.database, schema=relation.schema, identifier=relation.identifier) -%}
-    {%- if stored is not none -%}{%- do adapter.drop_relation(stored) -%}{%- endif -%}
-    {%- do adapter.rename_relation(aside, relation) -%}
+    {%- do drop_relation_if_exists(load_cached_relation(relation)) -%}
+    {%- do adapter.remove_leftover(relation) -%}
+    {%- do adapter.rename_relation(beside, relation) -%}
 {% endmacro %}

@@ -1,0 +1,45 @@
+{#-
+    A table is built beside the one of its name and takes its place once it is whole: a statement that fails, or a
+    killed driver, leaves the earlier table. dbt-spark drops the earlier one first.
+-#}
+{% materialization table, adapter='bayespilot_spark', supported_languages=['sql', 'python'] %}
+    {%- set existing_relation = load_cached_relation(this) -%}
+    {%- set target_relation = this.incorporate(type='table') -%}
+    {%- set new_relation = make_intermediate_relation(target_relation).incorporate(type='table') -%}
+
+    {{ run_hooks(pre_hooks) }}
+
+    {%- do drop_relation_if_exists(load_cached_relation(new_relation)) -%}
+    {%- call statement('main', language=model['language']) -%}
+        {{ create_table_as(False, new_relation, compiled_code, model['language']) }}
+    {%- endcall -%}
+    {%- do drop_relation_if_exists(existing_relation) -%}
+    {%- do adapter.remove_leftover(target_relation) -%}
+    {%- do adapter.rename_relation(new_relation, target_relation) -%}
+
+    {%- do apply_grants(target_relation, config.get('grants'), should_revoke=should_revoke(existing_relation, true)) -%}
+    {%- do persist_docs(target_relation, model) -%}
+
+    {{ run_hooks(post_hooks) }}
+
+    {{ return({'relations': [target_relation]}) }}
+{% endmaterialization %}
+
+
+{#- A Python model is run by the adapter, which stores what it returns; SQL is dbt-spark's. -#}
+{% macro bayespilot_spark__create_table_as(temporary, relation, compiled_code, language='sql') -%}
+    {%- if not temporary -%}{%- do adapter.remove_leftover(relation) -%}{%- endif -%}
+    {%- if language == 'python' -%}
+        {{ compiled_code }}
+
+table_to_create = '{{ relation.render() }}'
+    {%- else -%}
+        {{ spark__create_table_as(temporary, relation, compiled_code, language) }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- dbt's own would name a temporary view; a table needs its schema. -#}
+{% macro bayespilot_spark__make_intermediate_relation(base_relation, suffix) %}
+    {{ return(base_relation.incorporate(path={"identifier": base_relation.identifier ~ "__dbt_new"})) }}
+{% endmacro %}
