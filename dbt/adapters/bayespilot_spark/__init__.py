@@ -15,6 +15,6 @@ __all__ = ["Plugin", "SessionAdapter", "SessionConnectionManager", "SessionCrede
 Plugin = AdapterPlugin(
     adapter=SessionAdapter,
     credentials=SessionCredentials,
-    include_path=str(Path(__file__).parent / "include"),
+    include_path=str(Path(__file__).parent / "include" / "bayespilot_spark"),  # its name is that of the package of macros
     dependencies=["spark"],
 )
