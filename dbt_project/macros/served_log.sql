@@ -62,7 +62,7 @@
         'arm': 'string', 'propensity': 'double', 'propensity_no_action': 'double', 'valid_from': 'date',
         'valid_to': 'date', 'suppression_reason': 'string', 'decided_by': 'string', 'opens_episode': 'boolean',
         'nightly_action': 'string', 'latency_ms': 'double', 'customers_in_request': 'integer', 'run_id': 'string',
-        'pipeline_version': 'string', 'policy_version': 'string', 'signals': 'map(string, double)',
-        'feature_bins': 'map(string, smallint)',
+        'pipeline_version': 'string', 'policy_version': 'string', 'signals': map_type('string', 'double'),
+        'feature_bins': map_type('string', 'smallint'),
     }) }}
 {% endmacro %}

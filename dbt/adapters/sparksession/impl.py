@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from dbt.adapters.base import PythonJobHelper, available
-from dbt.adapters.spark.impl import SparkAdapter
 
 from dbt.adapters.sparksession.connections import SparkSessionConnectionManager, SparkSessionCredentials
+from dbt.adapters.sparksession.look_ups import LookUps
 from dbt.adapters.sparksession.relation import SparkSessionRelation
 from dbt.adapters.sparksession.session import spark_session
 
@@ -25,7 +25,7 @@ class PythonModel(PythonJobHelper):
         run_model(spark_session(self._credentials), self._model["alias"], compiled_code)
 
 
-class SparkSessionAdapter(SparkAdapter):
+class SparkSessionAdapter(LookUps):
     """dbt-spark's adapter with Python models and sources that are files."""
 
     ConnectionManager = SparkSessionConnectionManager

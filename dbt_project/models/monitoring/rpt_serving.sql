@@ -48,7 +48,7 @@ totals as (
         {% for name, share in {'p50': '0.5', 'p95': '0.95', 'p99': '0.99'}.items() -%}
             {{ quantile_of('case when customers_in_request = 1 then latency_ms end', share) }} as latency_{{ name }},
         {% endfor -%}
-        avg(case when nightly_action is not null then case when action = nightly_action then 1.0 else 0.0 end end)
+        avg(case when nightly_action is not null then case when action = nightly_action then 1 else 0 end end)
             as nightly_share
     from dated
     group by day, pipeline_version
@@ -60,8 +60,7 @@ bins as (
     select
         day,
         pipeline_version,
-        unnest(map_keys(feature_bins)) as feature,
-        unnest(map_values(feature_bins)) as bin_position
+        {{ map_rows('feature_bins', 'feature', 'bin_position') }}
     from dated
 
 ),

@@ -1,0 +1,81 @@
+{#-
+    delete+insert without a delete: Parquet has none. Where unique_key is one date, each day is a partition and is
+    replaced as a whole. Else the table is written again, the rows with other keys as they are. A strategy of `append` adds
+    the rows.
+-#}
+{% materialization incremental, adapter='sparksession', supported_languages=['sql'] %}
+    {%- set target_relation = this.incorporate(type='table') -%}
+    {%- set stored = load_cached_relation(this) -%}
+    {%- set new_rows = api.Relation.create(identifier=this.identifier ~ '__dbt_tmp', type='view') -%}
+    {%- set unique_key = config.get('unique_key') -%}
+    {%- set keys = [unique_key] if unique_key is string else (unique_key or []) -%}
+    {%- set on_schema_change = incremental_validate_on_schema_change(config.get('on_schema_change'), default='ignore') -%}
+    {{ run_hooks(pre_hooks) }}
+    {%- set day = none -%}
+    {%- if keys | length == 1 -%}{%- set day = day_among(keys[0], compiled_code) -%}{%- endif -%}
+
+    {%- if stored is none or stored.is_view or should_full_refresh() -%}
+        {%- do write_beside(target_relation, compiled_code, day) -%}
+    {%- else -%}
+        {%- call statement('new_rows') -%}
+            create or replace temporary view {{ new_rows }} as {{ compiled_code }}
+        {%- endcall -%}
+        {%- do process_schema_changes(on_schema_change, new_rows, stored) -%}
+        {%- set columns = adapter.get_columns_in_relation(stored) | map(attribute='quoted') | join(', ') -%}
+        {%- if not keys -%}
+            {%- call statement('main') -%}
+                insert into table {{ target_relation }} select {{ columns }} from {{ new_rows }}
+            {%- endcall -%}
+        {%- elif day -%}
+            {%- call statement('main') -%}
+                insert overwrite table {{ target_relation }} partition ({{ day }})
+                select {{ columns }} from {{ new_rows }}
+            {%- endcall -%}
+        {%- else -%}
+            {%- set with_new_rows -%}
+                select {{ columns }}
+                from {{ target_relation }} as stored_rows
+                where not exists (
+                    select 1 as is_replaced
+                    from {{ new_rows }} as new_rows
+                    where {% for key in keys %}stored_rows.{{ key }} <=> new_rows.{{ key }}{{ ' and ' if not loop.last }}{% endfor %}
+                )
+                union all
+                select {{ columns }} from {{ new_rows }}
+            {%- endset -%}
+            {%- do write_beside(target_relation, with_new_rows, none) -%}
+        {%- endif -%}
+        {%- call statement('forget_new_rows') -%}drop view if exists {{ new_rows }}{%- endcall -%}
+    {%- endif -%}
+    {%- do apply_grants(target_relation, config.get('grants'), should_revoke(stored, should_full_refresh())) -%}
+    {{ run_hooks(post_hooks) }}
+    {{ return({'relations': [target_relation]}) }}
+{% endmaterialization %}
+
+
+{#- The column where a query yields it as a date, else none. -#}
+{% macro day_among(column_name, query) %}
+    {%- for column in get_column_schema_from_query(query) if column.name == column_name and column.dtype == 'date' -%}
+        {{ return(column_name) }}
+    {%- endfor -%}
+    {{ return(none) }}
+{% endmacro %}
+
+
+{#- Writes the rows of a query to a table beside the one of the name, whose place it takes once it is whole. -#}
+{% macro write_beside(relation, query, partition_by) %}
+    {%- set beside = make_intermediate_relation(relation).incorporate(type='table') -%}
+    {%- do drop_relation_if_exists(load_cached_relation(beside)) -%}
+    {%- do adapter.remove_leftover(beside) -%}
+    {%- set is_checked = config.get('contract').enforced -%}
+    {%- call statement('main') -%}
+        create table {{ beside }}
+        {{ get_assert_columns_equivalent(query) if is_checked }}
+        using parquet
+        {{ 'partitioned by (' ~ partition_by ~ ')' if partition_by }}
+        as {{ get_select_subquery(query) if is_checked else query }}
+    {%- endcall -%}
+    {%- do drop_relation_if_exists(load_cached_relation(relation)) -%}
+    {%- do adapter.remove_leftover(relation) -%}
+    {%- do adapter.rename_relation(beside, relation) -%}
+{% endmacro %}
