@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -60,6 +61,7 @@ def _started(credentials: SparkSessionCredentials) -> SparkSession:
         for name, value in {**_embedded(Path(credentials.warehouse).resolve()), **settings, **MEANINGS}.items():
             builder = builder.config(name, value)
         if str(settings.get("spark.master", "")).startswith("local"):
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # functions of batches need this environment
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # nothing of it is open to the network
         session = builder.getOrCreate()
     except (PySparkException, RuntimeError, OSError) as error:
