@@ -9,6 +9,7 @@ The models of ``spark_batches`` take their rows in batches on the executors inst
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from models_ml.engines.spark_batches import BATCH_MODELS
 
 PREFIX = "spark_table_"  # of the views of fetched tables: no column or keyword begins like this
 DATE = "as_of_date"
+LOCAL_MASTER = re.compile(r"local(\[.*\])?")  # not local-cluster, whose executors are processes of their own
 
 
 def run_model(spark: SparkSession, name: str, compiled_code: str) -> None:
@@ -169,4 +171,4 @@ def daily_parts(frame: DataFrame) -> Iterator[pa.Table]:
 
 def _runs_here(spark: SparkSession) -> bool:
     """Whether the executors are threads of this process, so that a folder of the driver is theirs too."""
-    return not is_remote() and spark.sparkContext.master.startswith("local")
+    return not is_remote() and LOCAL_MASTER.fullmatch(spark.sparkContext.master) is not None
