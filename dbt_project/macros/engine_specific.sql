@@ -20,11 +20,11 @@
 
 {#- A number in [0, 1) from 32 bits of the key's md5: the same on every engine and in every run. -#}
 {% macro default__stable_draw(key) %}
-cast(cast('0x' || substr(md5({{ key }}), 1, 8) as bigint) as double) / 4294967296.0
+cast(cast('0x' || substr(md5({{ key }}), 1, 8) as bigint) as double) / 4294967296
 {%- endmacro %}
 
 {% macro spark__stable_draw(key) %}
-cast(conv(substr(md5({{ key }}), 1, 8), 16, 10) as double) / 4294967296.0
+cast(conv(substr(md5({{ key }}), 1, 8), 16, 10) as double) / 4294967296
 {%- endmacro %}
 
 
