@@ -46,7 +46,7 @@ def run_model(spark: SparkSession, name: str, compiled_code: str) -> None:
     """
     namespace: dict[str, Any] = {"__name__": f"dbt_model_{name}"}
     try:
-        exec(compile(compiled_code, f"<{name}>", "exec"), namespace)
+        exec(compile(compiled_code.strip(), f"<{name}>", "exec"), namespace)
         with DriverSession(spark) as session:
             in_batches = BATCH_MODELS.get(name)
             if in_batches:

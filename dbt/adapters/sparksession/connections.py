@@ -12,13 +12,13 @@ from dbt.adapters.spark.session import Cursor, SessionConnectionWrapper
 from dbt_common.exceptions import DbtRuntimeError
 from pyspark.errors import PySparkException
 
-from dbt.adapters.bayespilot_spark.session import spark_session
+from dbt.adapters.sparksession.session import spark_session
 
-ADAPTER_TYPE = "bayespilot_spark"
+ADAPTER_TYPE = "sparksession"
 
 
 @dataclass
-class SessionCredentials(SparkCredentials):
+class SparkSessionCredentials(SparkCredentials):
     """What profiles.yml says of the session.
 
     Attributes
@@ -52,7 +52,7 @@ class SessionCredentials(SparkCredentials):
 class SessionCursor(Cursor):
     """A cursor of the shared session, with the texts of bindings quoted."""
 
-    def __init__(self, credentials: SessionCredentials) -> None:
+    def __init__(self, credentials: SparkSessionCredentials) -> None:
         super().__init__()
         self._credentials = credentials
 
@@ -67,7 +67,7 @@ class SessionCursor(Cursor):
 class SessionHandle(SparkSessionHandle):
     """What dbt-spark takes for a connection."""
 
-    def __init__(self, credentials: SessionCredentials) -> None:
+    def __init__(self, credentials: SparkSessionCredentials) -> None:
         super().__init__()
         self._credentials = credentials
 
@@ -88,7 +88,7 @@ class SessionWrapper(SessionConnectionWrapper):
         return super()._fix_binding(value)
 
 
-class SessionConnectionManager(SparkConnectionManager):
+class SparkSessionConnectionManager(SparkConnectionManager):
     """Opens a connection by naming the shared session; the first statement starts it."""
 
     TYPE = ADAPTER_TYPE

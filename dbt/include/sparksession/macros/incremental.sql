@@ -3,7 +3,7 @@
     a partition; those of the new rows are replaced, with the stored rows of other keys in them. Else the table is written
     again. A strategy of `append` adds the rows.
 -#}
-{% materialization incremental, adapter='bayespilot_spark', supported_languages=['sql'] %}
+{% materialization incremental, adapter='sparksession', supported_languages=['sql'] %}
     {%- set target_relation = this.incorporate(type='table') -%}
     {%- set stored = load_cached_relation(this) -%}
     {%- set new_rows = api.Relation.create(identifier=this.identifier ~ '__dbt_tmp', type='view') -%}

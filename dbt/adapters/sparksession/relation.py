@@ -10,13 +10,13 @@ from dbt.adapters.spark.relation import SparkRelation
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SessionRelation(SparkRelation):
+class SparkSessionRelation(SparkRelation):
     """A table, view or file. `meta: external_location` of a source names the file, as it does for dbt-duckdb."""
 
     external: str | None = None
 
     @classmethod
-    def create_from(cls, quoting: HasQuoting, relation_config: RelationConfig, **kwargs: Any) -> SessionRelation:
+    def create_from(cls, quoting: HasQuoting, relation_config: RelationConfig, **kwargs: Any) -> SparkSessionRelation:
         if relation_config.resource_type == "source":
             location = _location_of(relation_config)
             if location:

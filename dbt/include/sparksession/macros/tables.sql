@@ -2,7 +2,7 @@
     A table is built beside the one of its name and takes its place once it is whole: a statement that fails, or a
     killed driver, leaves the earlier table. dbt-spark drops the earlier one first.
 -#}
-{% materialization table, adapter='bayespilot_spark', supported_languages=['sql', 'python'] %}
+{% materialization table, adapter='sparksession', supported_languages=['sql', 'python'] %}
     {%- set existing_relation = load_cached_relation(this) -%}
     {%- set target_relation = this.incorporate(type='table') -%}
     {%- set new_relation = make_intermediate_relation(target_relation).incorporate(type='table') -%}
@@ -11,7 +11,7 @@
 
     {%- do drop_relation_if_exists(load_cached_relation(new_relation)) -%}
     {%- call statement('main', language=model['language']) -%}
-        {{ create_table_as(False, new_relation, compiled_code, model['language']) }}
+        {{- create_table_as(False, new_relation, compiled_code, model['language']) }}
     {%- endcall -%}
     {%- do drop_relation_if_exists(existing_relation) -%}
     {%- do adapter.remove_leftover(target_relation) -%}
@@ -27,10 +27,10 @@
 
 
 {#- A Python model is run by the adapter, which stores what it returns; SQL is dbt-spark's. -#}
-{% macro bayespilot_spark__create_table_as(temporary, relation, compiled_code, language='sql') -%}
+{% macro sparksession__create_table_as(temporary, relation, compiled_code, language='sql') -%}
     {%- if not temporary -%}{%- do adapter.remove_leftover(relation) -%}{%- endif -%}
     {%- if language == 'python' -%}
-        {{ compiled_code }}
+{{ compiled_code }}
 
 table_to_create = '{{ relation.render() }}'
     {%- else -%}
@@ -40,6 +40,6 @@ table_to_create = '{{ relation.render() }}'
 
 
 {#- dbt's own would name a temporary view; a table needs its schema. -#}
-{% macro bayespilot_spark__make_intermediate_relation(base_relation, suffix) %}
+{% macro sparksession__make_intermediate_relation(base_relation, suffix) %}
     {{ return(base_relation.incorporate(path={"identifier": base_relation.identifier ~ "__dbt_new"})) }}
 {% endmacro %}

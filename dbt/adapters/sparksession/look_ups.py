@@ -10,8 +10,8 @@ from dbt_common.exceptions import DbtRuntimeError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from dbt.adapters.bayespilot_spark.expressions import expression_problem
-from dbt.adapters.bayespilot_spark.session import spark_session
+from dbt.adapters.sparksession.expressions import expression_problem
+from dbt.adapters.sparksession.session import spark_session
 
 MISSING = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND")
 

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from dbt.adapters.__about__ import version as base_version
 from dbt.adapters.base import PythonJobHelper, available
-from dbt.adapters.base.impl import AdapterTrackingRelationInfo
-from dbt.adapters.contracts.relation import RelationConfig
 
-from dbt.adapters.bayespilot_spark.__version__ import version
-from dbt.adapters.bayespilot_spark.connections import SessionConnectionManager, SessionCredentials
-from dbt.adapters.bayespilot_spark.look_ups import LookUps
-from dbt.adapters.bayespilot_spark.relation import SessionRelation
-from dbt.adapters.bayespilot_spark.session import spark_session
+from dbt.adapters.sparksession.connections import SparkSessionConnectionManager, SparkSessionCredentials
+from dbt.adapters.sparksession.look_ups import LookUps
+from dbt.adapters.sparksession.relation import SparkSessionRelation
+from dbt.adapters.sparksession.session import spark_session
 
 
 class PythonModel(PythonJobHelper):
     """Runs a Python model in dbt's own process, on its session."""
 
-    def __init__(self, parsed_model: dict[str, Any], credentials: SessionCredentials) -> None:
+    def __init__(self, parsed_model: dict[str, Any], credentials: SparkSessionCredentials) -> None:
         self._model = parsed_model
         self._credentials = credentials
 
@@ -29,14 +25,14 @@ class PythonModel(PythonJobHelper):
         run_model(spark_session(self._credentials), self._model["alias"], compiled_code)
 
 
-class SessionAdapter(LookUps):
+class SparkSessionAdapter(LookUps):
     """dbt-spark's adapter with Python models and sources that are files."""
 
-    ConnectionManager = SessionConnectionManager
-    Relation = SessionRelation
+    ConnectionManager = SparkSessionConnectionManager
+    Relation = SparkSessionRelation
 
     @available
-    def remove_leftover(self, relation: SessionRelation) -> None:
+    def remove_leftover(self, relation: SparkSessionRelation) -> None:
         """Remove the folder that a killed run has left where a table of this name belongs, if there is no such table.
 
         Spark refuses to create a table in a folder that holds files. A Spark Connect server gives no access to its
@@ -49,16 +45,6 @@ class SessionAdapter(LookUps):
         jvm = session._jvm
         folder = jvm.org.apache.hadoop.fs.Path(f"{schema}/{relation.identifier}")
         folder.getFileSystem(session._jsc.hadoopConfiguration()).delete(folder, True)
-
-    @classmethod
-    def get_adapter_run_info(cls, config: RelationConfig) -> AdapterTrackingRelationInfo:
-        """Return dbt's record of the adapter; dbt would look for its version in a module named like the class."""
-        return AdapterTrackingRelationInfo(
-            adapter_name=SessionConnectionManager.TYPE,
-            base_adapter_version=base_version,
-            adapter_version=version,
-            model_adapter_details=cls._get_adapter_specific_run_info(config),
-        )
 
     @property
     def default_python_submission_method(self) -> str:

@@ -8,12 +8,13 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dbt.include.sparksession import PACKAGE_PATH
 from dbt_common.exceptions import DbtRuntimeError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 if TYPE_CHECKING:
-    from dbt.adapters.bayespilot_spark.connections import SessionCredentials
+    from dbt.adapters.sparksession.connections import SparkSessionCredentials
 
 # What every table and expression of the project takes for granted, on this machine and on a cluster.
 # A timestamp has no zone (as DuckDB's), days are UTC, and 1/0 or a failing cast stop the run.
@@ -25,13 +26,13 @@ MEANINGS = {
     "spark.sql.sources.partitionOverwriteMode": "dynamic",
 }
 
-LOG_SETTINGS = Path(__file__).parent / "include" / "log4j2.properties"
+LOG_SETTINGS = Path(PACKAGE_PATH) / "log4j2.properties"
 
 _LOCK = threading.Lock()
 _SESSIONS: dict[str, SparkSession] = {}
 
 
-def spark_session(credentials: SessionCredentials) -> SparkSession:
+def spark_session(credentials: SparkSessionCredentials) -> SparkSession:
     """Return the session that these credentials describe, starting it first where there is none.
 
     Raises
@@ -46,7 +47,7 @@ def spark_session(credentials: SessionCredentials) -> SparkSession:
         return session
 
 
-def _started(credentials: SessionCredentials) -> SparkSession:
+def _started(credentials: SparkSessionCredentials) -> SparkSession:
     warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas", category=FutureWarning)
     settings = {name: str(value) for name, value in credentials.settings.items() if str(value)}
     try:
@@ -64,7 +65,7 @@ def _started(credentials: SessionCredentials) -> SparkSession:
     except (PySparkException, RuntimeError, OSError) as error:
         raise DbtRuntimeError(
             f"Spark did not start: {str(error).splitlines()[0]}\n"
-            f"  where: the target of type bayespilot_spark in profiles.yml"
+            f"  where: the target of type sparksession in profiles.yml"
             f"{', server ' + credentials.remote if credentials.remote else ''}\n"
             "  next: install Java 17 or 21 (JAVA_HOME names it where it is not on the path), see that SPARK_MASTER or"
             " SPARK_REMOTE name a running cluster if they are set, and run the command again; nothing has been changed"
