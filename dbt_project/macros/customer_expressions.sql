@@ -22,7 +22,7 @@
             ~ " 0), 2)",
         'dormant':
             "case when tenure_days >= 180"
-            ~ " then 2 * greatest(1 - engagement_active_days_last_180_days / 3.0, 0) else 0 end",
+            ~ " then 2 * greatest(1 - engagement_active_days_last_180_days / 3, 0) else 0 end",
         'exit_intent': "least(leaving_signal_events_last_30_days + 2 * announced_fee_share, 2)",
     }) }}
 {% endmacro %}

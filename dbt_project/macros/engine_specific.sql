@@ -20,11 +20,11 @@
 
 {#- A number in [0, 1) from 32 bits of the key's md5: the same on every engine and in every run. -#}
 {% macro default__stable_draw(key) %}
-cast(cast('0x' || substr(md5({{ key }}), 1, 8) as bigint) as double) / 4294967296.0
+cast(cast('0x' || substr(md5({{ key }}), 1, 8) as bigint) as double) / 4294967296
 {%- endmacro %}
 
 {% macro spark__stable_draw(key) %}
-cast(conv(substr(md5({{ key }}), 1, 8), 16, 10) as double) / 4294967296.0
+cast(conv(substr(md5({{ key }}), 1, 8), 16, 10) as double) / 4294967296
 {%- endmacro %}
 
 
@@ -200,4 +200,61 @@ unnest(map_values({{ map }})) as {{ value }}
         {%- do partitions.append("partition (" ~ day_column ~ " = date '" ~ row[0] ~ "')") -%}
     {%- endfor -%}
     {%- if partitions -%}alter table {{ relation }} drop if exists {{ partitions | join(', ') }}{%- endif -%}
+{%- endmacro %}
+
+
+{% macro warehouse_folder() %}{{ return(adapter.dispatch('warehouse_folder', 'bayespilot')()) }}{% endmacro %}
+
+{#- The folder of the warehouse, beside which the service keeps its log. -#}
+{% macro default__warehouse_folder() %}{{ return(modules.re.sub('[^/]*$', '', target.path)) }}{% endmacro %}
+
+{#- Where that of DuckDB would lie: the service is the same for both. -#}
+{% macro spark__warehouse_folder() %}
+    {{ return(modules.re.sub('[^/]*$', '', env_var('RETENTION_DB', env_var('DBT_PROFILES_DIR', '.') ~ '/warehouse/'))) }}
+{% endmacro %}
+
+
+{% macro files_like(pattern) %}{{ return(adapter.dispatch('files_like', 'bayespilot')(pattern)) }}{% endmacro %}
+
+{#- The files that a pattern of paths names, a list in the order of their names. -#}
+{% macro default__files_like(pattern) %}
+    {{ return(run_query("select file from glob(" ~ sql_text(pattern) ~ ") order by file").columns[0].values() | list) }}
+{% endmacro %}
+
+{% macro spark__files_like(pattern) %}{{ return(adapter.files_like(pattern)) }}{% endmacro %}
+
+
+{% macro rows_of_parquet(files) %}{{ return(adapter.dispatch('rows_of_parquet', 'bayespilot')(files)) }}{% endmacro %}
+
+{#- The rows of Parquet files of one shape, to select from. -#}
+{% macro default__rows_of_parquet(files) -%}
+read_parquet([{% for file in files %}{{ sql_text(file) }}{{ ', ' if not loop.last }}{% endfor %}], hive_partitioning = false)
+{%- endmacro %}
+
+{% macro spark__rows_of_parquet(files) -%}
+(
+    {%- for file in files %}
+    select * from parquet.`{{ file | replace('`', '``') }}`
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+) as rows_of_files
+{%- endmacro %}
+
+
+{% macro rows_of_json(file, columns) %}{{ return(adapter.dispatch('rows_of_json', 'bayespilot')(file, columns)) }}{% endmacro %}
+
+{#- The rows of a file with one JSON object a line, to select from; what cannot be read is left out or has nulls. -#}
+{% macro default__rows_of_json(file, columns) -%}
+    {%- set types = [] -%}
+    {%- for name, type in columns.items() -%}{%- do types.append(name ~ ": '" ~ type ~ "'") -%}{%- endfor -%}
+read_json({{ sql_text(file) }}, format = 'newline_delimited', ignore_errors = true, columns = {{ '{' ~ types | join(', ') ~ '}' }})
+{%- endmacro %}
+
+{% macro spark__rows_of_json(file, columns) -%}
+    {%- set types = [] -%}
+    {%- for name, type in columns.items() -%}{%- do types.append(name ~ ' ' ~ type) -%}{%- endfor -%}
+(
+    select read_line.*
+    from (select from_json(value, '{{ types | join(', ') }}') as read_line from text.`{{ file | replace('`', '``') }}`)
+) as rows_of_file
 {%- endmacro %}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glob import glob
 from pathlib import Path
 
 from dbt.adapters.base import available
@@ -23,6 +24,11 @@ class LookUps(SparkAdapter):
     def text_of_file(self, path: str) -> str:
         """Return the text of a file of the project, which the driver reads."""
         return Path(path).read_text(encoding="utf-8")
+
+    @available
+    def files_like(self, pattern: str) -> list[str]:
+        """Return the files of a pattern of paths that the driver sees, in the order of their names."""
+        return sorted(str(Path(file).resolve()) for file in glob(pattern))
 
     @available
     def expression_problem(

@@ -1,7 +1,7 @@
 {#-
-    delete+insert without a delete: Parquet has none. Where unique_key is one date, each day is a partition and is
-    replaced as a whole. Else the table is written again, the rows with other keys as they are. A strategy of `append` adds
-    the rows.
+    delete+insert without a delete: Parquet has none. Where unique_key is one date, or partition_by names one, each day is
+    a partition; those of the new rows are replaced, with the stored rows of other keys in them. Else the table is written
+    again. A strategy of `append` adds the rows.
 -#}
 {% materialization incremental, adapter='sparksession', supported_languages=['sql'] %}
     {%- set target_relation = this.incorporate(type='table') -%}
@@ -11,8 +11,7 @@
     {%- set keys = [unique_key] if unique_key is string else (unique_key or []) -%}
     {%- set on_schema_change = incremental_validate_on_schema_change(config.get('on_schema_change'), default='ignore') -%}
     {{ run_hooks(pre_hooks) }}
-    {%- set day = none -%}
-    {%- if keys | length == 1 -%}{%- set day = day_among(keys[0], compiled_code) -%}{%- endif -%}
+    {%- set day = config.get('partition_by') or (day_among(keys[0], compiled_code) if keys | length == 1) -%}
 
     {%- if stored is none or stored.is_view or should_full_refresh() -%}
         {%- do write_beside(target_relation, compiled_code, day) -%}
@@ -26,13 +25,9 @@
             {%- call statement('main') -%}
                 insert into table {{ target_relation }} select {{ columns }} from {{ new_rows }}
             {%- endcall -%}
-        {%- elif day -%}
-            {%- call statement('main') -%}
-                insert overwrite table {{ target_relation }} partition ({{ day }})
-                select {{ columns }} from {{ new_rows }}
-            {%- endcall -%}
         {%- else -%}
-            {%- set with_new_rows -%}
+            {%- set kept_and_new_rows -%}
+                {%- if keys != [day] %}
                 select {{ columns }}
                 from {{ target_relation }} as stored_rows
                 where not exists (
@@ -40,10 +35,19 @@
                     from {{ new_rows }} as new_rows
                     where {% for key in keys %}stored_rows.{{ key }} <=> new_rows.{{ key }}{{ ' and ' if not loop.last }}{% endfor %}
                 )
+                    {{ 'and ' ~ day ~ ' in (select ' ~ day ~ ' from ' ~ new_rows ~ ')' if day }}
                 union all
+                {%- endif %}
                 select {{ columns }} from {{ new_rows }}
             {%- endset -%}
-            {%- do write_beside(target_relation, with_new_rows, none) -%}
+            {%- if day -%}
+                {%- call statement('main') -%}
+                    insert overwrite table {{ target_relation }} partition ({{ day }})
+                    {{ kept_and_new_rows }}
+                {%- endcall -%}
+            {%- else -%}
+                {%- do write_beside(target_relation, kept_and_new_rows, none) -%}
+            {%- endif -%}
         {%- endif -%}
         {%- call statement('forget_new_rows') -%}drop view if exists {{ new_rows }}{%- endcall -%}
     {%- endif -%}
