@@ -77,7 +77,7 @@
         {{ get_assert_columns_equivalent(query) if is_checked }}
         using parquet
         {{ 'partitioned by (' ~ partition_by ~ ')' if partition_by }}
-        as {{ get_select_subquery(query) if is_checked else query }}
+        as {{ in_even_files(get_select_subquery(query) if is_checked else query) }}
     {%- endcall -%}
     {%- do drop_relation_if_exists(load_cached_relation(relation)) -%}
     {%- do adapter.remove_leftover(relation) -%}

@@ -9,9 +9,11 @@
 
     {{ run_hooks(pre_hooks) }}
 
+    {%- set code = compiled_code if model['language'] == 'python' else in_even_files(compiled_code) -%}
+
     {%- do drop_relation_if_exists(load_cached_relation(new_relation)) -%}
     {%- call statement('main', language=model['language']) -%}
-        {{- create_table_as(False, new_relation, compiled_code, model['language']) }}
+        {{- create_table_as(False, new_relation, code, model['language']) }}
     {%- endcall -%}
     {%- do drop_relation_if_exists(existing_relation) -%}
     {%- do adapter.remove_leftover(target_relation) -%}
@@ -24,6 +26,14 @@
 
     {{ return({'relations': [target_relation]}) }}
 {% endmaterialization %}
+
+
+{#- Without it, each select of a `union all` would write a file of its own, and each file cost a task when it is read. -#}
+{% macro in_even_files(query) -%}
+select /*+ rebalance */ * from (
+{{ query }}
+) as built
+{%- endmacro %}
 
 
 {#- A Python model is run by the adapter, which stores what it returns; SQL is dbt-spark's. -#}
