@@ -1,15 +1,15 @@
 """Runs a Python model of dbt on Apache Spark, from the same file as on DuckDB.
 
 A model asks ``dbt.ref(…)`` for a select and ``session.cursor()`` for a cursor that runs it, and returns Arrow. Here the
-cursor is that of a DuckDB in the memory of the driver. The first statement that names a table fetches it from Spark into
-a temporary folder of the driver, one month at a time where it has an ``as_of_date``; DuckDB reads it from there and
-spills there. What the model returns becomes a Spark table.
+cursor is that of a DuckDB in the driver's process. The first statement that names a table fetches it from Spark into a
+temporary folder of the driver; DuckDB reads it from there and spills there. What the model returns becomes a Spark table.
 
 The models of ``spark_batches`` take their rows in batches on the executors instead; the driver sees none of them.
 """
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +20,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.utils import is_remote
 
 from models_ml.engines.spark_batches import BATCH_MODELS
 
 PREFIX = "spark_table_"  # of the views of fetched tables: no column or keyword begins like this
 DATE = "as_of_date"
+LOCAL_MASTER = re.compile(r"local(\[.*\])?")  # not local-cluster, whose executors are processes of their own
 
 
 def run_model(spark: SparkSession, name: str, compiled_code: str) -> None:
@@ -115,8 +117,7 @@ class DriverSession:
             if view not in self._fetched and f'"{view}"' in statement:
                 folder = Path(self._folder.name) / view
                 folder.mkdir()
-                for part, rows in enumerate(monthly_parts(self._spark.table(name))):
-                    pq.write_table(rows, folder / f"{part:04d}.parquet")
+                fetch(self._spark.table(name), folder)
                 self._connection.execute(
                     f"create view \"{view}\" as select * from read_parquet('{folder}/*.parquet')"
                 )
@@ -144,8 +145,21 @@ class DriverCursor:
         return getattr(self._cursor, name)
 
 
-def monthly_parts(frame: DataFrame) -> Iterator[pa.Table]:
-    """Yield the rows of a table, at least one part; by date where it has an ``as_of_date``."""
+def fetch(frame: DataFrame, folder: Path) -> None:
+    """Write the rows of a frame to Parquet files in an existing folder of the driver, at least one.
+
+    A session of this process writes them itself. From a cluster they come as Arrow, one day of ``as_of_date`` after
+    the other where there is one: the memory of the driver holds the rows of one day.
+    """
+    if _runs_here(frame.sparkSession):
+        frame.write.mode("overwrite").parquet(folder.as_uri())
+        return
+    for part, rows in enumerate(daily_parts(frame)):
+        pq.write_table(rows, folder / f"{part:04d}.parquet")
+
+
+def daily_parts(frame: DataFrame) -> Iterator[pa.Table]:
+    """Yield the rows of a frame, at least one part; by day where it has an ``as_of_date``."""
     if dict(frame.dtypes).get(DATE) != "date":
         yield frame.toArrow()
         return
@@ -153,3 +167,8 @@ def monthly_parts(frame: DataFrame) -> Iterator[pa.Table]:
     yield frame.where(f"{DATE} is null").toArrow()
     for day in days:
         yield frame.where(f"{DATE} = date '{day}'").toArrow()
+
+
+def _runs_here(spark: SparkSession) -> bool:
+    """Whether the executors are threads of this process, so that a folder of the driver is theirs too."""
+    return not is_remote() and LOCAL_MASTER.fullmatch(spark.sparkContext.master) is not None

@@ -24,7 +24,9 @@ class SparkSessionCredentials(SparkCredentials):
     Attributes
     ----------
     warehouse : str
-        Folder of the tables and, for a session on this machine, of the metastore.
+        Folder or address of the tables; a folder also holds their metastore, where no other is named.
+    metastore : str
+        Address of a Hive metastore, such as thrift://host:9083.
     remote : str
         Address of a Spark Connect server, such as sc://host:15002; empty for a session of this process.
     settings : dict
@@ -34,6 +36,7 @@ class SparkSessionCredentials(SparkCredentials):
     host: str | None = "session"
     method: SparkConnectionMethod = SparkConnectionMethod.SESSION
     warehouse: str = ""
+    metastore: str = ""
     remote: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from dbt.adapters.base import PythonJobHelper, available
@@ -45,6 +46,13 @@ class SparkSessionAdapter(LookUps):
         jvm = session._jvm
         folder = jvm.org.apache.hadoop.fs.Path(f"{schema}/{relation.identifier}")
         folder.getFileSystem(session._jsc.hadoopConfiguration()).delete(folder, True)
+
+    @available
+    def copy_run(self, schema: str, file: str, comments: dict[str, dict[str, str]]) -> int:
+        """Copy the tables of the run into a DuckDB file, see `models_ml.engines.spark_copy`."""
+        from models_ml.engines.spark_copy import copy_run
+
+        return copy_run(spark_session(self.config.credentials), schema, Path(file), comments)
 
     @property
     def default_python_submission_method(self) -> str:

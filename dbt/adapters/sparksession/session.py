@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -56,12 +57,13 @@ def _started(credentials: SparkSessionCredentials) -> SparkSession:
             for name, value in MEANINGS.items():
                 session.conf.set(name, value)
             return session
-        builder = SparkSession.builder.appName("bayespilot").enableHiveSupport()
-        for name, value in {**_embedded(Path(credentials.warehouse).resolve()), **settings, **MEANINGS}.items():
-            builder = builder.config(name, value)
-        if str(settings.get("spark.master", "")).startswith("local"):
+        if settings.get("spark.master", "local").startswith("local"):
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # functions of batches need this environment
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # nothing of it is open to the network
-        session = builder.getOrCreate()
+        builder = SparkSession.builder.appName("bayespilot").enableHiveSupport()
+        for name, value in {**_tables_in(credentials), **settings, **MEANINGS}.items():
+            builder = builder.config(name, value)
+        return builder.getOrCreate()
     except (PySparkException, RuntimeError, OSError) as error:
         raise DbtRuntimeError(
             f"Spark did not start: {str(error).splitlines()[0]}\n"
@@ -70,18 +72,21 @@ def _started(credentials: SparkSessionCredentials) -> SparkSession:
             "  next: install Java 17 or 21 (JAVA_HOME names it where it is not on the path), see that SPARK_MASTER or"
             " SPARK_REMOTE name a running cluster if they are set, and run the command again; nothing has been changed"
         ) from error
-    return session
 
 
-def _embedded(warehouse: Path) -> dict[str, str]:
-    """Tables and their metastore in a folder, where no metastore is named."""
-    warehouse.mkdir(parents=True, exist_ok=True)
-    return {
-        "spark.sql.warehouse.dir": str(warehouse / "tables"),
-        "spark.hadoop.javax.jdo.option.ConnectionURL": (
+def _tables_in(credentials: SparkSessionCredentials) -> dict[str, str]:
+    """Where tables lie, and the metastore that knows them: beside them where no other is named."""
+    is_folder = "://" not in credentials.warehouse
+    warehouse = Path(credentials.warehouse).resolve() if is_folder else None
+    tables = warehouse / "tables" if warehouse else credentials.warehouse
+    found = {"spark.sql.warehouse.dir": str(tables)}
+    options = [f"-Dlog4j2.configurationFile={LOG_SETTINGS}"]
+    if credentials.metastore:
+        found["spark.hadoop.hive.metastore.uris"] = credentials.metastore
+    elif warehouse:
+        warehouse.mkdir(parents=True, exist_ok=True)
+        found["spark.hadoop.javax.jdo.option.ConnectionURL"] = (
             f"jdbc:derby:;databaseName={warehouse / 'metastore'};create=true"
-        ),
-        "spark.driver.extraJavaOptions": (
-            f"-Dderby.stream.error.file={warehouse / 'metastore.log'} -Dlog4j2.configurationFile={LOG_SETTINGS}"
-        ),
-    }
+        )
+        options.append(f"-Dderby.stream.error.file={warehouse / 'metastore.log'}")
+    return {**found, "spark.driver.extraJavaOptions": " ".join(options)}
