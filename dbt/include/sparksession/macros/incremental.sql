@@ -44,8 +44,7 @@
             {%- if day -%}
                 {%- call statement('main') -%}
                     insert overwrite table {{ target_relation }} partition ({{ day }})
-                    select /*+ rebalance({{ day }}) */ *
-                    from ({{ kept_and_new_rows }}) as whole_days
+                    {{ in_even_files(kept_and_new_rows, day) }}
                 {%- endcall -%}
             {%- else -%}
                 {%- do write_beside(target_relation, kept_and_new_rows, none) -%}

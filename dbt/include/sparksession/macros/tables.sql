@@ -39,7 +39,7 @@
 
 {#-
     A statement that creates a table. Columns and types are compared with the contract where there is one; Parquet enforces
-    no constraint, which data tests check instead. Rows are gathered into few files: a union would write one per part.
+    no constraint, which data tests check instead.
 -#}
 {% macro create_parquet_table(relation, query, partition_by) %}
     {%- set is_checked = config.get('contract').enforced -%}
@@ -48,12 +48,16 @@
     using parquet
     {{ 'partitioned by (' ~ partition_by ~ ')' if partition_by }}
     {{ comment_clause() }}
-    as
-    select /*+ rebalance */ *
-    from (
-        {{ get_select_subquery(query) if is_checked else query }}
-    ) as whole_rows
+    as {{ in_even_files(get_select_subquery(query) if is_checked else query) }}
 {% endmacro %}
+
+
+{#- Without it, each select of a `union all` would write a file of its own, and each file cost a task when it is read. -#}
+{% macro in_even_files(query, partition_by=none) -%}
+select /*+ rebalance{{ '(' ~ partition_by ~ ')' if partition_by }} */ * from (
+{{ query }}
+) as built
+{%- endmacro %}
 
 
 {#- A Python model is run by the adapter, which stores what it returns; SQL is dbt-spark's. -#}
