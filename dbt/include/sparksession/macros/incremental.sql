@@ -17,6 +17,7 @@
         {%- do write_beside(target_relation, compiled_code, day) -%}
     {%- else -%}
         {%- call statement('new_rows') -%}
+            {{- get_assert_columns_equivalent(compiled_code) if config.get('contract').enforced }}
             create or replace temporary view {{ new_rows }} as {{ compiled_code }}
         {%- endcall -%}
         {%- do process_schema_changes(on_schema_change, new_rows, stored) -%}
@@ -43,7 +44,7 @@
             {%- if day -%}
                 {%- call statement('main') -%}
                     insert overwrite table {{ target_relation }} partition ({{ day }})
-                    {{ kept_and_new_rows }}
+                    {{ in_even_files(kept_and_new_rows, day) }}
                 {%- endcall -%}
             {%- else -%}
                 {%- do write_beside(target_relation, kept_and_new_rows, none) -%}
@@ -63,23 +64,4 @@
         {{ return(column_name) }}
     {%- endfor -%}
     {{ return(none) }}
-{% endmacro %}
-
-
-{#- Writes the rows of a query to a table beside the one of the name, whose place it takes once it is whole. -#}
-{% macro write_beside(relation, query, partition_by) %}
-    {%- set beside = make_intermediate_relation(relation).incorporate(type='table') -%}
-    {%- do drop_relation_if_exists(load_cached_relation(beside)) -%}
-    {%- do adapter.remove_leftover(beside) -%}
-    {%- set is_checked = config.get('contract').enforced -%}
-    {%- call statement('main') -%}
-        create table {{ beside }}
-        {{ get_assert_columns_equivalent(query) if is_checked }}
-        using parquet
-        {{ 'partitioned by (' ~ partition_by ~ ')' if partition_by }}
-        as {{ in_even_files(get_select_subquery(query) if is_checked else query) }}
-    {%- endcall -%}
-    {%- do drop_relation_if_exists(load_cached_relation(relation)) -%}
-    {%- do adapter.remove_leftover(relation) -%}
-    {%- do adapter.rename_relation(beside, relation) -%}
 {% endmacro %}

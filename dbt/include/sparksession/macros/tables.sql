@@ -5,19 +5,10 @@
 {% materialization table, adapter='sparksession', supported_languages=['sql', 'python'] %}
     {%- set existing_relation = load_cached_relation(this) -%}
     {%- set target_relation = this.incorporate(type='table') -%}
-    {%- set new_relation = make_intermediate_relation(target_relation).incorporate(type='table') -%}
 
     {{ run_hooks(pre_hooks) }}
 
-    {%- set code = compiled_code if model['language'] == 'python' else in_even_files(compiled_code) -%}
-
-    {%- do drop_relation_if_exists(load_cached_relation(new_relation)) -%}
-    {%- call statement('main', language=model['language']) -%}
-        {{- create_table_as(False, new_relation, code, model['language']) }}
-    {%- endcall -%}
-    {%- do drop_relation_if_exists(existing_relation) -%}
-    {%- do adapter.remove_leftover(target_relation) -%}
-    {%- do adapter.rename_relation(new_relation, target_relation) -%}
+    {%- do write_beside(target_relation, compiled_code, config.get('partition_by'), model['language']) -%}
 
     {%- do apply_grants(target_relation, config.get('grants'), should_revoke=should_revoke(existing_relation, true)) -%}
     {%- do persist_docs(target_relation, model) -%}
@@ -28,9 +19,42 @@
 {% endmaterialization %}
 
 
+{#- Writes a table beside the one of the name, whose place it takes once it is whole. -#}
+{% macro write_beside(relation, compiled_code, partition_by=none, language='sql') %}
+    {%- set beside = make_intermediate_relation(relation).incorporate(type='table') -%}
+    {%- do drop_relation_if_exists(load_cached_relation(beside)) -%}
+    {%- call statement('main', language=language) -%}
+        {%- if language == 'python' -%}
+            {{- create_table_as(False, beside, compiled_code, language) }}
+        {%- else -%}
+            {%- do adapter.remove_leftover(beside) -%}
+            {{- create_parquet_table(beside, compiled_code, partition_by) }}
+        {%- endif -%}
+    {%- endcall -%}
+    {%- do drop_relation_if_exists(load_cached_relation(relation)) -%}
+    {%- do adapter.remove_leftover(relation) -%}
+    {%- do adapter.rename_relation(beside, relation) -%}
+{% endmacro %}
+
+
+{#-
+    A statement that creates a table. Columns and types are compared with the contract where there is one; Parquet enforces
+    no constraint, which data tests check instead.
+-#}
+{% macro create_parquet_table(relation, query, partition_by) %}
+    {%- set is_checked = config.get('contract').enforced -%}
+    create table {{ relation }}
+    {{ get_assert_columns_equivalent(query) if is_checked }}
+    using parquet
+    {{ 'partitioned by (' ~ partition_by ~ ')' if partition_by }}
+    {{ comment_clause() }}
+    as {{ in_even_files(get_select_subquery(query) if is_checked else query) }}
+{% endmacro %}
+
+
 {#- Without it, each select of a `union all` would write a file of its own, and each file cost a task when it is read. -#}
-{% macro in_even_files(query) -%}
-select /*+ rebalance */ * from (
+{% macro in_even_files(query, partition_by=none) -%}
+select /*+ rebalance{{ '(' ~ partition_by ~ ')' if partition_by }} */ * from (
 {{ query }}
 ) as built
 {%- endmacro %}
