@@ -8,7 +8,15 @@
 
     {{ run_hooks(pre_hooks) }}
 
-    {%- do write_beside(target_relation, compiled_code, config.get('partition_by'), model['language']) -%}
+    {%- if model['language'] == 'python' -%} {#- dbt lets only a materialization itself run Python -#}
+        {%- set beside = place_beside(target_relation) -%}
+        {%- call statement('main', language='python') -%}
+            {{- create_table_as(False, beside, compiled_code, 'python') }}
+        {%- endcall -%}
+        {%- do take_place(beside, target_relation) -%}
+    {%- else -%}
+        {%- do write_beside(target_relation, compiled_code, config.get('partition_by')) -%}
+    {%- endif -%}
 
     {%- do apply_grants(target_relation, config.get('grants'), should_revoke=should_revoke(existing_relation, true)) -%}
     {%- do persist_docs(target_relation, model) -%}
@@ -19,18 +27,26 @@
 {% endmaterialization %}
 
 
-{#- Writes a table beside the one of the name, whose place it takes once it is whole. -#}
-{% macro write_beside(relation, compiled_code, partition_by=none, language='sql') %}
+{#- Writes the rows of a query to a table beside the one of the name, whose place it takes once it is whole. -#}
+{% macro write_beside(relation, query, partition_by=none) %}
+    {%- set beside = place_beside(relation) -%}
+    {%- call statement('main') -%}
+        {{- create_parquet_table(beside, query, partition_by) }}
+    {%- endcall -%}
+    {%- do take_place(beside, relation) -%}
+{% endmacro %}
+
+
+{#- Where the successor of a table is written, emptied of what a killed run has left. -#}
+{% macro place_beside(relation) %}
     {%- set beside = make_intermediate_relation(relation).incorporate(type='table') -%}
     {%- do drop_relation_if_exists(load_cached_relation(beside)) -%}
-    {%- call statement('main', language=language) -%}
-        {%- if language == 'python' -%}
-            {{- create_table_as(False, beside, compiled_code, language) }}
-        {%- else -%}
-            {%- do adapter.remove_leftover(beside) -%}
-            {{- create_parquet_table(beside, compiled_code, partition_by) }}
-        {%- endif -%}
-    {%- endcall -%}
+    {%- do adapter.remove_leftover(beside) -%}
+    {{ return(beside) }}
+{% endmacro %}
+
+
+{% macro take_place(beside, relation) %}
     {%- do drop_relation_if_exists(load_cached_relation(relation)) -%}
     {%- do adapter.remove_leftover(relation) -%}
     {%- do adapter.rename_relation(beside, relation) -%}
