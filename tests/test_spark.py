@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 import pytest
-from conftest import Project
+from conftest import Project, copy_project
+from test_nightly import execute_actions, night
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -26,6 +27,7 @@ pytestmark = [
     pytest.mark.skipif(not HAS_SPARK, reason="the extra spark is not installed: pip install -e '.[spark]'"),
     pytest.mark.skipif(JAVA is None, reason="there is no Java: install Java 17 or 21"),
 ]
+NIGHTS = "RETENTION_TEST_SPARK_NIGHTS"
 # A small world in little time: interpreted stages, and the quick half of Java's compiler.
 QUICK = {
     "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
@@ -102,7 +104,9 @@ def sorted_rows(table: pa.Table) -> list[dict[str, Any]]:
     return sorted(table.to_pylist(), key=lambda row: (row["count"] is None, row["count"]))
 
 
-@pytest.mark.parametrize("returned", ["cursor.sql(rows).to_arrow_table()", "cursor.sql(rows).to_arrow_reader(1)"])
+@pytest.mark.parametrize(
+    "returned", ["cursor.sql(rows).to_arrow_table()", "cursor.sql(rows).to_arrow_reader(1)"]
+)
 def test_a_python_model_keeps_types_and_nulls(spark: SparkSession, returned: str) -> None:
     table = f"kept_{len(returned)}"
     run_python_model(spark, returned, table)
@@ -163,7 +167,9 @@ def differences(expected: Path, found: Path) -> list[str]:
             " where database_name in ('expected', 'found') and table_name <> 'published_run'"
         ).fetchall():
             columns[copy].setdefault(table, {})[column] = kind
-        said = [f"{table}: in one copy only" for table in columns["expected"].keys() ^ columns["found"].keys()]
+        said = [
+            f"{table}: in one copy only" for table in columns["expected"].keys() ^ columns["found"].keys()
+        ]
         for table in sorted(columns["expected"].keys() & columns["found"].keys()):
             ours, theirs = columns["expected"][table], columns["found"][table]
             said += [f"{table}.{name}: in one copy only" for name in ours.keys() ^ theirs.keys()]
@@ -179,3 +185,55 @@ def differences(expected: Path, found: Path) -> list[str]:
                 said += [f"{table}, only in {one}: {row}" for row in rows]
         assert columns["expected"], expected
         return said
+
+
+def on_spark(project: Project, folder: Path) -> Project:
+    """Return a copy of a project with its pipelines and without its warehouse; builds on Spark take little time."""
+    copy = project.copy(folder)
+    shutil.rmtree(copy.folder / "warehouse")
+    (copy.folder / "warehouse").mkdir()
+    copy.environment |= QUICK
+    return copy
+
+
+def build_on_spark(project: Project, *options: str) -> str:
+    """Build the target; without the parsed project that DuckDB's builds share."""
+    finished = project.run(
+        "dbt", "--no-use-colors", "build", "--target", "spark", *options, cwd=project.folder
+    )
+    assert finished.returncode == 0, finished.output[-6000:]
+    return finished.output
+
+
+@pytest.mark.build
+def test_a_night_on_spark_publishes_what_duckdb_publishes(built_project: Project, tmp_path: Path) -> None:
+    project = on_spark(built_project, tmp_path / "project")
+    said = build_on_spark(project)
+    assert "ERROR=0 SKIP=0" in said
+    assert "START test" in said  # the data tests of a night are part of it
+    expected, found = published_by(built_project), published_by(project, "--target", "spark")
+    assert differences(expected, found) == []
+    with duckdb.connect(str(found), read_only=True) as connection:
+        (((customers, contacted),)) = connection.execute(
+            "select count(*), count(*) filter (action <> 'no_action') from retention_actions"
+        ).fetchall()
+    assert customers > contacted > 10
+
+
+@pytest.mark.build
+@pytest.mark.skipif(NIGHTS not in os.environ, reason=f"takes ten minutes: set {NIGHTS}=1")
+def test_further_nights_on_spark_publish_what_duckdb_publishes(
+    built_project: Project, small_world: Path, tmp_path: Path
+) -> None:
+    raw = Path(shutil.copytree(small_world, tmp_path / "raw"))
+    duckdb_project = copy_project(tmp_path / "duckdb", raw)
+    artifacts = Path("models_ml") / "artifacts"
+    shutil.copytree(built_project.folder / artifacts, duckdb_project.folder / artifacts)
+    spark_project = on_spark(duckdb_project, tmp_path / "spark")
+    for day in (12, 13, 14):
+        duckdb_project.dbt("build", *night(day))
+        build_on_spark(spark_project, *night(day))
+        expected, found = published_by(duckdb_project), published_by(spark_project, "--target", "spark")
+        assert differences(expected, found) == [], day
+        if day == 12:
+            execute_actions(duckdb_project, day, 20)  # both read the same raw tables
