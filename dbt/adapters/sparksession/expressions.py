@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 _TOKEN = re.compile(
     r"""
@@ -12,13 +13,30 @@ _TOKEN = re.compile(
     | (?P<text>'(?:[^'\\]|'')*')
     | (?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)
     | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
-    | (?P<sign>\|\||<>|!=|<=|>=|[-+*/%=<>(),])
+    | (?P<sign>\|\||<>|!=|<=|>=|-(?!>)|[+*/%=<>(),])
     """,
     re.VERBOSE,
 )
 _BEYOND_THE_ROW = frozenset({"select", "from", "over", "exists", "with", "values", "table", "lambda"})
 # Words that a bracket may follow without being called.
-_WORDS = frozenset({"and", "or", "not", "in", "case", "when", "then", "else", "between", "like", "is", "as", "interval", "date"})
+_WORDS = frozenset(
+    {
+        "and",
+        "or",
+        "not",
+        "in",
+        "case",
+        "when",
+        "then",
+        "else",
+        "between",
+        "like",
+        "is",
+        "as",
+        "interval",
+        "date",
+    }
+)
 _TYPES = frozenset({"decimal", "cast", "try_cast", "coalesce"})
 _NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
 
@@ -46,7 +64,7 @@ def expression_problem(
     if tokens is None or _BEYOND_THE_ROW.intersection(tokens) or not _is_closed(tokens):
         return "must be one expression over columns of customer_features, without subqueries"
     callable_names = {*allowed, *_WORDS, *_TYPES}
-    called = {name for name, following in zip(tokens, tokens[1:], strict=False) if following == "(" and name[0].isalpha()}
+    called = {name for name, following in pairwise(tokens) if following == "(" and name[0].isalpha()}
     others = sorted(called - callable_names)
     if others:
         return f"calls what is not allowed: {', '.join(others)}; allowed are {' '.join(allowed)}"

@@ -53,7 +53,8 @@ class LookUps(SparkAdapter):
             kind,
             allowed,
             yielded_type=lambda text: _type_of(
-                spark_session(self.config.credentials), f"select ({text}\n) as yielded from (select {columns})"
+                spark_session(self.config.credentials),
+                f"select ({text}\n) as yielded from (select {columns})",
             ),
         )
 
