@@ -64,7 +64,7 @@ def expression_problem(
     if tokens is None or _BEYOND_THE_ROW.intersection(tokens) or not _is_closed(tokens):
         return "must be one expression over columns of customer_features, without subqueries"
     callable_names = {*allowed, *_WORDS, *_TYPES}
-    called = {name for name, following in pairwise(tokens) if following == "(" and name[0].isalpha()}
+    called = {name for name, following in pairwise(tokens) if following == "(" and (name[0].isalpha() or name[0] == "_")}
     others = sorted(called - callable_names)
     if others:
         return f"calls what is not allowed: {', '.join(others)}; allowed are {' '.join(allowed)}"
