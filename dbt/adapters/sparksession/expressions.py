@@ -13,7 +13,7 @@ _TOKEN = re.compile(
     | (?P<text>'(?:[^'\\]|'')*')
     | (?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)
     | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
-    | (?P<sign>\|\||<>|!=|<=|>=|[-+*/%=<>(),])
+    | (?P<sign>\|\||<>|!=|<=|>=|-(?!>)|[+*/%=<>(),])
     """,
     re.VERBOSE,
 )
@@ -67,7 +67,7 @@ def expression_problem(
     called = {
         name
         for name, following in pairwise(tokens)
-        if following == "(" and name[0].isalpha()
+        if following == "(" and (name[0].isalpha() or name[0] == "_")
     }
     others = sorted(called - callable_names)
     if others:
