@@ -149,6 +149,13 @@ def test_texts_of_seeds_are_quoted(spark: SparkSession) -> None:
     assert list(spark.sql(f"select {texts}").first()) == values
 
 
+def test_a_switch_is_finished_only_where_the_earlier_table_is_gone() -> None:
+    from dbt.adapters.sparksession.impl import unfinished_switches
+
+    names = ["plan", "plan__dbt_new", "log__dbt_new", "dbt_new"]
+    assert unfinished_switches(names) == [("log__dbt_new", "log")]
+
+
 def published_by(project: Project, *options: str) -> Path:
     """Publish the latest run and return the DuckDB file of the published copy."""
     finished = project.run("bayespilot", "publish", *options)

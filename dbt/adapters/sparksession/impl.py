@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dbt.adapters.base import PythonJobHelper, available
+from dbt.adapters.base import BaseRelation, PythonJobHelper, available
 
 from dbt.adapters.sparksession.connections import SparkSessionConnectionManager, SparkSessionCredentials
 from dbt.adapters.sparksession.look_ups import LookUps
 from dbt.adapters.sparksession.relation import SparkSessionRelation
 from dbt.adapters.sparksession.session import spark_session
+
+ASIDE = "__dbt_new"  # ends the name of a table that is being written, see make_intermediate_relation
 
 
 class PythonModel(PythonJobHelper):
@@ -26,11 +29,37 @@ class PythonModel(PythonJobHelper):
         run_model(spark_session(self._credentials), self._model["alias"], compiled_code)
 
 
+def unfinished_switches(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return old and new name of each table that is whole and has not yet taken the place it was written for.
+
+    Spark registers a table once all of it is written. A driver that is killed after the earlier table was dropped leaves
+    the new one under its name aside.
+
+    Examples
+    --------
+    >>> unfinished_switches(["a", "a__dbt_new", "b__dbt_new"])
+    [('b__dbt_new', 'b')]
+    """
+    present = set(names)
+    aside = sorted(name for name in present if name.endswith(ASIDE))
+    return [(name, name.removesuffix(ASIDE)) for name in aside if name.removesuffix(ASIDE) not in present]
+
+
 class SparkSessionAdapter(LookUps):
     """dbt-spark's adapter with Python models and sources that are files."""
 
     ConnectionManager = SparkSessionConnectionManager
     Relation = SparkSessionRelation
+
+    def list_relations_without_caching(self, schema_relation: BaseRelation) -> list[BaseRelation]:
+        """Return the tables and views of a schema; dbt asks before its first node, so that history is never missed."""
+        found = super().list_relations_without_caching(schema_relation)
+        unfinished = unfinished_switches(relation.identifier for relation in found)
+        for aside, name in unfinished:
+            self.execute(
+                f"alter table {schema_relation.schema}.{aside} rename to {schema_relation.schema}.{name}"
+            )
+        return super().list_relations_without_caching(schema_relation) if unfinished else found
 
     @available
     def remove_leftover(self, relation: SparkSessionRelation) -> None:
