@@ -32,8 +32,8 @@ class PythonModel(PythonJobHelper):
 def unfinished_switches(names: Iterable[str]) -> list[tuple[str, str]]:
     """Return old and new name of each table that is whole and has not yet taken the place it was written for.
 
-    Spark registers a table once all of it is written. A driver that is killed after the earlier table was dropped leaves
-    the new one under its name aside.
+    Spark registers a table once all of it is written. A driver that is killed after the earlier table was dropped
+    leaves the new one under its name aside.
 
     Examples
     --------
