@@ -245,7 +245,9 @@ def publish(
     source: Source = "demo",
     target: Annotated[
         str,
-        typer.Option(help="Target of profiles.yml that has built the run, where it is not a DuckDB file: spark."),
+        typer.Option(
+            help="Target of profiles.yml that has built the run, where it is not a DuckDB file: spark."
+        ),
     ] = "",
 ) -> None:
     """Write what BI tools and the CRM read into a folder of its own, then point the link `current` at it.

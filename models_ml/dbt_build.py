@@ -118,8 +118,10 @@ def copy_run(source: str, target: str, file: Path) -> None:
         If dbt could not; what it said is shown.
     """
     ran = subprocess.run(
-        [dbt_program(), "--no-use-colors", "run-operation", "copy_run", "--target", target]
-        + ["--args", json.dumps({"file": str(file)}), "--vars", json.dumps({"source": source})],
+        [
+            *(dbt_program(), "--no-use-colors", "run-operation", "copy_run", "--target", target),
+            *("--args", json.dumps({"file": str(file)}), "--vars", json.dumps({"source": source})),
+        ],
         cwd=project_root(),
         env=dbt_environment(),
         capture_output=True,

@@ -1,8 +1,9 @@
 """Runs a Python model of dbt on Apache Spark, from the same file as on DuckDB.
 
 A model asks ``dbt.ref(…)`` for a select and ``session.cursor()`` for a cursor that runs it, and returns Arrow. Here the
-cursor is that of a DuckDB in the driver's process. The first statement that names a table fetches it from Spark into a
-temporary folder of the driver; DuckDB reads it from there and spills there. What the model returns becomes a Spark table.
+cursor is that of a DuckDB in the driver's process. The first statement that names a table fetches it from Spark into
+a temporary folder of the driver; DuckDB reads it from there and spills there. What the model returns becomes a table
+of Spark.
 
 The models of ``spark_batches`` take their rows in batches on the executors instead; the driver sees none of them.
 """

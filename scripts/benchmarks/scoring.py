@@ -108,9 +108,9 @@ def predict_alone(project: BenchmarkProject, batch_rows: int) -> Usage:
     with _warehouse(project) as connection:
         purpose = read_purpose(connection, TABLES)
         pipeline, _ = load_deployed(artifacts_folder(purpose.source), purpose)
-        batches = connection.sql(features_query(FEATURES, columns_needed(purpose.schema), ENDS_ON)).to_arrow_reader(
-            BATCH_ROWS
-        )
+        batches = connection.sql(
+            features_query(FEATURES, columns_needed(purpose.schema), ENDS_ON)
+        ).to_arrow_reader(BATCH_ROWS)
         matrix = np.concatenate([pipeline.encoder.encode(batch) for batch in batches if batch.num_rows])
     with threadpool_limits(limits=1):  # as ChurnPipeline.score does
         _, measure = clocked(

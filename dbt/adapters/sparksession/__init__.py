@@ -4,10 +4,10 @@ dbt loads it for a target of type `sparksession` and for no other. dbt-spark's o
 """
 
 from dbt.adapters.base import AdapterPlugin
-from dbt.include.sparksession import PACKAGE_PATH
 
 from dbt.adapters.sparksession.connections import SparkSessionConnectionManager, SparkSessionCredentials
 from dbt.adapters.sparksession.impl import SparkSessionAdapter
+from dbt.include.sparksession import PACKAGE_PATH
 
 __all__ = ["Plugin", "SparkSessionAdapter", "SparkSessionConnectionManager", "SparkSessionCredentials"]
 

@@ -49,7 +49,7 @@ class SparkSessionCredentials(SparkCredentials):
         return ADAPTER_TYPE
 
     def _connection_keys(self) -> tuple[str, ...]:
-        return "schema", "warehouse", "remote", "settings"
+        return "schema", "warehouse"  # addresses of servers and settings may hold secrets
 
 
 class SessionCursor(Cursor):

@@ -9,10 +9,12 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbt.include.sparksession import PACKAGE_PATH
 from dbt_common.exceptions import DbtRuntimeError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
+
+from dbt.include.sparksession import PACKAGE_PATH
+from models_ml.errors import without_credentials
 
 if TYPE_CHECKING:
     from dbt.adapters.sparksession.connections import SparkSessionCredentials
@@ -49,7 +51,9 @@ def spark_session(credentials: SparkSessionCredentials) -> SparkSession:
 
 
 def _started(credentials: SparkSessionCredentials) -> SparkSession:
-    warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas", category=FutureWarning)
+    warnings.filterwarnings(
+        "ignore", message="PySpark does not yet fully support pandas", category=FutureWarning
+    )
     settings = {name: str(value) for name, value in credentials.settings.items() if str(value)}
     try:
         if credentials.remote:
@@ -58,7 +62,9 @@ def _started(credentials: SparkSessionCredentials) -> SparkSession:
                 session.conf.set(name, value)
             return session
         if settings.get("spark.master", "local").startswith("local"):
-            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # functions of batches need this environment
+            os.environ.setdefault(
+                "PYSPARK_PYTHON", sys.executable
+            )  # functions of batches need this environment
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # nothing of it is open to the network
         builder = SparkSession.builder.appName("bayespilot").enableHiveSupport()
         for name, value in {**_tables_in(credentials), **settings, **MEANINGS}.items():
@@ -67,8 +73,8 @@ def _started(credentials: SparkSessionCredentials) -> SparkSession:
     except (PySparkException, RuntimeError, OSError) as error:
         raise DbtRuntimeError(
             f"Spark did not start: {str(error).splitlines()[0]}\n"
-            f"  where: the target of type sparksession in profiles.yml"
-            f"{', server ' + credentials.remote if credentials.remote else ''}\n"
+            "  where: the target of type sparksession in profiles.yml"
+            f"{', server ' + without_credentials(credentials.remote) if credentials.remote else ''}\n"
             "  next: install Java 17 or 21 (JAVA_HOME names it where it is not on the path), see that SPARK_MASTER or"
             " SPARK_REMOTE name a running cluster if they are set, and run the command again; nothing has been changed"
         ) from error

@@ -64,7 +64,7 @@
     using parquet
     {{ 'partitioned by (' ~ partition_by ~ ')' if partition_by }}
     {{ comment_clause() }}
-    as {{ in_even_files(get_select_subquery(query) if is_checked else query) }}
+    as {{ in_even_files(get_select_subquery(query) if is_checked else query, partition_by) }}
 {% endmacro %}
 
 
