@@ -8,12 +8,13 @@ pytest.importorskip("dbt.adapters.spark", reason="needs the extra spark: pip ins
 
 from dbt.adapters.sparksession.expressions import expression_problem
 
+FEATURES = ("plan", "region", "monthly_fee", "tenure_days", "signed_up_on")
 ALLOWED = ("round", "least", "date_trunc")
 ONE_EXPRESSION = "must be one expression over columns of customer_features, without subqueries"
 
 
 def problem(expression: str, kind: str = "condition", found: str = "boolean") -> str | None:
-    return expression_problem(expression, kind, ALLOWED, yielded_type=lambda text: found)
+    return expression_problem(expression, kind, FEATURES, ALLOWED, yielded_type=lambda text: found)
 
 
 @pytest.mark.parametrize(
@@ -50,9 +51,9 @@ def test_conditions_over_columns_are_sound(expression: str) -> None:
         "plan = 'basic\\'",
         "sum(monthly_fee) over () > 1",
         "true from customer_features",
-        "signals[0] > 1",
-        "signals:a > 1",
-        "least(x -> x, 1) > 1",
+        "plan[0] > 1",
+        "plan:a > 1",
+        "least(plan -> plan, 1) > 1",
     ],
 )
 def test_what_is_more_than_an_expression_of_a_row_is_refused(expression: str) -> None:
@@ -62,6 +63,13 @@ def test_what_is_more_than_an_expression_of_a_row_is_refused(expression: str) ->
 def test_other_functions_are_named_however_they_are_written() -> None:
     said = problem("RAND () > 0.5 and java_method('a', 'b') = 'c' and round(1) = 1")
     assert said == "calls what is not allowed: java_method, rand; allowed are round least date_trunc"
+
+
+def test_a_name_that_is_no_feature_is_named_even_where_the_engine_knows_it() -> None:
+    assert (
+        problem("current_date > date '2026-01-01' or Monthly_Fee > _fee")
+        == "names no feature: _fee, current_date"
+    )
 
 
 def test_the_type_that_the_engine_finds_must_fit() -> None:
@@ -74,17 +82,17 @@ def test_the_type_that_the_engine_finds_must_fit() -> None:
 
 def test_what_the_engine_says_is_passed_on() -> None:
     def refused(text: str) -> str:
-        raise ValueError("no column no_such_feature")
+        raise ValueError("1 is no text")
 
-    said = expression_problem("no_such_feature > 1", "condition", ALLOWED, refused)
-    assert said == "cannot be evaluated: no column no_such_feature"
+    said = expression_problem("plan > 1", "condition", FEATURES, ALLOWED, refused)
+    assert said == "cannot be evaluated: 1 is no text"
 
 
 def test_what_is_refused_by_its_words_never_reaches_the_engine() -> None:
     def never(text: str) -> str:
         raise AssertionError(text)
 
-    assert expression_problem("(select 1)", "condition", ALLOWED, never) == ONE_EXPRESSION
-    assert str(expression_problem("rand()", "condition", ALLOWED, never)).startswith(
+    assert expression_problem("(select 1)", "condition", FEATURES, ALLOWED, never) == ONE_EXPRESSION
+    assert str(expression_problem("rand()", "condition", FEATURES, ALLOWED, never)).startswith(
         "calls what is not allowed"
     )

@@ -18,31 +18,21 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _BEYOND_THE_ROW = frozenset({"select", "from", "over", "exists", "with", "values", "table", "lambda"})
-# Words that a bracket may follow without being called.
-_WORDS = frozenset(
-    {
-        "and",
-        "or",
-        "not",
-        "in",
-        "case",
-        "when",
-        "then",
-        "else",
-        "between",
-        "like",
-        "is",
-        "as",
-        "interval",
-        "date",
-    }
-)
-_TYPES = frozenset({"decimal", "cast", "try_cast", "coalesce"})
+_KEYWORDS = frozenset({"and", "or", "not", "in", "between", "like", "is", "null", "true", "false"})
+_CASES = frozenset({"case", "when", "then", "else", "end"})
+_TIMES = frozenset({"interval", "day", "days", "month", "months", "year", "years"})
+_TYPES = frozenset({"as", "date", "string", "int", "integer", "bigint", "double", "decimal", "boolean"})
+_WORDS = _KEYWORDS | _CASES | _TIMES | _TYPES
+_FORMS = frozenset({"cast", "try_cast", "coalesce"})  # written like functions
 _NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
 
 
 def expression_problem(
-    expression: str, kind: str, allowed: Iterable[str], yielded_type: Callable[[str], str]
+    expression: str,
+    kind: str,
+    features: Iterable[str],
+    allowed: Iterable[str],
+    yielded_type: Callable[[str], str],
 ) -> str | None:
     """Return what is wrong with a scalar expression over the columns of a row, in words; nothing where it is sound.
 
@@ -55,6 +45,8 @@ def expression_problem(
         SQL without a statement around it.
     kind : str
         What it must yield: ``condition`` or ``number``.
+    features : iterable of str
+        Names of the columns that it may read, in lower case.
     allowed : iterable of str
         Functions that it may call, in lower case.
     yielded_type : callable
@@ -63,13 +55,14 @@ def expression_problem(
     tokens = _tokens(expression)
     if tokens is None or _BEYOND_THE_ROW.intersection(tokens) or not _is_closed(tokens):
         return "must be one expression over columns of customer_features, without subqueries"
-    callable_names = {*allowed, *_WORDS, *_TYPES}
-    called = {
-        name
-        for name, following in pairwise(tokens)
-        if following == "(" and (name[0].isalpha() or name[0] == "_")
-    }
-    others = sorted(called - callable_names)
+    called, named = set(), set()
+    for token, following in pairwise([*tokens, ""]):
+        if token[0].isalpha() or token[0] == "_":
+            (called if following == "(" else named).add(token)
+    unknown = sorted(named - {*features, *_WORDS})
+    if unknown:
+        return f"names no feature: {', '.join(unknown)}"
+    others = sorted(called - {*allowed, *_WORDS, *_FORMS})
     if others:
         return f"calls what is not allowed: {', '.join(others)}; allowed are {' '.join(allowed)}"
     try:

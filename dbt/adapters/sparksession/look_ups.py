@@ -51,6 +51,7 @@ class LookUps(SparkAdapter):
         return expression_problem(
             expression,
             kind,
+            [name for name, _ in features],
             allowed,
             yielded_type=lambda text: _type_of(
                 spark_session(self.config.credentials),
