@@ -70,4 +70,4 @@ test: lint ## lint and every test
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 clean: ## remove what runs leave behind (the warehouse and the deployed pipelines too)
-	rm -rf target logs warehouse/*.duckdb* warehouse/published models_ml/artifacts
+	rm -rf target logs warehouse/*.duckdb* warehouse/published warehouse/spark models_ml/artifacts

@@ -241,11 +241,30 @@ def report(source: Source = "demo") -> None:
 
 
 @app.command()
-def publish(source: Source = "demo") -> None:
-    """Write what BI tools and the CRM read into a folder of its own, then point the link `current` at it."""
+def publish(
+    source: Source = "demo",
+    target: Annotated[
+        str,
+        typer.Option(
+            help="Target of profiles.yml that has built the run, where it is not a DuckDB file: spark."
+        ),
+    ] = "",
+) -> None:
+    """Write what BI tools and the CRM read into a folder of its own, then point the link `current` at it.
+
+    With --target spark, the tables of the run are first copied from Spark into warehouse/SOURCE_spark.duckdb; with
+    RETENTION_DB naming that file, reports and the summary are of the same run.
+    """
     from models_ml.publish import publish as publish_copy
 
-    published = publish_copy(source, warehouse_path(source), published_folder(source))
+    warehouse = warehouse_path(source)
+    if target:
+        from models_ml.dbt_build import copy_run
+
+        warehouse = warehouse.with_name(f"{warehouse.stem}_{target}.duckdb")
+        with progress("copying the tables of the run"):
+            copy_run(source, target, warehouse)
+    published = publish_copy(source, warehouse, published_folder(source))
     say(f"published {published.rows:,} rows to {published.run_folder}")
 
 

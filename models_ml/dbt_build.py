@@ -109,6 +109,35 @@ def build(
     return outcome
 
 
+def copy_run(source: str, target: str, file: Path) -> None:
+    """Have dbt copy the tables of the latest run of a target into a DuckDB file.
+
+    Raises
+    ------
+    BayesPilotError
+        If dbt could not; what it said is shown.
+    """
+    ran = subprocess.run(
+        [
+            *(dbt_program(), "--no-use-colors", "run-operation", "copy_run", "--target", target),
+            *("--args", json.dumps({"file": str(file)}), "--vars", json.dumps({"source": source})),
+        ],
+        cwd=project_root(),
+        env=dbt_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ran.returncode:
+        said = [line for line in without_credentials(ran.stdout).splitlines() if line.strip()]
+        raise BayesPilotError(
+            "the tables of the run were not copied; the copy published earlier stays as it is\n"
+            + "\n".join(said[-SHOWN_LINES:]),
+            where=f"target {target} of profiles.yml",
+            next_step=f"dbt build --target {target} --vars '{{source: {source}}}', then publish again",
+        )
+
+
 def follow(lines: Iterable[str], log: TextIO, progress: Progress) -> Outcome:
     """Read dbt's events to their end: write them to ``log`` as text, tell the progress, return what counts."""
     outcome = Outcome()

@@ -34,6 +34,7 @@ ORDER = (  # a module imports from its own group and from earlier ones
         "publish",
         "app",
         "summary",
+        "engines",
         "erase",
         "run",
         "train",

@@ -155,7 +155,8 @@ def test_data_ends_on_the_last_day_of_the_file_whatever_a_stray_line_says(tmp_pa
         ("2", "85048", 1, "2010-03-09 18:00:00", 2.0, 7, "Spain"),
         ("3", "85048", 1, "2099-01-01 10:00:00", 2.0, 7, "Spain"),
     ]
-    expression = rendered_source(write_lines(tmp_path, lines))["config"]["meta"]["data_ends_on"]
+    declared = rendered_source(write_lines(tmp_path, lines))["config"]["meta"]["data_ends_on"]
+    expression = declared.replace("{invoice_lines}", f"'{tmp_path}/invoice_lines.parquet'")
     assert duckdb.sql(f"select cast({expression} as date)").fetchall() == [(date(2010, 3, 9),)]
 
 

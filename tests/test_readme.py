@@ -16,7 +16,10 @@ from forked_commands import run_forked
 
 from models_ml.cli import app
 
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "DECISIONS.md", "seeds/README.md", "CHANGELOG.md"]
+DOCUMENTS = [
+    *("README.md", "CONTRIBUTING.md", "DECISIONS.md", "seeds/README.md", "CHANGELOG.md"),
+    "models_ml/engines/README.md",
+]
 REQUIRED = {
     "promote": ["VERSION"],
     "init": ["acme"],

@@ -36,7 +36,7 @@ used_now as (
         limits.limit_name,
         limits.available,
         case
-            when limits.limit_type = 'budget' then coalesce(sum(planned.cost_cents), 0) / 100.0
+            when limits.limit_type = 'budget' then coalesce(sum(planned.cost_cents), 0) / 100
             else count(planned.cost_cents)
         end as planned_use
     from limits

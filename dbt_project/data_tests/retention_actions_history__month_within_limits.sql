@@ -43,7 +43,7 @@ used as (
         limits.limit_name,
         greatest(limits.monthly_limit, limits.used) as monthly_limit,
         case
-            when limits.limit_type = 'budget' then coalesce(sum(planned.cost_cents), 0) / 100.0
+            when limits.limit_type = 'budget' then coalesce(sum(planned.cost_cents), 0) / 100
             else count(planned.cost_cents)
         end + limits.used as used_in_month
     from limits

@@ -22,7 +22,7 @@
             ~ " 0), 2)",
         'dormant':
             "case when tenure_days >= 180"
-            ~ " then 2 * greatest(1 - engagement_active_days_last_180_days / 3.0, 0) else 0 end",
+            ~ " then 2 * greatest(1 - engagement_active_days_last_180_days / 3, 0) else 0 end",
         'exit_intent': "least(leaving_signal_events_last_30_days + 2 * announced_fee_share, 2)",
     }) }}
 {% endmacro %}
@@ -40,17 +40,19 @@
 
 {#-
     Numbers in [0, 1) that decide by chance, over randomisation_salt, customer_id, as_of_date and last_episode (null before
-    the first): fixed per customer, per episode and, for trials, per month.
+    the first): fixed per customer, per episode and, for trials, per month. `draw` is the macro that writes a draw, by
+    default as this engine reads it.
 -#}
-{% macro draw_expressions() %}
+{% macro draw_expressions(draw=none) %}
+    {%- set draw = draw or stable_draw -%}
     {%- set customer = "randomisation_salt || '/' || customer_id" -%}
     {%- set month = customer ~ " || '/' || substr(cast(as_of_date as string), 1, 7)" -%}
     {%- set episode = customer ~ " || '/' || cast(coalesce(last_episode, 0) + 1 as string)" -%}
     {{ return({
-        'universal_draw': stable_draw(customer ~ " || '/universal'"),
-        'pick_draw': stable_draw(episode ~ " || '/pick'"),
-        'trial_draw': stable_draw(month ~ " || '/trial'"),
-        'trial_offer_draw': stable_draw(episode ~ " || '/trial_offer'"),
+        'universal_draw': draw(customer ~ " || '/universal'"),
+        'pick_draw': draw(episode ~ " || '/pick'"),
+        'trial_draw': draw(month ~ " || '/trial'"),
+        'trial_offer_draw': draw(episode ~ " || '/trial_offer'"),
     }) }}
 {% endmacro %}
 

@@ -14,14 +14,19 @@
     }) }}
 {% endmacro %}
 
-{#- Their names; the row_hash of a decision covers them. -#}
+{#- Their names. -#}
 {% macro decision_columns() %}{{ return(decision_types().keys() | list) }}{% endmacro %}
 
-{#- A hash of a row's columns: two rows with equal hashes say the same. -#}
+{#-
+    A hash of a row's columns: two rows with equal hashes say the same, on any engine. Engines write doubles differently;
+    9 decimals of one are the same text everywhere.
+
+    columns: a mapping of column name to SQL type.
+-#}
 {% macro row_hash(columns) -%}
     cast(md5(
-        {%- for column in columns %}
-        coalesce(cast({{ column }} as string), 'null')
+        {%- for column, type in columns.items() %}
+        coalesce(cast({{ 'cast(' ~ column ~ ' as decimal(28, 9))' if type == 'double' else column }} as string), 'null')
         {%- if not loop.last %} || '|' ||{% endif %}
         {%- endfor %}
     ) as string)

@@ -48,7 +48,7 @@
     )
 {%- endmacro %}
 
-{#- Database and schema of this target. -#}
+{#- Database and schema of this target; there is no database where the engine has schemas alone. -#}
 {% macro own_place() -%}
     {{ return({'database': target.database, 'schema': target.schema}) }}
 {%- endmacro %}
@@ -58,7 +58,7 @@
     {%- set given = var('history_from', none) -%}
     {%- if not given -%}{{ return(own_place()) }}{%- endif -%}
     {%- set parts = (given | string).split('.') -%}
-    {{ return({'database': parts[0], 'schema': parts[-1]}) }}
+    {{ return({'database': parts[0] if target.database else target.database, 'schema': parts[-1]}) }}
 {%- endmacro %}
 
 {#- Whether earlier runs are those of another target: this one then keeps no history of its own, and is not published. -#}
@@ -96,15 +96,15 @@
 {#- Deletes kept decisions from the date of the run on: a build that failed later may have kept what is decided anew. -#}
 {% macro forget_later_decisions() %}
     {%- set run = ref('int_run') -%}
+    {%- set later = "as_of_date >= (select max(as_of_date) from " ~ run ~ ")" -%}
     {%- if is_incremental() -%}
-        delete from {{ this }}
-        {%- if builds_on_what_is_kept() %} where as_of_date >= (select max(as_of_date) from {{ run }}){% endif %}
+        {{ delete_rows(this, later if builds_on_what_is_kept() else 'true', 'as_of_date') }}
     {%- endif -%}
 {% endmacro %}
 
 {#- Deletes what is kept of this target's own history where a run reads that of another. -#}
 {% macro forget_own_months() %}
-    {%- if is_incremental() and history_is_elsewhere() -%}delete from {{ this }}{%- endif -%}
+    {%- if is_incremental() and history_is_elsewhere() -%}{{ delete_rows(this, 'true', 'outcome_month') }}{%- endif -%}
 {% endmacro %}
 
 {#- Whether a decision opened an episode: by the policy, which may withhold the contact, or by a trial. -#}

@@ -20,11 +20,11 @@
 
 {#- A number in [0, 1) from 32 bits of the key's md5: the same on every engine and in every run. -#}
 {% macro default__stable_draw(key) %}
-cast(cast('0x' || substr(md5({{ key }}), 1, 8) as bigint) as double) / 4294967296.0
+cast(cast('0x' || substr(md5({{ key }}), 1, 8) as bigint) as double) / 4294967296
 {%- endmacro %}
 
 {% macro spark__stable_draw(key) %}
-cast(conv(substr(md5({{ key }}), 1, 8), 16, 10) as double) / 4294967296.0
+cast(conv(substr(md5({{ key }}), 1, 8), 16, 10) as double) / 4294967296
 {%- endmacro %}
 
 
@@ -67,12 +67,12 @@ select explode(sequence({{ first_day }}, {{ last_day }}, interval 1 day)) as day
 
 {% macro default__join_text(expression, separator, order_by) %}string_agg({{ expression }}, {{ separator }} order by {{ order_by }}){% endmacro %}
 
-{% macro spark__join_text(expression, separator, order_by) %}concat_ws({{ separator }}, sort_array(collect_list({{ expression }}))){% endmacro %}
+{% macro spark__join_text(expression, separator, order_by) %}listagg({{ expression }}, {{ separator }}) within group (order by {{ order_by }}){% endmacro %}
 
 
 {% macro raw_columns(relation) %}{{ return(adapter.dispatch('raw_columns', 'bayespilot')(relation)) }}{% endmacro %}
 
-{#- Name and type of each column of a raw table or file, as a list of pairs; none when the file is missing. -#}
+{#- Name and type of each column of a raw table or file, as a list of pairs; none when it is missing. -#}
 {% macro default__raw_columns(relation) %}
     {%- set location = relation | string -%}
     {%- if location.startswith(("'", "read_")) -%}
@@ -85,6 +85,8 @@ select explode(sequence({{ first_day }}, {{ last_day }}, interval 1 day)) as day
     {%- for row in described.rows -%}{%- do pairs.append([row[0], row[1]]) -%}{%- endfor -%}
     {{ return(pairs) }}
 {% endmacro %}
+
+{% macro spark__raw_columns(relation) %}{{ return(adapter.columns_of(relation | string)) }}{% endmacro %}
 
 
 {% macro count_bits(bits) %}{{ return(adapter.dispatch('count_bits', 'bayespilot')(bits)) }}{% endmacro %}
@@ -131,6 +133,8 @@ select explode(sequence({{ first_day }}, {{ last_day }}, interval 1 day)) as day
     {{ return(found[0] or '') }}
 {% endmacro %}
 
+{% macro spark__text_of_file(path) %}{{ return(adapter.text_of_file(path)) }}{% endmacro %}
+
 
 {% macro quantile_of(column, share) %}{{ return(adapter.dispatch('quantile_of', 'bayespilot')(column, share)) }}{% endmacro %}
 
@@ -138,3 +142,119 @@ select explode(sequence({{ first_day }}, {{ last_day }}, interval 1 day)) as day
 {% macro default__quantile_of(column, share) %}quantile_cont({{ column }}, {{ share }}){% endmacro %}
 
 {% macro spark__quantile_of(column, share) %}percentile({{ column }}, {{ share }}){% endmacro %}
+
+
+{% macro sql_text(text) %}{{ return(adapter.dispatch('sql_text', 'bayespilot')(text)) }}{% endmacro %}
+
+{#- A text of the project as a SQL literal; null for none. -#}
+{% macro default__sql_text(text) -%}
+    {%- if text is none -%}null{%- else -%}'{{ text | replace("'", "''") }}'{%- endif -%}
+{%- endmacro %}
+
+{#- Spark reads a stroke to the left as the beginning of a sign. -#}
+{% macro spark__sql_text(text) -%}
+    {%- if text is none -%}null{%- else -%}'{{ text | replace("\\", "\\\\") | replace("'", "\\'") }}'{%- endif -%}
+{%- endmacro %}
+
+
+{% macro number_text(number) %}{{ return(adapter.dispatch('number_text', 'bayespilot')(number)) }}{% endmacro %}
+
+{#- A number between 0.0001 and 10,000,000, or 0, as the shortest text that means it. -#}
+{% macro default__number_text(number) %}cast({{ number }} as string){% endmacro %}
+
+{#- Spark writes numbers below 0.001 with an exponent. -#}
+{% macro spark__number_text(number) -%}
+regexp_replace(cast(cast({{ number }} as decimal(38, 17)) as string), r'(\.[0-9]+?)0+$', '$1')
+{%- endmacro %}
+
+
+{% macro map_type(key_type, value_type) %}{{ return(adapter.dispatch('map_type', 'bayespilot')(key_type, value_type)) }}{% endmacro %}
+
+{% macro default__map_type(key_type, value_type) %}map({{ key_type }}, {{ value_type }}){% endmacro %}
+
+{% macro spark__map_type(key_type, value_type) %}map<{{ key_type }}, {{ value_type }}>{% endmacro %}
+
+
+{% macro map_rows(map, key, value) %}{{ return(adapter.dispatch('map_rows', 'bayespilot')(map, key, value)) }}{% endmacro %}
+
+{#- Two columns of a select, which yields one row per entry of a map. -#}
+{% macro default__map_rows(map, key, value) -%}
+unnest(map_keys({{ map }})) as {{ key }},
+unnest(map_values({{ map }})) as {{ value }}
+{%- endmacro %}
+
+{% macro spark__map_rows(map, key, value) %}explode({{ map }}) as ({{ key }}, {{ value }}){% endmacro %}
+
+
+{% macro delete_rows(relation, condition, day_column) %}{{ return(adapter.dispatch('delete_rows', 'bayespilot')(relation, condition, day_column)) }}{% endmacro %}
+
+{#- A statement that deletes the rows of whole days; `condition` reads day_column alone. -#}
+{% macro default__delete_rows(relation, condition, day_column) %}delete from {{ relation }} where {{ condition }}{% endmacro %}
+
+{#- Each day is a partition. -#}
+{% macro spark__delete_rows(relation, condition, day_column) -%}
+    {%- set found = run_query(
+        "select distinct cast(" ~ day_column ~ " as string) as day from " ~ relation ~ " where " ~ condition) -%}
+    {%- set partitions = [] -%}
+    {%- for row in found.rows -%}
+        {%- do partitions.append("partition (" ~ day_column ~ " = date '" ~ row[0] ~ "')") -%}
+    {%- endfor -%}
+    {%- if partitions -%}alter table {{ relation }} drop if exists {{ partitions | join(', ') }}{%- endif -%}
+{%- endmacro %}
+
+
+{% macro warehouse_folder() %}{{ return(adapter.dispatch('warehouse_folder', 'bayespilot')()) }}{% endmacro %}
+
+{#- The folder of the warehouse, beside which the service keeps its log. -#}
+{% macro default__warehouse_folder() %}{{ return(modules.re.sub('[^/]*$', '', target.path)) }}{% endmacro %}
+
+{#- Where that of DuckDB would lie: the service is the same for both. -#}
+{% macro spark__warehouse_folder() %}
+    {{ return(modules.re.sub('[^/]*$', '', env_var('RETENTION_DB', env_var('DBT_PROFILES_DIR', '.') ~ '/warehouse/'))) }}
+{% endmacro %}
+
+
+{% macro files_like(pattern) %}{{ return(adapter.dispatch('files_like', 'bayespilot')(pattern)) }}{% endmacro %}
+
+{#- The files that a pattern of paths names, a list in the order of their names. -#}
+{% macro default__files_like(pattern) %}
+    {{ return(run_query("select file from glob(" ~ sql_text(pattern) ~ ") order by file").columns[0].values() | list) }}
+{% endmacro %}
+
+{% macro spark__files_like(pattern) %}{{ return(adapter.files_like(pattern)) }}{% endmacro %}
+
+
+{% macro rows_of_parquet(files) %}{{ return(adapter.dispatch('rows_of_parquet', 'bayespilot')(files)) }}{% endmacro %}
+
+{#- The rows of Parquet files of one shape, to select from. -#}
+{% macro default__rows_of_parquet(files) -%}
+read_parquet([{% for file in files %}{{ sql_text(file) }}{{ ', ' if not loop.last }}{% endfor %}], hive_partitioning = false)
+{%- endmacro %}
+
+{% macro spark__rows_of_parquet(files) -%}
+(
+    {%- for file in files %}
+    select * from parquet.`{{ file | replace('`', '``') }}`
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+) as rows_of_files
+{%- endmacro %}
+
+
+{% macro rows_of_json(file, columns) %}{{ return(adapter.dispatch('rows_of_json', 'bayespilot')(file, columns)) }}{% endmacro %}
+
+{#- The rows of a file with one JSON object a line, to select from; what cannot be read is left out or has nulls. -#}
+{% macro default__rows_of_json(file, columns) -%}
+    {%- set types = [] -%}
+    {%- for name, type in columns.items() -%}{%- do types.append(name ~ ": '" ~ type ~ "'") -%}{%- endfor -%}
+read_json({{ sql_text(file) }}, format = 'newline_delimited', ignore_errors = true, columns = {{ '{' ~ types | join(', ') ~ '}' }})
+{%- endmacro %}
+
+{% macro spark__rows_of_json(file, columns) -%}
+    {%- set types = [] -%}
+    {%- for name, type in columns.items() -%}{%- do types.append(name ~ ' ' ~ type) -%}{%- endfor -%}
+(
+    select read_line.*
+    from (select from_json(value, '{{ types | join(', ') }}') as read_line from text.`{{ file | replace('`', '``') }}`)
+) as rows_of_file
+{%- endmacro %}

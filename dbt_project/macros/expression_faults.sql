@@ -117,3 +117,27 @@
 
 {#- The columns of customer_features, with their types. -#}
 {% macro feature_columns() %}{{ return(declared_columns('model.bayespilot.customer_features')) }}{% endmacro %}
+
+{#-
+    Spark has no function that reads SQL, so the macro asks its parser and planner of each expression while the model is
+    compiled.
+-#}
+{% macro spark__expression_faults(offers) -%}
+    {%- set seed_rows = ref('offers') -%}
+    {%- set features = [] -%}
+    {%- for column in feature_columns() -%}{%- do features.append([column.name, column.type]) -%}{%- endfor -%}
+    {%- set stored = load_relation(seed_rows) if execute else none -%}
+    select cast(null as string) as seed_row, cast(null as string) as problem
+    where false
+    {%- for row in (run_query("select offer, " ~ expression_columns() | join(', ') ~ " from " ~ stored).rows if stored else []) %}
+        {%- for column, kind in expression_columns().items() if (row[column] or '') | trim %}
+            {%- set problem = adapter.expression_problem(row[column], kind, features, allowed_functions()) -%}
+            {%- if problem %}
+    union all
+    select
+        {{ sql_text(row['offer']) }} as seed_row,
+        {{ sql_text(column ~ ' ' ~ problem) }} as problem
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
+{%- endmacro %}

@@ -17,7 +17,7 @@
     abs({{ now }} - {{ earlier }}) > chance_deviation * sqrt(
         ({{ now }} * {{ rows_now }} + {{ earlier }} * {{ rows_earlier }}) / ({{ rows_now }} + {{ rows_earlier }})
         * (1 - ({{ now }} * {{ rows_now }} + {{ earlier }} * {{ rows_earlier }}) / ({{ rows_now }} + {{ rows_earlier }}))
-        * (1.0 / {{ rows_now }} + 1.0 / {{ rows_earlier }})
+        * (1 / {{ rows_now }} + 1 / {{ rows_earlier }})
     )
 {%- endmacro %}
 

@@ -11,7 +11,7 @@
         and missing_share - missing_share_then > chance_deviation * sqrt(
             (missing_share_then * reference_rows + missing_share * customers) / (reference_rows + customers)
             * (1 - (missing_share_then * reference_rows + missing_share * customers) / (reference_rows + customers))
-            * (1 / reference_rows + 1.0 / customers)
+            * (1 / reference_rows + 1 / customers)
         ), false
     )
 {%- endmacro %}

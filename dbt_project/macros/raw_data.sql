@@ -7,7 +7,7 @@
     {{ return(tables) }}
 {% endmacro %}
 
-{#- The SQL expression that the source declares as `meta: data_ends_on`. -#}
+{#- The SQL expression that the source declares as `meta: data_ends_on`; {table} stands for a raw table of the source. -#}
 {% macro data_ends_on() %}
     {%- if not execute -%}{{ return("cast(null as date)") }}{%- endif -%}
     {%- set found = namespace(expression=none) -%}
@@ -21,6 +21,10 @@
             ~ "  where: dbt_project/sources/" ~ var('source') ~ "/sources.yml, config: meta: data_ends_on\n"
             ~ "  next: declare a SQL expression there, such as \"date '2026-10-31'\" or \"current_date - 1\"") }}
     {%- endif -%}
+    {%- for node in declared_raw_tables() -%}
+        {%- set found.expression = found.expression
+            | replace('{' ~ node.name ~ '}', source(node.source_name, node.name) | string) -%}
+    {%- endfor -%}
     {{ return("cast(" ~ found.expression ~ " as date)") }}
 {% endmacro %}
 

@@ -149,8 +149,3 @@
         replace(replace(template, '{value}', {{ reason_value_text() }}), '{currency}', currency), '  ', ' '
     ))
 {%- endmacro %}
-
-{#- A text of the project as a SQL literal; null for none. -#}
-{% macro sql_text(text) -%}
-    {%- if text is none -%}null{%- else -%}'{{ text | replace("'", "''") }}'{%- endif -%}
-{%- endmacro %}

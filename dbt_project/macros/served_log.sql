@@ -5,34 +5,23 @@
     columns: a mapping of column name to SQL type.
 -#}
 {% macro served_log(columns) -%}
-    {%- set files = [] -%}
-    {%- if execute and target.type == 'duckdb' -%}
-        {%- set folder = served_log_folder() -%}
-        {%- set found = run_query(
-            "select file from glob(" ~ sql_text(folder ~ '/day=*/*.parquet') ~ ") qualify"
-            ~ " cast(regexp_extract(file, 'day=([0-9-]{10})', 1) as date) > max(cast(regexp_extract(file,"
-            ~ " 'day=([0-9-]{10})', 1) as date)) over () - 40 order by file") -%}
-        {%- for row in found.rows -%}{%- do files.append(sql_text(row[0])) -%}{%- endfor -%}
+    {%- set days = {} -%}
+    {%- for file in (files_like(served_log_folder() ~ '/day=*/*.parquet') if execute else []) -%}
+        {%- do days.setdefault(modules.re.search('day=([0-9-]{10})', file).group(1), []).append(file) -%}
+    {%- endfor -%}
+    {%- set recent = [] -%}
+    {%- if days -%}
+        {%- set first_day = modules.datetime.date.fromisoformat(days | max) - modules.datetime.timedelta(days=39) -%}
+        {%- for day, files in days.items() if day >= first_day | string -%}{%- do recent.extend(files) -%}{%- endfor -%}
     {%- endif -%}
-    {{ typed_rows(columns, "read_parquet([" ~ files | join(', ') ~ "], hive_partitioning = false)" if files else none) }}
+    {{ typed_rows(columns, rows_of_parquet(recent) if recent else none) }}
 {%- endmacro %}
 
 {#- The rows of the log that are not Parquet yet, as a subquery like `served_log`. -#}
 {% macro served_journal(columns) -%}
-    {%- set files = [] -%}
-    {%- if execute and target.type == 'duckdb' -%}
-        {%- set found = run_query(
-            "select file from glob(" ~ sql_text(served_log_folder() ~ '/journal.jsonl') ~ ")") -%}
-        {%- for row in found.rows -%}{%- do files.append(sql_text(row[0])) -%}{%- endfor -%}
-    {%- endif -%}
-    {%- set types = [] -%}
-    {%- for name, type in columns.items() -%}{%- do types.append(name ~ ": '" ~ type ~ "'") -%}{%- endfor -%}
+    {%- set files = files_like(served_log_folder() ~ '/journal.jsonl') if execute else [] -%}
     {#- A line that is being written cannot be read yet. -#}
-    {{ typed_rows(
-        columns,
-        "read_json(" ~ files[0] ~ ", format = 'newline_delimited', ignore_errors = true, columns = {"
-        ~ types | join(', ') ~ "}) where decision_id is not null" if files else none
-    ) }}
+    {{ typed_rows(columns, rows_of_json(files[0], columns) ~ ' where decision_id is not null' if files else none) }}
 {%- endmacro %}
 
 {#- The columns of what `rows` reads, cast, as a subquery; empty but typed where `rows` is none. -#}
@@ -49,7 +38,7 @@
 
 {#- The folder of the log: that of the warehouse. -#}
 {% macro served_log_folder() %}
-    {{- return(modules.re.sub('[^/]*$', '', target.path) ~ 'serving/' ~ var('source', 'demo')) -}}
+    {{- return(warehouse_folder() ~ 'serving/' ~ var('source', 'demo')) -}}
 {% endmacro %}
 
 {#- The columns of a decision of the service that the log keeps, and their types. -#}
@@ -62,7 +51,7 @@
         'arm': 'string', 'propensity': 'double', 'propensity_no_action': 'double', 'valid_from': 'date',
         'valid_to': 'date', 'suppression_reason': 'string', 'decided_by': 'string', 'opens_episode': 'boolean',
         'nightly_action': 'string', 'latency_ms': 'double', 'customers_in_request': 'integer', 'run_id': 'string',
-        'pipeline_version': 'string', 'policy_version': 'string', 'signals': 'map(string, double)',
-        'feature_bins': 'map(string, smallint)',
+        'pipeline_version': 'string', 'policy_version': 'string', 'signals': map_type('string', 'double'),
+        'feature_bins': map_type('string', 'smallint'),
     }) }}
 {% endmacro %}

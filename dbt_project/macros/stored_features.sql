@@ -28,9 +28,8 @@
 {% macro forget_dates() %}
     {%- set run, parameters, limits = ref('int_run'), ref('int_policy_parameters'), ref('int_monitoring_limits') -%}
     {%- set feature_dates, trial_dates = ref('int_feature_dates'), ref('int_trial_dates') -%}
-    {%- if is_incremental() -%}
-        delete from {{ this }}
-        where as_of_date in (
+    {%- set forgotten -%}
+        as_of_date in (
             select stored.as_of_date
             from (select distinct as_of_date from {{ this }}) as stored
             cross join {{ run }} as run
@@ -43,14 +42,15 @@
                     and stored.as_of_date not in (select as_of_date from {{ trial_dates }})
                 )
         )
-    {%- endif -%}
+    {%- endset -%}
+    {%- if is_incremental() -%}{{ delete_rows(this, forgotten, 'as_of_date') }}{%- endif -%}
 {% endmacro %}
 
 {#- Deletes the fingerprints of dates whose features are not stored any more. -#}
 {% macro forget_fingerprints() %}
     {%- set features = ref('customer_features') -%}
     {%- if is_incremental() -%}
-        delete from {{ this }} where as_of_date not in (select distinct as_of_date from {{ features }})
+        {{ delete_rows(this, "as_of_date not in (select distinct as_of_date from " ~ features ~ ")", 'as_of_date') }}
     {%- endif -%}
 {% endmacro %}
 

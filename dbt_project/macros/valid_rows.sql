@@ -18,7 +18,11 @@
             {{ judged }}.*,
             row_number() over (
                 partition by {{ key }}
-                order by case when fault is null then 0 else 1 end, {{ copy_order }}
+                order by
+                    case when fault is null then 0 else 1 end
+                    {%- for column in copy_order.split(', ') -%}
+                        , {{ column }}{{ ' nulls last' if ' nulls ' not in column }}
+                    {%- endfor %}
             ) as copy_number
         from {{ judged }}
     ) as copies

@@ -113,7 +113,7 @@
 {#- The name that a misspelt one was most likely meant to be, in words; an empty text where none is near. -#}
 {% macro nearest_name(name, known) %}
     {%- set near = run_query(
-        "select known_name from (select unnest(['" ~ known | join("', '") ~ "']) as known_name) as known_names"
+        "select known_name from (select '" ~ known | join("' as known_name union all select '") ~ "' as known_name) as known_names"
         ~ " where levenshtein(known_name, " ~ sql_text(name | string | lower) ~ ") <= " ~ [3, (name | string | length) // 3] | max
         ~ " order by levenshtein(known_name, " ~ sql_text(name | string | lower) ~ "), known_name limit 1"
     ).columns[0].values() -%}

@@ -34,7 +34,7 @@
 {#- Windowed money as features, from whole cents. -#}
 {% macro windowed_money(cents, name, windows=none) -%}
     {%- for days in windows or observation_windows() -%}
-        cast(coalesce({{ cents }}_last_{{ days }}_days, 0) / 100.0 as double) as {{ name }}_last_{{ days }}_days
+        cast(coalesce({{ cents }}_last_{{ days }}_days, 0) / 100 as double) as {{ name }}_last_{{ days }}_days
         {%- if not loop.last %},
         {% endif -%}
     {%- endfor %}

@@ -7,6 +7,8 @@ of past trials.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -54,6 +56,43 @@ def score_batches(
     return (score_batch(batch, pipeline, pipeline_version) for batch in batches if batch.num_rows)
 
 
+@dataclass(frozen=True)
+class Scorer:
+    """Scores batches by the deployed pipeline; it may be sent to another process.
+
+    ``columns`` are those that a batch must hold, ``as_of_date`` is the day of the run.
+    """
+
+    pipeline: ChurnPipeline
+    pipeline_version: str
+    columns: tuple[str, ...]
+    as_of_date: date
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Score batch by batch."""
+        return score_batches(batches, self.pipeline, self.pipeline_version)
+
+
+def read_scorer(cursor: Any, tables: PurposeTables) -> Scorer | None:  # noqa: ANN401 - a DuckDB cursor
+    """Return what scores the customers of the run; nothing where the run is empty.
+
+    Raises
+    ------
+    BayesPilotError
+        If the deployed pipeline is damaged or does not fit; scoring never trains.
+    """
+    if run_is_empty(cursor, tables.int_run):
+        return None
+    purpose = read_purpose(cursor, tables)
+    pipeline, record = load_deployed(artifacts_folder(purpose.source), purpose)
+    return Scorer(
+        pipeline,
+        record.pipeline_version,
+        columns_needed(purpose.schema),
+        read_run(cursor, tables.int_run)["as_of_date"],
+    )
+
+
 def probabilities_reader(cursor: Any, tables: PurposeTables, customer_features: str) -> pa.RecordBatchReader:  # noqa: ANN401 - a DuckDB cursor
     """Score every customer at the run's date, in order of customer_id; empty where the run is empty.
 
@@ -62,24 +101,24 @@ def probabilities_reader(cursor: Any, tables: PurposeTables, customer_features: 
     BayesPilotError
         If the deployed pipeline is damaged or does not fit; scoring never trains.
     """
-    if run_is_empty(cursor, tables.int_run):
+    scorer = read_scorer(cursor, tables)
+    if scorer is None:
         return pa.RecordBatchReader.from_batches(PROBABILITIES_SCHEMA, [])
-    purpose = read_purpose(cursor, tables)
-    pipeline, record = load_deployed(artifacts_folder(purpose.source), purpose)
-    as_of_date = read_run(cursor, tables.int_run)["as_of_date"]
-    batches = cursor.sql(features_query(customer_features, purpose.schema, as_of_date)).to_arrow_reader(
-        BATCH_ROWS
-    )
-    return pa.RecordBatchReader.from_batches(
-        PROBABILITIES_SCHEMA, score_batches(batches, pipeline, record.pipeline_version)
-    )
+    ordered = features_query(customer_features, scorer.columns, scorer.as_of_date)
+    batches = cursor.sql(ordered).to_arrow_reader(BATCH_ROWS)
+    return pa.RecordBatchReader.from_batches(PROBABILITIES_SCHEMA, scorer(batches))
 
 
-def features_query(customer_features: str, schema: FeatureSchema, as_of_date: object) -> str:
+def columns_needed(schema: FeatureSchema) -> tuple[str, ...]:
+    """Return the columns of ``customer_features`` that scoring reads: its key and the features."""
+    return ("customer_id", "as_of_date", *schema.names)
+
+
+def features_query(customer_features: str, columns: Iterable[str], as_of_date: date) -> str:
     """Return the select of one date's keys and features, in order of customer_id."""
-    columns = ", ".join(f'"{name}"' for name in ("customer_id", "as_of_date", *schema.names))
+    named = ", ".join(f'"{name}"' for name in columns)
     return (
-        f"select {columns} from ({customer_features})"
+        f"select {named} from ({customer_features})"
         f" where as_of_date = date '{as_of_date}' order by customer_id"
     )
 
@@ -100,16 +139,14 @@ def trial_probabilities_reader(
         If the deployed pipeline is damaged or does not fit.
     """
     needed = f"select distinct customer_id, scored_on as as_of_date from ({int_trial_assignments})"
-    if run_is_empty(cursor, tables.int_run) or not cursor.execute(f"{needed} limit 1").fetchall():
+    is_needed = bool(cursor.execute(f"{needed} limit 1").fetchall())
+    scorer = read_scorer(cursor, tables) if is_needed else None
+    if scorer is None:
         return pa.RecordBatchReader.from_batches(PROBABILITIES_SCHEMA, [])
-    purpose = read_purpose(cursor, tables)
-    pipeline, record = load_deployed(artifacts_folder(purpose.source), purpose)
-    columns = ", ".join(f'"{name}"' for name in ("customer_id", "as_of_date", *purpose.schema.names))
+    columns = ", ".join(f'"{name}"' for name in scorer.columns)
     ordered = (
         f"select {columns} from ({customer_features}) semi join ({needed}) using (customer_id, as_of_date)"
         " order by as_of_date, customer_id"
     )
     batches = cursor.sql(ordered).to_arrow_reader(BATCH_ROWS)
-    return pa.RecordBatchReader.from_batches(
-        PROBABILITIES_SCHEMA, score_batches(batches, pipeline, record.pipeline_version)
-    )
+    return pa.RecordBatchReader.from_batches(PROBABILITIES_SCHEMA, scorer(batches))

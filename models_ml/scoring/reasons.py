@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from models_ml.deployment.deployed import load_deployed
 from models_ml.errors import BayesPilotError
-from models_ml.paths import artifacts_folder
-from models_ml.scoring.probabilities import DIGITS, features_query
-from models_ml.training.context import PurposeTables, read_purpose, read_run, run_is_empty
+from models_ml.scoring.probabilities import DIGITS, features_query, read_scorer
+from models_ml.training.context import PurposeTables
 from models_ml.training.contributions import Explainer, make_explainer
 from models_ml.training.pipeline import ChurnPipeline
 
@@ -201,6 +200,43 @@ def explain_batches(
             yield explain_batch(batch, pipeline, explainer, sides)
 
 
+@dataclass(frozen=True)
+class Explanation:
+    """Explains batches by the deployed pipeline; it may be sent to another process.
+
+    ``columns`` are those that a batch must hold, ``as_of_date`` is the day of the run.
+    """
+
+    pipeline: ChurnPipeline
+    sides: PopulationSides
+    columns: tuple[str, ...]
+    as_of_date: date
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Explain batch by batch."""
+        return explain_batches(batches, self.pipeline, self.sides)
+
+
+def read_explanation(
+    cursor: Any,  # noqa: ANN401 - a DuckDB cursor
+    tables: PurposeTables,
+    int_feature_population: str,
+) -> Explanation | None:
+    """Return what explains the customers of the run; nothing where the run is empty.
+
+    Raises
+    ------
+    BayesPilotError
+        If the deployed pipeline is damaged or does not fit, or the population of a feature is not known.
+    """
+    scorer = read_scorer(cursor, tables)
+    if scorer is None:
+        return None
+    names = scorer.pipeline.encoder.schema.names
+    sides = read_sides(cursor.sql(int_feature_population).to_arrow_table().to_pylist(), names)
+    return Explanation(scorer.pipeline, sides, scorer.columns, scorer.as_of_date)
+
+
 def reasons_reader(
     cursor: Any,  # noqa: ANN401 - a DuckDB cursor
     tables: PurposeTables,
@@ -214,13 +250,9 @@ def reasons_reader(
     BayesPilotError
         If the deployed pipeline is damaged or does not fit, or the population of a feature is not known.
     """
-    if run_is_empty(cursor, tables.int_run):
+    explanation = read_explanation(cursor, tables, int_feature_population)
+    if explanation is None:
         return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, [])
-    purpose = read_purpose(cursor, tables)
-    pipeline, _ = load_deployed(artifacts_folder(purpose.source), purpose)
-    sides = read_sides(cursor.sql(int_feature_population).to_arrow_table().to_pylist(), purpose.schema.names)
-    as_of_date = read_run(cursor, tables.int_run)["as_of_date"]
-    batches = cursor.sql(features_query(customer_features, purpose.schema, as_of_date)).to_arrow_reader(
-        BATCH_ROWS
-    )
-    return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, explain_batches(batches, pipeline, sides))
+    ordered = features_query(customer_features, explanation.columns, explanation.as_of_date)
+    batches = cursor.sql(ordered).to_arrow_reader(BATCH_ROWS)
+    return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, explanation(batches))

@@ -17,7 +17,7 @@ from models_ml.deployment.deployed import FORMAT, load_deployed, write_deploymen
 from models_ml.deployment.record import DeploymentRecord, library_versions, serialise
 from models_ml.errors import BayesPilotError
 from models_ml.paths import artifacts_folder
-from models_ml.scoring.probabilities import BATCH_ROWS, features_query, probabilities_reader
+from models_ml.scoring.probabilities import BATCH_ROWS, columns_needed, features_query, probabilities_reader
 from models_ml.training.context import Purpose, PurposeTables, read_purpose
 from models_ml.training.examples import Examples
 from models_ml.training.pipeline import ChurnPipeline, fit_pipeline
@@ -108,9 +108,9 @@ def predict_alone(project: BenchmarkProject, batch_rows: int) -> Usage:
     with _warehouse(project) as connection:
         purpose = read_purpose(connection, TABLES)
         pipeline, _ = load_deployed(artifacts_folder(purpose.source), purpose)
-        batches = connection.sql(features_query(FEATURES, purpose.schema, ENDS_ON)).to_arrow_reader(
-            BATCH_ROWS
-        )
+        batches = connection.sql(
+            features_query(FEATURES, columns_needed(purpose.schema), ENDS_ON)
+        ).to_arrow_reader(BATCH_ROWS)
         matrix = np.concatenate([pipeline.encoder.encode(batch) for batch in batches if batch.num_rows])
     with threadpool_limits(limits=1):  # as ChurnPipeline.score does
         _, measure = clocked(

@@ -120,7 +120,7 @@ hashed as (
         {% for column, type in decision_types().items() -%}
             cast({{ column }} as {{ type }}) as {{ column }},
         {% endfor -%}
-        {{ row_hash(decision_columns()) }} as row_hash
+        {{ row_hash(decision_types()) }} as row_hash
     from worded
 
 )

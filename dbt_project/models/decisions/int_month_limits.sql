@@ -94,7 +94,7 @@ monthly_limits as (
 used as (
 
     {% for limit_type, limit_name, amount in [
-        ('budget', 'parameters.currency', 'planned_this_month.cost_cents / 100.0'),
+        ('budget', 'parameters.currency', 'planned_this_month.cost_cents / 100'),
         ('offer', 'planned_this_month.planned_action', '1'),
         ('channel', 'planned_this_month.planned_channel', '1'),
     ] -%}

@@ -1,6 +1,7 @@
 {{ config(materialized='table') }}
 
--- The SQL that the service evaluates for single customers: the text of the expressions that the models contain.
+-- The SQL that the service evaluates for single customers: the text of the expressions that the models contain, as
+-- DuckDB reads it, whatever engine built the warehouse.
 -- depends_on: {{ ref('int_offers') }}
 {% set expressions = [] -%}
 {%- for signal, expression in signal_expressions().items() -%}
@@ -14,7 +15,7 @@
     {%- do expressions.append(['customer', 'incentive_cost_' ~ offer.offer_position, 'double', offer.incentive_cost]) -%}
 {%- endfor -%}
 {%- do expressions.append(['customer', 'conditions_that_hold', 'bigint', conditions_that_hold()]) -%}
-{%- for column, expression in draw_expressions().items() -%}
+{%- for column, expression in draw_expressions(default__stable_draw).items() -%}
     {%- do expressions.append(['customer', column, 'double', expression]) -%}
 {%- endfor -%}
 {%- do expressions.append(['suppression', 'suppression_reason', 'string', first_suppression()]) -%}

@@ -97,27 +97,27 @@ totals as (
             case
                 when arm = 'trial' and action <> 'no_action' then cast(round(planned_cost * 100) as bigint) else 0
             end
-        ) / 100.0 as trial_spend,
+        ) / 100 as trial_spend,
         sum(
             case
                 when arm = 'trial' and action <> 'no_action'
                     then cast(round(planned_value * 100) as bigint)
                 else 0
             end
-        ) / 100.0 as trial_value,
+        ) / 100 as trial_value,
         count(case when arm = 'universal_holdout' then 1 end) as universal_holdouts,
         count(case when arm = 'suppressed' then 1 end) as suppressed_customers,
-        sum(cast(round(planned_cost * 100) as bigint)) / 100.0 as planned_spend,
+        sum(cast(round(planned_cost * 100) as bigint)) / 100 as planned_spend,
         sum(case when action <> 'no_action' then cast(round(planned_cost * 100) as bigint) else 0 end)
-        / 100.0 as done_spend,
-        sum(cast(round(planned_value * 100) as bigint)) / 100.0 as planned_value,
+        / 100 as done_spend,
+        sum(cast(round(planned_value * 100) as bigint)) / 100 as planned_value,
         sum(
             case
                 when arm in ('policy', 'pick_holdout')
                     then cast(round((planned_value - touch_price) * 100) as bigint)
                 else 0
             end
-        ) / 100.0 as steered_value,
+        ) / 100 as steered_value,
         max(plan_value_bound) as plan_value_bound,
         max(plan_gap) as plan_gap,
         max(budget_price) as budget_price,

@@ -75,8 +75,8 @@ shifts as (
             max({{ column }}) as {{ column }},
         {% endfor -%}
         max(slice_customers) as customers,
-        sum({{ population_stability('share', 'expected_share', 'smallest_share') }}) / 1000000000.0 as psi,
-        round(max(chance_quantile) * (1 / max(reference_rows) + 1.0 / max(slice_customers)), 9) as psi_by_chance,
+        sum({{ population_stability('share', 'expected_share', 'smallest_share') }}) / 1000000000 as psi,
+        round(max(chance_quantile) * (1 / max(reference_rows) + 1 / max(slice_customers)), 9) as psi_by_chance,
         max(case when bin_kind = 'missing' then expected_share end) as missing_share_then,
         max(case when bin_kind = 'missing' then share end) as missing_share,
         max(case when bin_kind = 'other' then share - expected_share end) as new_share,

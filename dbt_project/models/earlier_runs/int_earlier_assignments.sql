@@ -14,7 +14,7 @@ assignments as (
     select
         cast(as_of_date as date) as as_of_date,
         cast(
-            coalesce(randomisation_salt || '/' || cast(universal_holdout_share as string), '') as string
+            coalesce(randomisation_salt || '/' || {{ number_text('universal_holdout_share') }}, '') as string
         ) as assignment
     from runs
 

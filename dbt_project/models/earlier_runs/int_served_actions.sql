@@ -2,6 +2,7 @@
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key='action_id',
+    partition_by='as_of_date',
     full_refresh=false,
     on_schema_change='append_new_columns',
 ) }}

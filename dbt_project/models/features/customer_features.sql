@@ -67,13 +67,13 @@ features as (
         ----------  money
         cast(round(
             coalesce(monthly_fee, 0)
-            + greatest(coalesce(purchase_amount_cents_last_365_days, 0), 0) / 100.0
+            + greatest(coalesce(purchase_amount_cents_last_365_days, 0), 0) / 100
             * 30 / least(greatest(tenure_days, 30), 365), 2
         ) as double) as monthly_revenue,
         {{ windowed_count('purchases', 'purchases') }},
         {{ windowed_money('purchase_amount_cents', 'purchase_amount') }},
         cast(round(
-            purchase_amount_cents_last_365_days / 100.0 / nullif(purchases_last_365_days, 0), 2
+            purchase_amount_cents_last_365_days / 100 / nullif(purchases_last_365_days, 0), 2
         ) as double) as average_purchase_amount_last_365_days,
         {{ days_between('last_purchase_on', 'at_risk.as_of_date') }} as days_since_last_purchase,
 
@@ -82,10 +82,10 @@ features as (
         {{ windowed_count('engagement_quantity', 'engagement_quantity', type='bigint') }},
         {{ windowed_count('engagement_active_days', 'engagement_active_days') }},
         {{ days_between('last_engagement_on', 'at_risk.as_of_date') }} as days_since_last_engagement,
-        cast(engagement_events_last_30_days * 3.0 / nullif(engagement_events_last_90_days, 0) as double)
+        cast(engagement_events_last_30_days * 3e0 / nullif(engagement_events_last_90_days, 0) as double)
             as engagement_last_30_over_90_days,
         cast(
-            engagement_events_last_90_days * 365.0 / 90 / nullif(engagement_events_last_365_days, 0) as double
+            engagement_events_last_90_days * 365e0 / 90 / nullif(engagement_events_last_365_days, 0) as double
         ) as engagement_last_90_over_365_days,
         cast(
             {{ days_between('last_engagement_on', 'at_risk.as_of_date') }}

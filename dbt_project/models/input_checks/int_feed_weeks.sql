@@ -67,7 +67,7 @@ weeks as (
             partition by feed
             order by days_ago desc
             rows between 62 preceding and 7 preceding
-        ) / 8.0 as usual_events_per_7_days
+        ) / 8 as usual_events_per_7_days
     from daily
 
 ),

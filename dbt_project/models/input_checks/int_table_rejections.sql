@@ -115,7 +115,7 @@ first_customers as (
         select
             customer_id,
             count(*) over () as customer_count,
-            row_number() over (order by customer_id) as place
+            row_number() over (order by customer_id nulls last) as place
         from customers
     ) as numbered_customers
     where place <= 5

@@ -83,7 +83,7 @@ compared as (
 
     select
         feeds.*,
-        feeds.earlier_events * 28.0 / nullif(greatest(feeds.earlier_days, 0), 0) as usual_events,
+        feeds.earlier_events * 28e0 / nullif(greatest(feeds.earlier_days, 0), 0) as usual_events,
         feeds.silent_days > greatest(limits.silent_days, limits.silent_gaps * feeds.longest_gap_days) as is_silent,
         feeds.event_days >= limits.feed_days as is_known,
         limits.feed_volume_share,

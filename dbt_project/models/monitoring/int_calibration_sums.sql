@@ -23,7 +23,7 @@ sums as (
         cast(count(*) as bigint) as customers,
         cast(count(case when has_churned then 1 end) as bigint) as churners,
         cast(sum(weight_millionths) as decimal(38, 0)) as weight_millionths,
-        cast(sum(cast(round(weight_millionths / 1000000.0 * weight_millionths) as bigint)) as decimal(38, 0))
+        cast(sum(cast(round(weight_millionths / 1000000 * weight_millionths) as bigint)) as decimal(38, 0))
             as squared_weight_millionths,
         cast(sum(cast(round(weight_millionths * churn_probability) as bigint)) as decimal(38, 0))
             as expected_churner_millionths,

@@ -56,7 +56,7 @@ pairs as (
     select
         as_of_date,
         sum(customers) as customers,
-        sum(leaving) as leaving,
+        cast(sum(leaving) as double) as leaving,
         cast(sum(leaving * cast(2 * staying_up_to_here - staying as decimal(19, 0))) as double) as twice_outranked,
         cast(sum(leaving) as double) * cast(sum(staying) as double) as all_pairs,
         cast(sum(paired_with_themselves) as double) as own_pairs
@@ -70,8 +70,8 @@ expected as (
     select
         cast(pairs.as_of_date as date) as as_of_date,
         cast(pairs.customers as bigint) as customers,
-        cast(pairs.leaving / 1000000.0 as double) as expected_churners,
-        cast(pairs.leaving / 1000000.0 / pairs.customers as double) as expected_churn_rate,
+        cast(pairs.leaving / 1000000 as double) as expected_churners,
+        cast(pairs.leaving / 1000000 / pairs.customers as double) as expected_churn_rate,
         cast(
             round((pairs.twice_outranked - pairs.own_pairs) / 2 / nullif(pairs.all_pairs - pairs.own_pairs, 0), 6)
             as double

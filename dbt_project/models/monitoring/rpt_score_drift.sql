@@ -74,8 +74,8 @@ measured as (
     select
         *,
         sum({{ population_stability('share', 'expected_share', 'smallest_share') }}) over (partition by as_of_date)
-        / 1000000000.0 as psi,
-        chance_quantile * (1 / reference_rows + 1.0 / all_customers) as psi_by_chance
+        / 1000000000 as psi,
+        chance_quantile * (1 / reference_rows + 1 / all_customers) as psi_by_chance
     from shares
 
 ),

@@ -48,7 +48,7 @@ totals as (
         {% for name, share in {'p50': '0.5', 'p95': '0.95', 'p99': '0.99'}.items() -%}
             {{ quantile_of('case when customers_in_request = 1 then latency_ms end', share) }} as latency_{{ name }},
         {% endfor -%}
-        avg(case when nightly_action is not null then case when action = nightly_action then 1.0 else 0.0 end end)
+        avg(case when nightly_action is not null then case when action = nightly_action then 1 else 0 end end)
             as nightly_share
     from dated
     group by day, pipeline_version
@@ -60,8 +60,7 @@ bins as (
     select
         day,
         pipeline_version,
-        unnest(map_keys(feature_bins)) as feature,
-        unnest(map_values(feature_bins)) as bin_position
+        {{ map_rows('feature_bins', 'feature', 'bin_position') }}
     from dated
 
 ),
@@ -110,8 +109,8 @@ shifts as (
         day,
         pipeline_version,
         feature,
-        sum({{ population_stability('share', 'expected_share', 'smallest_share') }}) / 1000000000.0 as psi,
-        round(max(chance_quantile) * (1 / max(reference_rows) + 1.0 / max(decisions)), 9) as psi_by_chance
+        sum({{ population_stability('share', 'expected_share', 'smallest_share') }}) / 1000000000 as psi,
+        round(max(chance_quantile) * (1 / max(reference_rows) + 1 / max(decisions)), 9) as psi_by_chance
     from compared
     group by day, pipeline_version, feature
 
@@ -156,7 +155,7 @@ report as (
         cast(totals.unknown_customers as bigint) as unknown_customers,
         cast(totals.episodes_opened as bigint) as episodes_opened,
         cast(totals.contacts_promised as bigint) as contacts_promised,
-        cast(totals.promised_cents / 100.0 as double) as promised_cost,
+        cast(totals.promised_cents / 100 as double) as promised_cost,
         cast(round(totals.latency_p50, 3) as double) as latency_p50_ms,
         cast(round(totals.latency_p95, 3) as double) as latency_p95_ms,
         cast(round(totals.latency_p99, 3) as double) as latency_p99_ms,

@@ -71,10 +71,10 @@ outcomes as (
         cast(contacts.contacted_offer as string) as contacted_offer,
         cast(contacts.contacted_on as date) as contacted_on,
         cast(coalesce(contacts.has_accepted, false) as boolean) as has_accepted,
-        cast(coalesce(contacts.cost_cents, 0) / 100.0 as double) as realised_cost,
+        cast(coalesce(contacts.cost_cents, 0) / 100 as double) as realised_cost,
         cast(stayed.customer_id is null as boolean) as has_churned,
         cast(round(
-            parameters.margin_rate * (revenue.fee_cents_days / 30.0 + revenue.purchase_cents) / 100.0, 2
+            parameters.margin_rate * (revenue.fee_cents_days / 30 + revenue.purchase_cents) / 100, 2
         ) as double) as realised_margin,
         {% for signal in reason_signals() -%}
             cast(decisions.signal_{{ signal }} as double) as signal_{{ signal }},

@@ -90,7 +90,7 @@ flows as (
         cast(windows.outcome_month as date) as outcome_month,
         cast(
             parameters.margin_rate
-            * (coalesce(brought.fee_cents_days, 0) / 30.0 + coalesce(brought.purchase_cents, 0)) as double
+            * (coalesce(brought.fee_cents_days, 0) / 30 + coalesce(brought.purchase_cents, 0)) as double
         ) as margin_cents,
         cast(coalesce(contacted.cost_cents, 0) as bigint) as cost_cents,
         cast(contacted.customer_id is not null as boolean) as is_contacted,

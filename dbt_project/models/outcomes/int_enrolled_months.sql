@@ -2,6 +2,7 @@
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key=['customer_id', 'outcome_month'],
+    partition_by='outcome_month',
     full_refresh=false,
     on_schema_change='append_new_columns',
 ) }}
@@ -46,7 +47,7 @@ discounted as (
         flows.is_contacted,
         power(
             1.0 + parameters.annual_discount_rate,
-            -{{ days_between('windows.enrolled_on', 'windows.closes_on') }} / 365.0
+            -{{ days_between('windows.enrolled_on', 'windows.closes_on') }} / 365
         ) as discount,
         flows.margin_cents - flows.cost_cents as flow_cents
     from windows

@@ -69,7 +69,7 @@ report as (
         cast(month as date) as month,
         cast(contact_status as string) as contact_status,
         cast(count(*) as bigint) as contacts,
-        cast(sum(cost_cents) / 100.0 as double) as realised_cost
+        cast(sum(cost_cents) / 100 as double) as realised_cost
     from counted
     group by month, contact_status
 
