@@ -9,11 +9,11 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dbt.include.sparksession import PACKAGE_PATH
 from dbt_common.exceptions import DbtRuntimeError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from dbt.include.sparksession import PACKAGE_PATH
 from models_ml.errors import without_credentials
 
 if TYPE_CHECKING:

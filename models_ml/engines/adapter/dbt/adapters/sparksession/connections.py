@@ -9,10 +9,9 @@ from dbt.adapters.contracts.connection import Connection, ConnectionState
 from dbt.adapters.spark.connections import SparkConnectionManager, SparkConnectionMethod, SparkCredentials
 from dbt.adapters.spark.session import Connection as SparkSessionHandle
 from dbt.adapters.spark.session import Cursor, SessionConnectionWrapper
+from dbt.adapters.sparksession.session import spark_session
 from dbt_common.exceptions import DbtRuntimeError
 from pyspark.errors import PySparkException
-
-from dbt.adapters.sparksession.session import spark_session
 
 ADAPTER_TYPE = "sparksession"
 

@@ -15,7 +15,6 @@ if not (find_spec("pyspark") and find_spec("dbt.adapters.spark")):
     )
 
 from dbt.adapters.base import AdapterPlugin
-
 from dbt.adapters.sparksession.connections import SparkSessionConnectionManager, SparkSessionCredentials
 from dbt.adapters.sparksession.impl import SparkSessionAdapter
 from dbt.include.sparksession import PACKAGE_PATH

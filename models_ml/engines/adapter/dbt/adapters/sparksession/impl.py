@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from dbt.adapters.base import BaseRelation, PythonJobHelper, available
-
 from dbt.adapters.sparksession.connections import SparkSessionConnectionManager, SparkSessionCredentials
 from dbt.adapters.sparksession.look_ups import LookUps
 from dbt.adapters.sparksession.relation import SparkSessionRelation

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from dbt.adapters.base import available
 from dbt.adapters.spark.impl import SparkAdapter
+from dbt.adapters.sparksession.expressions import expression_problem
+from dbt.adapters.sparksession.session import spark_session
 from dbt_common.exceptions import DbtRuntimeError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
-
-from dbt.adapters.sparksession.expressions import expression_problem
-from dbt.adapters.sparksession.session import spark_session
 
 MISSING = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND")
 
