@@ -164,9 +164,10 @@ def test_declared_types_are_those_of_the_file(tmp_path: Path) -> None:
     write_lines(tmp_path, [("1", "85048", 1, "2010-03-05 10:00:00", 2.0, 7, "Spain")])
     declared = rendered_source(tmp_path)["tables"][0]["columns"]
     relation = duckdb.sql(f"select * from '{tmp_path}/invoice_lines.parquet'")
-    assert {column["name"]: column["data_type"].upper() for column in declared} == dict(
-        zip(relation.columns, map(str, relation.types), strict=True)
-    )
+    in_duckdb = {"string": "VARCHAR"}  # its name on every engine
+    assert {
+        column["name"]: in_duckdb.get(column["data_type"], column["data_type"].upper()) for column in declared
+    } == dict(zip(relation.columns, map(str, relation.types), strict=True))
 
 
 def seed_rows(name: str) -> list[dict[str, str]]:

@@ -35,7 +35,7 @@ def copy_run(spark: SparkSession, schema: str, file: Path, comments: Mapping[str
     comments : mapping
         By table: comments of its columns by name, and of the table itself by the empty name.
     """
-    present = {table.name for table in spark.catalog.listTables(schema)}
+    present = {row.tableName for row in spark.sql(f"show tables in {schema}").collect()}
     reports = {name for name in present if name.startswith(REPORT_PREFIX)}
     tables = sorted(present & {*RUN_TABLES, *PUBLISHED_TABLES, *NEEDED, *reports})
     days = (
