@@ -1,7 +1,7 @@
 {#-
     Faults of the priors of offer effects, as a select of seed_row and problem: a row for an offer or signal that does not
-    exist, an incomplete belief about acceptance, and an offer without a prior for a signal. All arguments are CTEs: the rows of offer_effect_priors, of offers,
-    the signals, and the priors after * has been filled in.
+    exist, an incomplete belief about acceptance, and an offer without a prior for a signal. All arguments are CTEs: the
+    rows of offer_effect_priors, of offers, the signals, and the priors after * has been filled in.
 -#}
 {% macro prior_faults(priors, offers, signals, complete_priors) -%}
     select
