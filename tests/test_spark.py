@@ -30,7 +30,7 @@ pytestmark = [
 NIGHTS = "RETENTION_TEST_SPARK_NIGHTS"
 # A small world in little time: interpreted stages, and the quick half of Java's compiler.
 QUICK = {
-    "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m",
     "PYSPARK_SUBMIT_ARGS": (
         "--conf spark.sql.codegen.wholeStage=false --conf spark.sql.codegen.factoryMode=NO_CODEGEN pyspark-shell"
     ),
