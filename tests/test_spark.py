@@ -30,7 +30,7 @@ pytestmark = [
 NIGHTS = "RETENTION_TEST_SPARK_NIGHTS"
 # A small world in little time: interpreted stages, and the quick half of Java's compiler.
 QUICK = {
-    "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m",
     "PYSPARK_SUBMIT_ARGS": (
         "--conf spark.sql.codegen.wholeStage=false --conf spark.sql.codegen.factoryMode=NO_CODEGEN pyspark-shell"
     ),
@@ -223,6 +223,7 @@ def build_on_spark(project: Project, *options: str) -> str:
 
 
 @pytest.mark.build
+@pytest.mark.skipif(NIGHTS not in os.environ, reason=f"takes minutes of CPU: set {NIGHTS}=1")
 def test_decisions_on_spark_are_those_of_duckdb(built_project: Project, tmp_path: Path) -> None:
     project = on_spark(built_project, tmp_path / "project")
     build_on_spark(project, *DECISIONS)
