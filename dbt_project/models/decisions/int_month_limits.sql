@@ -139,7 +139,7 @@ paced as (
         end as days_open,
         case
             when parameters.pacing = 'linear'
-                then cast(extract(day from {{ dbt.last_day('run.as_of_date', 'month') }}) as double)
+                then cast(extract(day from last_day(run.as_of_date)) as double)
             else 1.0
         end as days_of_month
     from limited

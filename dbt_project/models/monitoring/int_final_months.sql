@@ -60,7 +60,7 @@ final_months as (
     cross join limits
     where
         {{ add_days(
-            dbt.last_day('months.outcome_month', 'month'), label_wait_days() ~ ' + limits.late_report_days'
+            'last_day(months.outcome_month)', label_wait_days() ~ ' + limits.late_report_days'
         ) }}
         < run.as_of_date
 

@@ -35,7 +35,7 @@ windows as (
                 over (partition by enrolled_windows.customer_id order by enrolled_windows.outcome_month),
             case
                 when earlier.assignment = enrolled_windows.assignment
-                    then {{ dbt.last_day('earlier.outcome_month', 'month') }}
+                    then last_day(earlier.outcome_month)
             end,
             enrolled_windows.enrolled_on
         ) as as_of_date,

@@ -70,11 +70,11 @@ windows as (
         cast(enrolled.enrolled_on as date) as enrolled_on,
         cast(enrolled.at_enrolment_cents as bigint) as at_enrolment_cents,
         cast(coalesce(decisions.value_cents, enrolled.value_cents) as bigint) as value_cents,
-        cast({{ dbt.last_day('months.outcome_month', 'month') }} as date) as closes_on
+        cast(last_day(months.outcome_month) as date) as closes_on
     from enrolled
     inner join months
         on enrolled.assignment = months.assignment
-            and enrolled.enrolled_on < {{ dbt.last_day('months.outcome_month', 'month') }}
+            and enrolled.enrolled_on < last_day(months.outcome_month)
     left join decisions
         on enrolled.customer_id = decisions.customer_id
             and months.outcome_month = decisions.outcome_month

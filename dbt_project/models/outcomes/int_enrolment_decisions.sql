@@ -43,7 +43,7 @@ runs as (
     cross join parameters
     cross join kept
     where
-        {{ add_days(dbt.last_day('assignments.as_of_date', 'month'), 'parameters.resume_grace_days') }}
+        {{ add_days('last_day(assignments.as_of_date)', 'parameters.resume_grace_days') }}
         <= run.as_of_date
         and (kept.kept_month is null or cast(date_trunc('month', assignments.as_of_date) as date) > kept.kept_month)
 

@@ -45,7 +45,7 @@ episodes as (
     cross join run
     cross join parameters
     where {{ opens_episode('outcomes.arm') }}
-        and {{ add_days(dbt.last_day('outcomes.outcome_month', 'month'), label_wait_days()) }}
+        and {{ add_days('last_day(outcomes.outcome_month)', label_wait_days()) }}
         <= run.as_of_date
 
 )

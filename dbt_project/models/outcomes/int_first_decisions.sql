@@ -36,7 +36,7 @@ first_decisions as (
         cast(date_trunc('month', lasting_decisions.as_of_date) as date) as outcome_month,
         cast(lasting_decisions.as_of_date as date) as as_of_date,
         cast({{ add_days('lasting_decisions.as_of_date', 'parameters.horizon_days') }} as date) as horizon_ends_on,
-        cast({{ add_days(dbt.last_day('lasting_decisions.as_of_date', 'month'), 'parameters.horizon_days') }} as date)
+        cast({{ add_days('last_day(lasting_decisions.as_of_date)', 'parameters.horizon_days') }} as date)
             as month_horizon_ends_on,
         cast(lasting_decisions.arm as string) as arm,
         cast(lasting_decisions.risk_tier as string) as risk_tier,
@@ -50,7 +50,7 @@ first_decisions as (
     where
         {{ input_is_complete() }}
         and lasting_decisions.is_first_of_month
-        and {{ add_days(dbt.last_day('lasting_decisions.as_of_date', 'month'), label_wait_days()) }} <= run.as_of_date
+        and {{ add_days('last_day(lasting_decisions.as_of_date)', label_wait_days()) }} <= run.as_of_date
 
 )
 

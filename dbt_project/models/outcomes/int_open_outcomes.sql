@@ -12,7 +12,7 @@ open_outcomes as (
 
     select
         cast(coalesce(
-            {{ add_days(dbt.last_day('max(outcome_month)', 'month'), 1) }}, cast('1900-01-01' as date)
+            {{ add_days('last_day(max(outcome_month))', 1) }}, cast('1900-01-01' as date)
         ) as date) as open_from
     from final_months
 

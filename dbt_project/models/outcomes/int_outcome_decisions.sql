@@ -63,7 +63,7 @@ matured as (
         or (
             months_with_episode.customer_id is null
             and dated.is_first_of_month
-            and {{ dbt.last_day('dated.as_of_date', 'month') }} <= run.as_of_date
+            and last_day(dated.as_of_date) <= run.as_of_date
         )
 
 )
