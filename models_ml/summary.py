@@ -181,7 +181,7 @@ def _worth(run: Row) -> str:
     if worth is None or optimism is None:
         return ""
     low, high = run["done_value_low"], run["done_value_high"]
-    cost = run["done_spend"] + (run.get("done_cost_optimism") or 0.0)
+    cost = run.get("done_cost") or run["done_spend"]  # earlier runs may hold the sum alone
     return (
         f"Choosing what looks best makes such a sum about {optimism:,.2f} too high: what is done is worth"
         f" {worth:,.2f}, with 80 % probability {low:,.2f} to {high:,.2f}, beyond a cost of about {cost:,.2f}. "

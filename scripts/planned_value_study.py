@@ -41,8 +41,8 @@ WORTH = "from policy_runs order by as_of_date desc limit 1"
 class Draw:
     """What one night's contacts were said to be worth and to cost, and what they truly are; money.
 
-    ``planned_value`` is done_value of policy_runs, from which ``optimism`` is taken off; ``planned_cost`` is done_spend
-    and done_cost_optimism.
+    ``planned_value`` and ``planned_cost`` are done_value and done_cost of policy_runs; from the value, ``optimism`` is
+    taken off.
     """
 
     seed: int
@@ -92,7 +92,7 @@ def _judged(seed: int, draw: int, fork: CompiledProject, inputs: MonthInputs) ->
         worth["done_value_low"],
         worth["done_value_high"],
         float(true_values(truth)[at].sum()),
-        sum(row["expected_cost"] for _, row in done) + worth["done_cost_optimism"],
+        worth["done_cost"],
         float(cost[at].sum()),
     )
 

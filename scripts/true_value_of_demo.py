@@ -66,7 +66,7 @@ def main() -> None:
     table.caption = (
         f"Choosing makes a sum of expected values about {run['done_optimism']:,.0f} too high:"
         f" what is done is said to be worth {run['done_value']:,.0f} (80 %: {interval}), and to cost"
-        f" {run['done_spend'] + run['done_cost_optimism']:,.0f}."
+        f" {run['done_cost']:,.0f}."
     )
     Console().print(table)
 

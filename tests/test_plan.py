@@ -385,5 +385,20 @@ def test_what_is_done_has_a_value_and_an_interval() -> None:
     # W is nearly linear in one effect of sd 0.2: ± 1.28 · 0.2 · Σ p (1 − p) V.
     width = 2 * 1.2816 * 0.2 * 2 * 0.25 * 75
     assert found["done_value_high"] - found["done_value_low"] == pytest.approx(width, rel=0.15)
+    # Where limits cost nothing, errors of the call's acceptance choose it again for some draws; here it is known.
+    cost = sum(row["planned_cost"] for row in done)
+    names = ("budget", *(f"offer {name}" for name in ("call", "nudge")), "channel phone", "channel email")
+    prices = json.dumps(dict.fromkeys(names, 0.0))
+    free = f"select * replace ('{prices}' as limit_prices) from planned"
+    [known] = done_value_table(connection, wide, free).to_pylist()
+    assert known["done_cost"] == found["done_cost"] == pytest.approx(cost, abs=0.01)
+    connection.execute(
+        "create table rates as select * replace (5e-1 as log_odds_sd) from int_measured_acceptance"
+    )
+    [guessed] = done_value_table(
+        connection, replace(wide, int_measured_acceptance="from rates"), free
+    ).to_pylist()
+    assert guessed["done_cost"] > known["done_cost"]
+    assert guessed["done_optimism"] > known["done_optimism"]
     nothing = "select * from planned where false"
     assert done_value_table(connection, wide, nothing).num_rows == 0

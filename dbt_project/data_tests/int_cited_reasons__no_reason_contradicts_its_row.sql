@@ -21,7 +21,7 @@ run as (
 
 ),
 
--- Those of the run alone: stored dates of many months would be read once per feature.
+-- Of the run's date alone: these rows are read once per feature.
 features as (
 
     select stored_features.*

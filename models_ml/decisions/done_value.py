@@ -31,7 +31,7 @@ DONE_VALUE_SCHEMA = pa.schema(
         ("done_value_low", pa.float64()),
         ("done_value_high", pa.float64()),
         ("done_optimism", pa.float64()),
-        ("done_cost_optimism", pa.float64()),
+        ("done_cost", pa.float64()),
     ]
 )
 
@@ -40,8 +40,8 @@ def done_value_table(cursor: Any, tables: PlanTables, int_planned_actions: str) 
     """Return one row for the run; none where it has no customers.
 
     ``done_value`` is what the contacts are expected to be worth less ``done_optimism``, by which choosing them made
-    their expected values add up to too much; the interval moves with it. ``done_cost_optimism`` is by how much their
-    expected costs add up to too little.
+    their expected values add up to too much; the interval moves with it. ``done_cost`` is the sum of their expected
+    costs and by how much choosing made it too low.
 
     Parameters
     ----------
@@ -68,14 +68,14 @@ def done_value_table(cursor: Any, tables: PlanTables, int_planned_actions: str) 
         """
     ).to_arrow_table()
     worth, optimism = value_of_done(done, inputs), optimism_of_done(done, inputs)
-    expected = math.fsum(done["planned_value"].to_pylist())
+    expected, cost = (math.fsum(done[name].to_pylist()) for name in ("planned_value", "planned_cost"))
     row = {
         "as_of_date": as_of_date,
         "done_value": round(expected - optimism.value, CENTS),
         "done_value_low": round(worth.low - optimism.value, CENTS),
         "done_value_high": round(worth.high - optimism.value, CENTS),
         "done_optimism": round(optimism.value, CENTS),
-        "done_cost_optimism": round(optimism.cost, CENTS),
+        "done_cost": round(cost + optimism.cost, CENTS),
     }
     return pa.Table.from_pylist([row], schema=DONE_VALUE_SCHEMA)
 

@@ -4,7 +4,7 @@ Beliefs err. Of two offers that are worth the same, the one that is believed bet
 one that an offer is believed to do more for. So the values of the chosen add up to more than they are worth, though
 none of them errs on its own: the optimizer's curse (Smith & Winkler 2006, *Management Science* 52, section 2).
 
-The same holds for costs: an offer is chosen where too few are believed to accept it.
+The same holds for costs: an offer is chosen where acceptance is believed too rare.
 
 It is measured by a parametric bootstrap (Efron 2014, *JASA* 109, section 3). Coefficients of effects and of acceptance
 are drawn around those believed, with what is unknown of them, and each contacted customer's offer is chosen again at
@@ -89,10 +89,10 @@ def selection_optimism(
     >>> selection_optimism(clear, 4.0 * errors, none)
     Optimism(value=0.0, cost=0.0)
 
-    Acceptance that errs by as much moves cost and value; only the draw in which fewer accept chooses the offer again:
+    Acceptance that errs by as much moves cost and value; only the draw with fewer acceptances chooses the offer again:
 
-    >>> dear = ChosenContacts(np.array([[1.0]]), np.array([[0.0]]), no_signal, np.array([[20.0]]), no_signal, 0.5)
-    >>> selection_optimism(dear, none, errors)
+    >>> costly = ChosenContacts(np.array([[1.0]]), np.array([[0.0]]), no_signal, np.array([[20.0]]), no_signal, 0.5)
+    >>> selection_optimism(costly, none, errors)
     Optimism(value=2.0, cost=2.0)
     """
     customers = np.arange(len(contacts.net_value))

@@ -11,11 +11,11 @@ hazard is 0 between renewals, and at each renewal the share of such customers lo
 :mod:`models_ml.decisions.retention_fit` finds the parameters.
 
 Customers of equal churn probability are not equal: their log-odds scatter around the score's by what no feature shows,
-with variance τ². Who would leave is the riskier: of those at log-odds ℓ + ε, ε ~ N(0, τ²), the leavers have
+with variance τ². Leavers are the riskier ones. Among customers at log-odds ℓ + ε, ε ~ N(0, τ²), they have
 
     E[ε | leaves] = τ² · E[p (1 − p)] / E[p] ≈ τ² · (1 − p)
 
-(Stein's lemma). What is lost with a leaver is therefore valued at u + τ² · (1 − p).
+(Stein's lemma). The margin lost with a leaver is therefore valued at u + τ² · (1 − p).
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class RetentionCurves:
         return np.clip(self._centred(np.asarray(churn_probability)), self.lowest, self.highest)
 
     def centred_of_leavers(self, churn_probability: Floats) -> Floats:
-        """Return u of the customers among those of a churn probability who would leave, within the range seen."""
+        """Return u of the leavers among customers of a churn probability, shape (n,), within the range seen."""
         riskier = self._centred(churn_probability) + self.hidden_variance * (1.0 - churn_probability)
         return np.clip(riskier, self.lowest, self.highest)
 
@@ -180,7 +180,7 @@ def customer_value(
 ) -> Floats:
     """Margin lost if the customer leaves within the horizon and is never contacted again, V = m · Σ_k d_k · S_k.
 
-    S is that of customers who would leave, were they kept.
+    S is that of leavers, had they been kept.
 
     Parameters
     ----------

@@ -137,13 +137,14 @@ def _done(run: Row, currency: str) -> list[Fact]:
     )
     if run["done_value"] is None:
         return [made]
+    cost = run.get("done_cost") or run["done_spend"]  # earlier runs may hold the sum alone
     return [
         made,
         Fact(
             "Cost of contacts made",
-            money(run["done_spend"] + (run.get("done_cost_optimism") or 0.0), currency),
-            f"expected, incentives included. The expected costs of these contacts add up to"
-            f" {money(run['done_spend'], currency)}, because the plan chooses what looks cheap",
+            money(cost, currency),
+            "expected, incentives included. The expected costs of these contacts add up to"
+            f" {money(cost - run['done_spend'], currency)} less, because the plan chooses what looks cheap",
         ),
         Fact(
             "Value of contacts made",

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,6 +33,11 @@ class BuiltWorld:
     world: World
     inputs: MonthInputs
     setting: Setting
+
+    @cached_property
+    def _acceptance(self) -> Floats:
+        """Coefficients of accepting that unlimited contacts would give, shape (k, 1 + n_signals)."""
+        return learnable_acceptance(self.inputs.truth, self.inputs.signals)
 
     @contextmanager
     def fork(
@@ -79,13 +84,12 @@ class BuiltWorld:
             inputs.decision.policy.offer_effect_correlation,
             rng,
         )
-        return drawn_slopes(drawn, learnable_acceptance(inputs.truth, inputs.signals), offers, signals, rng)
+        return drawn_slopes(drawn, self._acceptance, offers, signals, rng)
 
     def _drawn_rates(self, rows: list[Row], rng: np.random.Generator) -> list[Row]:
         """Return offers.csv with rates drawn around those of customers whose signals are the mean of the contacted."""
         acceptance = self.inputs.decision.acceptance
-        target = learnable_acceptance(self.inputs.truth, self.inputs.signals)
-        log_odds = target[:, 0] + (target[:, 1:] * acceptance.centre).sum(axis=1)
+        log_odds = self._acceptance[:, 0] + (self._acceptance[:, 1:] * acceptance.centre).sum(axis=1)
 
         def drawn(row: Row) -> Row:
             mean = log_odds[acceptance.offers.index(row["offer"])]

@@ -163,7 +163,7 @@ runs as (
         cast(done_value.done_value_low as double) as done_value_low,
         cast(done_value.done_value_high as double) as done_value_high,
         cast(done_value.done_optimism as double) as done_optimism,
-        cast(done_value.done_cost_optimism as double) as done_cost_optimism,
+        cast(done_value.done_cost as double) as done_cost,
         cast(totals.trial_contacts as bigint) as trial_contacts,
         cast(totals.trial_spend as double) as trial_spend,
         cast(totals.trial_value as double) as trial_value,
