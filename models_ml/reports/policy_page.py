@@ -143,7 +143,7 @@ def _done(run: Row, currency: str) -> list[Fact]:
         Fact(
             "Cost of contacts made",
             money(cost, currency),
-            "expected, incentives included. The expected costs of these contacts add up to"
+            "expected, incentives included. Their expected costs, which the budget limits, add up to"
             f" {money(cost - run['done_spend'], currency)} less, because the plan chooses what looks cheap",
         ),
         Fact(
