@@ -68,9 +68,10 @@ class Draw:
 
 
 def decided_draws(built: BuiltWorld, draws: int) -> Iterator[Draw]:
-    """Decide the night of a built world with each draw of the priors."""
+    """Decide the night of a built world with each draw of the priors; every second one mirrors the one before."""
     for draw in range(draws):
-        with built.fork(drawn_by=np.random.default_rng([built.setting.seed, draw])) as fork:
+        drawn_by = np.random.default_rng([built.setting.seed, draw // 2])
+        with built.fork(drawn_by=drawn_by, mirrored=draw % 2 == 1) as fork:
             fork.run(built.world.as_of_date)
             yield _judged(built.setting.seed, draw, fork, read_inputs(fork, built.world))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ COST_CENTS = np.array([25.0, 485.0, 985.0, 1200.0])
 CHANNELS = ("email", "push", "email", "phone")
 CONTACTED = np.array([0.04, 0.01, 0.005, 0.003])  # capacity of each offer, as a share of customers
 BUDGET_CENTS = 14.0  # per customer: a little less than the cost of all capacities
+TOUCH_CENTS = 10.0
 CHUNK = 1_000_000
 
 
@@ -63,8 +65,8 @@ def _choose(customers: int) -> _Chosen:
             value,
             cost,
             np.broadcast_to(True, value.shape),
-            limits=_limits(customers),
-            touch_price=10.0,
+            limits=limits_for(customers),
+            touch_price=TOUCH_CENTS,
             tie_order=np.arange(customers),
         )
     )
@@ -86,25 +88,33 @@ def _follow(customers: int) -> Usage:
         np.broadcast_to(True, value.shape),
         rng.random(customers),
         rng.random(customers) * 50_000,
-        _limits(customers),
+        limits_for(customers),
     )
     return clocked(lambda: [follow(situation).value for follow in REFERENCE_POLICIES.values()])[1]
 
 
 def _values(customers: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return values and costs (n, 4) in whole cents: skewed, heterogeneous, harmful for some."""
+    """Return values and costs (n, 4) in whole cents."""
     value = np.empty((customers, len(COST_CENTS)))
-    rng = np.random.default_rng(1)
-    for start in range(0, customers, CHUNK):
-        rows = slice(start, min(start + CHUNK, customers))
-        number = rows.stop - rows.start
-        at_stake = rng.beta(1, 12, (number, 1)) * rng.lognormal(9.6, 0.8, (number, 1))
-        saved = rng.normal([0.03, 0.06, 0.1, 0.15], [0.05, 0.09, 0.12, 0.15], (number, 4))
-        value[rows] = np.rint(at_stake * saved - COST_CENTS)
+    start = 0
+    for chunk in value_chunks(customers):
+        value[start : start + len(chunk)] = chunk
+        start += len(chunk)
     return value, np.broadcast_to(COST_CENTS, value.shape)
 
 
-def _limits(customers: int) -> Limits:
+def value_chunks(customers: int) -> Iterator[NDArray[np.float64]]:
+    """Yield values (at most CHUNK, 4) in whole cents, the same every time: skewed, heterogeneous, harmful for some."""
+    rng = np.random.default_rng(1)
+    for start in range(0, customers, CHUNK):
+        number = min(CHUNK, customers - start)
+        at_stake = rng.beta(1, 12, (number, 1)) * rng.lognormal(9.6, 0.8, (number, 1))
+        saved = rng.normal([0.03, 0.06, 0.1, 0.15], [0.05, 0.09, 0.12, 0.15], (number, 4))
+        yield np.rint(at_stake * saved - COST_CENTS)
+
+
+def limits_for(customers: int) -> Limits:
+    """Return a budget and four capacities of which several bind, in proportion to the number of customers."""
     return Limits(
         budget=float(round(customers * BUDGET_CENTS)),
         offer_capacity=np.floor(customers * CONTACTED),

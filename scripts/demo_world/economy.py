@@ -28,7 +28,9 @@ LOGIN_SESSION, FEATURE_USE, PRICING_PAGE_VIEW, DATA_EXPORT, ADD_ON_PURCHASE = ra
 PLANS = ("basic", "standard", "premium")
 PLAN_FEE_CENTS = np.array([1900, 3900, 7900], dtype=np.int64)  # list price a month
 ANNUAL_FEE_SHARE = 0.85  # of the list price, for a year's commitment
-MARGIN_SHARE = 0.7  # of the fee
+MARGIN_SHARE = 0.7  # of fees and add-ons
+ADD_ONS_A_MONTH = 0.05  # bought by a customer who uses the product at all
+ADD_ON_CENTS = 500 * np.arange(1, 13, dtype=np.int64)  # prices, each as likely as another
 
 OFFERS = ("nudge_email", "discount", "call", "plan_change", "pause")
 NUDGE_EMAIL, DISCOUNT, CALL, PLAN_CHANGE, PAUSE = range(5)

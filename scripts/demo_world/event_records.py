@@ -22,7 +22,6 @@ ANSWERS_SURVEY = 0.7
 WEEKEND_FACTOR = 0.6
 PAUSED_FACTOR = 0.3
 FEATURE_USE_SHARE = 0.35  # of active days
-ADD_ONS_A_MONTH = 0.05
 FIRST_HOUR, LAST_HOUR = 6, 21  # UTC; the tracker rounds down to the hour
 
 
@@ -187,7 +186,7 @@ def month_activity(
     view_draw, add_on_draw = rng.random((2, state.customers))
     views = small_counts((0.04 + 1.5 * drivers.price_shock) * served, view_draw)
     exports = (drivers.exit_intent >= 0.8) * presence.is_present * rng.integers(1, 3, state.customers)
-    add_ons = small_counts(ADD_ONS_A_MONTH * served, add_on_draw)
+    add_ons = small_counts(economy.ADD_ONS_A_MONTH * served, add_on_draw)
     uses = rng.random(len(at_day)) < FEATURE_USE_SHARE
     visits_on = on_hours(state, day, rng)
     at_view, at_export, at_add_on = (repeated(counts)[0] for counts in (views, exports, add_ons))
@@ -203,7 +202,7 @@ def month_activity(
             economy.ADD_ON_PURCHASE,
             at_add_on,
             moments(state, presence, at_add_on, rng),
-            amount_cents=500 * rng.integers(1, 13, len(at_add_on)),
+            amount_cents=economy.ADD_ON_CENTS[rng.integers(0, len(economy.ADD_ON_CENTS), len(at_add_on))],
         ),
     ]
     was_active = np.zeros(state.customers, dtype=bool)

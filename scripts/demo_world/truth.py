@@ -28,8 +28,10 @@ def truth(state: State) -> pa.Table:
     """Return one row per subscriber and offer (``no_action`` included) for a decision on the last day of the month.
 
     ``churn_probability`` is that of leaving within 28 days when the customer is contacted the next day;
-    ``incentive_cost`` falls due on acceptance only; money per month is margin, not revenue.
+    ``incentive_cost`` falls due on acceptance only; money per month is the margin of the fee and of the add-ons that a
+    customer buys on average.
     """
+    add_ons = economy.ADD_ONS_A_MONTH * economy.ADD_ON_CENTS.mean()
     at = np.flatnonzero(state.account.is_subscribed)
     admitted = probabilities.admitted_offers(state)
     names = (*economy.OFFERS, "no_action")
@@ -50,7 +52,7 @@ def truth(state: State) -> pa.Table:
             "contact_cost": records.money(np.full(len(at), contact_cost, dtype=np.int64)),
             "incentive_cost": records.money(incentive[at]),
             "monthly_margin": records.money(
-                np.round(state.account.fee_cents[at] * economy.MARGIN_SHARE).astype(np.int64)
+                np.round((state.account.fee_cents[at] + add_ons) * economy.MARGIN_SHARE).astype(np.int64)
             ),
         }
         tables.append(pa.Table.from_arrays([columns[field.name] for field in SCHEMA], schema=SCHEMA))

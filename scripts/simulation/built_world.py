@@ -26,6 +26,18 @@ DEMO = "demo"
 
 
 @dataclass(frozen=True)
+class Errors:
+    """Standard normal errors of drawn priors, all times ``sign``: −1 gives the mirror image of a draw."""
+
+    rng: np.random.Generator
+    sign: float = 1.0
+
+    def draw(self, *shape: int) -> Floats:
+        """Return the next errors, shape ``shape``."""
+        return self.sign * np.asarray(self.rng.standard_normal(shape))
+
+
+@dataclass(frozen=True)
 class BuiltWorld:
     """A business after its first night: the project, its world, and what the night decided on."""
 
@@ -45,6 +57,7 @@ class BuiltWorld:
         priors: str = DEMO,
         drawn_by: np.random.Generator | None = None,
         *,
+        mirrored: bool = False,
         learning_share: float | None = None,
         learns: bool = True,
     ) -> Iterator[CompiledProject]:
@@ -57,6 +70,9 @@ class BuiltWorld:
         drawn_by : numpy.random.Generator, optional
             Draws the means of the priors, of effects and of acceptance, around what unlimited randomised data would
             give; their standard deviations stay as they stand.
+        mirrored : bool
+            Whether each error of the drawn means has the opposite sign. A draw and its mirror image (antithetic draws)
+            cancel what one lucky draw adds to a mean over few of them.
         learning_share : float, optional
             Share of the month's limits for trials; default that of the setting.
         learns : bool
@@ -67,12 +83,13 @@ class BuiltWorld:
             fork = dataclasses.replace(self.compiled.fork(Path(folder) / "business"), learns=learns)
             write_seeds(fork.project, customers=self.setting.customers, learning_share=share, priors=priors)
             if drawn_by is not None:
-                rewrite_seed(fork.project, "offer_effect_priors", partial(self._drawn_priors, rng=drawn_by))
-                rewrite_seed(fork.project, "offers", partial(self._drawn_rates, rng=drawn_by))
+                errors = Errors(drawn_by, -1.0 if mirrored else 1.0)
+                rewrite_seed(fork.project, "offer_effect_priors", partial(self._drawn_priors, errors=errors))
+                rewrite_seed(fork.project, "offers", partial(self._drawn_rates, errors=errors))
             fork.load_seeds()
             yield fork
 
-    def _drawn_priors(self, rows: list[Row], rng: np.random.Generator) -> list[Row]:
+    def _drawn_priors(self, rows: list[Row], errors: Errors) -> list[Row]:
         inputs = self.inputs
         offers = [offer.offer for offer in inputs.decision.offers]
         signals = [INTERCEPT, *inputs.decision.effects.signals]
@@ -82,18 +99,18 @@ class BuiltWorld:
             offers,
             signals,
             inputs.decision.policy.offer_effect_correlation,
-            rng,
+            errors,
         )
-        return drawn_slopes(drawn, self._acceptance, offers, signals, rng)
+        return drawn_slopes(drawn, self._acceptance, offers, signals, errors)
 
-    def _drawn_rates(self, rows: list[Row], rng: np.random.Generator) -> list[Row]:
+    def _drawn_rates(self, rows: list[Row], errors: Errors) -> list[Row]:
         """Return offers.csv with rates drawn around those of customers whose signals are the mean of the contacted."""
         acceptance = self.inputs.decision.acceptance
         log_odds = self._acceptance[:, 0] + (self._acceptance[:, 1:] * acceptance.centre).sum(axis=1)
 
         def drawn(row: Row) -> Row:
             mean = log_odds[acceptance.offers.index(row["offer"])]
-            rate = expit(mean + float(row["acceptance_sd"]) * rng.standard_normal())
+            rate = expit(mean + float(row["acceptance_sd"]) * float(errors.draw()))
             return {**row, "acceptance_rate": f"{rate:.6f}"}
 
         return [drawn(row) for row in rows]
@@ -122,13 +139,13 @@ def drawn_priors(
     offers: list[str],
     signals: list[str],
     correlation: float,
-    rng: np.random.Generator,
+    errors: Errors,
 ) -> list[Row]:
     """Return the seed's rows with means drawn around ``target`` (offers, signals), sds as they stand.
 
     Errors of two offers on one signal are correlated, as the priors say.
     """
-    shared, own = rng.standard_normal(len(signals)), rng.standard_normal(target.shape)
+    shared, own = errors.draw(len(signals)), errors.draw(*target.shape)
     noise = np.sqrt(correlation) * shared + np.sqrt(1.0 - correlation) * own
 
     def drawn(row: Row) -> Row:
@@ -139,7 +156,7 @@ def drawn_priors(
 
 
 def drawn_slopes(
-    rows: list[Row], target: Floats, offers: list[str], signals: list[str], rng: np.random.Generator
+    rows: list[Row], target: Floats, offers: list[str], signals: list[str], errors: Errors
 ) -> list[Row]:
     """Return the seed's rows with beliefs about acceptance drawn around ``target`` (offers, signals).
 
@@ -152,7 +169,7 @@ def drawn_slopes(
         mean = target[offers.index(row["offer"]), signals.index(row["signal"])]
         return {
             **row,
-            "acceptance_mean": f"{mean + float(row['acceptance_sd']) * rng.standard_normal():.6f}",
+            "acceptance_mean": f"{mean + float(row['acceptance_sd']) * float(errors.draw()):.6f}",
         }
 
     return [drawn(row) for row in rows]

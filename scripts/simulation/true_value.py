@@ -272,8 +272,8 @@ def true_values(truth: Truth) -> Floats:
 
     where p0 and p_a are the true probabilities of leaving within the horizon, q_a the true acceptance, and V the true
     monthly margin over the time that this customer would stay without further contact
-    (:func:`simulation.true_survival.days_kept`). A month's fee counts as money per 30 days, as the policy counts it;
-    add-on purchases are left out.
+    (:func:`simulation.true_survival.days_kept`). Money per month counts as money per 30 days, as
+    the policy counts it.
     """
     lost = truth.monthly_margin / DAYS_PER_MONTH * truth.days_kept
     saved = (truth.churn_alone[:, None] - truth.churn) * lost[:, None]
