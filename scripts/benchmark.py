@@ -4,6 +4,7 @@
     python scripts/benchmark.py features --customers 200000 --events 20000000 --dates 12 --memory-limit 4GB
     python scripts/benchmark.py scoring --rows 2000000 --candidate boosting
     python scripts/benchmark.py decide --customers 1000000
+    python scripts/benchmark.py partitions --customers 10000000 --sample-one-in 100
     python scripts/benchmark.py training --rows 1000000 --features 40 --row-cap 0
     python scripts/benchmark.py reasons --rows 20000
     python scripts/benchmark.py serving --candidate logistic
@@ -220,6 +221,34 @@ def decide(
         ],
         f"{found.contacts:,} contacts worth {found.value:,.0f}, {found.binding} binding limits, gap {found.gap:.1e}. "
         "Peaks include the values themselves.",
+    )
+
+
+@app.command()
+def partitions(
+    customers: Annotated[
+        int, typer.Option(min=10_000, help="Customers at risk, with four offers each.")
+    ] = 10_000_000,
+    sample_one_in: Annotated[
+        int, typer.Option(min=1, help="Prices come from one customer of so many.")
+    ] = 100,
+    whole: Annotated[bool, typer.Option(help="Also plan for all customers at once, to compare.")] = True,
+) -> None:
+    """Plan with prices from a sample, applied partition by partition, as a cluster would; the gap is measured."""
+    from benchmarks.partitions import measure_partitions
+
+    with console.status("planning by partition"):
+        found = measure_partitions(customers, sample_one_in, with_whole=whole)
+    plan, measures = found.plan, [("by partition, generating values three times", found.partitioned)]
+    compared = ""
+    if found.whole is not None and found.whole_value is not None:
+        measures.append(("all customers at once", found.whole))
+        compared = f" Of the plan for all at once, its value is {plan.steered_value / found.whole_value:.6f}."
+    _print(
+        f"Plan by partition: {customers:,} customers × 4 offers, a budget and four capacities",
+        measures,
+        f"{plan.sample:,} customers in the sample, {plan.contested:,} contested ones planned by the driver, gap to"
+        f" the bound {plan.gap:.1e}.{compared}",
     )
 
 

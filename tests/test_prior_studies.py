@@ -13,7 +13,7 @@ from conftest import Project
 from learning_study import FLAT, FROZEN, GOOD, WRONG, Played
 from planned_value_study import Draw, decided_draws
 from rich.console import Console
-from simulation.built_world import BuiltWorld, built_world, drawn_priors
+from simulation.built_world import BuiltWorld, Errors, built_world, drawn_priors
 from simulation.loop import Setting
 
 
@@ -25,21 +25,27 @@ def built(built_project: Project, tmp_path_factory: pytest.TempPathFactory) -> B
     return built_world(setting, tmp_path_factory.mktemp("study") / "business", deployed, Project)
 
 
-def test_priors_are_drawn_around_the_target_as_wide_and_as_correlated_as_they_say() -> None:
+TARGET = np.array([[-0.1], [0.3]])
+
+
+def drawn_means(seed: int, sign: float = 1.0) -> list[float]:
     rows = [{"offer": offer, "signal": "intercept", "mean": "9", "sd": "0.2"} for offer in ("call", "nudge")]
-    target = np.array([[-0.1], [0.3]])
-    means = np.array(
-        [
-            [
-                float(row["mean"])
-                for row in drawn_priors(rows, target, ["call", "nudge"], ["intercept"], 0.5, rng)
-            ]
-            for rng in map(np.random.default_rng, range(4_000))
-        ]
-    )
-    assert means.mean(axis=0) == pytest.approx(target.ravel(), abs=0.015)
+    errors = Errors(np.random.default_rng(seed), sign)
+    drawn = drawn_priors(rows, TARGET, ["call", "nudge"], ["intercept"], 0.5, errors)
+    return [float(row["mean"]) for row in drawn]
+
+
+def test_priors_are_drawn_around_the_target_as_wide_and_as_correlated_as_they_say() -> None:
+    means = np.array([drawn_means(seed) for seed in range(4_000)])
+    assert means.mean(axis=0) == pytest.approx(TARGET.ravel(), abs=0.015)
     assert means.std(axis=0) == pytest.approx([0.2, 0.2], rel=0.05)
     assert np.corrcoef(means.T)[0, 1] == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_mirrored_draw_misses_by_as_much_on_the_other_side() -> None:
+    means = np.array([drawn_means(7), drawn_means(7, sign=-1.0)])
+    assert means.mean(axis=0) == pytest.approx(TARGET.ravel(), abs=2e-6)
+    assert abs(means[0] - means[1]).min() > 0.01
 
 
 @pytest.mark.build
