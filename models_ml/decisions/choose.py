@@ -9,8 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models_ml.decisions.dual import minimise_dual
-from models_ml.decisions.knapsack import Floats, Knapsack, Relaxed, Scaled, in_own_money_unit, scale
+from models_ml.decisions.knapsack import (
+    Floats,
+    Knapsack,
+    Relaxed,
+    Scaled,
+    in_own_money_unit,
+    minimise_dual,
+    scale,
+)
 from models_ml.decisions.limits import Limits
 from models_ml.decisions.rounding import exact_usage, fractional_usage, round_plan
 from models_ml.errors import BayesPilotError

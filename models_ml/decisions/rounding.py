@@ -7,8 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from models_ml.decisions.dual import CONTESTED, DualSolution, outside, solve_shares
-from models_ml.decisions.knapsack import Floats, Knapsack
+from models_ml.decisions.knapsack import CONTESTED, DualSolution, Floats, Knapsack, outside, solve_shares
 
 Choice = NDArray[np.int8]
 WHOLE = 1e-6  # a share this close to 0 or 1 is whole
