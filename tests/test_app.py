@@ -17,8 +17,8 @@ from decision_data import candidates, decision_inputs, effects
 from models_ml.app import start
 from models_ml.app.one_customer import offers_table
 from models_ml.app.other_limits import seed_edits
+from models_ml.decisions.limits import read_prices
 from models_ml.decisions.planned_actions import PlanTables
-from models_ml.decisions.prices import read_prices
 from models_ml.decisions.what_if import MonthLimit, read_what_if_inputs
 from models_ml.errors import BayesPilotError
 from models_ml.publish import publish

@@ -13,12 +13,11 @@ from models_ml.decisions.acceptance_rates import acceptance_probability, drawn_e
 from models_ml.decisions.decide import value_batch
 from models_ml.decisions.economics import acceptance_features, read_figures
 from models_ml.decisions.effect_beliefs import Floats
-from models_ml.decisions.limits import money
+from models_ml.decisions.limits import money, read_prices
 from models_ml.decisions.optimism import ChosenContacts, Optimism, selection_optimism
 from models_ml.decisions.plan_value import Contacts, PlanValue, drawn_effects, plan_value_interval
 from models_ml.decisions.planned_actions import PlanTables, read_inputs
 from models_ml.decisions.policy import DecisionInputs
-from models_ml.decisions.prices import read_prices
 from models_ml.decisions.randomisation import ARMS, POLICY
 from models_ml.decisions.settings import load_settings
 
