@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from models_ml.decisions.knapsack import Floats
 from models_ml.decisions.policy import Offer, Policy
 from models_ml.errors import BayesPilotError
 
