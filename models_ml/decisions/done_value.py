@@ -9,11 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models_ml.decisions.acceptance_rates import acceptance_probability, drawn_errors
 from models_ml.decisions.decide import value_batch
 from models_ml.decisions.economics import acceptance_features, read_figures
-from models_ml.decisions.effect_beliefs import Floats
 from models_ml.decisions.limits import money, read_prices
+from models_ml.decisions.offer_beliefs import Floats, acceptance_probability, drawn_errors
 from models_ml.decisions.optimism import ChosenContacts, Optimism, selection_optimism
 from models_ml.decisions.plan_value import Contacts, PlanValue, drawn_effects, plan_value_interval
 from models_ml.decisions.planned_actions import PlanTables, read_inputs

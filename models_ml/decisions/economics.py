@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from models_ml.decisions.acceptance_rates import acceptance_probability
+from models_ml.decisions.offer_beliefs import acceptance_probability
 from models_ml.decisions.policy import DecisionInputs
 from models_ml.decisions.retention_curves import customer_value
 from models_ml.decisions.valuation import Costs, OfferValues, value_offers

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from models_ml.decisions.effect_beliefs import EffectBeliefs, Floats
+from models_ml.decisions.offer_beliefs import EffectBeliefs, Floats
 from models_ml.decisions.settings import PlanValueSettings
 
 BATCH_ROWS = 4_096  # contacts at a time: draws × rows × 8 bytes are held thrice

@@ -11,9 +11,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from models_ml.decisions.acceptance_rates import AcceptanceModel, constant_acceptance, read_acceptance
 from models_ml.decisions.bounds import Bounds, policy_bounds, seed_bounds
-from models_ml.decisions.effect_beliefs import EffectBeliefs, read_beliefs
+from models_ml.decisions.offer_beliefs import (
+    AcceptanceModel,
+    EffectBeliefs,
+    constant_acceptance,
+    read_acceptance,
+    read_beliefs,
+)
 from models_ml.decisions.retention_curves import RetentionCurves
 from models_ml.errors import BayesPilotError
 

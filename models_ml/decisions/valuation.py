@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from models_ml.decisions.effect_beliefs import EffectBeliefs, Floats, relative_risk_and_sd
+from models_ml.decisions.offer_beliefs import EffectBeliefs, Floats, relative_risk_and_sd
 from models_ml.errors import BayesPilotError
 
 LARGEST_AMOUNT = 1e12  # money; beyond it, cents are no longer whole numbers of a double

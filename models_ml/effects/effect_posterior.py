@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models_ml.decisions.effect_beliefs import EffectBeliefs
+from models_ml.decisions.offer_beliefs import EffectBeliefs
 from models_ml.effects.effect_likelihood import Floats, Integers, LogPosterior, Prior, rows_of_cells
 from models_ml.effects.effect_settings import EffectSettings
 from models_ml.errors import BayesPilotError
