@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from models_ml.decisions import optimism
+from models_ml.decisions.done_value import Contacts, drawn_effects, plan_value_interval
 from models_ml.decisions.economics import Costs, value_offers
 from models_ml.decisions.offer_beliefs import (
     AcceptanceModel,
@@ -23,7 +24,6 @@ from models_ml.decisions.offer_beliefs import (
     expected_relative_risk,
 )
 from models_ml.decisions.optimism import ChosenContacts, selection_optimism
-from models_ml.decisions.plan_value import Contacts, drawn_effects, plan_value_interval
 from models_ml.decisions.settings import PlanValueSettings, load_settings
 from models_ml.errors import BayesPilotError
 
