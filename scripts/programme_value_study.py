@@ -24,7 +24,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from models_ml.errors import BayesPilotError
-from models_ml.evaluation.anytime import (
+from models_ml.evaluation.intervals import (
     EARNS,
     LOSES,
     PLANNED_MONTH,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models_ml.evaluation.anytime import Sequence, months_needed, verdict
+from models_ml.evaluation.intervals import Sequence, months_needed, verdict
 from models_ml.evaluation.programme_value import (
     ESTIMANDS,
     UNIVERSAL_HOLDOUT,

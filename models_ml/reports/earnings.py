@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from models_ml.evaluation.anytime import (
+from models_ml.evaluation.intervals import (
     EARNS,
     LOSES,
     MINIMUM_CONTROLS,
