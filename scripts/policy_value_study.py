@@ -26,9 +26,8 @@ from rich.table import Table
 
 from models_ml.errors import BayesPilotError
 from models_ml.evaluation import PolicyValue, policy_value
-from models_ml.evaluation.contrasts import contrast_of_moments
+from models_ml.evaluation.contrasts import Moments, contrast_of_moments
 from models_ml.evaluation.intervals import Estimate
-from models_ml.evaluation.moments import Moments
 
 COVERAGE = (0.92, 0.98)  # target of doubly robust intervals
 RMSE_RATIO = 0.40  # target of doubly robust to self-normalised, rewards counted as retained margin

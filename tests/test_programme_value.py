@@ -27,9 +27,8 @@ from typer.testing import CliRunner
 
 from models_ml.errors import BayesPilotError
 from models_ml.evaluation import Estimate, Evidence, at_every_look, months_needed, verdict
-from models_ml.evaluation.contrasts import contrast_of_moments
+from models_ml.evaluation.contrasts import Moments, contrast_of_moments
 from models_ml.evaluation.intervals import NARROWEST, boundary, planned_information
-from models_ml.evaluation.moments import Moments
 from models_ml.evaluation.policy_value_table import POLICY_VALUE_SCHEMA, policy_value_table
 from models_ml.evaluation.programme_value import (
     DOUBLY_ROBUST,
