@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from models_ml.decisions.economics import needed_columns
 from models_ml.decisions.policy import DecisionInputs
 from models_ml.errors import BayesPilotError
-from models_ml.evaluation.judged_profit import JudgedProfit
+from models_ml.evaluation.profit import JudgedProfit
 from models_ml.training.candidates import CANDIDATES, Hyperparameters
 from models_ml.training.customer_money import COST, VALUE, contact_profits, with_customer_money
 from models_ml.training.diagnostics import TrainingDiagnostics
