@@ -86,7 +86,6 @@ FINISHED = "select distinct outcome_month from ({rows}) order by outcome_month"
 Row = dict[str, Any]
 Months = dict[date, tuple[Row, Figure, Figure]]
 
-Row = Mapping[str, Any]
 
 KEY = ("method", "period", "last_month")
 COMPARED = (
@@ -311,7 +310,9 @@ def _joined(parts: list[Episodes]) -> Episodes:
     )
 
 
-def finalise_months(previous_rows: Iterable[Row], new_estimates: Iterable[Row]) -> list[dict[str, Any]]:
+def finalise_months(
+    previous_rows: Iterable[Mapping[str, Any]], new_estimates: Iterable[Mapping[str, Any]]
+) -> list[Row]:
     """Return the rows to append to the log: estimates that it does not hold yet, and revisions.
 
     A row of the log is never changed. An estimate that says the same as the latest row of its ``KEY`` adds nothing; one
@@ -338,7 +339,7 @@ def finalise_months(previous_rows: Iterable[Row], new_estimates: Iterable[Row]) 
     >>> finalise_months(log, [first | {"controls": 41}])[0]["revision_reason"]
     'the data of a finished month have changed: controls 40, now 41'
     """
-    latest: dict[tuple[Any, ...], Row] = {}
+    latest: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for row in previous_rows:
         key = tuple(row[name] for name in KEY)
         if key not in latest or row["revision"] > latest[key]["revision"]:
