@@ -26,7 +26,6 @@ ORDER = (  # a module imports from its own group and from earlier ones
     ("serving",),
     ("uplift",),
     (
-        "before_build",
         "train_and_deploy",
         "dbt_build",
         "docs",
