@@ -320,8 +320,10 @@ def keep(training: Training, selection: Selection, folder: Path, *, with_report:
 def _stage_report(
     training: Training, selection: Selection, winner: DeploymentRecord, folder: Path
 ) -> tuple[Sequence[Path], dict[str, str]]:
-    from models_ml.reports.training_files import write_training_files  # matplotlib is slow to import
-    from models_ml.reports.training_page import training_plots
+    from models_ml.reports.training_page import (
+        training_plots,
+        write_training_files,  # matplotlib is slow to import
+    )
 
     currency = training.inputs.policy.currency
     plots = training_plots(training.result, currency)

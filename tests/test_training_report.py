@@ -32,8 +32,7 @@ from models_ml.reports.training_curves import (
     thin,
 )
 from models_ml.reports.training_figures import reliability_bins
-from models_ml.reports.training_files import write_training_files
-from models_ml.reports.training_page import captions, training_page, training_plots
+from models_ml.reports.training_page import captions, training_page, training_plots, write_training_files
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.context import read_inputs, read_purpose, warehouse_tables
 from models_ml.training.examples import ExampleReader
