@@ -90,8 +90,7 @@ def write_reports(source: str, notify: Notify) -> Written:
     BayesPilotError
         If the warehouse cannot be read or holds no run.
     """
-    from models_ml.reports.monitoring_data import read_monitoring
-    from models_ml.reports.monitoring_findings import findings
+    from models_ml.reports.monitoring_findings import findings, read_monitoring
     from models_ml.reports.monitoring_page import monitoring_page
     from models_ml.reports.page import write_page
     from models_ml.reports.policy_page import write_policy_report

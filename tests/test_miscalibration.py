@@ -30,8 +30,7 @@ from models_ml.deployment.miscalibration import (
     refuse_miscalibration,
 )
 from models_ml.errors import BayesPilotError
-from models_ml.reports.monitoring_data import read_monitoring
-from models_ml.reports.monitoring_findings import ACT, findings, scores_answer
+from models_ml.reports.monitoring_findings import ACT, findings, read_monitoring, scores_answer
 from models_ml.reports.monitoring_page import monitoring_page
 from models_ml.reports.page import render
 from models_ml.reports.policy_data import read_calibration_warning, read_last_plan

@@ -32,8 +32,7 @@ from models_ml.monitoring.drift import (
     reference_rows,
 )
 from models_ml.monitoring.settings import SETTINGS_FILE, limits_table, load_monitoring_settings
-from models_ml.reports.monitoring_data import node_seconds, read_monitoring
-from models_ml.reports.monitoring_findings import findings, scores_answer
+from models_ml.reports.monitoring_findings import findings, node_seconds, read_monitoring, scores_answer
 from models_ml.reports.monitoring_page import contacts, monitoring_page
 from models_ml.reports.page import render
 from models_ml.training.population import SCORE, FeatureBins, freeze_bins, read_bins, to_rows
