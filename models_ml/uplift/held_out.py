@@ -16,13 +16,12 @@ import numpy as np
 
 from models_ml.decisions.limits import Limits
 from models_ml.evaluation import PolicyValue, policy_value
-from models_ml.uplift.folds import stratified_folds
 from models_ml.uplift.learners import LEARNERS, LearnerInputs
 from models_ml.uplift.policies import LEARNED, net_gains, planned_policy, uniform_policies
 from models_ml.uplift.qini import descending_rank
 from models_ml.uplift.selection import Notify, Selection, money_scores, select_policy
 from models_ml.uplift.settings import UpliftSettings
-from models_ml.uplift.trial import CONTROL, Floats, Trial
+from models_ml.uplift.trial import CONTROL, Floats, Trial, stratified_folds
 
 
 @dataclass(frozen=True)

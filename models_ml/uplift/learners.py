@@ -28,10 +28,9 @@ from models_ml.threads import one_thread
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.pipeline import raw_score, to_log_odds
 from models_ml.training.schema import FeatureEncoder, fit_encoder
-from models_ml.uplift.folds import stratified_folds
 from models_ml.uplift.posterior import LINEAR, fit_posterior
 from models_ml.uplift.settings import UpliftSettings
-from models_ml.uplift.trial import Floats, Trial
+from models_ml.uplift.trial import Floats, Trial, stratified_folds
 
 PENALTIES = tuple(10.0**power for power in range(0, 8))  # of a ridge regression, chosen by leave-one-out
 

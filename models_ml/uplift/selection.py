@@ -9,11 +9,10 @@ import numpy as np
 
 from models_ml.decisions.limits import Limits
 from models_ml.errors import BayesPilotError
-from models_ml.uplift.folds import stratified_folds
 from models_ml.uplift.learners import LEARNERS, LearnerInputs
 from models_ml.uplift.policies import NOBODY, planned_policy, uniform_policies
 from models_ml.uplift.settings import UpliftSettings
-from models_ml.uplift.trial import Floats, Trial
+from models_ml.uplift.trial import Floats, Trial, stratified_folds
 
 Notify = Callable[[str], None]
 
