@@ -1,4 +1,7 @@
-"""A randomised trial, read from any frame and checked: arms, outcome, propensity, value and cost of each row."""
+"""A randomised trial, read from any frame and checked: arms, outcome, propensity, value and cost of each row.
+
+Its rows are cut into folds of equal composition.
+"""
 
 from __future__ import annotations
 
