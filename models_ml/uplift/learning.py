@@ -11,7 +11,16 @@ from models_ml.decisions.limits import Limits
 from models_ml.evaluation import PolicyValue
 from models_ml.training.frames import Frame, as_table, feature_columns
 from models_ml.training.schema import FeatureSchema
-from models_ml.uplift.held_out import HeldOut, Worth, are_the_same, contrast, run_held_out, worth_of
+from models_ml.uplift.held_out import (
+    HeldOut,
+    QiniCurve,
+    Worth,
+    are_the_same,
+    contrast,
+    qini_curve,
+    run_held_out,
+    worth_of,
+)
 from models_ml.uplift.learners import LEARNERS, EffectModel, LearnerInputs
 from models_ml.uplift.policies import (
     LEARNED,
@@ -21,7 +30,6 @@ from models_ml.uplift.policies import (
     planned_choice,
     uniform_policies,
 )
-from models_ml.uplift.qini import QiniCurve, qini_curve
 from models_ml.uplift.randomisation import ArmBalance, check_randomisation
 from models_ml.uplift.selection import Notify, Selection, checked_learners, select_policy
 from models_ml.uplift.settings import UpliftSettings, load_settings
