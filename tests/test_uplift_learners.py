@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from models_ml.training import feature_schema
 from models_ml.uplift.held_out import descending_rank, qini_curve
 from models_ml.uplift.learners import LEARNERS, LearnerInputs, _Problem, fit_posterior
-from models_ml.uplift.selection import choose_simplest, judge_policies
+from models_ml.uplift.policies import choose_simplest, judge_policies
 from models_ml.uplift.settings import QiniSettings, load_settings
 from models_ml.uplift.trial import Money, Trial, read_trial, stratified_folds
 

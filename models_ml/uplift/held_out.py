@@ -23,8 +23,16 @@ import numpy as np
 from models_ml.decisions.limits import Limits
 from models_ml.evaluation import PolicyValue, policy_value
 from models_ml.uplift.learners import LEARNERS, LearnerInputs
-from models_ml.uplift.policies import LEARNED, net_gains, planned_policy, uniform_policies
-from models_ml.uplift.selection import Notify, Selection, money_scores, select_policy
+from models_ml.uplift.policies import (
+    LEARNED,
+    Notify,
+    Selection,
+    money_scores,
+    net_gains,
+    planned_policy,
+    select_policy,
+    uniform_policies,
+)
 from models_ml.uplift.settings import QiniSettings, UpliftSettings
 from models_ml.uplift.trial import CONTROL, Floats, Trial, stratified_folds
 

@@ -25,13 +25,16 @@ from models_ml.uplift.learners import LEARNERS, EffectModel, LearnerInputs
 from models_ml.uplift.policies import (
     LEARNED,
     NOBODY,
+    Notify,
+    Selection,
+    checked_learners,
     checked_limits,
     net_gains,
     planned_choice,
+    select_policy,
     uniform_policies,
 )
 from models_ml.uplift.randomisation import ArmBalance, check_randomisation
-from models_ml.uplift.selection import Notify, Selection, checked_learners, select_policy
 from models_ml.uplift.settings import UpliftSettings, load_settings
 from models_ml.uplift.trial import Amount, Cost, Floats, Money, Propensity, Trial, read_trial
 from models_ml.uplift.verdict import Verdict, reach_verdict
