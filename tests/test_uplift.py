@@ -20,9 +20,9 @@ from models_ml.training import feature_schema
 from models_ml.uplift import LearnedPolicy, learn_policy
 from models_ml.uplift.held_out import Worth
 from models_ml.uplift.learners import LEARNERS, LearnerInputs
+from models_ml.uplift.learning import reach_verdict
 from models_ml.uplift.policies import LEARNED, NOBODY
 from models_ml.uplift.settings import load_settings
-from models_ml.uplift.verdict import reach_verdict
 
 PROMOTION_VARIABLE = "RETENTION_TEST_PROMOTION"
 POSTERIOR = ["effect_posterior"]

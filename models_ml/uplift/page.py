@@ -10,9 +10,8 @@ from models_ml.reports.figures import PALETTE, QUIET, axes, share, svg
 from models_ml.reports.page import Fact, Figure, Page, Section, Table, Text, write_page
 from models_ml.uplift.groups import Group, feature_groups, plan_groups
 from models_ml.uplift.learners import LEARNERS
-from models_ml.uplift.learning import LearnedPolicy
+from models_ml.uplift.learning import CUSTOMERS, LearnedPolicy, interval, per_thousand
 from models_ml.uplift.policies import LEARNED, NOBODY
-from models_ml.uplift.verdict import CUSTOMERS, interval, per_thousand
 
 BLUE, VERMILION = PALETTE[:2]
 NO_BREAK = "\u00a0"  # an interval stays on one line; wide tables scroll
