@@ -13,7 +13,7 @@ from conftest import ROOT
 
 PACKAGE = "models_ml"
 ORDER = (  # a module imports from its own group and from earlier ones
-    ("errors", "paths", "files", "warehouse", "settings_file", "threads"),
+    ("errors", "paths", "files", "warehouse", "settings_file"),
     ("evaluation",),
     ("decisions",),
     ("training",),

@@ -35,8 +35,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline
 
 from models_ml.errors import BayesPilotError
-from models_ml.threads import one_thread
-from models_ml.training.candidates import CANDIDATES
+from models_ml.training.candidates import CANDIDATES, one_thread
 from models_ml.training.pipeline import raw_score, to_log_odds
 from models_ml.training.schema import FeatureEncoder, fit_encoder
 from models_ml.uplift.settings import UpliftSettings

@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from models_ml.errors import BayesPilotError
-from models_ml.threads import one_thread
+from models_ml.training.candidates import one_thread
 from models_ml.training.leakage import LeakageLimits, find_suspects
 from models_ml.training.schema import FeatureEncoder, fit_encoder
 from models_ml.uplift.settings import UpliftSettings
