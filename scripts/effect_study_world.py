@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from models_ml.effects.effect_likelihood import Floats, Integers
 from models_ml.effects.effect_posterior import (
     EffectPriors,
+    Floats,
+    Integers,
     RandomisedEpisodes,
     calibration_covariance,
     effect_posterior,
