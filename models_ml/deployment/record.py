@@ -17,8 +17,8 @@ from typing import Any
 
 import joblib
 
+from models_ml.deployment.challenge import miscalibration_of
 from models_ml.deployment.logs import CENTS, finite
-from models_ml.deployment.miscalibration import miscalibration_of
 from models_ml.training.context import Purpose
 from models_ml.training.pipeline import ChurnPipeline
 from models_ml.training.population import freeze_bins
