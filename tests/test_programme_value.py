@@ -16,13 +16,14 @@ from programme_value_study import (
     FIGURES,
     NOTHING,
     WORKING,
+    World,
     app,
     baseline_ratio,
     figures_of,
+    play,
     read_programme,
     study,
 )
-from programme_world import World, play
 from typer.testing import CliRunner
 
 from models_ml.errors import BayesPilotError
