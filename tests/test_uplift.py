@@ -10,8 +10,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from uplift_study import learn_promotion, read_promotion, shuffled
-from uplift_worlds import ARMS, COST, SCHEMA, VALUE, WORLDS, simulate_trial
+from uplift_study import (
+    ARMS,
+    COST,
+    SCHEMA,
+    VALUE,
+    WORLDS,
+    learn_promotion,
+    read_promotion,
+    shuffled,
+    simulate_trial,
+)
 
 from models_ml.decisions.limits import Limits
 from models_ml.errors import BayesPilotError

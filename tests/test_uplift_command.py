@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
-from uplift_worlds import WORLDS, simulate_trial
+from uplift_study import WORLDS, simulate_trial
 
 from models_ml.cli import app
 from models_ml.errors import BayesPilotError
