@@ -490,7 +490,7 @@ def calibrated(reports: Reports, churners: int, customers: int, probability: flo
     customers = {"customer_id": ["0"], "segment": ["small"], "quarantine_reason": pa.nulls(1, pa.string())}
     reports.put("int_checked_customers", pa.table(customers))
     reports.put("int_open_outcomes", pa.table({"open_from": [date(2026, 2, 1)]}))
-    reports.build("int_calibration_rows", "int_calibration_sums", "rpt_calibration")
+    reports.build("int_calibration_sums", "rpt_calibration")
 
 
 def test_calibration_by_hand(reports: Reports) -> None:
