@@ -373,7 +373,6 @@ EVIDENCE = (
         "int_outcome_contacts",
         "int_outcome_revenue",
         "action_outcomes",
-        "int_own_evidence",
         "int_effect_evidence",
     ),
 )
