@@ -30,7 +30,7 @@ from models_ml.paths import (
     warehouse_path,
 )
 from models_ml.publish import one_publisher
-from models_ml.serving.log_files import JOURNAL, log_held
+from models_ml.serving.decision_log import JOURNAL, log_held
 from models_ml.serving.snapshot import CUSTOMERS, remove_customers
 from models_ml.warehouse import hold_warehouse, quoted, sql_text
 

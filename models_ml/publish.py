@@ -24,8 +24,7 @@ from pathlib import Path
 import duckdb
 
 from models_ml.errors import BayesPilotError
-from models_ml.files import point_link, read_only_folder_aside
-from models_ml.locks import wait_for_lock
+from models_ml.files import point_link, read_only_folder_aside, wait_for_lock
 from models_ml.paths import CURRENT, RUNS, artifacts_folder
 from models_ml.published_tables import Publication, check_one_run, write_database, write_parquet
 from models_ml.serving.snapshot import SNAPSHOT, write_snapshot

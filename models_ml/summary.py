@@ -15,7 +15,7 @@ from rich.table import Table
 
 from models_ml.paths import CURRENT, published_folder, reports_folder
 from models_ml.reports.policy_data import WHY_NOT_CONTACTED
-from models_ml.reports.ranking import ranking_words
+from models_ml.terminal import ranking_words
 from models_ml.warehouse import no_decisions, open_warehouse
 
 EXAMPLES = 5

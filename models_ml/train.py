@@ -12,8 +12,7 @@ import typer
 from models_ml.deployment.record import DeploymentRecord
 from models_ml.deployment.versions import kept_versions, promote, roll_back, sign_versions
 from models_ml.paths import artifacts_folder, reports_folder
-from models_ml.reports.ranking import ranking_words
-from models_ml.terminal import OneCommand, print_versions, progress, say
+from models_ml.terminal import OneCommand, print_versions, progress, ranking_words, say
 from models_ml.train_and_deploy import BASELINE, train_and_deploy, train_baseline
 from models_ml.training.context import Purpose, read_purpose, warehouse_tables
 from models_ml.training.settings import load_settings

@@ -20,7 +20,7 @@ from models_ml.decisions.economics import needed_columns
 from models_ml.decisions.policy import DecisionInputs
 from models_ml.decisions.retention_curves import RETENTION_CURVES_SCHEMA
 from models_ml.decisions.settings import load_settings as load_decision_settings
-from models_ml.deployment.challenge import Selection
+from models_ml.deployment.challenge import Selection, miscalibration_of, refuse_miscalibration
 from models_ml.deployment.champion import Challenger, Champion, challenge, find_champion
 from models_ml.deployment.deployed import read_deployed, read_record, write_deployment
 from models_ml.deployment.logs import (
@@ -29,7 +29,6 @@ from models_ml.deployment.logs import (
     next_training_run,
     read_events,
 )
-from models_ml.deployment.miscalibration import miscalibration_of, refuse_miscalibration
 from models_ml.deployment.record import (
     DeploymentRecord,
     candidate_records,
@@ -320,8 +319,10 @@ def keep(training: Training, selection: Selection, folder: Path, *, with_report:
 def _stage_report(
     training: Training, selection: Selection, winner: DeploymentRecord, folder: Path
 ) -> tuple[Sequence[Path], dict[str, str]]:
-    from models_ml.reports.training_files import write_training_files  # matplotlib is slow to import
-    from models_ml.reports.training_page import training_plots
+    from models_ml.reports.training_page import (
+        training_plots,
+        write_training_files,  # matplotlib is slow to import
+    )
 
     currency = training.inputs.policy.currency
     plots = training_plots(training.result, currency)

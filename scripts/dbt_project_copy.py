@@ -1,10 +1,12 @@
 """Copies of the project with a warehouse and artifacts of their own, in which commands run as a user runs them.
 
-Benchmarks, simulations and tests use them: nothing of this project's own warehouse or deployed pipeline changes.
+Benchmarks, simulations and tests use them: nothing of this project's own warehouse or deployed pipeline changes. The
+compiled SQL of a copy's models can be run again on changed raw files without starting dbt.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -15,7 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
@@ -152,3 +154,39 @@ def run_command(command: Sequence[str], *, cwd: Path, environment: Mapping[str, 
 def usage(seconds: float, used: resource.struct_rusage) -> Usage:
     """Return elapsed seconds and what the operating system counted as a usage."""
     return Usage(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * MAXRSS_UNIT / 1e6)
+
+
+class CompiledModels:
+    """Table models of a built project, in the order in which dbt built them.
+
+    Views read the raw files anew at each query, so executing the tables again gives what dbt would build.
+    """
+
+    def __init__(self, folder: Path, warehouse: Path, names: tuple[str, ...]) -> None:
+        nodes = json.loads((folder / "target" / "manifest.json").read_text())["nodes"]
+        results = json.loads((folder / "target" / "run_results.json").read_text())["results"]
+        order = [nodes[result["unique_id"]]["name"] for result in results if result["unique_id"] in nodes]
+        self.statements = [
+            (name, _compiled(folder, nodes[f"model.bayespilot.{name}"])) for name in order if name in names
+        ]
+        missing = set(names) - {name for name, _ in self.statements}
+        assert not missing, f"not built: {sorted(missing)}"
+        self.connection = duckdb.connect(str(warehouse))
+        self.connection.execute("set threads to 2")
+
+    def rebuild(self) -> None:
+        """Build every table again."""
+        for name, statement in self.statements:
+            self.connection.execute(f"create or replace table {name} as {statement}")
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        return self.connection.execute(sql).fetchall()
+
+    def close(self) -> None:
+        """Release the warehouse."""
+        self.connection.close()
+
+
+def _compiled(folder: Path, node: dict[str, Any]) -> str:
+    return (folder / node["compiled_path"]).read_text()

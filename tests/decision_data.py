@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models_ml.decisions.acceptance_rates import constant_acceptance
-from models_ml.decisions.effect_beliefs import EffectBeliefs
 from models_ml.decisions.limits import Limits
+from models_ml.decisions.offer_beliefs import EffectBeliefs, constant_acceptance
 from models_ml.decisions.policy import DecisionInputs, Offer, Policy
 from models_ml.decisions.retention_curves import PARAMETERS, RETENTION_CURVES_SCHEMA, RetentionCurves
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from models_ml.decisions.acceptance_rates import acceptance_probability
+from models_ml.decisions.offer_beliefs import acceptance_probability
 from models_ml.effects.acceptance_model import AcceptancePriors, ContactOutcomes, fit_acceptance
 from models_ml.effects.effect_settings import load_settings
 from models_ml.errors import BayesPilotError

@@ -17,8 +17,8 @@ from decision_data import candidates, decision_inputs, effects
 from models_ml.app import start
 from models_ml.app.one_customer import offers_table
 from models_ml.app.other_limits import seed_edits
+from models_ml.decisions.limits import read_prices
 from models_ml.decisions.planned_actions import PlanTables
-from models_ml.decisions.prices import read_prices
 from models_ml.decisions.what_if import MonthLimit, read_what_if_inputs
 from models_ml.errors import BayesPilotError
 from models_ml.publish import publish
@@ -71,7 +71,7 @@ def copy(built_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def app(copy: Path, built_project: Project, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("RETENTION_DB", str(copy / "demo.duckdb"))
     monkeypatch.setenv("DBT_PROFILES_DIR", str(built_project.folder))
-    shown = testing.AppTest.from_file(str(start.MAIN), default_timeout=SECONDS).run()
+    shown = testing.AppTest.from_file(str(start.__file__), default_timeout=SECONDS).run()
     assert not shown.exception, [error.value for error in shown.exception]
     assert not shown.error
     return shown
@@ -160,7 +160,7 @@ def test_without_a_published_copy_the_page_names_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RETENTION_DB", str(tmp_path / "demo.duckdb"))
-    shown = testing.AppTest.from_file(str(start.MAIN), default_timeout=SECONDS).run()
+    shown = testing.AppTest.from_file(str(start.__file__), default_timeout=SECONDS).run()
     assert "nothing has been published yet" in shown.error[0].value
     assert "bayespilot publish --source demo" in shown.error[0].value
     with pytest.raises(BayesPilotError, match="nothing has been published yet"):

@@ -24,11 +24,11 @@ from bad_input_cases import ANSWERED_HERE, CASES, Case, Place
 from conftest import ROOT, Project
 from typer.testing import CliRunner
 
-from models_ml.before_build import check_before_build
 from models_ml.cli import app
 from models_ml.deployment.deployed import DEPLOYED, load_deployed
 from models_ml.errors import BayesPilotError
 from models_ml.new_source import read_contract
+from models_ml.run import check_before_build
 from models_ml.training.context import Purpose, read_purpose, warehouse_tables
 from models_ml.warehouse import open_warehouse
 

@@ -11,8 +11,7 @@ import pytest
 from conftest import Project
 from decision_data import POLICY, policy_table
 
-from models_ml.decisions.bounds import policy_bounds
-from models_ml.decisions.policy import Policy, read_policy
+from models_ml.decisions.policy import Policy, policy_bounds, read_policy
 from models_ml.errors import BayesPilotError
 
 VALID = {**POLICY, "monthly_budget": 100, "touch_price": 0, "pick_holdout_share": 0.1}

@@ -11,7 +11,7 @@ import training_data as data
 from scipy.special import expit, logit
 
 from models_ml.decisions.limits import Limits
-from models_ml.evaluation.judged_profit import contact_values, simplest_within_one_error
+from models_ml.evaluation.profit import contact_values, simplest_within_one_error
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.judging import JudgedDate, judge, metrics_of
 from models_ml.training.stage import TrainingResult, reason_for

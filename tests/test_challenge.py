@@ -21,7 +21,7 @@ from models_ml.deployment.challenge import (
     select_unopposed,
 )
 from models_ml.deployment.logs import DeploymentEvent, Event, deployed_before
-from models_ml.evaluation.judged_profit import probability_better
+from models_ml.evaluation.profit import probability_better
 from models_ml.training.settings import Promotion, load_settings
 
 BOUNDS = load_settings().promotion

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from check_nights import MUST_BE_EMPTY, check, open_business
+from check_nights import MUST_BE_EMPTY, Contact, check, deliver, execute, open_business
 from conftest import Project, copy_project
-from nightly_business import Contact, deliver, execute
 
 TABLES = """
     create table history as select * from (values

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.optimize import linprog
 
-from models_ml.decisions import dual, references
+from models_ml.decisions import knapsack, references
 from models_ml.decisions.choose import Plan, choose_actions
 from models_ml.decisions.limits import Limits
 from models_ml.decisions.references import Situation, first_come
@@ -255,7 +255,7 @@ def test_bound_is_the_linear_optimum_and_the_plan_is_near_it(seed: int) -> None:
 def test_cutting_planes_agree_with_the_whole_programme(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     value, cost, allowed, bounds = random_instance(100 + seed, largest=3_000)
     outright = choose(value, cost, bounds, allowed=allowed)
-    monkeypatch.setattr(dual, "CONTESTED", 50)
+    monkeypatch.setattr(knapsack, "CONTESTED", 50)
     plan = choose(value, cost, bounds, allowed=allowed)
     assert_feasible(plan, value, cost, allowed, bounds)
     assert plan.bound == pytest.approx(outright.bound, rel=1e-8)

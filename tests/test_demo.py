@@ -13,8 +13,7 @@ from check_forecasts import agreement, last_day
 from conftest import ROOT, Project, copy_project
 from scipy.stats import norm
 
-from models_ml.deployment.challenge import perfect_range
-from models_ml.deployment.miscalibration import Outcomes
+from models_ml.deployment.challenge import Outcomes, perfect_range
 from models_ml.evaluation import expected_calibration_error
 from models_ml.training.contact_weights import read_examples
 from models_ml.training.examples import ExampleReader

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from models_ml.reports.earnings import earning_answer, earning_section, earning_sentence
-from models_ml.reports.monitoring_data import unpassed_tests
-from models_ml.reports.monitoring_findings import _guardrails, _tests
+from models_ml.reports.monitoring_findings import _guardrails, _tests, unpassed_tests
 from models_ml.reports.page import Table, Text
 
 

@@ -19,10 +19,9 @@ from decision_data import (
     policy_table,
 )
 
-from models_ml.decisions.acceptance_rates import AcceptanceModel, read_acceptance
 from models_ml.decisions.economics import read_figures, value_figures
-from models_ml.decisions.effect_beliefs import read_beliefs
 from models_ml.decisions.limits import month_limits, read_limits
+from models_ml.decisions.offer_beliefs import AcceptanceModel, read_acceptance, read_beliefs
 from models_ml.decisions.policy import Offer, Policy, read_offers, read_policy
 from models_ml.errors import BayesPilotError
 

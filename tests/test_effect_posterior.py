@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from models_ml.effects.effect_likelihood import Floats, LogPosterior, Prior, rows_of_cells
 from models_ml.effects.effect_posterior import (
     EffectPriors,
+    Floats,
+    LogPosterior,
+    Prior,
     RandomisedEpisodes,
     calibration_covariance,
     effect_posterior,
     prior_beliefs,
+    rows_of_cells,
     shares_reached,
 )
 from models_ml.effects.effect_settings import SETTINGS_FILE, load_settings

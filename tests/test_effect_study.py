@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from effect_study import SCENARIOS, study
-from effect_study_world import NULL_OFFER, Scenario, error_along_a_signal, play
+from effect_study import NULL_OFFER, SCENARIOS, Scenario, error_along_a_signal, play, study
 
 from models_ml.effects.effect_settings import load_settings
 

@@ -10,8 +10,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from compiled_models import CompiledModels
 from conftest import Project
+from dbt_project_copy import CompiledModels
 from decision_data import policy_table
 from scipy.special import expit
 

@@ -13,8 +13,8 @@ import pytest
 from conftest import DECISIONS, Project, copy_project
 from dbt_project_copy import ProjectCopy
 
-from models_ml.before_build import check_before_build
 from models_ml.errors import BayesPilotError
+from models_ml.run import check_before_build
 
 # What may differ between two builds of the same inputs, by table.
 OF_THE_RUN = "decided_at, updated_at, dbt_invocation_id"

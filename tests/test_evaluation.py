@@ -10,14 +10,6 @@ from scipy.integrate import quad
 from scipy.stats import beta as beta_distribution
 
 from models_ml.errors import BayesPilotError
-from models_ml.evaluation.judged_profit import (
-    JudgedProfit,
-    compare_profits,
-    contact_values,
-    probability_better,
-    simplest_within_one_error,
-)
-from models_ml.evaluation.maximum_profit import expected_maximum_profit, maximum_profit
 from models_ml.evaluation.metrics import (
     brier_decomposition,
     calibration_bins,
@@ -27,6 +19,15 @@ from models_ml.evaluation.metrics import (
     notice_metrics,
     score_metrics,
     threshold_evaluation,
+)
+from models_ml.evaluation.profit import (
+    JudgedProfit,
+    compare_profits,
+    contact_values,
+    expected_maximum_profit,
+    maximum_profit,
+    probability_better,
+    simplest_within_one_error,
 )
 
 Y = np.array([1, 0, 1, 0, 0, 1, 0, 0, 0, 1])

@@ -13,7 +13,7 @@ from conftest import ROOT
 
 PACKAGE = "models_ml"
 ORDER = (  # a module imports from its own group and from earlier ones
-    ("errors", "paths", "files", "locks", "warehouse", "settings_file", "threads"),
+    ("errors", "paths", "files", "warehouse", "settings_file"),
     ("evaluation",),
     ("decisions",),
     ("training",),
@@ -26,7 +26,6 @@ ORDER = (  # a module imports from its own group and from earlier ones
     ("serving",),
     ("uplift",),
     (
-        "before_build",
         "train_and_deploy",
         "dbt_build",
         "docs",

@@ -11,9 +11,8 @@ from typing import Any
 import duckdb
 import pytest
 from bad_input_cases import LATELY, LOST_INPUT, Case
-from check_input_nights import run_nights
+from check_input_nights import InputNights, Problem, open_nights, run_nights
 from conftest import Project
-from input_nights import InputNights, Problem, open_nights
 
 pytestmark = pytest.mark.build
 

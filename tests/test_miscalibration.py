@@ -21,17 +21,16 @@ from typer.testing import CliRunner
 
 from models_ml.cli import app as cli
 from models_ml.decisions.what_if import draw_curve, read_what_if_inputs
-from models_ml.deployment.deployed import read_record
-from models_ml.deployment.miscalibration import (
+from models_ml.deployment.challenge import (
     Miscalibration,
     Outcomes,
     chance_range,
     find_miscalibration,
     refuse_miscalibration,
 )
+from models_ml.deployment.deployed import read_record
 from models_ml.errors import BayesPilotError
-from models_ml.reports.monitoring_data import read_monitoring
-from models_ml.reports.monitoring_findings import ACT, findings, scores_answer
+from models_ml.reports.monitoring_findings import ACT, findings, read_monitoring, scores_answer
 from models_ml.reports.monitoring_page import monitoring_page
 from models_ml.reports.page import render
 from models_ml.reports.policy_data import read_calibration_warning, read_last_plan

@@ -32,8 +32,7 @@ from models_ml.monitoring.drift import (
     reference_rows,
 )
 from models_ml.monitoring.settings import SETTINGS_FILE, limits_table, load_monitoring_settings
-from models_ml.reports.monitoring_data import node_seconds, read_monitoring
-from models_ml.reports.monitoring_findings import findings, scores_answer
+from models_ml.reports.monitoring_findings import findings, node_seconds, read_monitoring, scores_answer
 from models_ml.reports.monitoring_page import contacts, monitoring_page
 from models_ml.reports.page import render
 from models_ml.training.population import SCORE, FeatureBins, freeze_bins, read_bins, to_rows
@@ -491,7 +490,7 @@ def calibrated(reports: Reports, churners: int, customers: int, probability: flo
     customers = {"customer_id": ["0"], "segment": ["small"], "quarantine_reason": pa.nulls(1, pa.string())}
     reports.put("int_checked_customers", pa.table(customers))
     reports.put("int_open_outcomes", pa.table({"open_from": [date(2026, 2, 1)]}))
-    reports.build("int_calibration_rows", "int_calibration_sums", "rpt_calibration")
+    reports.build("int_calibration_sums", "rpt_calibration")
 
 
 def test_calibration_by_hand(reports: Reports) -> None:

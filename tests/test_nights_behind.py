@@ -17,7 +17,7 @@ pytestmark = pytest.mark.build
 LAST_NIGHT = date(2026, 10, 31)
 NIGHTS = 200  # the first of them in April
 FOLDERS = ("parameters", "earlier_runs", "outcomes")
-KEPT = ("int_final_months", "int_calibration_rows", "int_calibration_sums", "rpt_calibration")
+KEPT = ("int_final_months", "int_calibration_sums", "rpt_calibration")
 # July: its last horizon, 28 days, ended 60 days before the last night. August's did not.
 LAST_FINAL_MONTH = date(2026, 7, 1)
 OUTCOMES = "select * from action_outcomes where outcome_month {} date '2026-07-01' order by action_id"

@@ -13,7 +13,7 @@ import yaml
 from conftest import ROOT, Project
 from shared_parsing import PARSED_VARIABLES
 
-from models_ml.decisions.bounds import policy_bounds
+from models_ml.decisions.policy import policy_bounds
 
 MODELS = "dbt_project/models/"
 MOST_MODELS = 20  # from a raw table or a seed to retention_actions

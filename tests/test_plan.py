@@ -28,8 +28,8 @@ from hypothesis import strategies as st
 
 from models_ml.decisions.decide import policy_version
 from models_ml.decisions.done_value import done_value_table
-from models_ml.decisions.effect_beliefs import EffectBeliefs
 from models_ml.decisions.limits import Limits, month_limits
+from models_ml.decisions.offer_beliefs import EffectBeliefs
 from models_ml.decisions.planned_actions import (
     PLANNED_ACTIONS_SCHEMA,
     PlanTables,

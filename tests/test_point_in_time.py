@@ -9,8 +9,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from compiled_models import CompiledModels
 from conftest import Project, copy_project, generate_world
+from dbt_project_copy import CompiledModels
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -16,21 +16,21 @@ from programme_value_study import (
     FIGURES,
     NOTHING,
     WORKING,
+    World,
     app,
     baseline_ratio,
     figures_of,
+    play,
     read_programme,
     study,
 )
-from programme_world import World, play
 from typer.testing import CliRunner
 
 from models_ml.errors import BayesPilotError
 from models_ml.evaluation import Estimate, Evidence, at_every_look, months_needed, verdict
-from models_ml.evaluation.anytime import NARROWEST, boundary, planned_information
-from models_ml.evaluation.contrasts import contrast_of_moments
-from models_ml.evaluation.moments import Moments
-from models_ml.evaluation.policy_value_table import POLICY_VALUE_SCHEMA, policy_value_table
+from models_ml.evaluation.contrasts import Moments, contrast_of_moments
+from models_ml.evaluation.intervals import NARROWEST, boundary, planned_information
+from models_ml.evaluation.policy_value_table import POLICY_VALUE_SCHEMA, finalise_months, policy_value_table
 from models_ml.evaluation.programme_value import (
     DOUBLY_ROBUST,
     PICK_HOLDOUT,
@@ -43,7 +43,6 @@ from models_ml.evaluation.programme_value import (
     pick_holdout,
     universal_holdout,
 )
-from models_ml.evaluation.value_log import finalise_months
 
 ENOUGH = Evidence(900, 100, 60, 20, 0)
 

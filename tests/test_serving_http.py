@@ -22,10 +22,9 @@ from serving_data import (
 )
 
 from models_ml.errors import BayesPilotError
-from models_ml.serving.app import make_app
 from models_ml.serving.deciding import DECIDED, Asked
 from models_ml.serving.decision_log import DecisionLog
-from models_ml.serving.server import _token
+from models_ml.serving.server import _token, make_app
 from models_ml.serving.service import Service
 from models_ml.serving.snapshot import SNAPSHOT
 

@@ -29,8 +29,7 @@ from models_ml.erase import erase
 from models_ml.errors import BayesPilotError
 from models_ml.paths import decision_log_folder
 from models_ml.serving.deciding import Answered, Asked
-from models_ml.serving.decision_log import Binner, DecisionLog, restored_promises
-from models_ml.serving.log_files import JOURNAL
+from models_ml.serving.decision_log import JOURNAL, Binner, DecisionLog, restored_promises
 from models_ml.serving.promises import Promise
 from models_ml.serving.published_run import PublishedRun, read_published_run
 from models_ml.serving.service import Service
@@ -374,7 +373,6 @@ EVIDENCE = (
         "int_outcome_contacts",
         "int_outcome_revenue",
         "action_outcomes",
-        "int_own_evidence",
         "int_effect_evidence",
     ),
 )

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from conftest import Project
-from served_copy import ServedCopy
 from serving_data import publish_run
-from serving_study import bodies_of, study
+from serving_study import ServedCopy, bodies_of, study
 
 
 def test_a_new_run_and_a_restart_lose_nothing(built_project: Project, tmp_path: Path) -> None:

@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 
 from models_ml.cli import app
 from models_ml.deployment import deployed
-from models_ml.deployment.deployed import DEPLOYED, load_deployed, read_deployed
-from models_ml.deployment.signing import KEYS, signature
+from models_ml.deployment.deployed import DEPLOYED, KEYS, load_deployed, read_deployed, signature
 from models_ml.deployment.versions import kept_versions, promote, sign_versions
 from models_ml.errors import BayesPilotError
 from models_ml.training.context import Purpose, read_purpose, warehouse_tables

@@ -22,18 +22,17 @@ from models_ml.deployment.challenge import Guardrail, Selection
 from models_ml.deployment.record import DeploymentRecord, deployment_record, pipeline_version
 from models_ml.reports import training_tables as tables
 from models_ml.reports.page import render
-from models_ml.reports.training_curves import (
+from models_ml.reports.training_figures import (
     POINTS,
     Curve,
     precision_recall_points,
     profit_points,
     reliability,
+    reliability_bins,
     roc_points,
     thin,
 )
-from models_ml.reports.training_figures import reliability_bins
-from models_ml.reports.training_files import write_training_files
-from models_ml.reports.training_page import captions, training_page, training_plots
+from models_ml.reports.training_page import captions, training_page, training_plots, write_training_files
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.context import read_inputs, read_purpose, warehouse_tables
 from models_ml.training.examples import ExampleReader

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models_ml.decisions.effect_beliefs import EffectBeliefs, effect_moments
 from models_ml.decisions.limits import Limits
+from models_ml.decisions.offer_beliefs import EffectBeliefs, effect_moments
 from models_ml.decisions.settings import SETTINGS_FILE, TrialSettings, load_settings
 from models_ml.decisions.trial import Trial, TrialCandidates, arm_probabilities, trial_inclusion
 from models_ml.errors import BayesPilotError

@@ -10,8 +10,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from uplift_study import learn_promotion, read_promotion, shuffled
-from uplift_worlds import ARMS, COST, SCHEMA, VALUE, WORLDS, simulate_trial
+from uplift_study import (
+    ARMS,
+    COST,
+    SCHEMA,
+    VALUE,
+    WORLDS,
+    learn_promotion,
+    read_promotion,
+    shuffled,
+    simulate_trial,
+)
 
 from models_ml.decisions.limits import Limits
 from models_ml.errors import BayesPilotError
@@ -20,9 +29,9 @@ from models_ml.training import feature_schema
 from models_ml.uplift import LearnedPolicy, learn_policy
 from models_ml.uplift.held_out import Worth
 from models_ml.uplift.learners import LEARNERS, LearnerInputs
+from models_ml.uplift.learning import reach_verdict
 from models_ml.uplift.policies import LEARNED, NOBODY
 from models_ml.uplift.settings import load_settings
-from models_ml.uplift.verdict import reach_verdict
 
 PROMOTION_VARIABLE = "RETENTION_TEST_PROMOTION"
 POSTERIOR = ["effect_posterior"]

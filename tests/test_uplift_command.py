@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
-from uplift_worlds import WORLDS, simulate_trial
+from uplift_study import WORLDS, simulate_trial
 
 from models_ml.cli import app
 from models_ml.errors import BayesPilotError
 from models_ml.uplift.files import file_schema, guess_control, read_file
-from models_ml.uplift.groups import feature_groups, plan_groups
+from models_ml.uplift.page import feature_groups, plan_groups
 from models_ml.uplift.settings import load_settings
 from models_ml.uplift.trial import Trial
 

@@ -11,13 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models_ml.training import feature_schema
-from models_ml.uplift.folds import stratified_folds
-from models_ml.uplift.learners import LEARNERS, LearnerInputs
-from models_ml.uplift.posterior import _Problem, fit_posterior
-from models_ml.uplift.qini import descending_rank, qini_curve
-from models_ml.uplift.selection import choose_simplest, judge_policies
+from models_ml.uplift.held_out import descending_rank, qini_curve
+from models_ml.uplift.learners import LEARNERS, LearnerInputs, _Problem, fit_posterior
+from models_ml.uplift.policies import choose_simplest, judge_policies
 from models_ml.uplift.settings import QiniSettings, load_settings
-from models_ml.uplift.trial import Money, Trial, read_trial
+from models_ml.uplift.trial import Money, Trial, read_trial, stratified_folds
 
 SETTINGS = load_settings()
 SCHEMA = feature_schema({"x": "numeric", "plan": "categorical"})

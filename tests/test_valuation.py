@@ -13,12 +13,18 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from models_ml.decisions import optimism
-from models_ml.decisions.acceptance_rates import AcceptanceModel, acceptance_probability, drawn_errors
-from models_ml.decisions.effect_beliefs import EffectBeliefs, effect_moments, expected_relative_risk
+from models_ml.decisions.done_value import Contacts, drawn_effects, plan_value_interval
+from models_ml.decisions.economics import Costs, value_offers
+from models_ml.decisions.offer_beliefs import (
+    AcceptanceModel,
+    EffectBeliefs,
+    acceptance_probability,
+    drawn_errors,
+    effect_moments,
+    expected_relative_risk,
+)
 from models_ml.decisions.optimism import ChosenContacts, selection_optimism
-from models_ml.decisions.plan_value import Contacts, drawn_effects, plan_value_interval
 from models_ml.decisions.settings import PlanValueSettings, load_settings
-from models_ml.decisions.valuation import Costs, value_offers
 from models_ml.errors import BayesPilotError
 
 DRAWS = load_settings().plan_value

@@ -10,9 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from models_ml.decisions.decide import value_batch
-from models_ml.decisions.limits import CENTS
+from models_ml.decisions.limits import CENTS, PlanPrices, read_prices
 from models_ml.decisions.policy import DecisionInputs
-from models_ml.decisions.prices import PlanPrices, read_prices
 from models_ml.reports.figures import share
 from models_ml.reports.page import Table
 

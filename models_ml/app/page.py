@@ -18,7 +18,7 @@ from models_ml.decisions.what_if import MonthLimit, WhatIfInputs, decide_again, 
 from models_ml.errors import BayesPilotError
 from models_ml.paths import published_run_folder
 from models_ml.reports.earnings import QUESTION, earning_section
-from models_ml.reports.monitoring_data import MonitoringData, read_monitoring
+from models_ml.reports.monitoring_findings import MonitoringData, read_monitoring
 from models_ml.reports.monitoring_page import monitoring_page
 from models_ml.reports.page import Fact, Figure, Page, Section, Table, Text
 from models_ml.reports.policy_page import read_policy_page

@@ -1,4 +1,7 @@
-"""Start the page with Streamlit, for this machine only and without usage statistics."""
+"""Start the page with Streamlit, for this machine only and without usage statistics.
+
+`bayespilot app` calls `start`; Streamlit then runs this file, with the source in the environment.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ from models_ml.errors import BayesPilotError
 from models_ml.paths import published_run_folder
 
 SOURCE_VARIABLE = "BAYESPILOT_APP_SOURCE"
-MAIN = Path(__file__).with_name("main.py")
 
 
 def command(port: int) -> list[str]:
@@ -26,7 +28,7 @@ def command(port: int) -> list[str]:
         "client.toolbarMode": "viewer",
     }
     given = [part for name, value in options.items() for part in (f"--{name}", value)]
-    return [sys.executable, "-m", "streamlit", "run", str(MAIN), *given]
+    return [sys.executable, "-m", "streamlit", "run", str(Path(__file__)), *given]
 
 
 def start(source: str, port: int) -> NoReturn:
@@ -41,3 +43,9 @@ def start(source: str, port: int) -> NoReturn:
         raise BayesPilotError("Streamlit is not installed", next_step="pip install -e '.[app]'")
     published_run_folder(source)
     os.execve(sys.executable, command(port), os.environ | {SOURCE_VARIABLE: source})
+
+
+if __name__ == "__main__":
+    from models_ml.app.page import show
+
+    show(os.environ.get(SOURCE_VARIABLE, "demo"))

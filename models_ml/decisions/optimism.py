@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models_ml.decisions.effect_beliefs import Floats
+from models_ml.decisions.offer_beliefs import Floats
 
 BATCH_ROWS = 4_096  # contacts at a time: draws × rows × offers × 8 bytes are held
 

@@ -28,8 +28,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models_ml.decisions.effect_beliefs import Floats
 from models_ml.decisions.limits import Limits
+from models_ml.decisions.offer_beliefs import Floats
 from models_ml.decisions.settings import TrialSettings
 from models_ml.errors import BayesPilotError
 

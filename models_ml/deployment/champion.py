@@ -27,7 +27,7 @@ from models_ml.deployment.challenge import (
 from models_ml.deployment.deployed import DEPLOYED, read_deployed, read_record, unpickle
 from models_ml.deployment.record import DeploymentRecord, misfits
 from models_ml.errors import BayesPilotError
-from models_ml.evaluation.judged_profit import probability_better
+from models_ml.evaluation.profit import probability_better
 from models_ml.training.candidates import CANDIDATES
 from models_ml.training.contact_weights import read_examples
 from models_ml.training.context import Purpose

@@ -2,22 +2,28 @@
 
 ``deployed_pipeline.json`` says what is deployed. While a command switches from one version to another, the pickle
 beside it may still be that of the other version; readers then take the record's own pickle from the kept versions.
+
+A signature is an HMAC over pickle and record, with keys that only the environment holds. Whoever can write the folder
+of artifacts can run code in whatever reads it, unless ``BAYESPILOT_SIGNING_KEY`` is set where pipelines are made and
+read: then an unsigned or altered pipeline is refused before it is unpickled. The variable holds one key, or several
+separated by commas: the first one signs, all of them are accepted, so that a new key can come before the old one goes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import io
 import json
-from dataclasses import asdict, fields
+import os
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import joblib
 
 from models_ml.deployment.record import FORMAT, DeploymentRecord, library_versions, misfits
-from models_ml.deployment.signing import is_signed, signed, signing_keys
 from models_ml.errors import BayesPilotError
 from models_ml.files import files_aside
 from models_ml.training.context import Purpose
@@ -28,6 +34,8 @@ SWITCH = "switch.json"  # stands while what is deployed changes (models_ml.deplo
 DEPLOYED = "deployed_pipeline"
 PROMOTE = "bayespilot versions, then bayespilot promote VERSION"
 RETRAIN = "dbt build --vars '{retrain: true}'"
+
+KEYS = "BAYESPILOT_SIGNING_KEY"
 
 
 def write_deployment(folder: Path, content: bytes, record: DeploymentRecord, stem: str = DEPLOYED) -> None:
@@ -203,3 +211,30 @@ def _json_of(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def signing_keys() -> list[bytes]:
+    """Return the keys, none where nothing is to be signed."""
+    return [key.strip().encode() for key in os.environ.get(KEYS, "").split(",") if key.strip()]
+
+
+def signed(record: DeploymentRecord, content: bytes) -> DeploymentRecord:
+    """Return the record with a signature by the first key, or without one where there is no key."""
+    keys = signing_keys()
+    return replace(record, signature=signature(record, content, keys[0]) if keys else "")
+
+
+def is_signed(record: DeploymentRecord, content: bytes, keys: list[bytes]) -> bool:
+    """Say whether one of the keys has signed pickle and record as they are."""
+    return any(hmac.compare_digest(signature(record, content, key), record.signature) for key in keys)
+
+
+def signature(record: DeploymentRecord, content: bytes, key: bytes) -> str:
+    """Return the HMAC-SHA256 over the record, its signature left out, and the pickle.
+
+    The record comes first as the SHA-256 of its sorted JSON, of fixed length, so that no byte can move from one to
+    the other.
+    """
+    unsigned = {name: value for name, value in asdict(record).items() if name != "signature"}
+    digest = hashlib.sha256(json.dumps(unsigned, sort_keys=True).encode()).digest()
+    return hmac.new(key, digest + content, hashlib.sha256).hexdigest()

@@ -17,8 +17,8 @@ from typing import Any
 
 import joblib
 
+from models_ml.deployment.challenge import miscalibration_of
 from models_ml.deployment.logs import CENTS, finite
-from models_ml.deployment.miscalibration import miscalibration_of
 from models_ml.training.context import Purpose
 from models_ml.training.pipeline import ChurnPipeline
 from models_ml.training.population import freeze_bins
@@ -37,7 +37,7 @@ class DeploymentRecord:
     ``recipe`` holds the hyper-parameters; ``data_fingerprint`` is a hash of every row that fitted or calibrated;
     ``feature_bins`` say what the population looked like then (`models_ml.training.population`), ``retention_curves``
     how long customers stayed (the rows of the table of that name); ``signature`` is empty where no key is set
-    (`models_ml.deployment.signing`).
+    (`models_ml.deployment.deployed`).
     """
 
     format: int

@@ -34,8 +34,7 @@ from models_ml.deployment.logs import (
 )
 from models_ml.deployment.tracking import Tracker, TrackingError
 from models_ml.errors import BayesPilotError
-from models_ml.files import write_bytes, write_text
-from models_ml.locks import lock_if_free, wait_for_lock
+from models_ml.files import lock_if_free, wait_for_lock, write_bytes, write_text
 
 LOCK = ".lock"
 STAGED = ".staged_report"  # the report of a training, until its switch is decided

@@ -12,9 +12,13 @@ from pathlib import Path
 
 from models_ml.deployment.deployed import (
     DEPLOYED,
+    KEYS,
     VERSIONS,
+    is_signed,
     read_record,
     record_text,
+    signed,
+    signing_keys,
     verify,
     write_deployment,
 )
@@ -26,7 +30,6 @@ from models_ml.deployment.logs import (
     read_events,
 )
 from models_ml.deployment.record import DeploymentRecord, misfits
-from models_ml.deployment.signing import KEYS, is_signed, signed, signing_keys
 from models_ml.deployment.switch import Switch, one_writer, settle, switch
 from models_ml.deployment.tracking import Tracker
 from models_ml.errors import BayesPilotError

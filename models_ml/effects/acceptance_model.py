@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from models_ml.decisions.acceptance_rates import AcceptanceModel, Floats, log_odds_of
+from models_ml.decisions.offer_beliefs import AcceptanceModel, Floats, log_odds_of
 from models_ml.effects.effect_settings import AcceptanceSettings
 from models_ml.errors import BayesPilotError
 

@@ -12,14 +12,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from models_ml.decisions.acceptance_rates import AcceptanceModel
+from models_ml.decisions.offer_beliefs import AcceptanceModel
 from models_ml.decisions.policy import read_policy
 from models_ml.effects.acceptance_model import AcceptancePriors, ContactOutcomes, fit_acceptance
-from models_ml.effects.effect_likelihood import Floats, Integers
 from models_ml.effects.effect_posterior import (
     DIGITS,
     EffectPosterior,
     EffectPriors,
+    Floats,
+    Integers,
     RandomisedEpisodes,
     effect_posterior,
     shares_reached,

@@ -5,14 +5,16 @@ cursor is that of a DuckDB in the driver's process. The first statement that nam
 a temporary folder of the driver; DuckDB reads it from there and spills there. What the model returns becomes a table
 of Spark.
 
-The models of ``spark_batches`` take their rows in batches on the executors instead; the driver sees none of them.
+The rows of `BATCH_MODELS` stay on the executors instead: the same functions of batches as on DuckDB, by ``mapInArrow``.
+The driver sees none of their rows. It reads the small tables and the deployed pipeline and sends the pipeline with the
+task, so that executors need this package but no file of the driver.
 """
 
 from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,13 +23,20 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as sf
+from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.utils import is_remote
 
-from models_ml.engines.spark_batches import BATCH_MODELS
+from models_ml.scoring.probabilities import PROBABILITIES_SCHEMA, Scorer, read_scorer
+from models_ml.scoring.reasons import REASONS_SCHEMA, Explanation, read_explanation
+from models_ml.training.context import PurposeTables
 
 PREFIX = "spark_table_"  # of the views of fetched tables: no column or keyword begins like this
 DATE = "as_of_date"
 LOCAL_MASTER = re.compile(r"local(\[.*\])?")  # not local-cluster, whose executors are processes of their own
+
+Ref = Callable[[str], str]  # from the name of a model to its name in the metastore
+KEY = ["customer_id", "as_of_date"]
 
 
 def run_model(spark: SparkSession, name: str, compiled_code: str) -> None:
@@ -173,3 +182,65 @@ def daily_parts(frame: DataFrame) -> Iterator[pa.Table]:
 def _runs_here(spark: SparkSession) -> bool:
     """Whether the executors are threads of this process, so that a folder of the driver is theirs too."""
     return not is_remote() and LOCAL_MASTER.fullmatch(spark.sparkContext.master) is not None
+
+
+def churn_predictions(spark: SparkSession, session: DriverSession, ref: Ref) -> DataFrame:
+    """Return ``int_churn_predictions``; empty where the run is."""
+    scorer = read_scorer(session.cursor(), _purpose_tables(session, ref))
+    return _mapped(spark, _of_run(spark, ref, scorer), scorer, PROBABILITIES_SCHEMA)
+
+
+def trial_probabilities(spark: SparkSession, session: DriverSession, ref: Ref) -> DataFrame:
+    """Return ``int_trial_probabilities``; empty where no trial has matured, whatever is deployed."""
+    assigned = spark.table(ref("int_trial_assignments"))
+    needed = assigned.select("customer_id", sf.col("scored_on").alias("as_of_date")).distinct()
+    scorer = read_scorer(session.cursor(), _purpose_tables(session, ref)) if needed.take(1) else None
+    rows = None
+    if scorer is not None:
+        features = spark.table(ref("customer_features")).select(*scorer.columns)
+        rows = features.join(needed, KEY, "left_semi").select(*scorer.columns)
+    return _mapped(spark, rows, scorer, PROBABILITIES_SCHEMA)
+
+
+def churn_reasons(spark: SparkSession, session: DriverSession, ref: Ref) -> DataFrame:
+    """Return ``int_churn_reasons``; empty where the run is."""
+    population = session.table(ref("int_feature_population")).sql_query()
+    explanation = read_explanation(session.cursor(), _purpose_tables(session, ref), population)
+    return _mapped(spark, _of_run(spark, ref, explanation), explanation, REASONS_SCHEMA)
+
+
+BATCH_MODELS: dict[str, Callable[[SparkSession, DriverSession, Ref], DataFrame]] = {
+    "int_churn_predictions": churn_predictions,
+    "int_churn_reasons": churn_reasons,
+    "int_trial_probabilities": trial_probabilities,
+}
+
+
+def _purpose_tables(session: DriverSession, ref: Ref) -> PurposeTables:
+    return PurposeTables(
+        int_run=session.table(ref("int_run")).sql_query(),
+        int_policy_parameters=session.table(ref("int_policy_parameters")).sql_query(),
+        int_feature_schema=session.table(ref("int_feature_schema")).sql_query(),
+    )
+
+
+def _of_run(spark: SparkSession, ref: Ref, function: Scorer | Explanation | None) -> DataFrame | None:
+    """Return the features at the run's date; nothing where the run is empty."""
+    if function is None:
+        return None
+    features = spark.table(ref("customer_features"))
+    return features.where(sf.col("as_of_date") == sf.lit(function.as_of_date)).select(*function.columns)
+
+
+def _mapped(
+    spark: SparkSession, rows: DataFrame | None, function: Scorer | Explanation | None, schema: pa.Schema
+) -> DataFrame:
+    """Return what a function of batches makes of rows, with its declared schema."""
+    declared = from_arrow_schema(schema)
+    if rows is None or function is None:
+        return spark.createDataFrame([], declared)
+
+    def batches(given: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return function(given)
+
+    return rows.mapInArrow(batches, declared)

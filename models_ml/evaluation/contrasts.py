@@ -1,10 +1,13 @@
-"""Two plain contrasts with customers who were left alone at random.
+"""Two plain contrasts with customers who were left alone at random, and the moments that they are made from.
 
 The *universal holdout* is never touched: against it stands the whole programme, everybody counted. The
-*pick-holdout* is left alone after it was chosen: that contrast sits exactly where the policy acts.
+*pick-holdout* is left alone after it was chosen: that contrast sits exactly where the policy acts. Count, mean and
+central moments can be added up from parts, so that no step has to hold all customers.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,8 +15,67 @@ from numpy.typing import ArrayLike
 from models_ml.errors import BayesPilotError
 from models_ml.evaluation.arrays import as_numbers
 from models_ml.evaluation.intervals import STEADYING_ROWS, Estimate, interval_from_sums
-from models_ml.evaluation.moments import Moments
 from models_ml.evaluation.policy_value import PolicyValue, policy_value
+
+
+@dataclass(frozen=True)
+class Moments:
+    """``count`` n, ``mean``, and Σ (y − mean)ᵏ for k = 2, 3, 4, in the unit of the numbers to that power."""
+
+    count: int
+    mean: float
+    square: float
+    cube: float
+    fourth: float
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Moments:
+        """Return the moments of an array of shape (n,); zeros where n = 0.
+
+        Examples
+        --------
+        >>> Moments.of(np.array([-3.0, -1.0, 1.0, 3.0]))
+        Moments(count=4, mean=0.0, square=20.0, cube=0.0, fourth=164.0)
+        """
+        if not len(values):
+            return cls(0, 0.0, 0.0, 0.0, 0.0)
+        mean = float(values.mean())
+        away = values - mean
+        square = away**2
+        return cls(
+            len(values), mean, float(square.sum()), float((square * away).sum()), float((square**2).sum())
+        )
+
+    def merge(self, other: Moments) -> Moments:
+        """Return the moments of both parts together.
+
+        Source: Pébay (2008), "Formulas for robust, one-pass parallel computation of covariances and
+        arbitrary-order statistical moments", equations 2.1, 3.1 and 3.2.
+        """
+        if not self.count or not other.count:
+            return self if self.count else other
+        one, two = float(self.count), float(other.count)
+        total, gap = one + two, other.mean - self.mean
+        square = self.square + other.square + gap**2 * one * two / total
+        cube = (
+            self.cube
+            + other.cube
+            + gap**3 * one * two * (one - two) / total**2
+            + 3.0 * gap * (one * other.square - two * self.square) / total
+        )
+        fourth = (
+            self.fourth
+            + other.fourth
+            + gap**4 * one * two * (one**2 - one * two + two**2) / total**3
+            + 6.0 * gap**2 * (one**2 * other.square + two**2 * self.square) / total**2
+            + 4.0 * gap * (one * other.cube - two * self.cube) / total
+        )
+        return Moments(self.count + other.count, self.mean + gap * two / total, square, cube, fourth)
+
+    @property
+    def variance(self) -> float:
+        """Variance of one number, Σ (y − mean)² / (n − 1); needs two numbers."""
+        return self.square / (self.count - 1.0)
 
 
 def universal_holdout_contrast(

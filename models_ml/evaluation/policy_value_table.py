@@ -1,8 +1,11 @@
-"""The rows of ``int_policy_value``: three figures per finished month and for all months, added to a log."""
+"""The rows of ``int_policy_value``: three figures per finished month and for all months, added to a log.
+
+In the log, a month once final is kept, and a revision is a row of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from datetime import date
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models_ml.evaluation.anytime import Sequence, months_needed, verdict
+from models_ml.evaluation.intervals import Sequence, months_needed, verdict
 from models_ml.evaluation.programme_value import (
     ESTIMANDS,
     UNIVERSAL_HOLDOUT,
@@ -22,7 +25,6 @@ from models_ml.evaluation.programme_value import (
     pick_holdout,
     universal_holdout,
 )
-from models_ml.evaluation.value_log import finalise_months
 
 CENTS = 100.0
 ALL_MONTHS = "all"
@@ -83,6 +85,22 @@ FINISHED = "select distinct outcome_month from ({rows}) order by outcome_month"
 
 Row = dict[str, Any]
 Months = dict[date, tuple[Row, Figure, Figure]]
+
+
+KEY = ("method", "period", "last_month")
+COMPARED = (
+    "customers",
+    "episodes",
+    "controls",
+    "treated_leavers",
+    "control_leavers",
+    "contaminated_controls",
+    "realised_value",
+    "value_to_come",
+    "value",
+    "standard_error",
+)
+HALF_A_CENT = 0.005
 
 
 def policy_value_table(
@@ -290,3 +308,63 @@ def _joined(parts: list[Episodes]) -> Episodes:
             for field in fields(Episodes)
         }
     )
+
+
+def finalise_months(
+    previous_rows: Iterable[Mapping[str, Any]], new_estimates: Iterable[Mapping[str, Any]]
+) -> list[Row]:
+    """Return the rows to append to the log: estimates that it does not hold yet, and revisions.
+
+    A row of the log is never changed. An estimate that says the same as the latest row of its ``KEY`` adds nothing; one
+    that differs becomes the next revision, and its reason names what has changed.
+
+    Parameters
+    ----------
+    previous_rows : iterable of mappings
+        The log so far, in any order: ``KEY``, ``COMPARED``, and ``revision``, 0 for the first of its key.
+    new_estimates : iterable of mappings
+        ``KEY``, ``COMPARED`` and whatever else a row holds; at most one per key.
+
+    Returns
+    -------
+    list of dict
+        In the order of ``new_estimates``, with ``revision`` and ``revision_reason`` (None where it is the first).
+
+    Examples
+    --------
+    >>> first = {"method": "pick_holdout", "period": "2026-01", "last_month": "2026-01-01", "controls": 40}
+    >>> log = finalise_months([], [first])
+    >>> log[0]["revision"], finalise_months(log, [first])
+    (0, [])
+    >>> finalise_months(log, [first | {"controls": 41}])[0]["revision_reason"]
+    'the data of a finished month have changed: controls 40, now 41'
+    """
+    latest: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    for row in previous_rows:
+        key = tuple(row[name] for name in KEY)
+        if key not in latest or row["revision"] > latest[key]["revision"]:
+            latest[key] = row
+    added = []
+    for row in new_estimates:
+        before = latest.get(tuple(row[name] for name in KEY))
+        if before is None:
+            added.append(dict(row) | {"revision": 0, "revision_reason": None})
+            continue
+        changes = [name for name in COMPARED if _differs(before.get(name), row.get(name))]
+        if changes:
+            words = ", ".join(
+                f"{name} {_shown(before.get(name))}, now {_shown(row.get(name))}" for name in changes
+            )
+            reason = f"the data of a finished month have changed: {words}"
+            added.append(dict(row) | {"revision": before["revision"] + 1, "revision_reason": reason})
+    return added
+
+
+def _differs(before: Any, now: Any) -> bool:  # noqa: ANN401 - a value of a row
+    if before is None or now is None:
+        return before is not now
+    return bool(abs(before - now) > HALF_A_CENT)
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - a value of a row
+    return "none" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -28,10 +28,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models_ml.errors import BayesPilotError
-from models_ml.evaluation.anytime import Evidence, Sequence, at_every_look, planned_information
-from models_ml.evaluation.contrasts import contrast_of_moments, pick_holdout_contrast
-from models_ml.evaluation.intervals import Estimate
-from models_ml.evaluation.moments import Moments
+from models_ml.evaluation.contrasts import Moments, contrast_of_moments, pick_holdout_contrast
+from models_ml.evaluation.intervals import Estimate, Evidence, Sequence, at_every_look, planned_information
 from models_ml.evaluation.policy_value import policy_value
 
 UNIVERSAL_HOLDOUT = "universal_holdout"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from models_ml.evaluation.anytime import (
+from models_ml.evaluation.intervals import (
     EARNS,
     LOSES,
     MINIMUM_CONTROLS,
@@ -13,8 +13,8 @@ from models_ml.evaluation.anytime import (
     TOO_LITTLE,
 )
 from models_ml.reports.figures import money
-from models_ml.reports.monitoring_data import MonitoringData, Row
 from models_ml.reports.monitoring_figures import value_by_month
+from models_ml.reports.monitoring_findings import MonitoringData, Row
 from models_ml.reports.page import Figure, Section, Table, Text
 
 QUESTION = "Is the programme earning?"

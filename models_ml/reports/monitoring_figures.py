@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from models_ml.reports.figures import PALETTE, QUIET, WIDTH, axes, svg
-from models_ml.reports.monitoring_data import MonitoringData, Row
+from models_ml.reports.monitoring_findings import MonitoringData, Row
 
 HEIGHT = 3.4  # inches
 BLUE, VERMILION = PALETTE[:2]

@@ -9,10 +9,11 @@ from models_ml.monitoring.drift import ALL_CUSTOMERS
 from models_ml.reports import monitoring_figures as figures
 from models_ml.reports.earnings import earning_answer, earning_section, earning_sentence
 from models_ml.reports.figures import money, share
-from models_ml.reports.monitoring_data import MonitoringData, Row
 from models_ml.reports.monitoring_figures import STATUS_WORDS
 from models_ml.reports.monitoring_findings import (
     ACT,
+    MonitoringData,
+    Row,
     findings,
     pooled_calibration,
     ratio_interval,

@@ -7,6 +7,7 @@ A row that opens an episode is on disk before its answer leaves. Where the disk 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ import uuid
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +30,6 @@ from models_ml.errors import BayesPilotError
 from models_ml.files import file_aside
 from models_ml.serving.deciding import Answered, Asked, with_days
 from models_ml.serving.expressions import literal
-from models_ml.serving.log_files import JOURNAL, hold_log
 from models_ml.serving.promises import Promise
 from models_ml.serving.published_run import PublishedRun
 from models_ml.training.population import SCORE, FeatureBins, read_bins
@@ -77,6 +78,9 @@ COLUMNS = {
     "feature_bins": "MAP(VARCHAR, SMALLINT)",
     "decision": "VARCHAR",  # the whole answer, of rows that open an episode
 }
+
+JOURNAL = "journal.jsonl"
+LOCK = "lock"
 
 
 class Waiting(NamedTuple):
@@ -353,3 +357,43 @@ def _text(value: object) -> str:
     if isinstance(value, date | datetime):
         return value.isoformat()
     raise TypeError(type(value).__name__)
+
+
+def hold_log(folder: Path) -> int:
+    """Hold the folder against other services and erasures; return the descriptor to close.
+
+    Raises
+    ------
+    BayesPilotError
+        If it is held.
+    """
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise BayesPilotError(
+            "a service is running that writes this log of decisions",
+            where=str(folder),
+            next_step="stop it (SIGTERM), then run this again",
+        ) from error
+    return descriptor
+
+
+@contextmanager
+def log_held(folder: Path) -> Iterator[None]:
+    """Keep services from writing the log while the block runs; nothing to do where there is none.
+
+    Raises
+    ------
+    BayesPilotError
+        If a service is running.
+    """
+    if not folder.is_dir():
+        yield
+        return
+    descriptor = hold_log(folder)
+    try:
+        yield
+    finally:
+        os.close(descriptor)

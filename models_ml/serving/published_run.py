@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from models_ml.decisions.decide import DRAWS, REFERENCE_COLUMNS, PlanSummary
 from models_ml.decisions.economics import needed_columns
-from models_ml.decisions.limits import Limits, read_limits
+from models_ml.decisions.limits import Limits, PlanPrices, read_limits, read_prices
 from models_ml.decisions.policy import DecisionInputs, read_decision_inputs
-from models_ml.decisions.prices import PlanPrices, read_prices
 from models_ml.decisions.retention_curves import read_retention_curves
 from models_ml.deployment.record import DeploymentRecord
 from models_ml.errors import BayesPilotError

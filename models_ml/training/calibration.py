@@ -17,7 +17,7 @@ from models_ml.evaluation.metrics import (
     expected_calibration_error,
     row_log_loss,
 )
-from models_ml.threads import one_thread
+from models_ml.training.candidates import one_thread
 from models_ml.training.settings import TrainingSettings
 
 # Nearly unpenalised: the two numbers of a sigmoid need no shrinkage, yet stay finite on separable data.

@@ -6,7 +6,9 @@ NaN where missing or unknown, categories as codes).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +18,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from threadpoolctl import ThreadpoolController
 
 from models_ml.training.schema import FeatureEncoder
 
@@ -120,3 +123,22 @@ CANDIDATES: Mapping[str, Candidate] = {
         Candidate("gradient_boosting", 3, gradient_boosting),
     )
 }
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Limit BLAS and OpenMP to one thread, as scoring and calibration do.
+
+    Sums over several threads change their last bits, and on batches more threads mostly wait for each other.
+    """
+    return _threads().limit(limits=1)
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Limit BLAS to one thread and leave OpenMP free, which histogram boosting uses without changing a bit."""
+    return _threads().limit(limits=1, user_api="blas")
+
+
+@functools.cache
+def _threads() -> ThreadpoolController:
+    """Return the control over BLAS and OpenMP threads; finding the libraries takes a while."""
+    return ThreadpoolController()

@@ -11,7 +11,7 @@ from sklearn.inspection import permutation_importance
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 
-from models_ml.threads import one_thread
+from models_ml.training.candidates import one_thread
 from models_ml.training.contributions import log_odds_contributions
 from models_ml.training.examples import Examples
 from models_ml.training.pipeline import ChurnPipeline, raw_score

@@ -10,13 +10,11 @@ import numpy as np
 from scipy.special import logit
 
 from models_ml.decisions.choose import choose_actions
-from models_ml.decisions.economics import read_figures, value_figures
+from models_ml.decisions.economics import OfferValues, read_figures, value_figures
 from models_ml.decisions.limits import Limits
 from models_ml.decisions.policy import DecisionInputs
-from models_ml.decisions.valuation import OfferValues
-from models_ml.evaluation.judged_profit import JudgedProfit, compare_profits, contact_values
-from models_ml.evaluation.maximum_profit import expected_maximum_profit
 from models_ml.evaluation.metrics import notice_metrics, score_metrics
+from models_ml.evaluation.profit import JudgedProfit, compare_profits, contact_values, expected_maximum_profit
 from models_ml.training.calibration import fit_calibrator
 from models_ml.training.examples import Examples
 from models_ml.training.settings import TrainingSettings

@@ -10,9 +10,8 @@ import pyarrow as pa
 from scipy.special import logit
 from sklearn.pipeline import Pipeline
 
-from models_ml.threads import one_blas_thread, one_thread
 from models_ml.training.calibration import Calibrator, choose_calibration
-from models_ml.training.candidates import CANDIDATES, Hyperparameters
+from models_ml.training.candidates import CANDIDATES, Hyperparameters, one_blas_thread, one_thread
 from models_ml.training.examples import Examples
 from models_ml.training.schema import FeatureEncoder, FeatureSchema, fit_encoder
 from models_ml.training.settings import TrainingSettings

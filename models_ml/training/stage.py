@@ -17,8 +17,8 @@ from scipy.special import expit
 from models_ml.decisions.limits import month_limits
 from models_ml.decisions.policy import DecisionInputs, Policy
 from models_ml.errors import BayesPilotError
-from models_ml.evaluation.judged_profit import JudgedProfit, compare_profits, simplest_within_one_error
 from models_ml.evaluation.metrics import row_log_loss, threshold_evaluation
+from models_ml.evaluation.profit import JudgedProfit, compare_profits, simplest_within_one_error
 from models_ml.training.candidates import CANDIDATES, Hyperparameters
 from models_ml.training.contact_weights import read_examples
 from models_ml.training.diagnostics import (

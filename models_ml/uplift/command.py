@@ -143,7 +143,7 @@ def print_learned(learned: LearnedPolicy, notes: tuple[str, ...], currency: str)
 
 
 def _cells(found: Estimate) -> tuple[str, str]:
-    from models_ml.uplift.verdict import interval, per_thousand
+    from models_ml.uplift.learning import interval, per_thousand
 
     return per_thousand(found.value, ""), interval(found)
 

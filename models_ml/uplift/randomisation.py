@@ -14,12 +14,11 @@ from scipy.stats import rankdata
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from models_ml.errors import BayesPilotError
-from models_ml.threads import one_thread
+from models_ml.training.candidates import one_thread
 from models_ml.training.leakage import LeakageLimits, find_suspects
 from models_ml.training.schema import FeatureEncoder, fit_encoder
-from models_ml.uplift.folds import stratified_folds
 from models_ml.uplift.settings import UpliftSettings
-from models_ml.uplift.trial import CONTROL, WHERE, Floats, Trial
+from models_ml.uplift.trial import CONTROL, WHERE, Floats, Trial, stratified_folds
 
 _HALVES = 2
 _LEAVES, _TREES = 7, 30  # enough to find any shape of dependence; a test, not an estimate

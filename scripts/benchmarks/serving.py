@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from served_copy import Caller, ServedCopy
-from serving_study import bodies_of
+from serving_study import Caller, ServedCopy, bodies_of
 
 from models_ml.deployment.deployed import read_record, write_deployment
 from models_ml.errors import BayesPilotError

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import expit
 
-from models_ml.decisions.effect_beliefs import EffectBeliefs, expected_relative_risk
+from models_ml.decisions.offer_beliefs import EffectBeliefs, expected_relative_risk
 from simulation.true_value import Floats, MonthInputs, Truth
 
 DRAWS = 200
