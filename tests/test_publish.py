@@ -131,7 +131,9 @@ def test_the_history_of_a_run_is_read_from_files_of_its_nights(warehouse: Path, 
     assert {path.stat().st_mode & 0o222 for path in (folder / "history").iterdir()} == {0}
     with duckdb.connect() as other:  # a target for development reads the copy under a name of its own
         other.execute(f"attach '{str(run / 'retention.duckdb').replace(chr(39), chr(39) * 2)}' as production")
-        assert other.execute("select count(*) from production.main.retention_actions_history").fetchall() == [(4,)]
+        assert other.execute("select count(*) from production.main.retention_actions_history").fetchall() == [
+            (4,)
+        ]
 
 
 def test_a_night_is_written_again_only_where_its_rows_have_changed(
@@ -140,7 +142,10 @@ def test_a_night_is_written_again_only_where_its_rows_have_changed(
     first = publish("demo", warehouse, folder).run_folder
     written = {path: path.stat().st_mtime_ns for path in (folder / "history").iterdir()}
     assert len(written) == 2
-    change(warehouse, "update int_stored_decisions set updated_at = updated_at + interval 1 hour where customer_id = 'c1'")
+    change(
+        warehouse,
+        "update int_stored_decisions set updated_at = updated_at + interval 1 hour where customer_id = 'c1'",
+    )
     second = publish("demo", warehouse, folder).run_folder
     change(warehouse, "delete from int_stored_decisions where customer_id = 'c0'")
     third = publish("demo", warehouse, folder).run_folder

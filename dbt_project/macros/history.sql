@@ -66,6 +66,25 @@
     {{ return(history is not none and not history.is_view) }}
 {% endmacro %}
 
+{#- Ends the build where the table of whole rows has columns that would be lost; `columns` are those taken over. -#}
+{% macro refuse_unknown_columns(columns) -%}
+    {%- set place = own_place() -%}
+    {%- set history = adapter.get_relation(
+        database=place.database, schema=place.schema, identifier='retention_actions_history') -%}
+    {%- set unknown = [] -%}
+    {%- for column in adapter.get_columns_in_relation(history) if column.name | lower not in columns -%}
+        {%- do unknown.append(column.name) -%}
+    {%- endfor -%}
+    {%- if unknown -%}
+        {{ exceptions.raise_compiler_error(
+            "retention_actions_history holds columns that this version does not have, and that int_stored_decisions "
+            ~ "would not take over: " ~ unknown[:5] | join(', ') ~ ". Nothing was changed. Rename each to its new name, as "
+            ~ "CHANGELOG.md says, or remove it (alter table retention_actions_history drop column " ~ unknown[0]
+            ~ "), then run the build again"
+        ) }}
+    {%- endif -%}
+{%- endmacro %}
+
 {#-
     One row per as_of_date of `decisions` (a relation or step with as_of_date and row_hash): how many there are, and a
     hash of their row hashes. The hash begins with a sign of the columns that they cover; nights of other columns

@@ -79,6 +79,7 @@ dated as (
 
 {% if holds_whole_rows() -%}
 -- A table of whole rows is taken over once; a row_hash made by another rule stays with its row.
+{{- refuse_unknown_columns(found) }}
 whole_rows as (
 
     select
