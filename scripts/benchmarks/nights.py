@@ -20,6 +20,7 @@ from dbt_project_copy import ProjectCopy, Usage
 
 from benchmarks.measures import BenchmarkProject, quiet_connection
 from benchmarks.raw_tables import ENDS_ON, DataSize, write_raw_tables
+from models_ml.errors import BayesPilotError
 
 FIRST_NIGHT, SETTLED_ON = ENDS_ON - timedelta(days=2), ENDS_ON - timedelta(days=1)
 CYCLE_DAYS = 31  # longer than the demo's horizon: one episode of a customer is over before the next
@@ -74,6 +75,8 @@ class Night:
         Rows of retention_actions_history afterwards.
     usage : Usage
         Of ``dbt build``, data tests included.
+    publishing : Usage
+        Of ``bayespilot publish`` after it, where the nights before have been published.
     grown_mb : float
         Growth of the warehouse file, in megabytes; space that earlier nights freed is used first.
     file_mb : float
@@ -86,6 +89,7 @@ class Night:
     customers_at_risk: int
     history_rows: int
     usage: Usage
+    publishing: Usage
     grown_mb: float
     file_mb: float
     nodes: dict[str, float]
@@ -126,22 +130,38 @@ def _measure(project: BenchmarkProject, behind: int, notify: Callable[[str], Non
     _write_contacts(project, name)
     notify(f"building the night before, with {behind - 1} nights behind it")
     build_night(project, name, SETTLED_ON)
+    shutil.rmtree(project.folder / "published", ignore_errors=True)
+    _publish(project, name)
     before = project.warehouse(name).stat().st_size
     notify(f"building a night, with {behind} nights behind it")
     usage = build_night(project, name, ENDS_ON)
+    seconds = node_seconds(project.copy / "target")
+    publishing = _publish(project, name)
     after = project.warehouse(name).stat().st_size
     with quiet_connection(project.warehouse(name)) as connection:
         counts = "select count(*), count(*) filter (as_of_date = ?) from retention_actions_history"
         rows, at_risk = connection.execute(counts, [ENDS_ON]).fetchall()[0]
-    seconds = node_seconds(project.copy / "target")
-    return Night(behind, at_risk, rows, usage, (after - before) / 1e6, after / 1e6, seconds)
+    return Night(behind, at_risk, rows, usage, publishing, (after - before) / 1e6, after / 1e6, seconds)
 
 
 def build_night(project: BenchmarkProject, name: str, as_of_date: date) -> Usage:
     """Run ``dbt build`` for a date, as a scheduler does."""
-    settings = {"RETENTION_DB": str(project.warehouse(name)), "RETENTION_MEMORY_LIMIT": project.memory_limit}
     variables = json.dumps({"source": "demo", "as_of_date": f"{as_of_date}"})
-    return ProjectCopy(project.copy, project.raw, settings).build("--vars", variables)
+    return _copy(project, name).build("--vars", variables)
+
+
+def _publish(project: BenchmarkProject, name: str) -> Usage:
+    finished = _copy(project, name).run("bayespilot", "publish")
+    if finished.returncode:
+        raise BayesPilotError(
+            "bayespilot publish failed", where=str(project.warehouse(name)), values=[finished.output[-500:]]
+        )
+    return finished.usage
+
+
+def _copy(project: BenchmarkProject, name: str) -> ProjectCopy:
+    settings = {"RETENTION_DB": str(project.warehouse(name)), "RETENTION_MEMORY_LIMIT": project.memory_limit}
+    return ProjectCopy(project.copy, project.raw, settings)
 
 
 def node_seconds(target: Path) -> dict[str, float]:
