@@ -87,8 +87,9 @@
 
 {#-
     One row per as_of_date of `decisions` (a relation or step with as_of_date and row_hash): how many there are, and a
-    hash of their row hashes. The hash begins with a sign of the columns that they cover; nights of other columns
-    cannot be compared. It is made of parts, so that no text holds all decisions of a night.
+    hash of their row hashes, in which those of erased rows still count. The hash begins with a sign of the columns that
+    they cover; nights of other columns cannot be compared. It is made of parts, so that no text holds all decisions of
+    a night.
 -#}
 {% macro night_hashes(decisions) -%}
     select
@@ -103,7 +104,17 @@
             substr(row_hash, 1, 3) as part,
             count(*) as part_rows,
             {{ text_hash(join_text('row_hash', "''", 'row_hash')) }} as part_hash
-        from {{ decisions }}
+        from (
+            select
+                as_of_date,
+                row_hash
+            from {{ decisions }}
+            union all
+            select
+                as_of_date,
+                row_hash
+            from {{ ref('erased_actions') }}
+        ) as with_erased
         group by as_of_date, substr(row_hash, 1, 3)
     ) as parts
     group by as_of_date
@@ -114,10 +125,7 @@
     {{ local_md5(decision_types().items() | list | string)[:8] }}:
 {%- endmacro %}
 
-{#-
-    Runs whose decisions are read from history otherwise than they were made; `of_dates` joins the dates to compare. Of
-    an erased row its hash is left.
--#}
+{#- Runs whose decisions are read from history otherwise than they were made; `of_dates` joins the dates to compare. -#}
 {% macro nights_read_otherwise(of_dates='') -%}
     with runs as (
 
@@ -138,11 +146,6 @@
             history.row_hash
         from {{ ref('retention_actions_history') }} as history
         {{ of_dates | replace('policy_runs', 'history') }}
-        union all
-        select
-            as_of_date,
-            row_hash
-        from {{ ref('erased_actions') }}
 
     ),
 
