@@ -32,10 +32,11 @@ from models_ml.paths import (
 from models_ml.publish import one_publisher
 from models_ml.serving.decision_log import JOURNAL, log_held
 from models_ml.serving.snapshot import CUSTOMERS, remove_customers
-from models_ml.warehouse import hold_warehouse, quoted, sql_text
+from models_ml.warehouse import hold_warehouse, quoted, sql_text, table_names
 
 BLOCKED, TOMBSTONES = "erased_customers", "erased_actions"
 SYNC = "retention_actions_sync"
+HISTORY = "retention_actions_history"
 STAGING = "stg_"
 FINGERPRINTS = "int_stored_fingerprints"
 # An id of fewer characters occurs in any page by chance; pages without customers then stay as they are.
@@ -256,26 +257,34 @@ def _record(connection: duckdb.DuckDBPyConnection, person: Person) -> None:
         f"{create} {NEW}.main.{BLOCKED} (customer_hash varchar not null, salt varchar not null, erased_at timestamp)"
     )
     connection.execute(
-        f"{create} {NEW}.main.{TOMBSTONES} (action_id_hash varchar not null, erased_at timestamp)"
+        f"{create} {NEW}.main.{TOMBSTONES} (action_id_hash varchar not null, as_of_date date, row_hash varchar,"
+        " erased_at timestamp)"
     )
+    for column, kind in (("as_of_date", "date"), ("row_hash", "varchar")):  # an older table lacks them
+        connection.execute(f"alter table {NEW}.main.{TOMBSTONES} add column if not exists {column} {kind}")
     found = connection.execute(f"select max(salt) from {NEW}.main.{BLOCKED}").fetchall()[0][0]
     salt = found or secrets.token_hex(16)
-    for table, column, values in (
-        (BLOCKED, "customer_hash, salt", [(salted_hash(salt, one), salt) for one in person.customers]),
-        (
-            TOMBSTONES,
-            "action_id_hash",
-            [(hashlib.sha256(one.encode()).hexdigest(),) for one in sorted(person.decided)],
-        ),
-    ):
-        key = column.split(",")[0]
-        known = {row[0] for row in connection.execute(f"select {key} from {NEW}.main.{table}").fetchall()}
-        for row in values:
-            if row[0] not in known:
-                marks = ", ".join("?" for _ in row)
-                connection.execute(
-                    f"insert into {NEW}.main.{table} ({column}, erased_at) values ({marks}, ?)", [*row, now]
-                )
+    known = {
+        one for (one,) in connection.execute(f"select customer_hash from {NEW}.main.{BLOCKED}").fetchall()
+    }
+    for customer in person.customers:
+        if (hashed := salted_hash(salt, customer)) not in known:
+            connection.execute(
+                f"insert into {NEW}.main.{BLOCKED} (customer_hash, salt, erased_at) values (?, ?, ?)",
+                [hashed, salt, now],
+            )
+    if person.decided:
+        connection.execute(
+            f"""
+            insert into {NEW}.main.{TOMBSTONES} (action_id_hash, as_of_date, row_hash, erased_at)
+            select sha256(action_id), as_of_date, row_hash, ?
+            from {HISTORY}
+            where customer_id in (select unnest(?::varchar[]))
+                and sha256(action_id) not in (select action_id_hash from {NEW}.main.{TOMBSTONES})
+            order by 1
+            """,
+            [now, list(person.customers)],
+        )
     tables = {table for _, table in _tables(connection)}
     if FINGERPRINTS in tables:
         connection.execute(f"delete from {NEW}.main.{FINGERPRINTS}")
@@ -291,7 +300,7 @@ def _leave_tombstones(connection: duckdb.DuckDBPyConnection, person: Person, now
         select
             action_id_hash,
             'erased' as status,
-            (select max(as_of_date) from retention_actions_history) as status_as_of_date,
+            (select max(as_of_date) from {HISTORY}) as status_as_of_date,
             (select greatest(?::timestamp, max(updated_at) + interval 1 microsecond) from {SYNC}) as updated_at,
             md5(action_id_hash || '|erased') as row_hash
         from {SYNC}
@@ -368,13 +377,12 @@ def _count(connection: duckdb.DuckDBPyConnection, table: str, where: str) -> int
 def find_person(connection: duckdb.DuckDBPyConnection, customers: Sequence[str]) -> Person:
     """Return the customers with the ids of all decisions on them: an id is the MD5 of customer and date."""
     ids = tuple(customers)
-    if not any(table == "retention_actions_history" for _, table in _tables(connection)):
+    if HISTORY not in table_names(connection):
         return Person(ids, frozenset(), frozenset())
     stored = connection.execute(
-        "select action_id from retention_actions_history where customer_id in (select unnest(?::varchar[]))",
-        [list(ids)],
+        f"select action_id from {HISTORY} where customer_id in (select unnest(?::varchar[]))", [list(ids)]
     ).fetchall()
-    days = connection.execute("select distinct as_of_date from retention_actions_history").fetchall()
+    days = connection.execute(f"select distinct as_of_date from {HISTORY}").fetchall()
     decided = frozenset(action for (action,) in stored)
     possible = {
         hashlib.md5(f"{customer}/{day}".encode(), usedforsecurity=False).hexdigest()

@@ -5,6 +5,7 @@ written aside and renamed, then the link is replaced: a reader that resolves the
 
     published/<source>/runs/<run>/retention.duckdb, retention_actions.parquet, …
     published/<source>/current -> runs/<run>
+    published/<source>/history/<night>.parquet      rows of retention_actions_history, which runs share
 
 Runs stay for an hour after they have been replaced; the next publishing removes them, and what a crash left.
 """
@@ -26,7 +27,8 @@ import duckdb
 from models_ml.errors import BayesPilotError
 from models_ml.files import point_link, read_only_folder_aside, wait_for_lock
 from models_ml.paths import CURRENT, RUNS, artifacts_folder
-from models_ml.published_tables import Publication, check_one_run, write_database, write_parquet
+from models_ml.published_history import FOLDER, remove_unnamed
+from models_ml.published_tables import DATABASE, Publication, check_one_run, write_database, write_parquet
 from models_ml.serving.snapshot import SNAPSHOT, write_snapshot
 from models_ml.warehouse import open_warehouse
 
@@ -89,7 +91,9 @@ def publish(source: str, warehouse: Path, folder: Path) -> Published:
         run_id = f"{now:{RUN_TIME}}-{run.dbt_invocation_id[:8]}"
         run_folder = folder / RUNS / run_id
         with read_only_folder_aside(run_folder) as aside:
-            publication = Publication(source, run_id, run.as_of_date, run.dbt_invocation_id, now, aside)
+            publication = Publication(
+                source, run_id, run.as_of_date, run.dbt_invocation_id, now, aside, folder.resolve() / FOLDER
+            )
             for write_part in PARTS:
                 write_part(connection, publication)
         point_link(folder / CURRENT, run_folder)
@@ -148,19 +152,20 @@ def _not_written(source: str, said: str, where: object, code: int | None) -> Bay
 
 def _remove_leftovers(folder: Path) -> None:
     """Remove what a killed process had not switched; the lock says that no other process is at work."""
-    for place in (folder, folder / RUNS):
+    for place in (folder, folder / RUNS, folder / FOLDER):
         for left in place.glob(".*"):
             if ASIDE.fullmatch(left.name):
                 shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
 
 
 def _remove_replaced(folder: Path, now: datetime) -> None:
-    """Remove the runs whose successor has been published for longer than runs are kept."""
+    """Remove the runs whose successor has been published for longer than runs are kept, and nights of no other run."""
     current = (folder / CURRENT).resolve()
     runs = sorted(path.resolve() for path in (folder / RUNS).iterdir() if RUN_ID.fullmatch(path.name))
     for run, successor in itertools.pairwise(runs):
         if now - _published_at(successor) > KEPT_AFTER_REPLACEMENT and run != current:
             shutil.rmtree(run)
+    remove_unnamed(folder / FOLDER, folder.glob(f"{RUNS}/*/{DATABASE}"))
 
 
 def _published_at(run: Path) -> datetime:

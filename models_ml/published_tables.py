@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from models_ml.errors import BayesPilotError
+from models_ml.published_history import HISTORY, create_views, write_nights
 from models_ml.warehouse import BUILD, quoted, sql_text, table_names
 
 PUBLISHED_TABLES = (
@@ -47,6 +48,7 @@ REPORT_PREFIX = "rpt_"  # every report table is published
 # The copy is for what was decided; what only a training reads stays in the warehouse.
 ONLY_ROWS = {"customer_features": "where as_of_date = (select as_of_date from int_run)"}
 PARQUET_TABLES = ("retention_actions", "retention_actions_deliverable", "retention_actions_sync")
+DATABASE = "retention.duckdb"
 RUN_TABLE = "published_run"
 # Tables whose newest rows are those of the run's date.
 DATED_TABLES = (
@@ -93,6 +95,8 @@ class Publication:
         UTC, without a zone.
     folder : Path
         Folder to write into; it is renamed once every part is written.
+    history : Path
+        Folder of the files of all nights, which runs share.
     """
 
     source: str
@@ -101,6 +105,7 @@ class Publication:
     dbt_invocation_id: str
     published_at: datetime
     folder: Path
+    history: Path
 
 
 def check_one_run(connection: duckdb.DuckDBPyConnection, source: str, warehouse: Path) -> WarehouseRun:
@@ -182,14 +187,18 @@ def _refuse_differences(
 def write_database(connection: duckdb.DuckDBPyConnection, publication: Publication) -> None:
     """Write retention.duckdb: the public tables with their comments, and the table ``published_run``."""
     comments = _comments(connection)
-    file = quoted(publication.folder / "retention.duckdb")
+    nights = write_nights(connection, publication.history)
+    file = quoted(publication.folder / DATABASE)
     connection.execute(f"attach {file} as {COPY} (read_write, storage_version '{STORAGE_VERSION}')")
     try:
+        create_views(connection, COPY, nights)
         for table in _published(connection):
-            rows = ONLY_ROWS.get(table, "")
-            connection.execute(f"create table {COPY}.{table} as select * from {table} {rows}")
+            kind = "view" if table == HISTORY else "table"
+            if kind == "table":
+                rows = ONLY_ROWS.get(table, "")
+                connection.execute(f"create table {COPY}.{table} as select * from {table} {rows}")
             for column, comment in comments.get(table, ()):
-                on = f"column {COPY}.{table}.{column}" if column else f"table {COPY}.{table}"
+                on = f"column {COPY}.{table}.{column}" if column else f"{kind} {COPY}.{table}"
                 connection.execute(f"comment on {on} is {sql_text(comment)}")
         connection.execute(
             f"create table {COPY}.{RUN_TABLE} as select {sql_text(publication.run_id)} as run_id,"

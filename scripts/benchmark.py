@@ -333,6 +333,11 @@ def night(
         [(f"{night.nights} nights behind it", night.usage) for night in found],
         "dbt build with its data tests and its own start, without publishing.",
     )
+    _print(
+        "Publishing it, with the nights before it published",
+        [(f"{night.nights} nights behind it", night.publishing) for night in found],
+        "bayespilot publish with its own start.",
+    )
     _print_nodes(found)
     _print_disk(found)
 

@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 
 
 def night(behind: int, history_rows: int, file_mb: float, **nodes: float) -> Night:
-    return Night(behind, 1000, history_rows, Usage(10.0, 20.0, 500.0), 2.5, file_mb, nodes)
+    return Night(
+        behind, 1000, history_rows, Usage(10.0, 20.0, 500.0), Usage(1.0, 2.0, 50.0), 2.5, file_mb, nodes
+    )
 
 
 def test_seconds_are_those_of_dbts_own_records(tmp_path: Path) -> None:

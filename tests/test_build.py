@@ -11,6 +11,7 @@ import pytest
 from conftest import DECISIONS, UNTESTED, Project
 
 from models_ml.docs import describe_passed_on
+from models_ml.published_history import STORED
 from models_ml.published_tables import PUBLISHED_TABLES, RUN_TABLE
 
 pytestmark = pytest.mark.build
@@ -87,18 +88,22 @@ def test_the_published_copy_holds_the_public_tables(fresh_copy: Project) -> None
     with duckdb.connect(str(folder / "retention.duckdb"), read_only=True) as copy:
         assert copy.execute(ALL_ACTIONS).fetchall() == fresh_copy.query(ALL_ACTIONS)
         deliverable = copy.execute("select count(*) from retention_actions_deliverable").fetchall()
-        tables = copy.execute("select table_name, comment is not null from duckdb_tables()").fetchall()
+        tables = copy.execute(
+            "select table_name, comment is not null from duckdb_tables()"
+            " union all select view_name, comment is not null from duckdb_views() where not internal"
+        ).fetchall()
         without = copy.execute(
             "select table_name, column_name from duckdb_columns() where comment is null"
         ).fetchall()
     assert deliverable == fresh_copy.query("select count(*) from retention_actions_deliverable")
     built = {name for (name,) in fresh_copy.query("select table_name from information_schema.tables")}
     reports = {name for name in built if name.startswith("rpt_")}
-    assert {name for name, _ in tables} == built & {*PUBLISHED_TABLES} | reports | {RUN_TABLE}
+    assert {name for name, _ in tables} == built & {*PUBLISHED_TABLES} | reports | {RUN_TABLE, STORED}
     described = {name for name, has_comment in tables if has_comment}
     assert described >= {
         "retention_actions",
         "retention_actions_deliverable",
+        "retention_actions_history",
         "policy_runs",
         "rpt_policy_value",
     }

@@ -136,7 +136,7 @@ def test_nothing_is_left_nothing_enters_again_and_others_stay(published: tuple[P
     )
     words = [customer, *(action for (action,) in actions)]
     held = places_with(project, words)
-    assert {"churn_scores", "retention_actions_history", "customer_features"} <= {
+    assert {"churn_scores", "int_stored_decisions", "customer_features"} <= {
         place.split(": ")[1].split(".")[0] for place in held if ": " in place
     }
     tables = ("customer_features", "retention_actions_history", "retention_actions", "churn_scores")
@@ -146,7 +146,7 @@ def test_nothing_is_left_nothing_enters_again_and_others_stay(published: tuple[P
     erased = erase("demo", [customer])
     assert places_with(project, words) == []
     assert erased.remaining == []
-    assert erased.rows["retention_actions_history"] == len(actions) == 1
+    assert erased.rows["int_stored_decisions"] == len(actions) == 1
     assert erased.raw_rows["stg_customers"] >= 1
     assert sum(path.endswith("retention.duckdb") for path in erased.rows) == 2, "every run that still stands"
     assert {path.name for path in erased.files} >= {"said.txt"}

@@ -29,6 +29,7 @@ ORDER = (  # a module imports from its own group and from earlier ones
         "train_and_deploy",
         "dbt_build",
         "docs",
+        "published_history",
         "published_tables",
         "publish",
         "app",

@@ -37,18 +37,15 @@ def decide_earlier(project: Project, day: str, source: str = "demo") -> None:
     """Date the decisions of the last run back, as if they had been made then."""
     with duckdb.connect(str(project.warehouse(source))) as connection:
         for table in (
-            "retention_actions_history",
+            "int_stored_decisions",
             "policy_runs",
             "offer_effects_history",
             "offer_effect_covariances_history",
         ):
             connection.execute(f"create table moved as from {table}")
             connection.execute(f"update moved set as_of_date = date '{day}'")
-            if table == "retention_actions_history":
-                connection.execute(
-                    "update moved set action_id = md5(customer_id || '/' || as_of_date),"
-                    " valid_from = as_of_date + 1, valid_to = as_of_date + 14"
-                )
+            if table == "int_stored_decisions":
+                connection.execute("update moved set valid_from = as_of_date + 1, valid_to = as_of_date + 14")
             connection.execute(f"delete from {table}")
             connection.execute(f"insert into {table} by name from moved")
             connection.execute("drop table moved")

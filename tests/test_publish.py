@@ -38,7 +38,12 @@ TABLES = """
     comment on column retention_actions.priority is 'order of "contacts"';
     create view retention_actions_deliverable as select * from retention_actions where priority > 0;
     comment on view retention_actions_deliverable is 'what may be done now';
-    create table retention_actions_history as from retention_actions;
+    create table int_stored_decisions as
+        select customer_id, as_of_date, timestamp '2026-11-01 04:00:00' as updated_at from retention_actions
+        union all select 'c0', date '2026-10-30', timestamp '2026-10-31 04:00:00';
+    create view retention_actions_history as
+        select md5(customer_id) as action_id, customer_id, as_of_date from main.int_stored_decisions;
+    comment on view retention_actions_history is 'every decision';
     create table policy_runs as
         select as_of_date, 'q1' as policy_version from int_run
         union all select date '2026-10-30', 'q0';
@@ -91,10 +96,10 @@ def test_a_run_folder_holds_public_tables_with_their_comments_and_its_id(
     file = run / "retention.duckdb"
     assert [name for (name,) in rows(file, "select table_name from duckdb_tables() order by 1")] == [
         "churn_scores", "customer_features", "deployed_pipeline", "policy_runs", "published_run", "retention_actions",
-        "retention_actions_deliverable", "retention_actions_history", "rpt_expected_performance", "rpt_run_volume",
+        "retention_actions_deliverable", "rpt_expected_performance", "rpt_run_volume",
     ]  # fmt: skip
     assert rows(file, "select comment from duckdb_tables() where table_name like 'retention_actions%' order by table_name") == [
-        ("it's one row per customer",), ("what may be done now",), (None,),
+        ("it's one row per customer",), ("what may be done now",),
     ]  # fmt: skip
     comment = "select comment from duckdb_columns() where table_name = 'retention_actions' and column_name = 'priority'"
     assert rows(file, comment) == [('order of "contacts"',)]
@@ -109,6 +114,48 @@ def test_a_run_folder_holds_public_tables_with_their_comments_and_its_id(
     assert duckdb.read_parquet(str(parquet)).max("priority").fetchall() == [(2,)]
     metadata = pq.read_metadata(parquet).metadata
     assert (metadata[b"published_run"], metadata[b"as_of_date"]) == (run.name.encode(), b"2026-10-31")
+
+
+def history_of(run: Path) -> list[tuple[object, ...]]:
+    sql = "select as_of_date::varchar, customer_id, action_id = md5(customer_id) from retention_actions_history order by 1, 2"
+    return rows(run / "retention.duckdb", sql)
+
+
+def test_the_history_of_a_run_is_read_from_files_of_its_nights(warehouse: Path, folder: Path) -> None:
+    run = publish("demo", warehouse, folder).run_folder
+    tonight = [("2026-10-31", f"c{number}", True) for number in range(3)]
+    assert history_of(run) == [("2026-10-30", "c0", True), *tonight]
+    assert rows(run / "retention.duckdb", "select view_name, comment from duckdb_views() where not internal order by 1") == [
+        ("int_stored_decisions", None), ("retention_actions_history", "every decision"),
+    ]  # fmt: skip
+    assert {path.stat().st_mode & 0o222 for path in (folder / "history").iterdir()} == {0}
+    with duckdb.connect() as other:  # a target for development reads the copy under a name of its own
+        other.execute(f"attach '{str(run / 'retention.duckdb').replace(chr(39), chr(39) * 2)}' as production")
+        assert other.execute("select count(*) from production.main.retention_actions_history").fetchall() == [
+            (4,)
+        ]
+
+
+def test_a_night_is_written_again_only_where_its_rows_have_changed(
+    warehouse: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = publish("demo", warehouse, folder).run_folder
+    written = {path: path.stat().st_mtime_ns for path in (folder / "history").iterdir()}
+    assert len(written) == 2
+    change(
+        warehouse,
+        "update int_stored_decisions set updated_at = updated_at + interval 1 hour where customer_id = 'c1'",
+    )
+    second = publish("demo", warehouse, folder).run_folder
+    change(warehouse, "delete from int_stored_decisions where customer_id = 'c0'")
+    third = publish("demo", warehouse, folder).run_folder
+    assert [len(history_of(run)) for run in (first, second, third)] == [4, 4, 2]
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    assert len(list((folder / "history").iterdir())) == 4
+    monkeypatch.setattr(publishing, "KEPT_AFTER_REPLACEMENT", timedelta(0))
+    fourth = publish("demo", warehouse, folder).run_folder
+    assert history_of(fourth) == [("2026-10-31", "c1", True), ("2026-10-31", "c2", True)]
+    assert len(list((folder / "history").iterdir())) == 1
 
 
 def test_erasing_from_a_parquet_file_keeps_the_id_of_its_run(warehouse: Path, folder: Path) -> None:

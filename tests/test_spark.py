@@ -182,7 +182,9 @@ def differences(expected: Path, found: Path) -> list[str]:
         for name, file in (("expected", expected), ("found", found)):
             connection.execute(f"attach '{file}' as {name} (read_only)")
         theirs, ours = columns_of(connection, "expected"), columns_of(connection, "found")
-        said = [f"{table}: in the second file only" for table in ours.keys() - theirs.keys()]
+        # A copy from Spark holds the history as whole rows, without the table that DuckDB's history is read from.
+        further = ours.keys() - theirs.keys() - {"int_stored_decisions"}
+        said = [f"{table}: in the second file only" for table in further]
         for table in sorted((ours.keys() & theirs.keys()) - {"published_run"}):
             said += [
                 f"{table}.{name}: in one file only" for name in ours[table].keys() ^ theirs[table].keys()

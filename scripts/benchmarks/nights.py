@@ -14,13 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
 from dbt_project_copy import ProjectCopy, Usage
 
 from benchmarks.measures import BenchmarkProject, quiet_connection
 from benchmarks.raw_tables import ENDS_ON, DataSize, write_raw_tables
+from models_ml.errors import BayesPilotError
 
 FIRST_NIGHT, SETTLED_ON = ENDS_ON - timedelta(days=2), ENDS_ON - timedelta(days=1)
 CYCLE_DAYS = 31  # longer than the demo's horizon: one episode of a customer is over before the next
@@ -37,6 +37,28 @@ RUN_LOGS = (
     "rpt_expected_performance",
 )
 SLOWEST = 10
+# Numbers of a decision that move every night, and their decimals.
+MOVING = (("churn_probability", 9), ("risk_percentile", 6), ("customer_value", 2))
+# What is decided on a customer whose episode is open.
+WAITING = {
+    "action": "'no_action'",
+    "planned_action": "'no_action'",
+    "action_label": "'Leave alone'",
+    "arm": "'suppressed'",
+    "suppression_reason": "'open_episode'",
+    "propensity": "1",
+    "propensity_no_action": "1",
+    "planned_cost": "0",
+    "planned_value": "0",
+    "rationale_pattern": "'Not contacted again: an earlier decision holds; {risk} of {stake}.'",
+    **dict.fromkeys(
+        (
+            *("channel", "priority", "relative_risk", "effect_source", "expected_cost"),
+            *("incremental_expected_value", "rationale", "row_hash"),
+        ),
+        "null",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +75,8 @@ class Night:
         Rows of retention_actions_history afterwards.
     usage : Usage
         Of ``dbt build``, data tests included.
+    publishing : Usage
+        Of ``bayespilot publish`` after it, where the nights before have been published.
     grown_mb : float
         Growth of the warehouse file, in megabytes; space that earlier nights freed is used first.
     file_mb : float
@@ -65,6 +89,7 @@ class Night:
     customers_at_risk: int
     history_rows: int
     usage: Usage
+    publishing: Usage
     grown_mb: float
     file_mb: float
     nodes: dict[str, float]
@@ -105,22 +130,38 @@ def _measure(project: BenchmarkProject, behind: int, notify: Callable[[str], Non
     _write_contacts(project, name)
     notify(f"building the night before, with {behind - 1} nights behind it")
     build_night(project, name, SETTLED_ON)
+    shutil.rmtree(project.folder / "published", ignore_errors=True)
+    _publish(project, name)
     before = project.warehouse(name).stat().st_size
     notify(f"building a night, with {behind} nights behind it")
     usage = build_night(project, name, ENDS_ON)
+    seconds = node_seconds(project.copy / "target")
+    publishing = _publish(project, name)
     after = project.warehouse(name).stat().st_size
     with quiet_connection(project.warehouse(name)) as connection:
         counts = "select count(*), count(*) filter (as_of_date = ?) from retention_actions_history"
         rows, at_risk = connection.execute(counts, [ENDS_ON]).fetchall()[0]
-    seconds = node_seconds(project.copy / "target")
-    return Night(behind, at_risk, rows, usage, (after - before) / 1e6, after / 1e6, seconds)
+    return Night(behind, at_risk, rows, usage, publishing, (after - before) / 1e6, after / 1e6, seconds)
 
 
 def build_night(project: BenchmarkProject, name: str, as_of_date: date) -> Usage:
     """Run ``dbt build`` for a date, as a scheduler does."""
-    settings = {"RETENTION_DB": str(project.warehouse(name)), "RETENTION_MEMORY_LIMIT": project.memory_limit}
     variables = json.dumps({"source": "demo", "as_of_date": f"{as_of_date}"})
-    return ProjectCopy(project.copy, project.raw, settings).build("--vars", variables)
+    return _copy(project, name).build("--vars", variables)
+
+
+def _publish(project: BenchmarkProject, name: str) -> Usage:
+    finished = _copy(project, name).run("bayespilot", "publish")
+    if finished.returncode:
+        raise BayesPilotError(
+            "bayespilot publish failed", where=str(project.warehouse(name)), values=[finished.output[-500:]]
+        )
+    return finished.usage
+
+
+def _copy(project: BenchmarkProject, name: str) -> ProjectCopy:
+    settings = {"RETENTION_DB": str(project.warehouse(name)), "RETENTION_MEMORY_LIMIT": project.memory_limit}
+    return ProjectCopy(project.copy, project.raw, settings)
 
 
 def node_seconds(target: Path) -> dict[str, float]:
@@ -130,55 +171,50 @@ def node_seconds(target: Path) -> dict[str, float]:
 
 
 def fabricate(warehouse: Path, nights: int, first_night: date = FIRST_NIGHT) -> None:
-    """Add ``nights`` nights before the first one of a warehouse: decisions, and the logs of their runs."""
+    """Add ``nights`` nights before the first one of a warehouse: decisions, and the logs of their runs.
+
+    Night by night, the earliest first, as runs would: each one's rows lie together, and no night needs memory of
+    another. Probabilities, percentiles and values differ from night to night by a few per cent, so that they compress
+    as those of real nights do.
+    """
     with quiet_connection(warehouse) as connection:
-        connection.execute(
-            f"create temp table back as select unnest(range(1, {nights} + 1))::integer as days"
-        )
-        for table in RUN_LOGS:
-            _repeat(connection, table, first_night, {"as_of_date": "(as_of_date - days)::date"})
-        waits = f"arm in ('policy', 'pick_holdout', 'trial') and days % {CYCLE_DAYS} > 0"
-        suppressed: dict[str, Any] = {
-            "action": "'no_action'",
-            "planned_action": "'no_action'",
-            "action_label": "'Leave alone'",
-            "arm": "'suppressed'",
-            "suppression_reason": "'open_episode'",
-            "propensity": "1",
-            "propensity_no_action": "1",
-            **dict.fromkeys(("planned_cost", "planned_value"), "0"),
-            **dict.fromkeys(
-                (
-                    *("channel", "priority", "relative_risk", "effect_source"),
-                    *("expected_cost", "incremental_expected_value"),
-                ),
-                "null",
-            ),
-        }
-        shifted = {name: f"({name} - days)::date" for name in ("as_of_date", "valid_from", "valid_to")} | {
-            "action_id": "md5(customer_id || '/' || (as_of_date - days)::date)",
-            "decided_at": "decided_at - days * interval 1 day",
-            "updated_at": "updated_at - days * interval 1 day",
-        }
-        waiting = {
-            name: f"case when {waits} then {value} else {name} end" for name, value in suppressed.items()
-        }
-        _repeat(connection, "retention_actions_history", first_night, shifted | waiting)
+        for back in range(nights, 0, -1):
+            connection.execute("begin")
+            for table in RUN_LOGS:
+                unknown = {"decisions_hash": "null"} if table == "policy_runs" else {}
+                _repeat(connection, table, first_night, {"as_of_date": f"as_of_date - {back}"} | unknown)
+            _repeat(connection, "int_stored_decisions", first_night, _decided_before(back))
+            connection.execute("commit")
         connection.execute("checkpoint")
+
+
+def _decided_before(back: int) -> dict[str, str]:
+    """Return the columns in which decisions of ``back`` days before differ from those of the first night."""
+    changed = {name: f"{name} - {back}" for name in ("as_of_date", "valid_from", "valid_to")} | {
+        "decided_at": f"decided_at - {back} * interval 1 day",
+        "updated_at": f"updated_at - {back} * interval 1 day",
+        **{
+            name: f"round({name} * (1 - hash(customer_id, {back}) % 1000 / 2e4), {digits})"
+            for name, digits in MOVING
+        },
+        "row_hash": f"md5(row_hash || '{back}')",
+    }
+    if back % CYCLE_DAYS == 0:  # the customers that the first night picked are picked again
+        return changed
+    waits = "arm in ('policy', 'pick_holdout', 'trial')"
+    return changed | {
+        name: f"case when {waits} then {value} else {changed.get(name, name)} end"
+        for name, value in WAITING.items()
+    }
 
 
 def _repeat(
     connection: duckdb.DuckDBPyConnection, table: str, first_night: date, changed: dict[str, str]
 ) -> None:
-    replaced = ", ".join(f"{value} as {name}" for name, value in changed.items())
+    replaced = ", ".join(f"({value}) as {name}" for name, value in changed.items())
     connection.execute(
-        f"""
-        insert into {table} by name
-        select * exclude (days) replace ({replaced})
-        from {table} cross join back
-        where as_of_date = date '{first_night}'
-        order by days desc
-        """
+        f"insert into {table} by name select * replace ({replaced}) from {table}"
+        f" where as_of_date = date '{first_night}'"
     )
 
 

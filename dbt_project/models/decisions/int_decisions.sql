@@ -93,7 +93,7 @@ combined as (
                         order by planned_actions.planned_value desc, planned_actions.customer_id asc
                     )
         end as priority,
-        md5(planned_actions.customer_id || '/' || cast(planned_actions.as_of_date as string)) as action_id
+        {{ action_id_of('planned_actions.customer_id', 'planned_actions.as_of_date') }} as action_id
     from planned_actions
     inner join scores
         on planned_actions.customer_id = scores.customer_id and planned_actions.as_of_date = scores.as_of_date

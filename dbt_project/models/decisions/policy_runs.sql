@@ -143,6 +143,12 @@ versions as (
 
 ),
 
+night as (
+
+    {{ night_hashes('decisions') }}
+
+),
+
 runs as (
 
     select
@@ -179,9 +185,11 @@ runs as (
         cast(parameters.randomisation_salt as string) as randomisation_salt,
         cast(parameters.universal_holdout_share as double) as universal_holdout_share,
         cast(versions.pipeline_version as string) as pipeline_version,
-        cast(totals.policy_version as string) as policy_version
+        cast(totals.policy_version as string) as policy_version,
+        cast(night.decisions_hash as string) as decisions_hash
     from totals
     inner join versions on totals.as_of_date = versions.as_of_date
+    inner join night on totals.as_of_date = night.as_of_date
     inner join run on totals.as_of_date = run.as_of_date and not run.is_frozen
     inner join done_value on totals.as_of_date = done_value.as_of_date
     cross join budget

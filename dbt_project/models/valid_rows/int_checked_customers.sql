@@ -1,3 +1,7 @@
+{{ config(materialized='table') }}
+
+-- A table: every other check asks it whether a customer exists, so that a night would find the copies among the
+-- customers dozens of times.
 with customers as (
 
     select * from {{ ref('stg_customers') }}
