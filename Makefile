@@ -8,6 +8,11 @@ VARS := {source: $(SOURCE)}
 # Most of what is installed is never imported: Python compiles the rest when it is.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable
 
+# Extras that a setup installs; CI adds spark.
+EXTRAS = test
+# Python keeps what it has compiled, whatever the caller's shell says: each process would compile it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run build publish reports summary loop mlflow docs lint lint-python lint-dbt test clean
 
@@ -18,7 +23,7 @@ help: ## list the tasks
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "BayesPilot needs Python 3.11 or newer; set PYTHON=…")'
 	$(PYTHON) -m venv .venv
-	$(INSTALL) '.[test]'
+	$(INSTALL) '.[$(EXTRAS)]'
 	touch .venv/installed
 
 setup: .venv/installed ## create .venv and install what is pinned in constraints.txt
@@ -64,10 +69,11 @@ lint-python: ## ruff and mypy alone
 
 lint-dbt: ## dbt parse and sqlfluff alone
 	$(BIN)/dbt --no-use-colors parse --warn-error --no-partial-parse
-	$(BIN)/sqlfluff lint --processes 0 dbt_project
+	$(BIN)/python scripts/lint_sql.py lint --processes 0 dbt_project
 
+# Two workers share the cores: threads of OpenMP that wait for each other would take a hundred times as long.
 test: lint ## lint and every test
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 clean: ## remove what runs leave behind (the warehouse and the deployed pipelines too)
 	rm -rf target logs warehouse/*.duckdb* warehouse/published warehouse/spark models_ml/artifacts

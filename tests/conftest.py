@@ -111,8 +111,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that needs a project as a build, and sort files so that two workers end at about the same time.
 
-    Files that build projects of their own come first, then those that share one built project, so that seldom two
-    workers wait for it; short tests fill what is left.
+    One file that shares the built project comes first: its worker builds that while the other is busy with files that
+    build projects of their own. The others that share it follow, and do not wait for it; short tests fill what is left.
     """
     building, sharing = set(), set()
     for item in items:
@@ -123,7 +123,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             building.add(item.path)
         if "built_project" in fixtures:
             sharing.add(item.path)
-    items.sort(key=lambda item: (item.path not in building, item.path in sharing))
+    first = next((item.path for item in items if item.path in sharing), None)
+    items.sort(key=lambda item: (item.path != first, item.path not in building, item.path in sharing))
 
 
 @pytest.fixture(scope="session", autouse=True)

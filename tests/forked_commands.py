@@ -11,25 +11,36 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import resource
 import runpy
+import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
-# What commands of dbt and models of this project import; MLflow is left to trainings, which set it up first.
+from sqlalchemy import Engine, inspect
+
+# What commands of dbt, trainings and reports import, beside the modules of this project.
 LOADED = (
     "dbt.cli.main",
-    "dbt.adapters.duckdb",
-    "models_ml.cli",
-    "models_ml.train_and_deploy",
+    "dbt.task.build",
+    "dbt.adapters.duckdb.environments.local",
     "pandas",
+    "pyarrow.dataset",
     "shap",
+    "matplotlib.backends.backend_svg",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "alembic.command",
 )
+NOT_LOADED = ("models_ml.app", "models_ml.engines")  # each needs an extra
 CODE = "import forked_commands; forked_commands.serve()"
 
 
@@ -84,8 +95,9 @@ def _server() -> subprocess.Popen[str]:
 def serve() -> None:
     """Load what commands need, then fork for each command that standard input names, until that is closed."""
     sys.path.remove(str(Path(__file__).parent))  # commands find no module of the tests
-    for name in LOADED:
-        importlib.import_module(name)
+    _load()
+    folder = Path(tempfile.mkdtemp())
+    _fill_stores_once(folder / "empty.db")
     gc.freeze()  # what is loaded stays; commands need not look through it
     gc.set_threshold(100_000, 50, 50)  # a manifest is many objects, none of them garbage
     for line in sys.stdin:
@@ -96,6 +108,45 @@ def serve() -> None:
         _, status, used = os.wait4(child, 0)
         sys.stdout.write(json.dumps([status, list(used)]) + "\n")
         sys.stdout.flush()
+    shutil.rmtree(folder)
+
+
+def _load() -> None:
+    import models_ml
+    from models_ml.deployment import tracking
+
+    os.environ.update(tracking._ENVIRONMENT)  # as trainings do before they load MLflow
+    for name in LOADED:
+        importlib.import_module(name)
+    for module in pkgutil.walk_packages(models_ml.__path__, "models_ml."):
+        if not module.name.startswith(NOT_LOADED):
+            importlib.import_module(module.name)
+
+
+def _fill_stores_once(empty: Path) -> None:
+    """Let commands copy the first new store of MLflow, as it was before its first record; migrations fill that."""
+    from mlflow.store.db import utils
+
+    migrate = utils._initialize_tables
+
+    def fill(engine: Engine) -> None:
+        if engine.dialect.name != "sqlite" or inspect(engine).get_table_names():
+            migrate(engine)
+            return
+        store = str(engine.url.database)
+        if empty.exists():
+            _copy_store(str(empty), store)
+        else:
+            migrate(engine)
+            _copy_store(store, f"{empty}.new")
+            Path(f"{empty}.new").replace(empty)
+
+    utils._initialize_tables = fill
+
+
+def _copy_store(source: str, target: str) -> None:
+    with closing(sqlite3.connect(source)) as whole, closing(sqlite3.connect(target)) as copy:
+        whole.backup(copy)
 
 
 def _become(command: list[str], cwd: str, environment: dict[str, str], stdout: str, stderr: str) -> None:

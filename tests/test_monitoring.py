@@ -354,8 +354,8 @@ def feed(
             f"create or replace table int_checked_{name} ({columns}, quarantine_reason varchar)"
         )
     times = [as_of_date - timedelta(days=ago) for ago in days_ago]
-    reports.connection.executemany(
-        "insert into int_checked_activity values (?, 'login', null)", [[day] for day in times]
+    reports.connection.execute(
+        "insert into int_checked_activity select unnest(?::date[]), 'login', null", [times]
     )
     # Rows that are set aside do not make a feed fresh.
     reports.connection.execute(
