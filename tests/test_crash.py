@@ -17,7 +17,7 @@ pytestmark = pytest.mark.build
 # training are those of test_switch.py.
 KILLS = (
     ("customer_features", DECISIONS),
-    ("retention_actions_history", DECIDE),
+    ("int_stored_decisions", DECIDE),
     ("retention_actions", DECIDE),
 )
 MOST_SECONDS_AFTER_START = 0.2
