@@ -123,9 +123,9 @@ def test_the_command_the_exit_code_and_the_paths(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.build
 def test_a_failing_node_of_a_real_build_is_shown(fresh_copy: Project) -> None:
-    model = fresh_copy.folder / "dbt_project" / "models" / "scoring" / "int_broken.sql"
+    model = fresh_copy.folder / "dbt_project" / "models" / "decisions" / "int_broken.sql"
     model.write_text("select * frm {{ ref('int_run') }}\n")
-    finished = fresh_copy.run("python", "-m", "models_ml.cli", "run", "--selector", "scoring")
+    finished = fresh_copy.run("python", "-m", "models_ml.cli", "run", "--selector", "decide")
     assert finished.returncode == 1, finished.stdout
     assert "Failure in model int_broken" in finished.stderr
     assert "Parser Error" in finished.stderr
