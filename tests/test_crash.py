@@ -15,7 +15,7 @@ pytestmark = pytest.mark.build
 
 # Where a build is killed: as it starts a model that keeps rows of earlier runs, or the one that is read. Kills of a
 # training are those of test_switch.py.
-KILLS = (("customer_features", ()), ("retention_actions_history", DECIDE), ("retention_actions", DECIDE))
+KILLS = (("customer_features", ()), ("int_stored_decisions", DECIDE), ("retention_actions", DECIDE))
 MOST_SECONDS_AFTER_START = 0.2
 ACTIONS = (
     "select * exclude (decided_at, updated_at, dbt_invocation_id) from retention_actions order by customer_id"
