@@ -37,10 +37,10 @@ def project(built_project: Project, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_rows_are_read_as_they_were_decided_and_hold_little(project: Project) -> None:
     with duckdb.connect(str(project.warehouse()), read_only=True) as connection:
-        decided = connection.execute("select * from int_decisions order by customer_id").to_arrow_table()
+        decided = connection.sql("select * from int_decisions order by customer_id").to_arrow_table()
         columns = ", ".join(decided.column_names)
         for table in ("retention_actions", "retention_actions_history"):
-            shown = connection.execute(f"select {columns} from {table} order by customer_id").to_arrow_table()
+            shown = connection.sql(f"select {columns} from {table} order by customer_id").to_arrow_table()
             assert shown.equals(decided), table
     of_the_others = (
         "from int_stored_decisions where planned_action = 'no_action' and propensity_no_action = 1"
