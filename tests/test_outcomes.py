@@ -46,6 +46,8 @@ def decide_earlier(project: Project, day: str, source: str = "demo") -> None:
             connection.execute(f"update moved set as_of_date = date '{day}'")
             if table == "int_stored_decisions":
                 connection.execute("update moved set valid_from = as_of_date + 1, valid_to = as_of_date + 14")
+            if table == "policy_runs":  # the hash is that of rows of another date
+                connection.execute("update moved set decisions_hash = null")
             connection.execute(f"delete from {table}")
             connection.execute(f"insert into {table} by name from moved")
             connection.execute("drop table moved")

@@ -37,19 +37,21 @@ def project(built_project: Project, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_rows_are_read_as_they_were_decided_and_hold_little(project: Project) -> None:
     with duckdb.connect(str(project.warehouse()), read_only=True) as connection:
-        decided = connection.execute("select * from int_decisions order by customer_id").to_arrow_table()
+        decided = connection.sql("select * from int_decisions order by customer_id").to_arrow_table()
         columns = ", ".join(decided.column_names)
         for table in ("retention_actions", "retention_actions_history"):
-            shown = connection.execute(f"select {columns} from {table} order by customer_id").to_arrow_table()
+            shown = connection.sql(f"select {columns} from {table} order by customer_id").to_arrow_table()
             assert shown.equals(decided), table
-    of_the_others = "from int_stored_decisions where planned_action = 'no_action' and action = 'no_action'"
+    of_the_others = (
+        "from int_stored_decisions where planned_action = 'no_action' and propensity_no_action = 1"
+    )
     [(rows, hashes, texts, patterns)] = project.query(
         f"select count(*), count(row_hash), count(rationale), count(distinct rationale_pattern) {of_the_others}"
     )
     assert rows > 100
     assert (hashes, texts) == (0, 0)
     assert patterns < rows / 2
-    assert project.query("select count(*) from int_stored_decisions where planned_action <> 'no_action' and row_hash is null") == [
+    assert project.query("select count(*) from int_stored_decisions where (planned_action <> 'no_action' or propensity_no_action < 1) and row_hash is null") == [
         (0,)
     ]  # fmt: skip
     assert project.dbt(*AUDIT)

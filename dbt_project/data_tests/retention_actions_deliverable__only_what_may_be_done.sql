@@ -55,7 +55,7 @@ checked as (
     from deliverable
     cross join latest
     inner join history
-        on deliverable.as_of_date = history.as_of_date and deliverable.action_id = history.action_id
+        on deliverable.as_of_date = history.as_of_date and deliverable.customer_id = history.customer_id
     left join contacts on deliverable.action_id = contacts.action_id
     left join consents
         on deliverable.customer_id = consents.customer_id
