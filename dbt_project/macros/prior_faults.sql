@@ -1,9 +1,9 @@
 {#-
     Faults of the priors of offer effects, as a select of seed_row and problem: a row for an offer or signal that does not
     exist, an incomplete belief about acceptance, and an offer without a prior for a signal. All arguments are CTEs: the
-    rows of offer_effect_priors, of offers, the signals, and the priors after * has been filled in.
+    rows of offer_effect_priors, of offers, and the signals.
 -#}
-{% macro prior_faults(priors, offers, signals, complete_priors) -%}
+{% macro prior_faults(priors, offers, signals) -%}
     select
         {{ priors }}.offer || ', ' || {{ priors }}.signal as seed_row,
         case
@@ -32,7 +32,15 @@
         'the offer has no prior for this signal' as problem
     from {{ offers }}
     cross join {{ signals }}
-    left join {{ complete_priors }}
-        on {{ offers }}.offer = {{ complete_priors }}.offer and {{ signals }}.signal = {{ complete_priors }}.signal
-    where {{ complete_priors }}.offer is null
+    left join {{ priors }} on {{ prior_applies(priors, offers, signals) }}
+    where {{ priors }}.offer is null
+{%- endmacro %}
+
+{#- Whether a row of offer_effect_priors speaks of an offer and a signal, by name or by *. -#}
+{% macro prior_applies(priors, offers, signals) -%}
+    ({{ offers }}.offer = {{ priors }}.offer or {{ priors }}.offer = '*')
+    and (
+        {{ signals }}.signal = {{ priors }}.signal
+        or ({{ priors }}.signal = '*' and {{ signals }}.signal <> 'intercept')
+    )
 {%- endmacro %}

@@ -40,12 +40,7 @@ matching as (
         ) as match_rank
     from offers
     cross join signals
-    inner join seed_rows
-        on (offers.offer = seed_rows.offer or seed_rows.offer = '*')
-            and (
-                signals.signal = seed_rows.signal
-                or (seed_rows.signal = '*' and signals.signal <> 'intercept')
-            )
+    inner join seed_rows on {{ prior_applies('seed_rows', 'offers', 'signals') }}
 
 ),
 

@@ -24,12 +24,6 @@ priors as (
 
 ),
 
-complete_priors as (
-
-    select * from {{ ref('int_offer_effect_priors') }}
-
-),
-
 signals as (
 
     {{ prior_signals() }}
@@ -48,7 +42,7 @@ faults as (
     {% for seed, seed_faults in {
         'policy': policy_faults('policy'),
         'offers': offer_faults('offers', 'channels'),
-        'offer_effect_priors': prior_faults('priors', 'offers', 'signals', 'complete_priors'),
+        'offer_effect_priors': prior_faults('priors', 'offers', 'signals'),
         'reason_texts': reason_text_faults(ref('reason_texts'), ref('int_feature_reasons')),
         'channels': channel_override_faults('channels'),
     }.items() -%}
