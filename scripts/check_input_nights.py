@@ -26,6 +26,7 @@ from rich.progress import track
 # Tables between the raw data and the list of problems.
 TABLES = (
     "int_run",
+    "int_checked_customers",
     "int_subscription_periods",
     "int_feature_dates",
     "int_day_segments",

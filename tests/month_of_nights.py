@@ -64,7 +64,8 @@ class Month:
             create table retention_actions_history (
                 action_id text, customer_id text, as_of_date date, action text, planned_action text,
                 action_label text, channel text, priority integer, arm text, expected_cost double,
-                incremental_expected_value double, currency text, rationale text, valid_from date, valid_to date
+                incremental_expected_value double, currency text, rationale text, valid_from date, valid_to date,
+                row_hash text
             );
             create view int_lasting_decisions as
                 from retention_actions_history where as_of_date < (select max(as_of_date) from int_run);
@@ -137,7 +138,7 @@ class Month:
             select
                 customer_id || '/{day}', customer_id, date '{day}', action, planned_action, '', channel, 1,
                 arm, planned_cost, planned_value, 'EUR', '',
-                date '{day}' + 1, date '{day}' + {terms.action_valid_days}
+                date '{day}' + 1, date '{day}' + {terms.action_valid_days}, md5(customer_id || '/{day}')
             from decided
             """
         )
