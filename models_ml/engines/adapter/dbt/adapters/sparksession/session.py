@@ -27,6 +27,8 @@ MEANINGS = {
     "spark.sql.timestampType": "TIMESTAMP_NTZ",
     "spark.sql.sources.default": "parquet",
     "spark.sql.sources.partitionOverwriteMode": "dynamic",
+    # Changes no result: what Spark infers from columns made of many others grows without bound, and so does planning.
+    "spark.sql.constraintPropagation.enabled": "false",
 }
 
 LOG_SETTINGS = Path(PACKAGE_PATH) / "log4j2.properties"
