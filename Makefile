@@ -71,7 +71,7 @@ lint-dbt: ## dbt parse and sqlfluff alone
 	$(BIN)/dbt --no-use-colors parse --warn-error --no-partial-parse
 	$(BIN)/python scripts/lint_sql.py lint --processes 0 dbt_project
 
-# Two workers share the cores: threads of OpenMP that wait for each other would take a hundred times as long.
+# Two workers share the cores: threads of OpenMP that wait for each other would take many times as long.
 test: lint ## lint and every test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 

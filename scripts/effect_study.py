@@ -52,7 +52,7 @@ console = Console()
 class Scenario:
     """One kind of world; every number is a fact of it, none is known to the estimate.
 
-    ``picked`` customers per offer are chosen by the policy, of whom a ``holdout`` share is left alone, and
+    ``picked`` customers per offer are chosen by the policy; a ``holdout`` share of them is left alone, and
     ``on_trial`` customers get an offer or nothing by chance. ``error`` (cells, 1 + s) is how log-odds of churn differ
     from those predicted, drawn from the prior where it is None. The first offer does nothing where ``has_null_offer``;
     other effects are drawn from the prior. An assigned offer reaches ``reach`` of its customers, and an offer of

@@ -4,7 +4,8 @@
 
 For each seed, a world is built once. Then the priors of the offers' effects and of their acceptance are drawn around
 what unlimited randomised data would give (simulation.built_world), with the standard deviations and the correlation
-between offers that the seeds state, and the same night is decided again. What is done is valued by the hidden truth.
+between offers that the seeds state, and the same night is decided again. Every second draw mirrors the one before, so
+that one lucky draw does not decide. What is done is valued by the hidden truth.
 Exit code 1 where a target is missed: planned over true value within 0.85 to 1.15, planned over true cost 0.95 to 1.05,
 80 % intervals that cover in 68 to 92 % of the draws.
 """

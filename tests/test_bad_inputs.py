@@ -129,7 +129,7 @@ class Gate:
         self.connection = connection = duckdb.connect()
         connection.execute("attach ':memory:' as demo; use demo")
         connection.execute(f"attach '{project.warehouse()}' as built (read_only)")
-        for table in (*SEEDS, "int_feature_reasons"):
+        for table in SEEDS:
             connection.execute(f"create table {table} as from built.{table}")
         connection.execute("detach built")
         for view in ("int_offer_effect_priors", "int_seed_problems"):

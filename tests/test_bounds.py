@@ -53,7 +53,7 @@ def gate(built_project: Project) -> Iterator[duckdb.DuckDBPyConnection]:
     connection = duckdb.connect()
     connection.execute("attach ':memory:' as demo; use demo")
     connection.execute(f"attach '{built_project.warehouse()}' as built (read_only)")
-    for table in (*SEEDS, "int_feature_reasons", "int_offer_effect_priors"):
+    for table in SEEDS:
         connection.execute(f"create table {table} as from built.{table}")
     connection.execute("detach built")
     [file] = built_project.folder.glob(

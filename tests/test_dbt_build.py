@@ -123,6 +123,7 @@ def test_the_command_the_exit_code_and_the_paths(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.build
 def test_a_failing_node_of_a_real_build_is_shown(fresh_copy: Project) -> None:
+    """A broken model and a refused seed value: the first in dbt's words, the second in the project's own."""
     model = fresh_copy.folder / "dbt_project" / "models" / "decisions" / "int_broken.sql"
     model.write_text("select * frm {{ ref('int_run') }}\n")
     finished = fresh_copy.run("python", "-m", "models_ml.cli", "run", "--selector", "decide")

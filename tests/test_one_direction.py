@@ -16,7 +16,7 @@ from shared_parsing import PARSED_VARIABLES
 from models_ml.decisions.policy import policy_bounds
 
 MODELS = "dbt_project/models/"
-MOST_MODELS = 21  # from a raw table or a seed to retention_actions
+MOST_MODELS = 20  # from a raw table or a seed to retention_actions
 Nodes = dict[str, dict[str, Any]]
 
 

@@ -1,6 +1,6 @@
 {#-
     How decisions are stored, and read again as whole rows. What the rest of a row says already is not stored: the
-    action_id, the numbers within the rationale, and the row_hash of a customer of whom no contact was planned or drawn.
+    action_id, the numbers within the rationale, and the row_hash of a customer without a planned or drawn contact.
 -#}
 
 {#- The columns of a decision that are stored as they are, and their types. -#}

@@ -306,7 +306,7 @@ def _mix(dual: DualSolution) -> tuple[Choice, NDArray[np.int64]]:
     """Give each customer outside the contested rows one of the mixed choices, in proportion to the weights.
 
     Customers with the same offer in every column are alike to the mixture: the golden ratio spreads the choices
-    evenly among them. Returns the choice and the customers on whom the columns disagree.
+    evenly among them. Returns the choice and the customers for which the columns disagree.
     """
     choice = dual.relaxed.choice.copy()
     weights = dual.shares.weights

@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 
 -- Account events (invoices, tickets, contacts, changes of plan and fee) summed once per customer and day segment.
--- int_day_segments defines the segments; int_account_windows adds them up to windows of 30 to 365 days. The lists of
+-- int_day_segments defines the segments; customer_features adds them up to windows of 30 to 365 days. The lists of
 -- events stand in dbt_project/macros/windows.sql: of some the number counts, of others the money or the latest day.
 with account_events as (
 

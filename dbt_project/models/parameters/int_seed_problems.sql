@@ -43,7 +43,7 @@ faults as (
         'policy': policy_faults('policy'),
         'offers': offer_faults('offers', 'channels'),
         'offer_effect_priors': prior_faults('priors', 'offers', 'signals'),
-        'reason_texts': reason_text_faults(ref('reason_texts'), ref('int_feature_reasons')),
+        'reason_texts': reason_text_faults(ref('reason_texts')),
         'channels': channel_override_faults('channels'),
     }.items() -%}
         select

@@ -8,6 +8,7 @@ from models_ml.training.context import TrainingTables
 
 def model(dbt, session) -> pa.Table:
     dbt.config(materialized="table")
+    dbt.ref("int_input_gate")  # comes first: nothing is trained on lost input
     tables = TrainingTables(
         int_run=dbt.ref("int_run").sql_query(),
         int_policy_parameters=dbt.ref("int_policy_parameters").sql_query(),

@@ -1,7 +1,6 @@
 -- Features of a customer at a training date, whether the customer left, and whether a contact fell into the horizon.
 -- Dates of other nights are left out: they would add near-copies. Nothing is learned from input that is lost. A view,
 -- because most nights train nothing.
--- depends_on: {{ ref('int_input_gate') }}
 with features as (
 
     select * from {{ ref('customer_features') }}
