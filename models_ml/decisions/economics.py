@@ -17,7 +17,7 @@ from models_ml.decisions.offer_beliefs import (
     relative_risk_and_sd,
 )
 from models_ml.decisions.policy import DecisionInputs
-from models_ml.decisions.retention_curves import customer_value
+from models_ml.decisions.retention_curves import checked, customer_value
 from models_ml.errors import BayesPilotError
 
 Bools = NDArray[np.bool_]
@@ -264,23 +264,3 @@ def value_offers(
     value *= (alone * worth)[:, None]
     value -= cost
     return OfferValues(value, cost, risk, worth, effect_sd)
-
-
-def checked(name: str, values: ArrayLike, low: float, high: float) -> Floats:
-    """Return values as doubles.
-
-    Raises
-    ------
-    BayesPilotError
-        When one is missing or outside [low, high].
-    """
-    array = np.asarray(values, dtype=np.float64)
-    wrong = ~((array >= low) & (array <= high))
-    if wrong.any():
-        raise BayesPilotError(
-            f"{name} is missing or outside [{low:g}, {high:g}]",
-            where="the customers that are to be decided",
-            values=array[wrong].tolist(),
-            next_step="dbt build -s +int_decision_candidates",
-        )
-    return array

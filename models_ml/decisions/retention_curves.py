@@ -220,11 +220,11 @@ def customer_value(
     >>> customer_value(half, [0.4, 0.4], [30.0, 30.0], [0, 360], [0, 95], **terms).tolist()
     [22.5, 30.0]
     """
-    probability = _finite("churn_probability", churn_probability, 0.0, 1.0)
-    revenue = np.maximum(_finite("monthly_revenue", monthly_revenue, -1e300, 1e300), 0.0)
-    interval = _finite("renewal_interval_days", renewal_interval_days, 0.0, 1e6)
+    probability = checked("churn_probability", churn_probability, 0.0, 1.0)
+    revenue = np.maximum(checked("monthly_revenue", monthly_revenue, -1e300, 1e300), 0.0)
+    interval = checked("renewal_interval_days", renewal_interval_days, 0.0, 1e6)
     to_renewal = np.where(interval > 0, np.asarray(days_to_renewal, dtype=np.float64), 0.0)
-    _finite("days_to_renewal", to_renewal, 0.0, 1e6)
+    checked("days_to_renewal", to_renewal, 0.0, 1e6)
     days = discounted_days(curves.horizon_days, value_horizon_days, annual_discount_rate)
     worth = np.empty_like(probability)
     for start in range(0, len(worth), BATCH_ROWS):
@@ -267,7 +267,14 @@ def _days_kept_until_renewal(
     return kept
 
 
-def _finite(name: str, values: ArrayLike, low: float, high: float) -> Floats:
+def checked(name: str, values: ArrayLike, low: float, high: float) -> Floats:
+    """Return values as doubles.
+
+    Raises
+    ------
+    BayesPilotError
+        When one is missing or outside [low, high].
+    """
     array = np.asarray(values, dtype=np.float64)
     wrong = ~((array >= low) & (array <= high))
     if wrong.any():
