@@ -36,8 +36,9 @@
         from {{ windows }}
         inner join {{ valid_rows('activity') }} as purchases
             on {{ windows }}.customer_id = purchases.customer_id
-                and {{ windows }}.as_of_date < purchases.occurred_on
-                and {{ windows }}.horizon_ends_on >= purchases.occurred_on
+                -- in a form that reaches the raw file: where that is ordered by time, only these days are read
+                and purchases.occurred_at >= cast({{ add_days(windows ~ '.as_of_date', 1) }} as timestamp)
+                and purchases.occurred_at < cast({{ add_days(windows ~ '.horizon_ends_on', 1) }} as timestamp)
         inner join (
             select distinct activity_type
             from {{ ref('int_activity_map') }}

@@ -13,31 +13,31 @@ with scores as (
 
 features as (
 
-    select * from {{ ref('customer_features') }}
+    select * from {{ rows_of_run('customer_features') }}
 
 ),
 
 signals as (
 
-    select * from {{ ref('int_reason_signals') }}
+    select * from {{ rows_of_run('int_reason_signals') }}
 
 ),
 
 eligibility as (
 
-    select * from {{ ref('int_offer_eligibility') }}
+    select * from {{ rows_of_run('int_offer_eligibility') }}
 
 ),
 
 costs as (
 
-    select * from {{ ref('int_offer_costs') }}
+    select * from {{ rows_of_run('int_offer_costs') }}
 
 ),
 
 renewals as (
 
-    select * from {{ ref('int_renewals') }}
+    select * from {{ rows_of_run('int_renewals') }}
 
 ),
 

@@ -29,9 +29,6 @@
     'retention contacts accepted': [
         'contacts', 'accepted_on', ['contact_id', 'customer_id', 'accepted_on', 'offer'], 'accepted_on is not null',
     ],
-    'activity': [
-        'activity', 'occurred_on', ['customer_id', 'occurred_on', 'activity_type', 'quantity', 'amount'], 'true',
-    ],
 } -%}
 
 with customers as (
@@ -64,9 +61,9 @@ contacts as (
 
 ),
 
-activity as (
+activity_days as (
 
-    select * from {{ valid_rows('activity') }}
+    select * from {{ ref('int_activity_days') }}
 
 ),
 
@@ -81,8 +78,16 @@ fact_days as (
         from {{ rule[0] }}
         where {{ rule[3] }}
         group by {{ rule[1] }}
-        {% if not loop.last %}union all{% endif %}
+        union all
     {% endfor %}
+    select
+        cast('activity' as string) as fact,
+        cast(occurred_on as date) as known_on,
+        cast(sum(events) as bigint) as facts,
+        cast(sum(fact_sum) as bigint) as fact_sum
+    from activity_days
+    where quarantine_reason is null
+    group by occurred_on
 
 )
 

@@ -5,7 +5,6 @@
     'payments settled': ['payments', 'paid_on'],
     'support tickets': ['support_tickets', 'opened_at'],
     'retention contacts': ['retention_contacts', 'contacted_on'],
-    'activity': ['activity', 'occurred_at'],
 } -%}
 
 with run as (
@@ -14,22 +13,30 @@ with run as (
 
 ),
 
+activity_days as (
+
+    select * from {{ ref('int_activity_days') }}
+
+),
+
 arrivals as (
 
     {% for feed, place in feeds.items() -%}
         select
-            {% if feed == 'activity' -%}
-                'activity: ' || activity_type as feed,
-            {%- else -%}
-                '{{ feed }}' as feed,
-            {%- endif %}
+            '{{ feed }}' as feed,
             cast({{ place[1] }} as date) as day,
             count(*) as events
         from {{ valid_rows(place[0]) }} as valid_{{ place[0] }}
         where {{ place[1] }} is not null
         group by 1, 2
-        {% if not loop.last %}union all{% endif %}
+        union all
     {% endfor %}
+    select
+        'activity: ' || activity_type as feed,
+        occurred_on as day,
+        events
+    from activity_days
+    where quarantine_reason is null and occurred_on is not null
 
 ),
 

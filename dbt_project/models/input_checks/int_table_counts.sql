@@ -47,39 +47,65 @@ previous_run as (
 
 ),
 
--- Rows of days after the run do not count, so that a past date sees what it saw then. Days after the data are a fault.
-counted as (
+tables as (
+
+    {% for table in tables -%}
+        select
+            'stg_{{ table }}' as staging_model,
+            '{{ feed_of_table(table) }}' as feed
+        {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+
+),
+
+days as (
 
     {% for table, day in tables.items() -%}
         select
             'stg_{{ table }}' as staging_model,
-            '{{ feed_of_table(table) }}' as feed,
-            sum(case
-                when {{ day }} > previous_run.as_of_date and {{ day }} <= previous_run.data_ends_on then 0 else 1
-            end) as delivered_rows,
-            sum(case
-                when {{ day }} > previous_run.as_of_date and {{ day }} <= previous_run.data_ends_on then 0
-                when quarantine_reason is null then 1
-                else 0
-            end) as valid_rows,
-            sum(case
-                when quarantine_reason is null
-                    and coalesce({{ day }}, previous_run.previous_as_of_date) <= previous_run.previous_as_of_date then 1
-                else 0
-            end) as valid_rows_until_previous_run,
-            sum(case
-                when {{ day }} > previous_run.previous_as_of_date and {{ day }} <= previous_run.as_of_date then 1
-                else 0
-            end) as delivered_rows_since,
-            sum(case
-                when quarantine_reason is null
-                    and {{ day }} > previous_run.previous_as_of_date and {{ day }} <= previous_run.as_of_date then 1
-                else 0
-            end) as valid_rows_since
-        from {{ ref('int_checked_' ~ table) }}
-        cross join previous_run
+            {{ day }} as day,
+            quarantine_reason is null as is_valid,
+            {{ 'sum(events)' if table == 'activity' else 'count(*)' }} as day_rows
+        from {{ ref('int_activity_days' if table == 'activity' else 'int_checked_' ~ table) }}
+        group by 2, 3
         {% if not loop.last %}union all{% endif %}
     {% endfor %}
+
+),
+
+-- Rows of days after the run do not count, so that a past date sees what it saw then. Days after the data are a fault.
+counted as (
+
+    select
+        tables.staging_model,
+        tables.feed,
+        sum(case
+            when days.day > previous_run.as_of_date and days.day <= previous_run.data_ends_on then 0 else days.day_rows
+        end) as delivered_rows,
+        sum(case
+            when days.day > previous_run.as_of_date and days.day <= previous_run.data_ends_on then 0
+            when days.is_valid then days.day_rows
+            else 0
+        end) as valid_rows,
+        sum(case
+            when days.is_valid
+                and coalesce(days.day, previous_run.previous_as_of_date) <= previous_run.previous_as_of_date
+                then days.day_rows
+            else 0
+        end) as valid_rows_until_previous_run,
+        sum(case
+            when days.day > previous_run.previous_as_of_date and days.day <= previous_run.as_of_date then days.day_rows
+            else 0
+        end) as delivered_rows_since,
+        sum(case
+            when days.is_valid and days.day > previous_run.previous_as_of_date and days.day <= previous_run.as_of_date
+                then days.day_rows
+            else 0
+        end) as valid_rows_since
+    from tables
+    cross join previous_run
+    left join days on tables.staging_model = days.staging_model
+    group by tables.staging_model, tables.feed
 
 ),
 

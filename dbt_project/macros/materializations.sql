@@ -1,0 +1,80 @@
+{#-
+How DuckDB replaces tables and views. Replacing happens in one transaction, so that the old relation may be dropped
+before the new one is made: dbt's own materializations build beside it and rename twice, and look every name up first,
+which costs more than the queries themselves.
+-#}
+
+{% materialization view, adapter='duckdb' %}
+    {%- set target = this.incorporate(type='view') -%}
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {% call statement('main') -%}
+        {{ drop_replaced(target) }}
+        {{ get_create_view_as_sql(target, sql) }}
+    {%- endcall %}
+    {{ return(finish_replacing(target)) }}
+{% endmaterialization %}
+
+
+{#- A Python model writes through a connection of its own, which does not see this transaction: it builds beside. -#}
+{% materialization table, adapter='duckdb', supported_languages=['sql', 'python'] %}
+    {%- set target = this.incorporate(type='table') -%}
+    {%- set beside = make_intermediate_relation(target) -%}
+    {%- set language = model['language'] -%}
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {% if language == 'python' %}
+        {% do adapter.drop_relation(beside) %}
+        {% call statement('main', language=language) -%}
+            {{ create_table_as(False, beside, compiled_code, language) }}
+        {%- endcall %}
+        {% call statement('replace') -%}
+            {{ drop_replaced(target) }}
+            alter table {{ beside }} rename to {{ adapter.quote(target.identifier) }}
+        {%- endcall %}
+    {% else %}
+        {% call statement('main') -%}
+            {{ drop_replaced(target) }}
+            {{ create_table_as(False, target, compiled_code, language) }}
+        {%- endcall %}
+    {% endif %}
+    {{ return(finish_replacing(target)) }}
+{% endmaterialization %}
+
+
+{#- The statement that drops what stands under the name of `target`, whatever it is; nothing, where nothing does. -#}
+{% macro drop_replaced(target) -%}
+    {%- set replaced = load_cached_relation(target) -%}
+    {%- if replaced is not none -%}
+        {%- do adapter.cache_dropped(replaced) -%}
+        drop {{ replaced.type }} if exists {{ replaced }};
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- The end of a materialization: hooks, comments, commit. -#}
+{% macro finish_replacing(target) -%}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {% do persist_docs(target, model) %}
+    {{ adapter.commit() }}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+    {{ return({'relations': [target]}) }}
+{%- endmacro %}
+
+
+{#- All comments of a relation in one statement, without asking for its columns: a test holds them to the YAML. -#}
+{% macro duckdb__persist_docs(relation, model, for_relation, for_columns) -%}
+    {%- set comments -%}
+        {%- if for_relation and config.persist_relation_docs() and model.description -%}
+            {{ alter_relation_comment(relation, model.description) }}
+        {%- endif -%}
+        {%- if for_columns and config.persist_column_docs() -%}
+            {%- for name, column in model.columns.items() %}
+                comment on column {{ relation }}.{{ adapter.quote(name) }} is {{ duckdb_escape_comment(column.description) }};
+            {%- endfor -%}
+        {%- endif -%}
+    {%- endset -%}
+    {%- if comments | trim -%}
+        {%- do run_query(comments) -%}
+    {%- endif -%}
+{%- endmacro %}
