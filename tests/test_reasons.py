@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,14 @@ from hypothesis.extra import numpy as arrays
 from test_training import run_features, train_on
 
 from models_ml.errors import BayesPilotError
-from models_ml.scoring.reasons import REASONS_SCHEMA, cite, explain_batches, read_sides
+from models_ml.scoring.reasons import (
+    REASONS_SCHEMA,
+    Explanation,
+    cite,
+    explain_batches,
+    explain_in_processes,
+    read_sides,
+)
 from models_ml.training.contributions import make_explainer
 from models_ml.training.pipeline import ChurnPipeline
 
@@ -235,6 +243,16 @@ SIDES = [
 
 
 class TestBatches:
+    def test_other_processes_explain_alike_and_in_order(self, pipelines: dict[str, ChurnPipeline]) -> None:
+        pipeline = pipelines["gradient_boosting"]
+        sides = read_sides(SIDES, pipeline.encoder.schema.names)
+        batches = run_features(120).to_batches(max_chunksize=9)
+        explanation = Explanation(pipeline, sides, (), date(2026, 1, 1))
+        here = pa.Table.from_batches(explanation(batches))
+        spread = pa.Table.from_batches(explain_in_processes(batches, explanation, 2))
+        assert spread.num_rows > len(batches)
+        assert spread.equals(here)
+
     @pytest.mark.parametrize("name", ["logistic_regression", "random_forest", "gradient_boosting"])
     def test_the_citation_is_the_customers_own_row(
         self, name: str, pipelines: dict[str, ChurnPipeline]

@@ -68,11 +68,16 @@ class TreeExplainer:
         return values[..., 1] if values.ndim == 3 else values
 
 
+def is_linear(pipeline: ChurnPipeline) -> bool:
+    """Whether the pipeline's raw score is a sum over its columns, which is explained at once."""
+    return isinstance(pipeline.estimator.steps[-1][1], LogisticRegression)
+
+
 def make_explainer(pipeline: ChurnPipeline) -> Explainer:
     """Return the explainer that suits the pipeline's estimator."""
     *steps, (_, last) = pipeline.estimator.steps
     preparation = Pipeline(steps) if steps else None
-    if isinstance(last, LogisticRegression):
+    if is_linear(pipeline):
         return _linear(pipeline, preparation, last)
     from shap import TreeExplainer as ShapTrees  # slow to import, and only trees need it
 
