@@ -343,14 +343,13 @@ def night(
 
 
 def _print_nodes(found: list[Night]) -> None:
-    """Print the nodes that take longest with most nights behind them, beside the same with fewest."""
-    fewest, most = found[0], found[-1]
+    """Print the nodes that take longest with most nights behind them, beside the same with fewer."""
     table = Table(title="Slowest nodes, seconds")
     table.add_column("")
-    for night in (fewest, most):
+    for night in found:
         table.add_column(f"{night.nights} nights", justify="right")
-    for name, seconds in most.slowest():
-        table.add_row(name, f"{fewest.nodes.get(name, 0.0):.2f}", f"{seconds:.2f}")
+    for name, _ in found[-1].slowest():
+        table.add_row(name, *(f"{night.nodes.get(name, 0.0):.2f}" for night in found))
     console.print(table)
 
 
