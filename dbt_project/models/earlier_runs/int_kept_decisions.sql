@@ -21,6 +21,16 @@ history as (
 
 ),
 
+-- Named apart: a step that is read twice is held whole, and history may be a year of nights.
+history_days as (
+
+    select *
+    from {{ earlier_runs('retention_actions_history', {
+        'customer_id': 'string', 'as_of_date': 'date',
+    }) }} as earlier_days
+
+),
+
 kept as (
 
     select *
@@ -42,12 +52,22 @@ last_kept as (
 
 further as (
 
-    select
-        history.*,
-        cast(date_trunc('month', history.as_of_date) as date) as month
+    select history.*
     from history
     inner join last_kept on history.as_of_date > last_kept.as_of_date
     inner join run on history.as_of_date < run.as_of_date
+
+),
+
+further_days as (
+
+    select
+        history_days.customer_id,
+        history_days.as_of_date,
+        cast(date_trunc('month', history_days.as_of_date) as date) as month
+    from history_days
+    inner join last_kept on history_days.as_of_date > last_kept.as_of_date
+    inner join run on history_days.as_of_date < run.as_of_date
 
 ),
 
@@ -73,14 +93,14 @@ known_this_month as (
 first_days as (
 
     select
-        further.customer_id,
-        further.month,
-        min(further.as_of_date) as as_of_date
-    from further
+        further_days.customer_id,
+        further_days.month,
+        min(further_days.as_of_date) as as_of_date
+    from further_days
     left join known_this_month
-        on further.customer_id = known_this_month.customer_id and further.month = known_this_month.month
+        on further_days.customer_id = known_this_month.customer_id and further_days.month = known_this_month.month
     where known_this_month.customer_id is null
-    group by further.customer_id, further.month
+    group by further_days.customer_id, further_days.month
 
 ),
 
