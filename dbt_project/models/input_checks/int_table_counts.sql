@@ -67,7 +67,7 @@ days as (
             quarantine_reason is null as is_valid,
             {{ 'sum(events)' if table == 'activity' else 'count(*)' }} as day_rows
         from {{ ref('int_activity_days' if table == 'activity' else 'int_checked_' ~ table) }}
-        group by 2, 3
+        group by {{ day }}, quarantine_reason is null
         {% if not loop.last %}union all{% endif %}
     {% endfor %}
 
