@@ -27,6 +27,11 @@ from rich.progress import track
 TABLES = (
     "int_run",
     "int_checked_customers",
+    "int_checked_payments",
+    "int_checked_retention_contacts",
+    "int_checked_subscriptions",
+    "int_checked_support_tickets",
+    "int_activity_days",
     "int_subscription_periods",
     "int_feature_dates",
     "int_day_segments",
