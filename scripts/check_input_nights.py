@@ -23,22 +23,14 @@ from dbt_project_copy import CompiledModels, ProjectCopy
 from generate_churn_data import ENDS_ON, raw_chunks, write_parquet
 from rich.progress import track
 
-# Tables between the raw data and the list of problems.
+# Tables between valid rows and the list of problems.
 TABLES = (
     "int_run",
-    "int_checked_customers",
-    "int_checked_payments",
-    "int_checked_retention_contacts",
-    "int_checked_subscriptions",
-    "int_checked_support_tickets",
-    "int_activity_days",
-    "int_subscription_periods",
     "int_feature_dates",
     "int_day_segments",
     "int_segment_windows",
     "int_activity_segments",
     "int_customer_as_of_dates",
-    "quarantine",
     "int_table_counts",
     "rpt_feed_freshness",
     "rpt_input_problems",

@@ -157,7 +157,7 @@ def usage(seconds: float, used: resource.struct_rusage) -> Usage:
 
 
 class CompiledModels:
-    """Table models of a built project, in the order in which dbt built them.
+    """Table models of a built project, in the order in which dbt built them: those named, and all of valid rows.
 
     Views read the raw files anew at each query, so executing the tables again gives what dbt would build.
     """
@@ -165,9 +165,11 @@ class CompiledModels:
     def __init__(self, folder: Path, warehouse: Path, names: tuple[str, ...]) -> None:
         nodes = json.loads((folder / "target" / "manifest.json").read_text())["nodes"]
         results = json.loads((folder / "target" / "run_results.json").read_text())["results"]
-        order = [nodes[result["unique_id"]]["name"] for result in results if result["unique_id"] in nodes]
+        built = [nodes[result["unique_id"]] for result in results if result["unique_id"] in nodes]
         self.statements = [
-            (name, _compiled(folder, nodes[f"model.bayespilot.{name}"])) for name in order if name in names
+            (node["name"], _compiled(folder, node))
+            for node in built
+            if node["name"] in names or _holds_valid_rows(node)
         ]
         missing = set(names) - {name for name, _ in self.statements}
         assert not missing, f"not built: {sorted(missing)}"
@@ -186,6 +188,10 @@ class CompiledModels:
     def close(self) -> None:
         """Release the warehouse."""
         self.connection.close()
+
+
+def _holds_valid_rows(node: dict[str, Any]) -> bool:
+    return "valid_rows" in node["fqn"] and node["config"]["materialized"] == "table"
 
 
 def _compiled(folder: Path, node: dict[str, Any]) -> str:

@@ -347,19 +347,24 @@ def feed(
         "payments": "due_on date, paid_on date",
         "support_tickets": "opened_at timestamp",
         "retention_contacts": "contacted_on date",
-        "activity": "occurred_at timestamp, activity_type varchar",
     }
     for name, columns in tables.items():
         reports.connection.execute(
             f"create or replace table int_checked_{name} ({columns}, quarantine_reason varchar)"
         )
+    reports.connection.execute(
+        "create or replace table int_activity_days"
+        " (occurred_on date, activity_type varchar, events bigint, quarantine_reason varchar)"
+    )
     times = [as_of_date - timedelta(days=ago) for ago in days_ago]
     reports.connection.execute(
-        "insert into int_checked_activity select unnest(?::date[]), 'login', null", [times]
+        "insert into int_activity_days select day, 'login', count(*), null"
+        " from (select unnest(?::date[]) as day) group by day",
+        [times],
     )
     # Rows that are set aside do not make a feed fresh.
     reports.connection.execute(
-        "insert into int_checked_activity values (?, 'login', 'unknown_customer')", [as_of_date]
+        "insert into int_activity_days values (?, null, 1, 'unknown_customer')", [as_of_date]
     )
     reports.put("int_run", pa.table({"as_of_date": [as_of_date]}))
     latest = [] if known_until is None else [as_of_date - timedelta(days=known_until)]

@@ -19,7 +19,6 @@ pytestmark = pytest.mark.build
 CUT = date(2026, 8, 31)
 TABLES = (
     "int_run",
-    "int_subscription_periods",
     "int_feature_dates",
     "int_day_segments",
     "int_segment_windows",
@@ -27,7 +26,6 @@ TABLES = (
     "int_account_segments",
     "int_customer_as_of_dates",
     "customer_features",
-    "int_consents",
 )
 EARLIER_FEATURES = (
     f"select * from customer_features where as_of_date <= date '{CUT}' order by customer_id, as_of_date"

@@ -1,7 +1,6 @@
 {#-
-How DuckDB replaces tables and views. Replacing happens in one transaction, so that the old relation may be dropped
-before the new one is made: dbt's own materializations build beside it and rename twice, and look every name up first,
-which costs more than the queries themselves.
+How DuckDB replaces tables and views: in one transaction, so that the old relation is dropped and not renamed. dbt's own
+materializations rename twice and look every name up first, which costs more than the queries themselves.
 -#}
 
 {% materialization view, adapter='duckdb' %}
@@ -16,7 +15,7 @@ which costs more than the queries themselves.
 {% endmaterialization %}
 
 
-{#- A Python model writes through a connection of its own, which does not see this transaction: it builds beside. -#}
+{#- A model may read what it stored before, so that its table is built beside. -#}
 {% materialization table, adapter='duckdb', supported_languages=['sql', 'python'] %}
     {%- set target = this.incorporate(type='table') -%}
     {%- set beside = make_intermediate_relation(target) -%}
@@ -24,20 +23,16 @@ which costs more than the queries themselves.
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {% if language == 'python' %}
+        {#- It writes through a connection of its own, outside this transaction: one that failed may have left a table. -#}
         {% do adapter.drop_relation(beside) %}
-        {% call statement('main', language=language) -%}
-            {{ create_table_as(False, beside, compiled_code, language) }}
-        {%- endcall %}
-        {% call statement('replace') -%}
-            {{ drop_replaced(target) }}
-            alter table {{ beside }} rename to {{ adapter.quote(target.identifier) }}
-        {%- endcall %}
-    {% else %}
-        {% call statement('main') -%}
-            {{ drop_replaced(target) }}
-            {{ create_table_as(False, target, compiled_code, language) }}
-        {%- endcall %}
     {% endif %}
+    {% call statement('main', language=language) -%}
+        {{ create_table_as(False, beside, compiled_code, language) }}
+    {%- endcall %}
+    {% call statement('replace') -%}
+        {{ drop_replaced(target) }}
+        alter table {{ beside }} rename to {{ adapter.quote(target.identifier) }}
+    {%- endcall %}
     {{ return(finish_replacing(target)) }}
 {% endmaterialization %}
 
