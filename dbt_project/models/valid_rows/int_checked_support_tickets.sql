@@ -1,6 +1,3 @@
-{{ config(materialized='table') }}
-
--- A table: a night asks for these rows many times, and copies among them are found by sorting.
 with support_tickets as (
 
     select * from {{ ref('stg_support_tickets') }}
