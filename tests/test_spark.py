@@ -225,6 +225,7 @@ def build_on_spark(project: Project, *options: str) -> str:
 
 
 @pytest.mark.build
+@pytest.mark.skipif(NIGHTS not in os.environ, reason=f"takes minutes of CPU: set {NIGHTS}=1")
 def test_decisions_on_spark_are_those_of_duckdb(built_project: Project, tmp_path: Path) -> None:
     project = on_spark(built_project, tmp_path / "project")
     build_on_spark(project, *DECISIONS)
