@@ -371,7 +371,7 @@ def feed(
     known = {"as_of_date": [as_of_date] * len(latest), "feed": ["activity: login"] * len(latest)}
     schema = pa.schema({"as_of_date": pa.date32(), "feed": pa.string(), "latest_event_on": pa.date32()})
     reports.put("int_known_feeds", pa.table(known | {"latest_event_on": latest}, schema=schema))
-    reports.build("int_feed_days", "int_feed_weeks", "rpt_feed_freshness", "int_feed_problems")
+    reports.build("int_feed_days", "rpt_feed_freshness", "int_feed_problems")
     return reports.rows("select feed, silent_days, longest_gap_days, status from rpt_feed_freshness")[0]
 
 
