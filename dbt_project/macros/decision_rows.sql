@@ -1,8 +1,3 @@
-{#- The rows of a model at the run's date, as a subquery; a view over all stored dates is then computed for one. -#}
-{% macro rows_of_run(model) -%}
-    (select * from {{ ref(model) }} where as_of_date = (select max(as_of_date) from {{ ref('int_run') }}))
-{%- endmacro %}
-
 {#- The columns of a decision and their types, in the order of retention_actions. -#}
 {% macro decision_types() %}
     {{ return({

@@ -110,7 +110,7 @@
 
 {#-
     Whether the last seven days of a feed differ from the usual ones by more than random variation, over enough days to
-    know. Reads the weeks of a feed and int_monitoring_limits.
+    know. Reads feed_weeks and limits of rpt_feed_freshness.
 -#}
 {% macro week_differs() -%}
     feed_weeks.days_compared >= limits.week_days

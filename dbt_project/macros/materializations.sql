@@ -1,6 +1,6 @@
 {#-
 How DuckDB replaces tables and views: in one transaction, so that the old relation is dropped and not renamed. dbt's own
-materializations rename twice and look every name up first, which costs more than the queries themselves.
+materializations rename it first and look up each name that they use, for every model of a build.
 -#}
 
 {% materialization view, adapter='duckdb' %}
@@ -37,11 +37,14 @@ materializations rename twice and look every name up first, which costs more tha
 {% endmaterialization %}
 
 
-{#- The statement that drops what stands under the name of `target`, whatever it is; nothing, where nothing does. -#}
+{#-
+    The statement that drops what stands under the name of `target`, whatever it is; nothing, where nothing does. dbt keeps
+    what it knows of a relation by its name, and would go on to take a table for a view.
+-#}
 {% macro drop_replaced(target) -%}
     {%- set replaced = load_cached_relation(target) -%}
     {%- if replaced is not none -%}
-        {%- do adapter.cache_dropped(replaced) -%}
+        {%- if replaced.type != target.type -%}{%- do adapter.cache_dropped(replaced) -%}{%- endif -%}
         drop {{ replaced.type }} if exists {{ replaced }};
     {%- endif -%}
 {%- endmacro %}
@@ -57,7 +60,10 @@ materializations rename twice and look every name up first, which costs more tha
 {%- endmacro %}
 
 
-{#- All comments of a relation in one statement, without asking for its columns: a test holds them to the YAML. -#}
+{#-
+    All comments of a relation in one statement, without asking for its columns: contracts hold them to the YAML, and DuckDB
+    refuses a comment on a column that is not there.
+-#}
 {% macro duckdb__persist_docs(relation, model, for_relation, for_columns) -%}
     {%- set comments -%}
         {%- if for_relation and config.persist_relation_docs() and model.description -%}

@@ -1,3 +1,8 @@
+{#- The rows of a model at the run's date, as a subquery; a view over all stored dates is then computed for one. -#}
+{% macro rows_of_run(model) -%}
+    (select * from {{ ref(model) }} where as_of_date = (select max(as_of_date) from {{ ref('int_run') }}))
+{%- endmacro %}
+
 {#- Stops the run, naming the command, when customer_features is stored with other columns than its YAML declares. -#}
 {% macro check_stored_features() %}
     {%- if execute and not flags.FULL_REFRESH -%}

@@ -23,7 +23,7 @@ from models_ml.training.pipeline import ChurnPipeline
 
 BATCH_ROWS = 8_192  # explaining is slow per row: small batches cost nothing and keep memory low
 # A batch of trees holds Python's lock for seconds, under which dbt's other thread waits. Many batches go to processes
-# of their own, which take seconds to start and about 250 MB each.
+# of their own, which take seconds to start and about 0.4 GB each.
 BATCHES_HERE = 8
 PROCESSES_AT_MOST = 4
 IDLE_SECONDS = 5  # until a process that explains nothing more ends
@@ -227,6 +227,16 @@ class Explanation:
         return explain_batches(batches, self.pipeline, self.sides)
 
 
+def explain(batches: Iterable[pa.RecordBatch], explanation: Explanation) -> Iterator[pa.RecordBatch]:
+    """Explain batch by batch: many customers by trees in several processes, others in this one."""
+    remaining = iter(batches)
+    first = list(islice(remaining, BATCHES_HERE))
+    processes = min(joblib.cpu_count(), PROCESSES_AT_MOST)
+    if len(first) < BATCHES_HERE or processes == 1 or is_linear(explanation.pipeline):
+        return explanation(chain(first, remaining))
+    return explain_in_processes(chain(first, remaining), explanation, processes)
+
+
 def explain_in_processes(
     batches: Iterable[pa.RecordBatch], explanation: Explanation, processes: int
 ) -> Iterator[pa.RecordBatch]:
@@ -287,11 +297,5 @@ def reasons_reader(
     if explanation is None:
         return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, [])
     ordered = features_query(customer_features, explanation.columns, explanation.as_of_date)
-    batches = iter(cursor.sql(ordered).to_arrow_reader(BATCH_ROWS))
-    first = list(islice(batches, BATCHES_HERE))
-    processes = min(joblib.cpu_count(), PROCESSES_AT_MOST)
-    if len(first) < BATCHES_HERE or processes == 1 or is_linear(explanation.pipeline):
-        explained = explanation(chain(first, batches))
-    else:
-        explained = explain_in_processes(chain(first, batches), explanation, processes)
-    return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, explained)
+    batches = cursor.sql(ordered).to_arrow_reader(BATCH_ROWS)
+    return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, explain(batches, explanation))
