@@ -286,7 +286,7 @@ def reasons_reader(
     customer_features: str,
     int_feature_population: str,
 ) -> pa.RecordBatchReader:
-    """Explain every customer at the run's date, in order of customer_id; empty where the run is empty.
+    """Explain every customer at the run's date, in the order in which they are stored; empty where the run is empty.
 
     Raises
     ------
@@ -296,6 +296,6 @@ def reasons_reader(
     explanation = read_explanation(cursor, tables, int_feature_population)
     if explanation is None:
         return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, [])
-    ordered = features_query(customer_features, explanation.columns, explanation.as_of_date)
-    batches = cursor.sql(ordered).to_arrow_reader(BATCH_ROWS)
+    stored = features_query(customer_features, explanation.columns, explanation.as_of_date)
+    batches = cursor.sql(stored).to_arrow_reader(BATCH_ROWS)
     return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, explain(batches, explanation))
