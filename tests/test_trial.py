@@ -128,7 +128,7 @@ def test_it_fades_as_effects_become_known() -> None:
         costs.append(expected_use(draw(known, limits, 7), known)[0])
     assert costs[0] == pytest.approx(200.0)
     assert costs[0] > costs[1] > costs[2] > costs[3] == 0.0
-    assert costs[2] == pytest.approx(0.2 * costs[1], rel=1e-6)  # in proportion, once below full use
+    assert costs[2] == pytest.approx(0.2**2 * costs[1], rel=1e-6)  # with the square, once below full use
 
 
 def test_everything_allowed_has_the_smallest_share_and_nothing_the_largest() -> None:

@@ -8,8 +8,9 @@ effect of offer o on customer i is:
        w_i = p_0·(1 − p_0) · V_i · max_o sd(b_o·z_i),
 
    the sd of the money that the least known offer would keep. The factor is the largest for which the expected cost and
-   contacts of the trial fit its limits (the learning budget). It is multiplied by min(1, s̄ / full_use_sd), where s̄ is
-   the mean of max_o sd(b_o·z_i) with weights p_0·(1 − p_0)·V_i: a trial fades as effects become known.
+   contacts of the trial fit its limits (the learning budget). It is multiplied by min(1, (s̄ / full_use_sd)²), where s̄
+   is the mean of max_o sd(b_o·z_i) with weights p_0·(1 − p_0)·V_i. A trial so fades as effects become known, with their
+   variance: an outcome removes of a variance σ² a share in proportion to σ², and costs as much as ever.
 2. Assignment. Chance gives an included customer one of the allowed offers, or nothing, each with at least
    ``smallest_share``. The rest of the probability is spread so that the same money says most: an offer gets it in
    proportion to sd(b_o·z_i) / √cost_io (Neyman 1934, *Journal of the Royal Statistical Society* 97), nothing by the
@@ -146,7 +147,7 @@ def trial_inclusion(
     usable = at_stake * allowed.any(axis=1)
     mean_sd = weight.sum() / usable.sum() if usable.sum() > 0 else 0.0
     factor = _largest_factor(weight, arm_probability[:, :-1], candidates.expected_cost, limits)
-    factor *= min(1.0, mean_sd / settings.full_use_sd)
+    factor *= min(1.0, (mean_sd / settings.full_use_sd) ** 2)
     probability = np.minimum(factor * weight, 1.0)
     is_included = inclusion_draw < probability
     assigned = np.where(is_included, _assigned(arm_probability, offer_draw), -1)
