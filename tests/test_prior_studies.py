@@ -70,6 +70,15 @@ def test_each_set_of_priors_plays_from_the_same_start(built: BuiltWorld) -> None
     assert built.compiled.learns
 
 
+@pytest.mark.build
+def test_a_copy_may_have_another_policy(built: BuiltWorld) -> None:
+    with built.fork(policy={"pick_holdout_share": 0.25}) as fork:
+        stored = fork.project.read("select parameter, value from policy")
+    values = dict(zip(stored["parameter"].to_pylist(), stored["value"].to_pylist(), strict=True))
+    assert values["pick_holdout_share"] == "0.25"
+    assert values["learning_share"] == "0.1"
+
+
 def draw(planned: float, true: float, cost: float, *, low: float = 0.0, high: float = 9.0) -> Draw:
     return Draw(1, 0, 1, planned, 0.5, low, high, true, cost, 1.0)
 
@@ -135,6 +144,13 @@ def test_a_study_of_learning_names_what_it_misses(
 ) -> None:
     rows = study(lambda name: values if name == priors else [])
     assert learning_study.missed_targets(rows, offers=5) == missed
+
+
+def test_only_priors_that_were_played_are_judged() -> None:
+    wrong = [row for row in study(lambda _: [-1.0] * 6) if row.priors == WRONG]
+    assert learning_study.missed_targets(wrong, offers=5)[0] == "wrong priors: the total is not positive"
+    good = [row for row in study(lambda _: []) if row.priors == GOOD]
+    assert learning_study.missed_targets(good, offers=5) == []
 
 
 def test_an_offer_that_is_never_tried_is_named() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -58,7 +58,7 @@ class BuiltWorld:
         drawn_by: np.random.Generator | None = None,
         *,
         mirrored: bool = False,
-        learning_share: float | None = None,
+        policy: Mapping[str, float] | None = None,
         learns: bool = True,
     ) -> Iterator[CompiledProject]:
         """Yield a copy of the business that believes other priors; it is removed afterwards.
@@ -73,15 +73,21 @@ class BuiltWorld:
         mirrored : bool
             Whether each error of the drawn means has the opposite sign. A draw and its mirror image (antithetic draws)
             cancel what one lucky draw adds to a mean over few of them.
-        learning_share : float, optional
-            Share of the month's limits for trials; default that of the setting.
+        policy : mapping, optional
+            Parameters of ``policy.csv`` with other values, such as ``{"learning_share": 0.0}``.
         learns : bool
             Whether evidence reaches the effects of offers.
         """
-        share = self.setting.learning_share if learning_share is None else learning_share
         with TemporaryDirectory(prefix="bayespilot-") as folder:
             fork = dataclasses.replace(self.compiled.fork(Path(folder) / "business"), learns=learns)
-            write_seeds(fork.project, customers=self.setting.customers, learning_share=share, priors=priors)
+            write_seeds(
+                fork.project,
+                customers=self.setting.customers,
+                learning_share=self.setting.learning_share,
+                priors=priors,
+            )
+            if policy:
+                rewrite_seed(fork.project, "policy", partial(_with_parameters, parameters=policy))
             if drawn_by is not None:
                 errors = Errors(drawn_by, -1.0 if mirrored else 1.0)
                 rewrite_seed(fork.project, "offer_effect_priors", partial(self._drawn_priors, errors=errors))
@@ -114,6 +120,14 @@ class BuiltWorld:
             return {**row, "acceptance_rate": f"{rate:.6f}"}
 
         return [drawn(row) for row in rows]
+
+
+def _with_parameters(rows: list[Row], parameters: Mapping[str, float]) -> list[Row]:
+    """Return the rows of policy.csv with other values."""
+    return [
+        {**row, "value": f"{parameters[row['parameter']]:g}"} if row["parameter"] in parameters else row
+        for row in rows
+    ]
 
 
 def built_world(
