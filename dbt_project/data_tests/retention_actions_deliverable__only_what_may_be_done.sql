@@ -6,9 +6,12 @@ with deliverable as (
 
 ),
 
+-- Asked of the table, not of the step above: a step that is read twice is read whole. Only the nights that delivered
+-- are read, of what may be years.
 history as (
 
     select * from {{ ref('retention_actions_history') }}
+    where as_of_date in (select as_of_date from {{ ref('retention_actions_deliverable') }})
 
 ),
 
@@ -35,7 +38,6 @@ open_offers as (
 
 ),
 
--- Asked of the table, not of the step above: a step that is read twice is read whole.
 latest as (
 
     select max(as_of_date) as as_of_date
