@@ -96,8 +96,7 @@ def read_scorer(cursor: Any, tables: PurposeTables) -> Scorer | None:  # noqa: A
 def probabilities_reader(cursor: Any, tables: PurposeTables, customer_features: str) -> pa.RecordBatchReader:  # noqa: ANN401 - a DuckDB cursor
     """Score every customer at the run's date, in the order in which they are stored; empty where the run is empty.
 
-    Rows of a million customers are not sorted first: that would take longer than a logistic regression takes to score
-    them.
+    They are not sorted first: that would hold the features of all customers in memory.
 
     Raises
     ------
