@@ -9,12 +9,15 @@ import learning_study
 import numpy as np
 import planned_value_study
 import pytest
+import typer
 from conftest import Project
 from learning_study import FLAT, FROZEN, GOOD, WRONG, Played
 from planned_value_study import Draw, decided_draws
 from rich.console import Console
 from simulation.built_world import BuiltWorld, Errors, built_world, drawn_priors
 from simulation.loop import Setting
+
+from models_ml.errors import BayesPilotError
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +154,20 @@ def test_only_priors_that_were_played_are_judged() -> None:
     assert learning_study.missed_targets(wrong, offers=5)[0] == "wrong priors: the total is not positive"
     good = [row for row in study(lambda _: []) if row.priors == GOOD]
     assert learning_study.missed_targets(good, offers=5) == []
+
+
+def test_a_world_whose_pipeline_is_refused_is_named_and_fails_the_study(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(setting: Setting, _: Path) -> BuiltWorld:
+        raise BayesPilotError(f"the first pipeline of seed {setting.seed} is refused")
+
+    monkeypatch.setattr(learning_study, "built_world", refused)
+    with pytest.raises(typer.Exit):
+        learning_study.main(seeds="7,8", priors=GOOD)
+    told = capsys.readouterr()
+    assert "the first pipeline of seed 8 is refused" in told.err
+    assert told.out.split("\n")[:2] == ["seed 7 is left out", "seed 8 is left out"]
 
 
 def test_an_offer_that_is_never_tried_is_named() -> None:

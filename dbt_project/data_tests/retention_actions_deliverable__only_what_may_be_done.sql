@@ -6,8 +6,7 @@ with deliverable as (
 
 ),
 
--- Asked of the table, not of the step above: a step that is read twice is read whole. Only the nights that delivered
--- are read, of what may be years.
+-- History may hold years: only the nights of deliverable rows are read.
 history as (
 
     select * from {{ ref('retention_actions_history') }}
@@ -38,6 +37,7 @@ open_offers as (
 
 ),
 
+-- Asked of the table, not of the step above, which holds some nights only.
 latest as (
 
     select max(as_of_date) as as_of_date

@@ -9,8 +9,8 @@ effect of offer o on customer i is:
 
    the sd of the money that the least known offer would keep. The factor is the largest for which the expected cost and
    contacts of the trial fit its limits (the learning budget). It is multiplied by min(1, (s̄ / full_use_sd)²), where s̄
-   is the mean of max_o sd(b_o·z_i) with weights p_0·(1 − p_0)·V_i. A trial so fades as effects become known, with their
-   variance: an outcome removes of a variance σ² a share in proportion to σ², and costs as much as ever.
+   is the mean of max_o sd(b_o·z_i) with weights p_0·(1 − p_0)·V_i: a trial fades as effects become known. An outcome
+   reduces a variance σ² by a share that is proportional to σ², and its cost stays the same.
 2. Assignment. Chance gives an included customer one of the allowed offers, or nothing, each with at least
    ``smallest_share``. The rest of the probability is spread so that the same money says most: an offer gets it in
    proportion to sd(b_o·z_i) / √cost_io (Neyman 1934, *Journal of the Royal Statistical Society* 97), nothing by the

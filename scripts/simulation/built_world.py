@@ -16,7 +16,7 @@ from dbt_project_copy import ProjectCopy
 from scipy.special import expit
 
 from simulation.beliefs import INTERCEPT, learnable_acceptance, learnable_coefficients
-from simulation.business import Row, rewrite_seed, write_raw, write_seeds
+from simulation.business import Row, rewrite_seed, set_policy, write_raw, write_seeds
 from simulation.compiled_project import BEFORE_DECISIONS, CompiledProject
 from simulation.loop import Setting, set_up
 from simulation.true_value import Floats, MonthInputs, read_month
@@ -87,7 +87,7 @@ class BuiltWorld:
                 priors=priors,
             )
             if policy:
-                rewrite_seed(fork.project, "policy", partial(_with_parameters, parameters=policy))
+                set_policy(fork.project, policy)
             if drawn_by is not None:
                 errors = Errors(drawn_by, -1.0 if mirrored else 1.0)
                 rewrite_seed(fork.project, "offer_effect_priors", partial(self._drawn_priors, errors=errors))
@@ -120,14 +120,6 @@ class BuiltWorld:
             return {**row, "acceptance_rate": f"{rate:.6f}"}
 
         return [drawn(row) for row in rows]
-
-
-def _with_parameters(rows: list[Row], parameters: Mapping[str, float]) -> list[Row]:
-    """Return the rows of policy.csv with other values."""
-    return [
-        {**row, "value": f"{parameters[row['parameter']]:g}"} if row["parameter"] in parameters else row
-        for row in rows
-    ]
 
 
 def built_world(

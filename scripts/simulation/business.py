@@ -76,14 +76,23 @@ def write_seeds(project: ProjectCopy, *, customers: int, learning_share: float, 
         return {**row, column: str(round(float(row[column]) * scale))}
 
     def policy(row: Row) -> Row:
-        if row["parameter"] == "learning_share":
-            return {**row, "value": f"{learning_share:g}"}
         return scaled(row, "value") if row["parameter"] == "monthly_budget" else row
 
     rewrite_seed(project, "policy", lambda rows: [policy(row) for row in rows])
+    set_policy(project, {"learning_share": learning_share})
     for name in ("offers", "channels"):
         rewrite_seed(project, name, lambda rows: [scaled(row, "monthly_capacity") for row in rows])
     rewrite_seed(project, "offer_effect_priors", lambda rows: prior_rows(priors, rows))
+
+
+def set_policy(project: ProjectCopy, values: Mapping[str, float]) -> None:
+    """Give parameters of the copy's policy.csv other values."""
+
+    def changed(row: Row) -> Row:
+        name = row["parameter"]
+        return {**row, "value": f"{values[name]:g}"} if name in values else row
+
+    rewrite_seed(project, "policy", lambda rows: [changed(row) for row in rows])
 
 
 def rewrite_seed(project: ProjectCopy, name: str, change: Callable[[list[Row]], list[Row]]) -> None:
