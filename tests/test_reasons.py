@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,10 @@ from hypothesis.extra import numpy as arrays
 from test_training import run_features, train_on
 
 from models_ml.errors import BayesPilotError
-from models_ml.scoring import reasons
 from models_ml.scoring.reasons import (
     REASONS_SCHEMA,
-    Explanation,
     cite,
-    explain,
     explain_batches,
-    explain_in_processes,
     read_sides,
 )
 from models_ml.training.contributions import make_explainer
@@ -245,51 +240,6 @@ SIDES = [
 
 
 class TestBatches:
-    def test_other_processes_explain_alike_and_in_order(self, pipelines: dict[str, ChurnPipeline]) -> None:
-        pipeline = pipelines["gradient_boosting"]
-        sides = read_sides(SIDES, pipeline.encoder.schema.names)
-        batches = run_features(120).to_batches(max_chunksize=9)
-        explanation = Explanation(pipeline, sides, (), date(2026, 1, 1))
-        here = pa.Table.from_batches(explanation(batches))
-        spread = pa.Table.from_batches(explain_in_processes(batches, explanation, 2))
-        assert spread.num_rows > len(batches)
-        assert spread.equals(here)
-
-    @pytest.mark.parametrize(
-        ("name", "batches", "processors", "elsewhere"),
-        [
-            ("gradient_boosting", 3, 2, 2),
-            ("gradient_boosting", 3, 64, 4),
-            ("gradient_boosting", 2, 2, None),
-            ("gradient_boosting", 3, 1, None),
-            ("logistic_regression", 3, 2, None),
-        ],
-    )
-    def test_many_batches_of_trees_go_to_other_processes(
-        self,
-        name: str,
-        batches: int,
-        processors: int,
-        elsewhere: int | None,
-        pipelines: dict[str, ChurnPipeline],
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        used = []
-
-        def in_processes(given: Any, explanation: Explanation, processes: int) -> Any:
-            used.append(processes)
-            return explanation(given)
-
-        monkeypatch.setattr(reasons, "BATCHES_HERE", 3)
-        monkeypatch.setattr(reasons.joblib, "cpu_count", lambda: processors)
-        monkeypatch.setattr(reasons, "explain_in_processes", in_processes)
-        pipeline = pipelines[name]
-        sides = read_sides(SIDES, pipeline.encoder.schema.names)
-        explanation = Explanation(pipeline, sides, (), date(2026, 1, 1))
-        given = run_features(batches * 9).to_batches(max_chunksize=9)
-        assert list(explain(given, explanation)) == list(explanation(given))
-        assert used == ([] if elsewhere is None else [elsewhere])
-
     @pytest.mark.parametrize("name", ["logistic_regression", "random_forest", "gradient_boosting"])
     def test_the_citation_is_the_customers_own_row(
         self, name: str, pipelines: dict[str, ChurnPipeline]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -12,14 +13,25 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import training_data as data
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import Pipeline
 from test_training import quick_settings, run_features, train_on
 
 from models_ml.deployment.deployed import load_deployed
 from models_ml.errors import BayesPilotError
 from models_ml.scoring.probabilities import PROBABILITIES_SCHEMA, score_batches
 from models_ml.train_and_deploy import ensure_deployed
+from models_ml.training import contributions
 from models_ml.training.context import read_purpose, warehouse_tables
-from models_ml.training.contributions import make_explainer
+from models_ml.training.contributions import (
+    BoostingExplainer,
+    make_explainer,
+    make_tree_explainer,
+    pattern_contributions,
+)
 from models_ml.training.pipeline import ChurnPipeline
 
 MODELS = Path(__file__).parents[1] / "dbt_project" / "models"
@@ -61,6 +73,58 @@ class TestContributions:
         )
         matrix = pipeline.encoder.encode(examples.filter(pa.array(fitted)))
         assert np.abs(make_explainer(pipeline).contributions(matrix).mean(axis=0)).max() < 1e-9
+
+
+class TestBoosting:
+    """Contributions looked up by pattern are those that the shap library finds by walking the trees."""
+
+    def test_two_features_of_a_path_by_hand(self) -> None:
+        # Shares 1/2 and 1/4, leaf 8: v() = 1, v(a) = 8/4 = 2, and 0 with b, which does not take the path.
+        found = pattern_contributions(np.array([0.5, 0.25]), 8.0, np.array([0b01, 0b11]))
+        assert found[:, 0] == pytest.approx([((2 - 1) + (0 - 0)) / 2, ((0 - 1) + (0 - 2)) / 2])
+        # Both take it: v(b) = 4, v(a, b) = 8.
+        assert found[:, 1] == pytest.approx([((2 - 1) + (8 - 4)) / 2, ((4 - 1) + (8 - 2)) / 2])
+
+    @given(
+        arrays.arrays(float, st.integers(1, 7), elements=st.floats(0.01, 1)),
+        st.integers(0, 127),
+    )
+    def test_a_leaf_splits_what_its_path_decides(self, reached: np.ndarray, pattern: int) -> None:
+        pattern %= 2 ** len(reached)
+        found = pattern_contributions(reached, 3.0, np.array([pattern]))
+        takes_all = pattern == 2 ** len(reached) - 1
+        assert found.sum() == pytest.approx(3.0 * takes_all - 3.0 * reached.prod(), abs=1e-9)
+
+    @pytest.mark.parametrize("tabulated", [12, 2, 0])
+    @pytest.mark.parametrize(("trees", "leaves"), [(1, 2), (12, 31)])
+    def test_they_are_those_of_the_library(
+        self, trees: int, leaves: int, tabulated: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(contributions, "FEATURES_TABULATED", tabulated)
+        draws = np.random.default_rng(4)
+        matrix = draws.gamma(1, 3, size=(3_000, 6)).round(1)
+        matrix[draws.random(matrix.shape) < 0.2] = np.nan
+        matrix[:, 5] = 7.0  # nothing splits on it
+        known = np.nan_to_num(matrix)
+        churned = known[:, 0] * known[:, 1] - known[:, 2] * np.isnan(matrix[:, 3]) + known[:, 4] > 9
+        boosting = HistGradientBoostingClassifier(max_iter=trees, max_leaf_nodes=leaves, min_samples_leaf=5)
+        boosting.fit(matrix, churned)
+        pipeline = SimpleNamespace(estimator=Pipeline([("estimator", boosting)]))
+        quick, library = make_explainer(pipeline), make_tree_explainer(pipeline)
+        assert isinstance(quick, BoostingExplainer)
+        found = quick.contributions(matrix)
+        assert np.allclose(found, library.contributions(matrix), rtol=0, atol=1e-12)
+        assert quick.base == pytest.approx(library.base, abs=1e-12)
+        assert quick.base + found.sum(axis=1) == pytest.approx(boosting.decision_function(matrix), abs=1e-12)
+        assert np.array_equal(found[:7], quick.contributions(matrix[:7]))
+        assert not found[:, 5].any()
+
+    def test_trees_without_a_split_explain_nothing(self) -> None:
+        matrix = np.zeros((50, 2))
+        boosting = HistGradientBoostingClassifier(max_iter=2).fit(matrix, np.arange(50) < 10)
+        explainer = make_explainer(SimpleNamespace(estimator=Pipeline([("estimator", boosting)])))
+        assert not explainer.contributions(matrix).any()
+        assert explainer.base == pytest.approx(np.log(10 / 40))
 
 
 class TestScores:

@@ -5,28 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
-from itertools import chain, islice
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import joblib
 import numpy as np
 import pyarrow as pa
 
 from models_ml.errors import BayesPilotError
 from models_ml.scoring.probabilities import DIGITS, features_query, read_scorer
 from models_ml.training.context import PurposeTables
-from models_ml.training.contributions import Explainer, is_linear, make_explainer
+from models_ml.training.contributions import Explainer, make_explainer
 from models_ml.training.pipeline import ChurnPipeline
 
-BATCH_ROWS = 8_192  # explaining is slow per row: small batches cost nothing and keep memory low
-# A batch of trees holds Python's lock for seconds, under which dbt's other thread waits. Many batches go to processes
-# of their own, which take seconds to start and about 0.4 GB each.
-BATCHES_HERE = 8
-PROCESSES_AT_MOST = 4
-IDLE_SECONDS = 5  # until a process that explains nothing more ends
+BATCH_ROWS = 8_192  # columns of a batch stay in the processor's cache while trees are walked
 
 REASONS_SCHEMA = pa.schema(
     [
@@ -227,39 +217,6 @@ class Explanation:
         return explain_batches(batches, self.pipeline, self.sides)
 
 
-def explain(batches: Iterable[pa.RecordBatch], explanation: Explanation) -> Iterator[pa.RecordBatch]:
-    """Explain batch by batch: many customers by trees in several processes, others in this one."""
-    remaining = iter(batches)
-    first = list(islice(remaining, BATCHES_HERE))
-    processes = min(joblib.cpu_count(), PROCESSES_AT_MOST)
-    if len(first) < BATCHES_HERE or processes == 1 or is_linear(explanation.pipeline):
-        return explanation(chain(first, remaining))
-    return explain_in_processes(chain(first, remaining), explanation, processes)
-
-
-def explain_in_processes(
-    batches: Iterable[pa.RecordBatch], explanation: Explanation, processes: int
-) -> Iterator[pa.RecordBatch]:
-    """Explain batch by batch in other processes; what comes out is the same, in the same order."""
-    with TemporaryDirectory() as folder:
-        stored = Path(folder) / "explanation.joblib"
-        joblib.dump(explanation, stored)
-        with joblib.parallel_config("loky", idle_worker_timeout=IDLE_SECONDS, inner_max_num_threads=1):
-            spread = joblib.Parallel(processes, return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
-        yield from spread(joblib.delayed(_explain_stored)(stored, batch) for batch in batches)
-
-
-def _explain_stored(stored: Path, batch: pa.RecordBatch) -> pa.RecordBatch:
-    explanation, explainer = _loaded(stored)
-    return explain_batch(batch, explanation.pipeline, explainer, explanation.sides)
-
-
-@lru_cache(maxsize=1)
-def _loaded(stored: Path) -> tuple[Explanation, Explainer]:
-    explanation = joblib.load(stored)
-    return explanation, make_explainer(explanation.pipeline)
-
-
 def read_explanation(
     cursor: Any,  # noqa: ANN401 - a DuckDB cursor
     tables: PurposeTables,
@@ -298,4 +255,4 @@ def reasons_reader(
         return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, [])
     stored = features_query(customer_features, explanation.columns, explanation.as_of_date)
     batches = cursor.sql(stored).to_arrow_reader(BATCH_ROWS)
-    return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, explain(batches, explanation))
+    return pa.RecordBatchReader.from_batches(REASONS_SCHEMA, explanation(batches))

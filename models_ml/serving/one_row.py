@@ -16,7 +16,12 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.linear_model import LogisticRegression
 
 from models_ml.training.candidates import MISSING, signed_log
-from models_ml.training.contributions import LinearExplainer, make_explainer
+from models_ml.training.contributions import (
+    LinearExplainer,
+    TreeExplainer,
+    make_explainer,
+    make_tree_explainer,
+)
 from models_ml.training.pipeline import ChurnPipeline, raw_score, to_log_odds
 from models_ml.training.schema import FeatureSchema
 
@@ -215,7 +220,7 @@ class _Trees:
 class _Boosting:
     trees: _Trees
     baseline: float
-    explainer: Any
+    explainer: TreeExplainer
 
     def raw_score(self, values: Floats) -> float:
         # cumsum adds one tree after the other, as the estimator does
@@ -244,13 +249,13 @@ def _boosting(pipeline: ChurnPipeline) -> OneRow:
             for tree in nodes
         ]
     )
-    return _Boosting(trees, float(last._baseline_prediction.ravel()[0]), make_explainer(pipeline))
+    return _Boosting(trees, float(last._baseline_prediction.ravel()[0]), make_tree_explainer(pipeline))
 
 
 @dataclass(frozen=True)
 class _Forest:
     trees: _Trees
-    explainer: Any
+    explainer: TreeExplainer
 
     def raw_score(self, values: Floats) -> float:
         filled = np.where(np.isnan(values), MISSING, values).astype(np.float32)  # as the trees read them
@@ -277,7 +282,7 @@ def _forest(pipeline: ChurnPipeline) -> OneRow:
             for tree in (one.tree_ for one in last.estimators_)
         ]
     )
-    return _Forest(trees, make_explainer(pipeline))
+    return _Forest(trees, make_tree_explainer(pipeline))
 
 
 def _side_by_side(trees: Sequence[tuple[Any, ...]]) -> _Trees:
