@@ -128,7 +128,7 @@ def trial_probabilities_reader(
     customer_features: str,
     int_trial_assignments: str,
 ) -> pa.RecordBatchReader:
-    """Score every customer-date on which a past trial was assigned, in order of date and customer.
+    """Score every customer-date on which a past trial was assigned, in the order in which they are stored.
 
     Empty where no trial has matured, or the run is empty; the deployed pipeline is then not opened.
 
@@ -143,9 +143,6 @@ def trial_probabilities_reader(
     if scorer is None:
         return pa.RecordBatchReader.from_batches(PROBABILITIES_SCHEMA, [])
     columns = ", ".join(f'"{name}"' for name in scorer.columns)
-    ordered = (
-        f"select {columns} from ({customer_features}) semi join ({needed}) using (customer_id, as_of_date)"
-        " order by as_of_date, customer_id"
-    )
-    batches = cursor.sql(ordered).to_arrow_reader(BATCH_ROWS)
+    stored = f"select {columns} from ({customer_features}) semi join ({needed}) using (customer_id, as_of_date)"
+    batches = cursor.sql(stored).to_arrow_reader(BATCH_ROWS)
     return pa.RecordBatchReader.from_batches(PROBABILITIES_SCHEMA, scorer(batches))

@@ -23,6 +23,15 @@ months as (
 
 ),
 
+enrolling as (
+
+    select
+        decisions.*,
+        row_number() over (partition by customer_id, assignment order by outcome_month) as month_number
+    from decisions
+
+),
+
 assignments as (
 
     select distinct assignment
@@ -44,16 +53,16 @@ enrolled as (
     inner join assignments on earlier.assignment = assignments.assignment
     union all
     select
-        decisions.customer_id,
-        decisions.assignment,
+        enrolling.customer_id,
+        enrolling.assignment,
         cast(null as date) as first_month,
-        decisions.is_untouched,
-        decisions.as_of_date as enrolled_on,
-        decisions.value_cents as at_enrolment_cents,
-        decisions.value_cents
-    from decisions
-    left join earlier on decisions.customer_id = earlier.customer_id and decisions.assignment = earlier.assignment
-    where decisions.decision_number = 1 and earlier.customer_id is null
+        enrolling.is_untouched,
+        enrolling.decided_on as enrolled_on,
+        enrolling.value_cents as at_enrolment_cents,
+        enrolling.value_cents
+    from enrolling
+    left join earlier on enrolling.customer_id = earlier.customer_id and enrolling.assignment = earlier.assignment
+    where enrolling.month_number = 1 and earlier.customer_id is null
 
 ),
 
@@ -69,7 +78,7 @@ windows as (
         cast(enrolled.is_untouched as boolean) as is_untouched,
         cast(enrolled.enrolled_on as date) as enrolled_on,
         cast(enrolled.at_enrolment_cents as bigint) as at_enrolment_cents,
-        cast(coalesce(decisions.value_cents, enrolled.value_cents) as bigint) as value_cents,
+        cast(coalesce(decisions.newest_value_cents, enrolled.value_cents) as bigint) as value_cents,
         cast(last_day(months.outcome_month) as date) as closes_on
     from enrolled
     inner join months
@@ -78,7 +87,6 @@ windows as (
     left join decisions
         on enrolled.customer_id = decisions.customer_id
             and months.outcome_month = decisions.outcome_month
-            and decisions.newest_of_month = 1
 
 )
 

@@ -1,5 +1,6 @@
--- Decisions of finished months that are not kept yet, under the assignment of each month's last run. Finished: the
--- month is over, and so is the time within which a customer who paused at its end may come back.
+-- The first and the newest decision about each customer in each finished month that is not kept yet, under the
+-- assignment of the month's last run. Finished: the month is over, and so is the time within which a customer who
+-- paused at its end may come back.
 -- depends_on: {{ ref('int_input_gate') }}
 with previous_actions as (
 
@@ -62,21 +63,19 @@ decisions as (
 
     select
         cast(previous_actions.customer_id as string) as customer_id,
-        cast(previous_actions.as_of_date as date) as as_of_date,
         cast(ranked_runs.outcome_month as date) as outcome_month,
-        cast(ranked_runs.assignment as string) as assignment,
-        cast(previous_actions.arm = 'universal_holdout' as boolean) as is_untouched,
-        cast(round(previous_actions.customer_value * 100) as bigint) as value_cents,
-        cast(row_number() over (
-            partition by previous_actions.customer_id, ranked_runs.assignment order by previous_actions.as_of_date
-        ) as bigint) as decision_number,
-        cast(row_number() over (
-            partition by previous_actions.customer_id, ranked_runs.outcome_month
-            order by previous_actions.as_of_date desc
-        ) as bigint) as newest_of_month
+        cast(max(ranked_runs.assignment) as string) as assignment,
+        cast(min(previous_actions.as_of_date) as date) as decided_on,
+        cast(min_by(previous_actions.arm, previous_actions.as_of_date) = 'universal_holdout' as boolean)
+            as is_untouched,
+        cast(round(min_by(previous_actions.customer_value, previous_actions.as_of_date) * 100) as bigint)
+            as value_cents,
+        cast(round(max_by(previous_actions.customer_value, previous_actions.as_of_date) * 100) as bigint)
+            as newest_value_cents
     from previous_actions
     inner join ranked_runs on previous_actions.as_of_date = ranked_runs.as_of_date
     where {{ input_is_complete() }} and ranked_runs.assignment = ranked_runs.month_assignment
+    group by previous_actions.customer_id, ranked_runs.outcome_month
 
 )
 

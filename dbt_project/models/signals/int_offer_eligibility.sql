@@ -18,46 +18,45 @@ offers as (
 
 ),
 
--- Consent as known at the date. Without an offer on its channel it counts as consent and allows nothing.
-consented as (
+conditions as (
 
     select
-        features.customer_id,
-        features.as_of_date,
-        cast(coalesce(sum({{ day_bit('offers.offer_position') }}), 0) as bigint) as offers_with_consent
+        customer_id,
+        as_of_date,
+        {{ conditions_that_hold() }} as offers_that_fit
     from features
-    inner join consents
-        on features.customer_id = consents.customer_id
-            and features.as_of_date >= consents.valid_from
-            and (consents.valid_until is null or features.as_of_date < consents.valid_until)
+
+),
+
+granted as (
+
+    select
+        consents.customer_id,
+        consents.valid_from,
+        consents.valid_until,
+        offers.offer_position
+    from consents
     left join offers on consents.channel = offers.channel
     where consents.is_granted
-    group by features.customer_id, features.as_of_date
 
 ),
 
-customers as (
-
-    select
-        features.*,
-        consented.customer_id is not null as has_consent,
-        coalesce(consented.offers_with_consent, 0) as offers_with_consent
-    from features
-    left join consented
-        on features.customer_id = consented.customer_id and features.as_of_date = consented.as_of_date
-
-),
-
+-- Consent as known at the date. Without an offer on its channel it counts as consent and allows nothing.
 eligibility as (
 
     select
-        cast(customer_id as string) as customer_id,
-        cast(as_of_date as date) as as_of_date,
-        cast(has_consent as boolean) as has_consent,
+        cast(conditions.customer_id as string) as customer_id,
+        cast(conditions.as_of_date as date) as as_of_date,
+        cast(count(granted.customer_id) > 0 as boolean) as has_consent,
         cast(
-            offers_with_consent & {{ conditions_that_hold() }} as bigint
+            max(conditions.offers_that_fit) & coalesce(sum({{ day_bit('granted.offer_position') }}), 0) as bigint
         ) as offers_allowed
-    from customers
+    from conditions
+    left join granted
+        on conditions.customer_id = granted.customer_id
+            and conditions.as_of_date >= granted.valid_from
+            and (granted.valid_until is null or conditions.as_of_date < granted.valid_until)
+    group by conditions.customer_id, conditions.as_of_date
 
 )
 
