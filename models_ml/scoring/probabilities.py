@@ -143,6 +143,8 @@ def trial_probabilities_reader(
     if scorer is None:
         return pa.RecordBatchReader.from_batches(PROBABILITIES_SCHEMA, [])
     columns = ", ".join(f'"{name}"' for name in scorer.columns)
-    stored = f"select {columns} from ({customer_features}) semi join ({needed}) using (customer_id, as_of_date)"
+    stored = (
+        f"select {columns} from ({customer_features}) semi join ({needed}) using (customer_id, as_of_date)"
+    )
     batches = cursor.sql(stored).to_arrow_reader(BATCH_ROWS)
     return pa.RecordBatchReader.from_batches(PROBABILITIES_SCHEMA, scorer(batches))
