@@ -146,7 +146,8 @@ def test_one_row_equals_the_batch(built_project: Project, customers: list[Asked]
     assert np.array_equal(np.round(scored[:, 0], 9), np.round(probability, 9))
     assert np.allclose(scored[:, 1], raw, rtol=0, atol=1e-12)
     explained = np.array([one_row.contributions(values) for values in encoded])
-    assert np.allclose(explained, make_explainer(pipeline).contributions(matrix), rtol=0, atol=1e-12)
+    rounding = 1e-12 if candidate == "gradient_boosting" else 0  # single rows walk the trees, batches look up
+    assert np.allclose(explained, make_explainer(pipeline).contributions(matrix), rtol=0, atol=rounding)
     assert type(one_row.steps).__name__ != "_SingleBatch"
 
 

@@ -194,8 +194,8 @@ def make_explainer(pipeline: ChurnPipeline) -> Explainer:
 
 
 def make_tree_explainer(pipeline: ChurnPipeline) -> TreeExplainer:
-    """Return the explainer of trees that suits single rows."""
-    from shap import TreeExplainer as ShapTrees  # slow to import, and only trees need it
+    """Return the explainer that walks the trees: for forests, and for single rows of any trees."""
+    from shap import TreeExplainer as ShapTrees  # slow to import: nights by boosting do without
 
     *steps, (_, last) = pipeline.estimator.steps
     trees = ShapTrees(last, feature_perturbation="tree_path_dependent")
@@ -250,8 +250,9 @@ def _branch(nodes: np.ndarray, at: int, reached: dict[int, float]) -> Split | Le
     node = nodes[at]
     if node["is_leaf"]:
         shares, value = np.array(list(reached.values())), float(node["value"])
-        every = np.arange(2 ** len(shares)) if len(shares) <= FEATURES_TABULATED else None
-        tabulated = None if every is None else pattern_contributions(shares, value, every)
+        tabulated = None
+        if len(shares) <= FEATURES_TABULATED:
+            tabulated = pattern_contributions(shares, value, np.arange(2 ** len(shares)))
         return Leaf(tuple(reached), shares, value, tabulated)
     feature = int(node["feature_idx"])
     left, right = (

@@ -64,7 +64,7 @@ decisions as (
     select
         cast(previous_actions.customer_id as string) as customer_id,
         cast(ranked_runs.outcome_month as date) as outcome_month,
-        cast(max(ranked_runs.assignment) as string) as assignment,
+        cast(ranked_runs.assignment as string) as assignment,
         cast(min(previous_actions.as_of_date) as date) as decided_on,
         cast(min_by(previous_actions.arm, previous_actions.as_of_date) = 'universal_holdout' as boolean)
             as is_untouched,
@@ -75,7 +75,7 @@ decisions as (
     from previous_actions
     inner join ranked_runs on previous_actions.as_of_date = ranked_runs.as_of_date
     where {{ input_is_complete() }} and ranked_runs.assignment = ranked_runs.month_assignment
-    group by previous_actions.customer_id, ranked_runs.outcome_month
+    group by previous_actions.customer_id, ranked_runs.outcome_month, ranked_runs.assignment
 
 )
 
