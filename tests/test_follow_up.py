@@ -36,8 +36,8 @@ def grid(customers: int, **changes: np.ndarray) -> CustomerDates:
     return CustomerDates(DAYS, **(values | changes))
 
 
-def periods(found: CustomerDates) -> dict[int, tuple[float, float]]:
-    follow_up, _ = follow(found, 28, SETTINGS)
+def periods(found: CustomerDates, horizon_days: int = 28) -> dict[int, tuple[float, float]]:
+    follow_up, _ = follow(found, horizon_days, SETTINGS)
     totals = {}
     for period in np.unique(follow_up.period):
         mine = follow_up.period == period
@@ -66,18 +66,79 @@ def test_contacts_end_a_stretch_and_those_left_alone_by_chance_weigh_more() -> N
     assert found == {1: (1 + 1 + 10 + 20, 0.0), 2: (10 + 20, 0.0), 3: (20.0, 0.0)}
 
 
+def test_periods_of_a_stretch_do_not_overlap() -> None:
+    # Horizon 60, dates 29 days apart: from the first, the periods begin on day 87 alone, from the second on none.
+    leaver = np.array([[False, False, False, True], [False, False, True, True]])
+    weight = np.array([[1.0, 10.0, 10.0, 10.0]] * 2)
+    follow_up, repeats = follow(grid(2, has_churned=leaver, weight=weight), 60, SETTINGS)
+    assert (follow_up.period.tolist(), follow_up.at_risk.tolist()) == ([1], [20.0])
+    assert (follow_up.left.tolist(), repeats) == ([20.0], 1.0), "who leaves after day 87 belongs to that period"
+
+
+def test_a_contact_within_a_period_ends_the_stretch_at_dates_passed_over_too() -> None:
+    contacted = np.array([[False, True, False, False], [False, False, True, False]])
+    assert periods(grid(2, was_contacted=contacted), 60) == {}
+    absent = np.array([[True, False, True, True]])
+    assert periods(grid(1, is_there=absent), 60) == {1: (1.0, 0.0)}, "back before the period begins"
+
+
+@pytest.mark.parametrize(("horizon_days", "step_days"), [(28, 29), (90, 29), (60, 29), (28, 7)])
+def test_a_hazard_that_lasts_is_found_whatever_the_distance_of_dates(
+    horizon_days: int, step_days: int
+) -> None:
+    random = np.random.default_rng(9)
+    leaves_on = random.geometric(1 - 0.5 ** (1 / 90), 40_000)  # half of those who are there leave in 90 days
+    starts = np.arange(0, 400, step_days)
+    is_there = leaves_on[:, None] > starts
+    shape = is_there.shape
+    world = CustomerDates(
+        tuple(date(2024, 1, 1) + timedelta(days=int(start)) for start in starts),
+        is_there,
+        np.full(shape, 0.2),
+        is_there & (leaves_on[:, None] <= starts + horizon_days),
+        np.zeros(shape, bool),
+        np.ones(shape),
+        np.zeros(shape, dtype=int),
+        np.zeros(shape, dtype=int),
+    )
+    follow_up, _ = follow(world, horizon_days, SETTINGS)
+    expected = 1 - 0.5 ** (horizon_days / 90)
+    for period in (1, 2, 3):
+        mine = follow_up.period == period
+        if mine.any():
+            assert follow_up.left[mine].sum() / follow_up.at_risk[mine].sum() == pytest.approx(
+                expected, abs=0.03
+            )
+
+
 def test_customers_bound_by_a_bill_are_counted_by_renewal() -> None:
     interval = np.array([[365] * 4, [0] * 4])
     to_renewal = np.array([[60, 31, 2, 338], [0] * 4])
-    left = np.array([[False, False, False, True], [False] * 4])
-    found = grid(2, renewal_interval_days=interval, days_to_renewal=to_renewal, has_churned=left)
-    renewals = count_renewals(found, 28)
-    assert (renewals.interval_days.tolist(), renewals.renewals.tolist(), renewals.left.tolist()) == (
-        [365],
-        [1.0],
-        [1.0],
-    )
+    found = grid(2, renewal_interval_days=interval, days_to_renewal=to_renewal)
+    assert counted(found, 28) == ([365], [1.0], [0.0])
+    assert counted(found, 90) == ([365], [1.0], [0.0]), "one renewal, seen from three dates"
     assert periods(found)[1] == (3.0, 0.0), "only the other customer is followed by month"
+
+
+def test_whoever_leaves_is_a_renewal_lost_once() -> None:
+    interval = np.array([[365] * 4] * 2)
+    to_renewal = np.array([[60, 31, 2, 0], [300, 271, 242, 213]])
+    is_there = np.array([[True, True, True, False], [True, True, True, True]])
+    left = np.array([[True, True, True, False], [False, True, True, True]])
+    found = grid(
+        2,
+        renewal_interval_days=interval,
+        days_to_renewal=to_renewal,
+        has_churned=left,
+        is_there=is_there,
+    )
+    # The first leaves when the bill is due, the second, long before it, after the last date.
+    assert counted(found, 90) == ([365], [2.0], [2.0])
+
+
+def counted(found: CustomerDates, horizon_days: int) -> tuple[list[int], list[float], list[float]]:
+    renewals = count_renewals(found, horizon_days)
+    return renewals.interval_days.tolist(), renewals.renewals.tolist(), renewals.left.tolist()
 
 
 def persistent_examples(customers: int, seed: int) -> pa.Table:

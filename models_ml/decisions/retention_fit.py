@@ -66,7 +66,7 @@ class Renewals:
     """Customers billed for longer than a horizon, one row per billing interval.
 
     ``interval_days`` (n,) is its length, ``renewals`` (n,) how many fell into periods without contact and ``left``
-    (n,) how many of these customers left in such periods; both are sums of weights.
+    (n,) how many of them were lost, 0 ≤ left ≤ renewals; both are sums of weights, each renewal counted once.
     """
 
     interval_days: Integers
@@ -185,7 +185,7 @@ def fit_retention_curves(
                 left,
                 count,
                 loss_over(mean_hazard, days, horizon_days),
-                settings.exposures_before_evidence * repeats,
+                settings.exposures_before_evidence,
             )
             for days, count, left in zip(
                 renewals.interval_days, renewals.renewals, renewals.left, strict=True
@@ -224,7 +224,9 @@ def _check(follow_up: FollowUp, renewals: Renewals, mean_churn: float) -> None:
         & (follow_up.churn_probability >= 0)
         & (follow_up.churn_probability <= 1)
     )
-    wrong_renewals = ~((renewals.left >= 0) & (renewals.renewals >= 0) & (renewals.interval_days > 0))
+    wrong_renewals = ~(
+        (renewals.left >= 0) & (renewals.left <= renewals.renewals) & (renewals.interval_days > 0)
+    )
     if wrong.any() or wrong_renewals.any():
         raise BayesPilotError(
             "the follow-up after a horizon counts more leavers than customers at risk, or lacks a number",

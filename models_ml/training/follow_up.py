@@ -214,8 +214,10 @@ def follow(
 ) -> tuple[FollowUp, float]:
     """Return later periods without contact of customers who may leave at any time, and in how many rows each occurs.
 
-    A period begins at a later date, as many horizons after the first as are nearest. A customer is followed until a
-    contact, an end, or a date at which it is no longer there; its weight is the product of those of its stretch.
+    A period begins at a later date, as many horizons after the first as are nearest. Periods of one stretch do not
+    overlap: dates that lie within the period before are passed over, or those who leave beyond that date would be
+    missing from the next period. A customer is followed until a contact, an end, or a date at which it is no longer
+    there; its weight is the product of those of its periods.
 
     Examples
     --------
@@ -236,18 +238,21 @@ def follow(
     for first in range(len(followed.dates)):
         stays = free[:, first] & ~followed.has_churned[:, first]
         weight = followed.weight[:, first].copy()
+        before = first
         for later in range(first + 1, len(followed.dates)):
-            rows = np.flatnonzero(stays & free[:, later])
+            stays &= ~followed.was_contacted[:, later]
+            if (followed.dates[later] - followed.dates[before]).days < horizon_days:
+                continue
+            stays &= free[:, later]
+            rows, before = np.flatnonzero(stays), later
             weight[rows] *= followed.weight[rows, later]
             period = round((followed.dates[later] - followed.dates[first]).days / horizon_days)
             left = followed.has_churned[rows, later]
-            if period >= 1:
-                seen[rows, later] = True
-                parts.append(
-                    (followed.churn_probability[rows, first], np.full(len(rows), period), left, weight[rows])
-                )
-            stays = np.zeros_like(stays)
-            stays[rows[~left]] = True
+            seen[rows, later] = True
+            parts.append(
+                (followed.churn_probability[rows, first], np.full(len(rows), period), left, weight[rows])
+            )
+            stays[rows[left]] = False
     if not parts or not seen.any():
         return _nobody_followed(), 1.0
     probability, period_of, has_left, weights = (np.concatenate(each) for each in zip(*parts, strict=True))
@@ -262,21 +267,30 @@ def _nobody_followed() -> FollowUp:
 def count_renewals(followed: CustomerDates, horizon_days: int) -> Renewals:
     """Count renewals and leavers of customers billed for longer than a horizon, in periods without contact.
 
+    Each is counted once, at the last date before it. Who leaves before the bill is due counts as a renewal that was
+    lost: there will be none.
+
     Examples
     --------
+    One renewal is paid, one customer leaves at the renewal, one long before it:
+
     >>> grid = CustomerDates(
-    ...     (date(2025, 1, 1),), *(np.array([[value], [value]]) for value in (True, 0.1)), np.array([[True], [False]]),
-    ...     np.zeros((2, 1), bool), np.ones((2, 1)), np.full((2, 1), 365), np.array([[10], [99]]))
+    ...     (date(2025, 1, 1),), *(np.array([[value]] * 3) for value in (True, 0.1)),
+    ...     np.array([[False], [True], [True]]), np.zeros((3, 1), bool), np.ones((3, 1)), np.full((3, 1), 365),
+    ...     np.array([[10], [10], [99]]))
     >>> found = count_renewals(grid, 28)
     >>> found.interval_days.tolist(), found.renewals.tolist(), found.left.tolist()
-    ([365], [1.0], [1.0])
+    ([365], [3.0], [2.0])
     """
     bound = followed.is_there & ~followed.was_contacted & (followed.renewal_interval_days > 0)
-    interval, weight = followed.renewal_interval_days[bound], followed.weight[bound]
-    lengths, kind = np.unique(interval, return_inverse=True)
-    renews = followed.days_to_renewal[bound] < horizon_days
+    days = np.array([day.toordinal() for day in followed.dates])
+    days_to_next = np.minimum(np.diff(days, append=days[-1:] + horizon_days), horizon_days)
+    is_there_next = np.pad(followed.is_there[:, 1:], ((0, 0), (0, 1)))
+    leaves = bound & followed.has_churned & ~is_there_next
+    ends = leaves | (bound & (followed.days_to_renewal < days_to_next))
+    lengths, kind = np.unique(followed.renewal_interval_days[bound], return_inverse=True)
     renewals, left = (
-        np.bincount(kind, weights=weight * each, minlength=len(lengths)).astype(np.float64)
-        for each in (renews, followed.has_churned[bound])
+        np.bincount(kind, weights=(followed.weight * each)[bound], minlength=len(lengths)).astype(np.float64)
+        for each in (ends, leaves)
     )
     return Renewals(lengths, renewals, left)
