@@ -102,6 +102,19 @@
     {%- endif -%}
 {% endmacro %}
 
+{#-
+    The decisions of the service, as a subquery. Where the history is that of another target, so are they.
+-#}
+{% macro served_decisions() -%}
+    {%- if history_is_elsewhere() -%}
+        {#- depends_on: {{ ref('int_served_actions') }} -#}
+        {%- set own = ref('int_served_actions') -%}
+        {{ earlier_runs('int_served_actions', previous_columns()) }}
+    {%- else -%}
+        {{ ref('int_served_actions') }}
+    {%- endif -%}
+{%- endmacro %}
+
 {#- Deletes what is kept of this target's own history where a run reads that of another. -#}
 {% macro forget_own_months() %}
     {%- if is_incremental() and history_is_elsewhere() -%}{{ delete_rows(this, 'true', 'outcome_month') }}{%- endif -%}
@@ -110,6 +123,14 @@
 {#- Whether a decision opened an episode: by the policy, which may withhold the contact, or by a trial. -#}
 {% macro opens_episode(arm) -%}
     {{ arm }} in ('policy', 'pick_holdout', 'trial')
+{%- endmacro %}
+
+{#-
+    Whether chance left the customer of an episode alone, as a control of those who were assigned an offer. A trial's offer
+    that the limits could not carry is an offer assigned, although nothing is done.
+-#}
+{% macro is_left_alone_by_draw(decisions) -%}
+    ({{ decisions }}.arm = 'pick_holdout' or ({{ decisions }}.arm = 'trial' and {{ decisions }}.planned_action = 'no_action'))
 {%- endmacro %}
 
 {#-

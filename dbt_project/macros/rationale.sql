@@ -21,10 +21,13 @@
 {#- Money as text with two decimals. -#}
 {% macro money_text(amount) %}cast(cast({{ amount }} as decimal(18, 2)) as string){% endmacro %}
 
-{#- Why a customer is not contacted, in words; reads the columns arm, suppression_reason and has_worthwhile_offer. -#}
+{#- Why a customer is not contacted, in words; reads the columns arm, planned_action, suppression_reason and
+    has_worthwhile_offer. -#}
 {% macro not_contacted_words() -%}
     case
         when arm = 'universal_holdout' then 'Not contacted: member of the holdout group that measures the programme'
+        when arm = 'trial' and planned_action <> 'no_action'
+            then 'Not contacted for some weeks: a trial drew an offer that its limits of this month could not carry'
         when arm in ('pick_holdout', 'trial') or suppression_reason = 'held_out'
             then 'Not contacted for some weeks: member of a control group that measures contacts'
         when suppression_reason = 'open_action' then 'Not contacted again: an earlier action is still open'
@@ -38,7 +41,7 @@
         when suppression_reason = 'below_minimum_value'
             then 'Not contacted: the customer value is below the minimum for a contact'
         when has_worthwhile_offer
-            then 'Not contacted: the budget and capacity of this month go to customers with a higher expected value'
+            then 'Not contacted: the budget and capacity of this month go to contacts that bring more for what they use'
         else 'Not contacted: no offer is expected to bring more than it costs'
     end
 {%- endmacro %}

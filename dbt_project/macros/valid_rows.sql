@@ -82,6 +82,7 @@
             contacts.customer_id,
             coalesce(contacts.offer, 'unknown') as offer,
             coalesce(contacts.contacted_on, exclusion_run.data_ends_on) as contacted_on,
+            contacts.contacted_on is not null as is_day_reported,
             case when contacts.quarantine_reason is null then contacts.accepted_on end as accepted_on,
             coalesce(contacts.is_randomized, false) as is_randomized
         from {{ ref('int_checked_retention_contacts') }} as contacts

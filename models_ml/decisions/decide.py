@@ -26,7 +26,7 @@ Bools = NDArray[np.bool_]
 Codes = NDArray[np.int8]
 Floats = NDArray[np.float64]
 
-DECISION_RULES = 6  # part of policy_version: raised when the same inputs would be decided differently
+DECISION_RULES = 7  # part of policy_version: raised when the same inputs would be decided differently
 DIGITS = 9
 DRAWS = ("universal_draw", "pick_draw", "trial_draw", "trial_offer_draw")
 REFERENCE_COLUMNS = {
@@ -264,8 +264,10 @@ def randomise(
     """Draw the universal holdout and the trial, before the policy chooses for the other customers."""
     limits, draws, cost = limits.in_cents(), customers.draws, customers.cost_cents
     arms = randomisation.first_arms(draws["universal_draw"], customers.suppressed, inputs.policy)
-    # Which offers a trial has depends on what the month has left before any draw, so that propensities stay exact.
-    fits = limits.open_offers() & (cost <= limits.budget)
+    # Which offers a trial has depends on what the month and its learning budget have left before any draw, so that
+    # propensities stay exact.
+    learning = learning.in_cents()
+    fits = limits.open_offers() & learning.open_offers() & (cost <= min(limits.budget, learning.budget))
     trial = trial_inclusion(
         TrialCandidates(
             customers.churn_probability,
@@ -274,7 +276,7 @@ def randomise(
             cost,
             customers.plausible & fits & (arms == randomisation.NOT_CHOSEN)[:, None],
         ),
-        learning.in_cents(),
+        learning,
         draws["trial_draw"],
         draws["trial_offer_draw"],
         load_settings().trial,

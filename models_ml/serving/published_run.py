@@ -43,6 +43,7 @@ REASON_COLUMNS = {
 REMEMBERED_REASONS = 20_000
 RATIONALE_COLUMNS = {
     "action": "VARCHAR",
+    "planned_action": "VARCHAR",
     "action_label": "VARCHAR",
     "arm": "VARCHAR",
     "suppression_reason": "VARCHAR",

@@ -123,14 +123,12 @@ open_actions as (
 
     select
         int_previous_actions.customer_id,
-        max_by(int_previous_actions, int_previous_actions.as_of_date) as open_action
+        int_previous_actions as open_action
     from int_previous_actions
-    inner join int_suppressions
-        on int_previous_actions.customer_id = int_suppressions.customer_id
-            and int_suppressions.suppression_reason = 'open_action'
-    inner join run on int_previous_actions.valid_to > run.as_of_date
-    where int_previous_actions.action <> 'no_action'
-    group by int_previous_actions.customer_id
+    inner join int_suppressions on int_previous_actions.action_id = int_suppressions.open_action_id
+    inner join retention_actions
+        on int_previous_actions.customer_id = retention_actions.customer_id
+            and retention_actions.suppression_reason = 'open_action'
 
 )
 

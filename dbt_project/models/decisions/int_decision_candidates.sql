@@ -5,6 +5,11 @@
     "; run dbt build (all steps) for that date, or pass the --vars as_of_date of the scores"
 ) -%}
 
+{% set other_horizon = error_text(
+    "the churn probabilities are for ", "deployed.horizon_days", " days, but horizon_days in policy.csv is ",
+    "parameters.horizon_days", "; run dbt build (all steps), which trains for the new horizon"
+) -%}
+
 with scores as (
 
     select * from {{ ref('churn_scores') }}
@@ -69,6 +74,12 @@ parameters as (
 
 ),
 
+deployed as (
+
+    select * from {{ ref('deployed_pipeline') }}
+
+),
+
 at_risk as (
 
     select
@@ -87,14 +98,16 @@ at_risk as (
             costs.{{ column }},
         {% endfor -%}
         case
-            when scores.as_of_date = run.as_of_date then run.as_of_date
-            else {{ raise_error(other_date) }}
+            when scores.as_of_date <> run.as_of_date then {{ raise_error(other_date) }}
+            when deployed.horizon_days <> parameters.horizon_days then {{ raise_error(other_horizon) }}
+            else run.as_of_date
         end as run_date,
         parameters.randomisation_salt,
         episodes.last_episode
     from scores
     cross join run
     cross join parameters
+    left join deployed on scores.pipeline_version = deployed.pipeline_version
     left join features
         on scores.customer_id = features.customer_id and scores.as_of_date = features.as_of_date
     left join signals

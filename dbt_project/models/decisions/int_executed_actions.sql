@@ -9,7 +9,7 @@ executed as (
 
     select
         cast(action_id as string) as action_id,
-        cast(min(contacted_on) as date) as executed_on
+        cast(min(case when is_day_reported then contacted_on end) as date) as executed_on
     from contacts
     where action_id is not null
     group by action_id

@@ -42,6 +42,12 @@ channels as (
 
 ),
 
+consents as (
+
+    select * from {{ ref('int_consents') }}
+
+),
+
 known_contacts as (
 
     select
@@ -55,13 +61,14 @@ known_contacts as (
 
 ),
 
--- 1: an action is still open; 2: the customer is held out; 3: the last contact is recent; 4: the episode is not over,
--- although its action lapsed or was withdrawn. The first one counts.
+-- 1: the customer is held out; 2: the last contact is recent; 3: an action is still open, which either would withdraw;
+-- 4: the episode is not over, although its action lapsed or was withdrawn. The first one counts.
 suppressed as (
 
     select
         lasting_decisions.customer_id,
-        1 as precedence
+        3 as precedence,
+        lasting_decisions.action_id as open_action_id
     from lasting_decisions
     inner join run
         on lasting_decisions.valid_from <= {{ add_days('run.as_of_date', 1) }}
@@ -69,25 +76,35 @@ suppressed as (
     left join known_contacts on lasting_decisions.action_id = known_contacts.action_id
     left join offers on lasting_decisions.action = offers.offer
     left join channels on coalesce(lasting_decisions.channel, offers.channel) = channels.channel
-    where lasting_decisions.action <> 'no_action'
+    inner join consents
+        on lasting_decisions.customer_id = consents.customer_id
+            and coalesce(lasting_decisions.channel, offers.channel) = consents.channel
+            and consents.is_granted
+            and run.as_of_date >= consents.valid_from
+            and (consents.valid_until is null or run.as_of_date < consents.valid_until)
+    where {{ opens_episode('lasting_decisions.arm') }} -- else the service had decided before
+        and lasting_decisions.action <> 'no_action'
         and known_contacts.action_id is null
         and {{ withdrawal_reason('offers', 'channels') }} is null
     union all
     select
         previous_episodes.customer_id,
-        case when previous_episodes.action = 'no_action' then 2 else 4 end as precedence
+        case when previous_episodes.is_left_alone then 1 else 4 end as precedence,
+        null as open_action_id
     from previous_episodes
     inner join run on previous_episodes.ends_on > run.as_of_date
     union all
     select
         customer_id,
-        2 as precedence
+        1 as precedence,
+        null as open_action_id
     from known_contacts
     where offer = 'no_action' and is_randomized and contacted_on > {{ add_days('as_of_date', '-horizon_days') }}
     union all
     select
         customer_id,
-        3 as precedence
+        2 as precedence,
+        null as open_action_id
     from known_contacts
     where offer <> 'no_action' and contacted_on > {{ add_days('as_of_date', '-cool_down_days') }}
 
@@ -110,12 +127,14 @@ combined as (
     select
         customer_id,
         precedence,
+        open_action_id,
         0 as offer_bit
     from suppressed
     union all
     select
         customer_id,
         null as precedence,
+        null as open_action_id,
         offer_bit
     from locked_offers
 
@@ -127,12 +146,13 @@ suppressions as (
         cast(customer_id as string) as customer_id,
         cast(
             case min(precedence)
-                when 1 then 'open_action'
-                when 2 then 'held_out'
-                when 3 then 'cool_down'
+                when 1 then 'held_out'
+                when 2 then 'cool_down'
+                when 3 then 'open_action'
                 when 4 then 'open_episode'
             end as string
         ) as suppression_reason,
+        cast(case when min(precedence) = 3 then max(open_action_id) end as string) as open_action_id,
         cast(sum(offer_bit) as bigint) as locked_offers
     from combined
     group by customer_id

@@ -24,7 +24,7 @@ served as (
     select
         served_actions.*,
         cast(date_trunc('month', served_actions.as_of_date) as date) as month
-    from {{ ref('int_served_actions') }} as served_actions
+    from {{ served_decisions() }} as served_actions
     inner join run on served_actions.as_of_date <= run.as_of_date
 
 ),

@@ -13,15 +13,9 @@ history as (
 
 ),
 
--- Where the history is that of another target, so are the decisions of the service.
 served as (
 
-    {% if history_is_elsewhere() -%}
-        -- depends_on: {{ ref('int_served_actions') }}
-        select * from {{ earlier_runs('int_served_actions', previous_columns()) }} as served_elsewhere
-    {%- else -%}
-        select * from {{ ref('int_served_actions') }}
-    {%- endif %}
+    select served_actions.* from {{ served_decisions() }} as served_actions
 
 ),
 

@@ -20,7 +20,7 @@ episodes as (
         lasting_decisions.as_of_date as opened_on,
         cast({{ add_days('lasting_decisions.as_of_date', 'parameters.horizon_days') }} as date) as ends_on,
         lasting_decisions.arm,
-        lasting_decisions.action,
+        {{ is_left_alone_by_draw('lasting_decisions') }} as is_left_alone,
         cast(
             row_number() over (
                 partition by lasting_decisions.customer_id

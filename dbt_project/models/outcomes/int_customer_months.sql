@@ -33,13 +33,19 @@ stayed as (
 
 ),
 
--- Whether the policy acted on the customer within the window, and the probability that all of its draws left the
+-- Whether an offer was made or drawn for the customer within the window, and the probability that all draws left the
 -- customer alone. A decision without a draw adds no factor: its probability of no action is 1.
 left_alone as (
 
     select
         first_decisions.action_id,
-        max(case when lasting_decisions.action <> 'no_action' then 1 else 0 end) as acted,
+        max(
+            case
+                when lasting_decisions.action <> 'no_action' then 1
+                when lasting_decisions.arm = 'trial' and not {{ is_left_alone_by_draw('lasting_decisions') }} then 1
+                else 0
+            end
+        ) as is_assigned,
         sum(case when lasting_decisions.action = 'no_action' then ln(lasting_decisions.propensity_no_action) else 0 end)
             as log_propensity
     from first_decisions
@@ -70,7 +76,7 @@ customer_months as (
         cast(stayed.customer_id is null as boolean) as has_churned,
         cast(
             case
-                when left_alone.acted = 1 or contacted.action_id is not null then 0
+                when left_alone.is_assigned = 1 or contacted.action_id is not null then 0
                 else round(exp(-coalesce(left_alone.log_propensity, 0)), 9)
             end as double
         ) as left_alone_weight

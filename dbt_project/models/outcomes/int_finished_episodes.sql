@@ -28,10 +28,10 @@ episodes as (
         cast(outcomes.planned_action as string) as offer,
         cast(outcomes.incremental_expected_value as double) as expected_value,
         cast(outcomes.arm <> 'trial' as boolean) as is_chosen,
-        cast(outcomes.action = 'no_action' as boolean) as is_left_alone,
+        cast({{ is_left_alone_by_draw('outcomes') }} as boolean) as is_left_alone,
         cast(outcomes.propensity_no_action as double) as propensity_no_action,
         cast(outcomes.has_churned as boolean) as has_left,
-        cast(outcomes.action = 'no_action' and outcomes.is_contacted as boolean) as is_contaminated,
+        cast({{ is_left_alone_by_draw('outcomes') }} and outcomes.is_contacted as boolean) as is_contaminated,
         cast(round((outcomes.realised_margin - outcomes.realised_cost) * 100) as bigint) as realised_cents,
         cast(
             case

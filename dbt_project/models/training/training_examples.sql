@@ -88,7 +88,7 @@ opened as (
     select
         labels.customer_id,
         labels.as_of_date,
-        earlier_actions.arm <> 'pick_holdout' and earlier_actions.planned_action <> 'no_action' as is_contact_arm,
+        {{ is_left_alone_by_draw('earlier_actions') }} as is_left_alone,
         earlier_actions.propensity_no_action
     from labels
     inner join earlier_actions
@@ -136,7 +136,7 @@ contacts_in_horizon as (
     left join opened
         on labels.customer_id = opened.customer_id
             and labels.as_of_date = opened.as_of_date
-            and not opened.is_contact_arm
+            and opened.is_left_alone
     where
         contacts.offer <> 'no_action'
         -- Who has left before is no less a churner for a contact that came too late.
@@ -152,7 +152,7 @@ contacted as (
         customer_id,
         as_of_date
     from opened
-    where is_contact_arm
+    where not is_left_alone
     union
     select
         customer_id,
@@ -182,7 +182,7 @@ left_alone_by_chance as (
         as_of_date,
         propensity_no_action as propensity
     from opened
-    where not is_contact_arm
+    where is_left_alone
 
 ),
 
