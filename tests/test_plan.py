@@ -128,18 +128,15 @@ def test_every_kind_of_customer() -> None:
 
 def test_trial_contacts_come_first_in_the_limits() -> None:
     batch = candidates(
-        3, offers_allowed=np.array([2, 3, 3]), trial_draw=[0.9, 0.0, 0.999], trial_offer_draw=[0.9, 0.1, 0.9]
+        3, offers_allowed=np.array([2, 3, 3]), trial_draw=[0.9, 0.0, 0.001], trial_offer_draw=[0.9, 0.1, 0.1]
     )
     bounds = month_of(100.0, 9, calls=1)
-    rows = planned(batch, bounds=bounds, learning=month_of(100.0, 9, calls=0.6), works=unsure(0.3, 0.0))
-    assert [(row["arm"], row["action"]) for row in rows] == [
-        ("policy", "nudge"),
-        ("trial", "no_action"),  # there is less than one call for trials: withdrawn, but still of that arm
-        ("policy", "nudge"),
-    ]
-    assert rows[1]["planned_action"] == "call"
     rows = planned(batch, bounds=bounds, learning=bounds, works=unsure(0.3, 0.0))
-    assert (rows[1]["arm"], rows[1]["action"]) == ("trial", "call")
+    assert [(row["arm"], row["planned_action"], row["action"]) for row in rows] == [
+        ("policy", "nudge", "nudge"),
+        ("trial", "call", "call"),
+        ("trial", "call", "no_action"),  # there is one call: withdrawn, but still of that arm
+    ]
 
 
 def test_offers_that_could_never_pay_are_not_tried() -> None:
@@ -152,8 +149,9 @@ def test_offers_that_could_never_pay_are_not_tried() -> None:
     assert (rows[0]["action"], rows[0]["propensity"]) == ("nudge", 0.5)
 
 
+@pytest.mark.parametrize("of", ["month", "trial"])
 @pytest.mark.parametrize("closed", ["offer", "channel", "money"])
-def test_an_offer_that_is_switched_off_or_used_up_stops_no_trial(closed: str) -> None:
+def test_an_offer_that_is_switched_off_or_used_up_stops_no_trial(closed: str, of: str) -> None:
     batch = candidates(9, trial_draw=[0.0] * 9, trial_offer_draw=[0.1, 0.6, 0.3] * 3)
     bounds = month_of(100.0, 40, calls=9)
     if closed == "offer":
@@ -162,7 +160,8 @@ def test_an_offer_that_is_switched_off_or_used_up_stops_no_trial(closed: str) ->
         bounds = replace(bounds, channel_capacity=dict(bounds.channel_capacity) | {"phone": 0.0})
     else:
         bounds = replace(bounds, budget=11.0)
-    rows = planned(batch, bounds=bounds, learning=bounds, works=unsure(0.3, 0.3))
+    month = bounds if of == "month" else month_of(100.0, 40, calls=9)
+    rows = planned(batch, bounds=month, learning=bounds, works=unsure(0.3, 0.3))
     assert [row["arm"] for row in rows] == ["trial"] * 9
     assert [row["action"] for row in rows] == ["nudge", "no_action", "nudge"] * 3
     assert {(row["propensity"], row["propensity_no_action"]) for row in rows} == {(0.5, 0.5)}
