@@ -72,7 +72,9 @@ def test_periods_of_a_stretch_do_not_overlap() -> None:
     weight = np.array([[1.0, 10.0, 10.0, 10.0]] * 2)
     follow_up, repeats = follow(grid(2, has_churned=leaver, weight=weight), 60, SETTINGS)
     assert (follow_up.period.tolist(), follow_up.at_risk.tolist()) == ([1], [20.0])
-    assert (follow_up.left.tolist(), repeats) == ([20.0], 1.0), "who leaves after day 87 belongs to that period"
+    assert (follow_up.left.tolist(), repeats) == ([20.0], 1.0), (
+        "who leaves after day 87 belongs to that period"
+    )
 
 
 def test_a_contact_within_a_period_ends_the_stretch_at_dates_passed_over_too() -> None:

@@ -509,6 +509,18 @@ def test_each_month_adds_its_rows_and_the_totals(grown: tuple[Warehouse, list[li
                 assert row["value_low_every_look"] is None
 
 
+def test_a_month_without_episodes_counts_among_the_months(played: list[Any]) -> None:
+    warehouse = Warehouse()
+    for position in (0, 2):
+        for name, rows in zip(
+            ("enrolled", "episodes"), month_tables(played[position], position), strict=True
+        ):
+            warehouse.add(name, rows)
+    totals = [row for row in warehouse.night() if row["period"] == "all" and row["last_month"] == MONTHS[2]]
+    assert {row["method"] for row in totals} == {DOUBLY_ROBUST, PICK_HOLDOUT, UNIVERSAL_HOLDOUT}
+    assert {row["months"] for row in totals} == {3}
+
+
 def test_totals_are_those_of_the_figures(
     played: list[Any], grown: tuple[Warehouse, list[list[dict[str, Any]]]]
 ) -> None:

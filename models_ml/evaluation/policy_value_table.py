@@ -194,24 +194,20 @@ def episode_rows(
         for measure in (pick_holdout, doubly_robust):
             yield _row(month, about | {"first_month": month}, measure(episodes))
             if so_far is not None:
-                months = position + 1
-                yield _total(month, about, measure(so_far), months, planned)
+                yield _total(month, about, measure(so_far), planned)
 
 
 def _pair(
     month: date, about: Row, whole: Figure, alone: Figure, planned: dict[tuple[str, str], float]
 ) -> Iterator[Row]:
-    first = about["first_month"]
-    months = (month.year - first.year) * 12 + month.month - first.month + 1
     yield _row(month, about | {"first_month": month}, alone)
-    yield _total(month, about, whole, months, planned)
+    yield _total(month, about, whole, planned)
 
 
-def _total(
-    month: date, about: Row, figure: Figure, months: int, planned: dict[tuple[str, str], float]
-) -> Row:
+def _total(month: date, about: Row, figure: Figure, planned: dict[tuple[str, str], float]) -> Row:
     """Return a row of all months so far, with its verdict; the first with enough evidence fixes the plan."""
-    key = (figure.name, about["assignment"])
+    key, first = (figure.name, about["assignment"]), about["first_month"]
+    months = (month.year - first.year) * 12 + month.month - first.month + 1  # also those without an episode
     look = figure.look(months, planned.get(key))
     if look is not None and figure.evidence.is_enough:
         planned.setdefault(key, look.planned)
