@@ -35,6 +35,7 @@ TAKEN_NAMES = (
     "template",
 )  # of DuckDB databases, of folders beside seeds
 FLOATING = ("DOUBLE", "FLOAT")  # types of DuckDB with NaN and infinities
+LOWER_CASE = ("billing_period", "offer", "channel")  # words that models and seeds compare
 LISTED_TYPES = 50  # a column with more values than this is no type of event
 INDENT = " " * 8
 Row = dict[str, str]
@@ -259,11 +260,15 @@ def staging_select(source: str, table: ContractTable, raw: RawData) -> str:
 
 
 def _typed(column: ContractColumn, match: RawColumn | None) -> str:
-    """Return the contract column as SQL; what may hold NaN or infinities goes through the macro countable."""
+    """Return the contract column as SQL.
+
+    What may hold NaN or infinities goes through the macro countable; words that seeds name are written in lower case.
+    """
     if match is not None and match.type.upper() in FLOATING and column.type != "double":
         name = match.sql.replace("'", "\\'")
         return f"{{{{ countable('{name}', '{column.type}') }}}}"
-    return f"cast({'null' if match is None else match.sql} as {column.type})"
+    text = f"cast({'null' if match is None else match.sql} as {column.type})"
+    return f"lower(trim({text}))" if match is not None and column.name in LOWER_CASE else text
 
 
 def _hints(table: ContractTable, found: RawTable | None, raw: RawData) -> list[str]:

@@ -145,6 +145,18 @@ def test_columns_of_the_contract_are_mapped_and_others_are_to_be_filled_in(
     assert "who (" in (staging / "stg_payments.sql").read_text()
 
 
+def test_words_that_seeds_name_are_written_in_lower_case(project_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "subscriptions.csv").write_text(
+        "customer_id,subscription_id,plan,Billing_Period\n7,s1,Pro,Annual\n"
+    )
+    written(folder=folder)
+    text = (project_folder / "dbt_project" / "sources" / "acme" / "stg_subscriptions.sql").read_text()
+    assert "lower(trim(cast(Billing_Period as string))) as billing_period,\n" in text
+    assert "cast(plan as string) as plan,\n" in text
+
+
 def test_every_table_and_column_of_the_contract_is_written(project_folder: Path) -> None:
     written()
     staging = project_folder / "dbt_project" / "sources" / "acme"

@@ -353,7 +353,7 @@ class TestBuild:
             )
             for row in compiled.rows("select * from int_feature_population")
         }
-        assert found["monthly_fee"] == ("high", 20.0, "low", 20.0)
+        assert found["monthly_fee"] == ("high", 20.0, None, None)
         assert found["purchases_last_90_days"] == (None, None, "low", 2.5)
         assert found["days_since_last_engagement"] == ("high", 19.5, None, None)
         assert found["days_since_last_purchase"] == (None, None, None, None)
@@ -442,3 +442,40 @@ class Compiled:
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """Return the rows of a query."""
         return self._connection.sql(sql).to_arrow_table().to_pylist()
+
+
+def test_events_that_lie_before_the_worded_period_are_no_reason(built_project: Project) -> None:
+    for recency, count in (
+        ("days_since_last_ticket", "tickets_opened"),
+        ("days_since_last_late_payment", "late_payments"),
+        ("days_since_last_contact", "contacts"),
+    ):
+        said = built_project.query(
+            f"select count(*) filter ({recency} is not null), count(*) filter ({count}_last_365_days > 0),"
+            f" count(*) filter (({recency} is null) <> ({count}_last_365_days = 0)) from customer_features"
+        )[0]
+        assert said[0] == said[1] > 0, recency
+        assert said[2] == 0, recency
+
+
+@pytest.mark.parametrize(
+    ("meanings", "use"),
+    [(("purchase",), "purchases_last_180_days"), ((), "3")],
+)
+def test_whoever_uses_what_a_source_does_not_record_is_not_dormant(
+    fresh_copy: Project, meanings: tuple[str, ...], use: str
+) -> None:
+    path = fresh_copy.folder / "seeds" / "demo" / "activity_map.csv"
+    header, *rows = path.read_text().splitlines(keepends=True)
+    path.write_text(
+        header + "".join(row for row in rows if row.split(",")[1] in ("price_interest", *meanings))
+    )
+    fresh_copy.dbt(
+        *("build", "--exclude-resource-types", "test", "unit_test"),
+        *("--select", "int_seed_problems", "activity_map", "int_activity_map", "int_reason_signals"),
+    )
+    wrong = fresh_copy.query(
+        f"select count(*) from int_reason_signals inner join customer_features using (customer_id, as_of_date)"
+        f" where abs(signal_dormant - case when tenure_days >= 180 then 2 * greatest(1 - {use} / 3, 0) else 0 end) > 1e-9"
+    )
+    assert wrong == [(0,)]

@@ -3,8 +3,26 @@
     evaluate the same text.
 -#}
 
-{#- Reason signals over the columns of customer_features, 0 (no sign) to 2 (strong); int_reason_signals describes them. -#}
-{% macro signal_expressions() %}
+{#-
+    The column of customer_features that counts days of use in half a year: engagement where the source maps activity to
+    it, else purchases; none where it maps neither, so that nobody can be seen to be dormant. Read while the calling model
+    is compiled.
+-#}
+{% macro use_column() %}
+    {%- set relation = ref('int_activity_map') -%}
+    {%- set stored = load_relation(relation) if execute else none -%}
+    {%- if stored is none -%}{{ return('engagement_active_days_last_180_days') }}{%- endif -%}
+    {%- set rows = run_query("select distinct meaning from " ~ stored ~ " where counts_as_event").rows -%}
+    {%- set meanings = rows | map(attribute=0) | list -%}
+    {%- if 'engagement' in meanings -%}{{ return('engagement_active_days_last_180_days') }}{%- endif -%}
+    {{ return('purchases_last_180_days' if 'purchase' in meanings else none) }}
+{% endmacro %}
+
+{#-
+    Reason signals over the columns of customer_features, 0 (no sign) to 2 (strong); int_reason_signals describes them.
+    use: what `use_column` returns.
+-#}
+{% macro signal_expressions(use=none) %}
     {{ return({
         'payment_failing': "least(overdue_invoices + 0.5 * late_payments_last_90_days, 2)",
         'support_pain':
@@ -21,8 +39,7 @@
             ~ " then coalesce(silence_over_usual_gap, 0) - 2 else 0 end,"
             ~ " 0), 2)",
         'dormant':
-            "case when tenure_days >= 180"
-            ~ " then 2 * greatest(1 - engagement_active_days_last_180_days / 3, 0) else 0 end",
+            "case when tenure_days >= 180 then 2 * greatest(1 - " ~ use ~ " / 3, 0) else 0 end" if use else "0",
         'exit_intent': "least(leaving_signal_events_last_30_days + 2 * announced_fee_share, 2)",
     }) }}
 {% endmacro %}

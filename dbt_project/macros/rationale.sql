@@ -5,7 +5,7 @@
         'support_pain': 'with support problems',
         'price_shock': 'with a price increase or an interest in prices',
         'declining_engagement': 'with declining activity',
-        'dormant': 'without recent activity',
+        'dormant': 'with hardly any use for half a year',
         'exit_intent': 'with signs of leaving',
     }) }}
 {% endmacro %}

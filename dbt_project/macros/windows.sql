@@ -40,6 +40,12 @@
     {%- endfor %}
 {%- endmacro %}
 
+{#- Days since the last event of a kind, at `at_risk.as_of_date`; null when it lies before the longest window. -#}
+{% macro recency(last_on, name) -%}
+    {%- set days = days_between(last_on, 'at_risk.as_of_date') -%}
+    case when {{ days }} < {{ observation_windows() | max }} then {{ days }} end as {{ name }}
+{%- endmacro %}
+
 {#- Whether a day lies on the grid of training dates: days since 1970-01-01 that the step divides. -#}
 {% macro is_training_date(day, step_days) -%}
     mod({{ days_between("cast('1970-01-01' as date)", day) }}, {{ step_days }}) = 0

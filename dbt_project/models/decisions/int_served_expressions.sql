@@ -4,8 +4,9 @@
 -- DuckDB reads it, whatever engine built the warehouse.
 -- depends_on: {{ ref('int_offers') }}
 {% set expressions = [] -%}
-{%- for signal, expression in signal_expressions().items() -%}
-    {%- do expressions.append(['customer', 'signal_' ~ signal, 'double', expression]) -%}
+{%- set signals = signal_expressions(use_column()) -%}
+{%- for signal in signals -%}
+    {%- do expressions.append(['customer', 'signal_' ~ signal, 'double', signals[signal]]) -%}
 {%- endfor -%}
 {%- for column, expression in renewal_expressions().items() -%}
     {%- do expressions.append(['customer', column, 'integer', expression]) -%}

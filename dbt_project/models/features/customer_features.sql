@@ -133,19 +133,19 @@ features as (
         {{ windowed_count('invoice_due_events', 'invoices_due') }},
         {{ windowed_money('invoice_paid_cents', 'amount_paid') }},
         {{ windowed_count('payment_late_events', 'late_payments') }},
-        {{ days_between('last_payment_late_on', 'at_risk.as_of_date') }} as days_since_last_late_payment,
+        {{ recency('last_payment_late_on', 'days_since_last_late_payment') }},
         cast(coalesce(overdue_invoices, 0) as integer) as overdue_invoices,
 
         ----------  support
         {{ windowed_count('ticket_opened_events', 'tickets_opened') }},
         {{ windowed_count('poor_rating_events', 'poor_ratings', [90, 365]) }},
-        {{ days_between('last_ticket_opened_on', 'at_risk.as_of_date') }} as days_since_last_ticket,
+        {{ recency('last_ticket_opened_on', 'days_since_last_ticket') }},
         cast(coalesce(open_tickets, 0) as integer) as open_tickets,
 
         ----------  retention contacts
         {{ windowed_count('contacted_events', 'contacts') }},
         {{ windowed_count('offer_accepted_events', 'offers_accepted', [90, 365]) }},
-        {{ days_between('last_contacted_on', 'at_risk.as_of_date') }} as days_since_last_contact
+        {{ recency('last_contacted_on', 'days_since_last_contact') }}
     from at_risk
     inner join feature_dates on at_risk.as_of_date = feature_dates.as_of_date
     left join subscription_states
