@@ -1,7 +1,8 @@
 {{ config(materialized='table') }}
 
--- What the calendar month has left: every action of the month counts, at its expected cost until it is executed, then
--- at its real one. Withheld actions use nothing, and lapsed ones release what they were to use.
+-- What the calendar month has left: every action of the month counts, at its expected cost until a valid contact states
+-- its real one. Withheld actions use nothing. Lapsed ones release what they were to use, unless any reported contact
+-- names them.
 with run as (
 
     select * from {{ ref('int_run') }}
@@ -38,7 +39,13 @@ known_contacts as (
 
 ),
 
-executed as (
+executed_actions as (
+
+    select * from {{ ref('int_executed_actions') }}
+
+),
+
+real_costs as (
 
     select
         executed_action_id as action_id,
@@ -46,6 +53,15 @@ executed as (
     from known_contacts
     where executed_action_id is not null
     group by executed_action_id
+
+),
+
+-- A contact that is dated after the end of the data is known then.
+known_executions as (
+
+    select executed_actions.action_id
+    from executed_actions
+    inner join run on least(executed_actions.executed_on, run.data_ends_on) <= run.as_of_date
 
 ),
 
@@ -57,15 +73,16 @@ planned_this_month as (
         -- an offer that is renamed or removed during the month still used its channel
         coalesce(lasting_decisions.channel, offers.channel) as planned_channel,
         coalesce(
-            executed.cost_cents, cast(round(lasting_decisions.expected_cost * 100) as bigint)
+            real_costs.cost_cents, cast(round(lasting_decisions.expected_cost * 100) as bigint)
         ) as cost_cents
     from lasting_decisions
     inner join run
         on lasting_decisions.as_of_date >= date_trunc('month', run.as_of_date)
     left join offers on lasting_decisions.action = offers.offer
-    left join executed on lasting_decisions.action_id = executed.action_id
+    left join real_costs on lasting_decisions.action_id = real_costs.action_id
+    left join known_executions on lasting_decisions.action_id = known_executions.action_id
     where lasting_decisions.action <> 'no_action'
-        and (executed.action_id is not null or lasting_decisions.valid_to > run.as_of_date)
+        and (known_executions.action_id is not null or lasting_decisions.valid_to > run.as_of_date)
 
 ),
 

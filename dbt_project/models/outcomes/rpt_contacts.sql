@@ -1,4 +1,5 @@
--- All executed contacts, and all actions that were not executed, by month.
+-- All executed contacts, and all actions that were not executed, by month. An action that only contacts in quarantine
+-- name is executed too.
 with known_contacts as (
 
     select * from {{ ref('int_known_contacts') }}
@@ -14,6 +15,19 @@ lasting_decisions as (
 run as (
 
     select * from {{ ref('int_run') }}
+
+),
+
+-- A contact that is dated after the end of the data is known then.
+executions as (
+
+    select
+        reported.action_id,
+        min(reported.contacted_on) as executed_on
+    from {{ contacts_that_exclude() }} as reported
+    inner join run on least(reported.contacted_on, run.data_ends_on) <= run.as_of_date
+    where reported.action_id is not null
+    group by reported.action_id
 
 ),
 
@@ -42,16 +56,23 @@ contacts as (
 ),
 
 -- An action that may still be executed is open, not missed.
-missed as (
+without_valid_contact as (
 
     select
         cast(date_trunc('month', lasting_decisions.as_of_date) as date) as month,
-        'not_executed' as contact_status,
+        case
+            when executions.action_id is null then 'not_executed'
+            when executions.executed_on > lasting_decisions.valid_to then 'executed_late'
+            else 'executed'
+        end as contact_status,
         0 as cost_cents
     from lasting_decisions
-    inner join run on lasting_decisions.valid_to < run.as_of_date
+    cross join run
+    left join executions on lasting_decisions.action_id = executions.action_id
     left join known_contacts on lasting_decisions.action_id = known_contacts.executed_action_id
-    where lasting_decisions.action <> 'no_action' and known_contacts.executed_action_id is null
+    where lasting_decisions.action <> 'no_action'
+        and known_contacts.executed_action_id is null
+        and (executions.action_id is not null or lasting_decisions.valid_to < run.as_of_date)
 
 ),
 
@@ -59,7 +80,7 @@ counted as (
 
     select * from contacts
     union all
-    select * from missed
+    select * from without_valid_contact
 
 ),
 
