@@ -24,7 +24,8 @@ parameters as (
 
 ),
 
--- Each window begins where the customer's last one closed, so that months without a run are not lost.
+-- Each window begins where the customer's last one closed, so that months without a run are not lost. It is empty where
+-- a customer is enrolled on the last day of the month.
 windows as (
 
     select
@@ -55,14 +56,14 @@ contacted as (
 
     select
         windows.customer_id,
-        windows.as_of_date,
+        windows.outcome_month,
         sum(cast(contacts.cost * 100 as bigint)) as cost_cents
     from windows
     inner join contacts
         on windows.customer_id = contacts.customer_id
             and windows.as_of_date < contacts.contacted_on
             and windows.horizon_ends_on >= contacts.contacted_on
-    group by windows.customer_id, windows.as_of_date
+    group by windows.customer_id, windows.outcome_month
 
 ),
 
@@ -94,11 +95,15 @@ flows as (
         ) as margin_cents,
         cast(coalesce(contacted.cost_cents, 0) as bigint) as cost_cents,
         cast(contacted.customer_id is not null as boolean) as is_contacted,
-        cast(stayed.customer_id is null as boolean) as has_left
+        cast(stayed.customer_id is null and windows.as_of_date < windows.horizon_ends_on as boolean) as has_left
     from windows
     cross join parameters
-    left join brought on windows.customer_id = brought.customer_id and windows.as_of_date = brought.as_of_date
-    left join contacted on windows.customer_id = contacted.customer_id and windows.as_of_date = contacted.as_of_date
+    left join brought
+        on windows.customer_id = brought.customer_id
+            and windows.as_of_date = brought.as_of_date
+            and windows.horizon_ends_on = brought.horizon_ends_on
+    left join contacted
+        on windows.customer_id = contacted.customer_id and windows.outcome_month = contacted.outcome_month
     left join stayed
         on windows.customer_id = stayed.customer_id
             and {{ add_days('windows.horizon_ends_on', '-parameters.horizon_days') }} = stayed.as_of_date

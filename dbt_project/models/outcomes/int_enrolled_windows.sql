@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 
 -- Customers enrolled in the programme, for each finished month that is not kept yet. The first decision about
--- a customer enrols them; a new assignment enrols everybody anew.
+-- a customer enrols them, on the month's last day too; a new assignment enrols everybody anew.
 with decisions as (
 
     select * from {{ ref('int_enrolment_decisions') }}
@@ -83,7 +83,7 @@ windows as (
     from enrolled
     inner join months
         on enrolled.assignment = months.assignment
-            and enrolled.enrolled_on < last_day(months.outcome_month)
+            and enrolled.enrolled_on <= last_day(months.outcome_month)
     left join decisions
         on enrolled.customer_id = decisions.customer_id
             and months.outcome_month = decisions.outcome_month
