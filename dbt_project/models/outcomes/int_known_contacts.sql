@@ -24,6 +24,7 @@ known_contacts as (
         contacts.*,
         lasting_decisions.action_id as executed_action_id,
         lasting_decisions.as_of_date as decided_for,
+        {{ opens_episode('lasting_decisions.arm') }} as decision_opens_episode,
         lasting_decisions.valid_to
     from contacts
     inner join run on contacts.contacted_on <= run.as_of_date

@@ -1,6 +1,6 @@
 -- Contacts of each decision: those that execute it (1), contacts without a decision within its horizon (2), contacts
--- that execute another decision of the same month, which this one represents (3), and contacts that execute a decision
--- of another month within the horizon (4).
+-- that execute another decision of the same month, which opens no episode and is represented by this one (3), and other
+-- contacts that execute another decision within the horizon (4).
 with decisions as (
 
     select * from {{ ref('int_outcome_decisions') }}
@@ -28,7 +28,10 @@ matched as (
         decisions.horizon_ends_on,
         case
             when known_contacts.executed_action_id is null then 2
-            when date_trunc('month', decisions.as_of_date) = date_trunc('month', known_contacts.decided_for) then 3
+            when
+                not known_contacts.decision_opens_episode
+                and date_trunc('month', decisions.as_of_date) = date_trunc('month', known_contacts.decided_for)
+                then 3
             else 4
         end as match_rank,
         known_contacts.*
@@ -38,7 +41,10 @@ matched as (
             and decisions.as_of_date < known_contacts.contacted_on
             and (
                 decisions.horizon_ends_on >= known_contacts.contacted_on
-                or date_trunc('month', decisions.as_of_date) = date_trunc('month', known_contacts.decided_for)
+                or (
+                    not known_contacts.decision_opens_episode
+                    and date_trunc('month', decisions.as_of_date) = date_trunc('month', known_contacts.decided_for)
+                )
             )
     where known_contacts.executed_action_id is null or known_contacts.executed_action_id <> decisions.action_id
 
@@ -64,8 +70,8 @@ totals as (
 
 ),
 
--- Contacts that execute another decision count as contacts. Their answer belongs to that decision, and their cost to
--- the decision that represents its month, so that each cost is counted once.
+-- Contacts that execute another decision count as contacts. Their answer belongs to that decision, and so does their
+-- cost where it opens an episode; else the decision that represents its month has the cost, so that it is counted once.
 contacts as (
 
     select
