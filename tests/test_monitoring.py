@@ -396,7 +396,24 @@ def test_a_feed_is_judged_by_its_own_gaps(reports: Reports) -> None:
 def test_a_feed_that_was_known_does_not_become_new(reports: Reports) -> None:
     assert feed(reports, list(range(8, 24)), known_until=1) == ("activity: login", 8, 1, "stopped")
     assert feed(reports, [400], known_until=40) == ("activity: login", 40, None, "stopped")
+    assert feed(reports, [400], known_until=1) == ("activity: login", 1, None, "stopped")
+    assert reports.rows("select description from int_feed_problems") == [
+        (
+            "feed activity: login has stopped: no valid row is left,"
+            f" where an earlier run knew rows up to {DAY - timedelta(days=1)}",
+        )
+    ]
     assert feed(reports, list(range(60)), known_until=1) == ("activity: login", 0, 1, "ok")
+
+
+def test_a_known_feed_does_not_stop_as_its_oldest_days_leave_the_window(reports: Reports) -> None:
+    every_20_days = list(range(1, 400, 20))
+    assert feed(reports, every_20_days[:20]) == ("activity: login", 1, 20, "ok")
+    assert feed(reports, every_20_days[:19]) == ("activity: login", 1, 20, "too_new")
+    assert feed(reports, every_20_days[:19], known_until=1) == ("activity: login", 1, 20, "ok")
+    assert reports.rows("select * from int_feed_problems") == []
+    silent = [ago + 60 for ago in every_20_days[:16]]
+    assert feed(reports, silent, known_until=61) == ("activity: login", 61, 20, "stopped")
 
 
 def test_events_after_the_run_do_not_make_a_feed_fresh(reports: Reports) -> None:

@@ -26,6 +26,10 @@ problems as (
         cast(null as date) as compared_with,
         cast(null as string) as first_values,
         cast('feed ' || feeds.feed || case
+            when feeds.status = 'stopped' and feeds.event_days = 0
+                then {{ error_text(
+                    " has stopped: no valid row is left, where an earlier run knew rows up to ", "feeds.latest_event_on"
+                ) }}
             when feeds.status = 'stopped'
                 then {{ error_text(
                     " has stopped: no valid row since ", "feeds.latest_event_on", ", for ", "feeds.silent_days", " days"

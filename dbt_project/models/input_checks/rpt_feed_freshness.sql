@@ -146,7 +146,7 @@ feeds as (
 
 ),
 
--- A known feed without events, or with too few to be known by, has stopped.
+-- A feed that was known stays known with too few events to be known by, and has stopped without any.
 with_vanished as (
 
     select
@@ -172,8 +172,9 @@ compared as (
     select
         feeds.*,
         feeds.earlier_events * 28e0 / nullif(greatest(feeds.earlier_days, 0), 0) as usual_events,
-        feeds.silent_days > greatest(limits.silent_days, limits.silent_gaps * feeds.longest_gap_days) as is_silent,
-        feeds.event_days >= limits.feed_days as is_known,
+        feeds.event_days = 0
+        or feeds.silent_days > greatest(limits.silent_days, limits.silent_gaps * feeds.longest_gap_days) as is_silent,
+        feeds.event_days >= limits.feed_days or feeds.was_known as is_known,
         limits.feed_volume_share,
         feed_weeks.events_last_7_days,
         feed_weeks.usual_events_per_7_days,
@@ -206,8 +207,6 @@ freshness as (
         cast(
             case
                 when {{ is_declared('feed', 'stopped', 'ignore') }} then 'exempt'
-                when not is_known and was_known and ({{ may_be_quiet }}) then 'quiet'
-                when not is_known and was_known then 'stopped'
                 when not is_known then 'too_new'
                 when is_silent and ({{ may_be_quiet }}) then 'quiet'
                 when is_silent then 'stopped'
