@@ -46,12 +46,16 @@ TABLES = """
             ('2026-10-01', 'not_executed', 5, 0.0), ('2026-11-01', 'executed', 3, 6.0)
         ) as rows (month, status, contacts, cost);
     create table action_outcomes as
-        select id as action_id, id as customer_id, night::date as as_of_date, 'letter' as contacted_offer,
-            'executed' as contact_status, contacted as is_contacted, accepted as has_accepted
+        select id || '/' || night as action_id, id as customer_id, night::date as as_of_date, 'letter' as contacted_offer,
+            'executed' as contact_status, contacted as is_contacted, accepted as has_accepted,
+            night::date + 28 as horizon_ends_on, contact_day::date as contacted_on
         from (values
-            ('a', '2026-10-10', true, true), ('c', '2026-10-10', true, false), ('d', '2026-10-20', true, false),
-            ('e', '2026-10-20', true, false), ('b', '2026-10-10', false, false)
-        ) as rows (id, night, contacted, accepted);
+            ('a', '2026-10-10', true, true, '2026-10-11'), ('c', '2026-10-10', true, false, '2026-11-07'),
+            ('d', '2026-10-20', true, false, '2026-10-21'), ('b', '2026-10-10', false, false, null),
+            ('late', '2026-10-10', false, false, '2026-11-08'),
+            -- one contact: the second decision only saw it
+            ('e', '2026-10-30', true, false, '2026-11-03'), ('e', '2026-11-01', true, false, null)
+        ) as rows (id, night, contacted, accepted, contact_day);
     create table churn_labels as
         select id as customer_id, night::date as as_of_date, 'subscription_end' as churn_definition,
             churned as has_churned
