@@ -1,6 +1,6 @@
 -- The first and the newest decision about each customer in each finished month that is not kept yet, under the
--- assignment of the month's last run. Finished: the month is over, and so is the time within which a customer who
--- paused at its end may come back.
+-- assignment of the month's last run. Finished: the month is over, its last day's decisions included, and so is the
+-- time within which a customer who paused at its end may come back.
 -- depends_on: {{ ref('int_input_gate') }}
 with previous_actions as (
 
@@ -44,8 +44,8 @@ runs as (
     cross join parameters
     cross join kept
     where
-        {{ add_days('last_day(assignments.as_of_date)', 'parameters.resume_grace_days') }}
-        <= run.as_of_date
+        last_day(assignments.as_of_date) < run.as_of_date
+        and {{ add_days('last_day(assignments.as_of_date)', 'parameters.resume_grace_days') }} <= run.as_of_date
         and (kept.kept_month is null or cast(date_trunc('month', assignments.as_of_date) as date) > kept.kept_month)
 
 ),

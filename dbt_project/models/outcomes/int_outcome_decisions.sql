@@ -1,8 +1,8 @@
 {{ config(materialized='table') }}
 
 -- The decisions whose outcome counts, once a horizon has passed: the one that opened each episode, and the first of
--- each calendar month in which none opened. Which one that is must be final, so a month without an episode waits for
--- its end. Those of final months are left out.
+-- each calendar month in which none opened. Which one that is must be final, so a month without an episode waits until
+-- the plan of its last day is known too. Those of final months are left out.
 with lasting_decisions as (
 
     select * from {{ ref('int_lasting_decisions') }}
@@ -63,7 +63,7 @@ matured as (
         or (
             months_with_episode.customer_id is null
             and dated.is_first_of_month
-            and last_day(dated.as_of_date) <= run.as_of_date
+            and last_day(dated.as_of_date) < run.as_of_date
         )
 
 )
