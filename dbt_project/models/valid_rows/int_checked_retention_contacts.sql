@@ -47,10 +47,13 @@ judged as (
 
 ),
 
+-- A contact that is sent again once it is accepted stays with its answer, and with what the incentive has cost.
 checked as (
 
     {{ set_copies_aside(
-        'judged', 'contact_id', 'customer_id, contacted_on, offer, action_id', 'duplicate_contact_id'
+        'judged', 'contact_id',
+        'customer_id, contacted_on, offer, action_id, accepted_on, cost desc, is_randomized desc, propensity',
+        'duplicate_contact_id'
     ) }}
 
 )
