@@ -105,6 +105,29 @@ class TestMaximumProfit:
         assert expected_maximum_profit(churned, probability, **money) == pytest.approx(expected, abs=1e-4)
         assert maximum_profit(churned, probability, **money) == pytest.approx(best_profit(0.3), abs=1e-9)
 
+    def test_a_cut_off_that_adds_only_a_loss_does_not_displace_a_better_one(self) -> None:
+        """By hand, contacts free, γ 0.3 on average: the first customer brings (20 - 15) / 3 · γ.
+
+        The second loses 15 / 3 · γ, the third costs its incentive: best is to stop after the first, whatever γ is.
+        """
+        money = {"clv": [20.0, 0.0, 100.0], "incentive_cost": 15.0, "contact_cost": 0.0}
+        for measure in (maximum_profit, expected_maximum_profit):
+            found = measure(np.array([1, 1, 0]), np.array([0.9, 0.8, 0.1]), **money, alpha=6.0, beta=14.0)
+            assert found == pytest.approx(0.3 * 5 / 3)
+
+    @pytest.mark.parametrize("seed", range(10))
+    def test_free_contacts_stop_at_the_best_cut_off(self, seed: int) -> None:
+        """Cut-offs of equal spend, over every cut-off by hand."""
+        random = np.random.default_rng(seed)
+        churned = random.random(12) < 0.8
+        churned[:2] = True, False
+        score, value = random.integers(0, 8, 12), random.integers(0, 40, 12).astype(float)
+        value[0] = 30.0
+        gain = np.where(churned, 0.3 * (value - 15.0), -15.0)
+        best = max(gain[score >= cut].sum() / 12 for cut in range(9))
+        money = {"clv": value, "incentive_cost": 15.0, "contact_cost": 0.0, "alpha": 6.0, "beta": 14.0}
+        assert maximum_profit(churned, score, **money) == pytest.approx(best, abs=1e-9)
+
     def test_the_same_money_for_all_is_the_same_as_one_number(self) -> None:
         churned, probability = sample(5)
         rows = MONEY | {name: np.full(200, MONEY[name]) for name in ("clv", "incentive_cost", "contact_cost")}

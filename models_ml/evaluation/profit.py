@@ -329,11 +329,12 @@ def _hull(score: np.ndarray, kept: np.ndarray, spent: np.ndarray) -> _Hull:
     ends = np.flatnonzero(np.diff(score[order], append=np.nan))
     corners: list[tuple[float, float]] = [(0.0, 0.0)]
     for point in zip(np.cumsum(spent[order])[ends], np.cumsum(kept[order])[ends], strict=True):
+        # A cut-off that keeps no more than an earlier one and spends at least as much is best for no γ.
+        if point[1] <= corners[-1][1]:
+            continue
         while len(corners) >= 2 and _turns_left(corners[-2], corners[-1], point):
             corners.pop()
-        # A cut-off that keeps no more than an earlier one and spends as much is best for no γ.
-        if point[1] > corners[-1][1]:
-            corners.append(point)
+        corners.append(point)
     points = np.array(corners)
     return _Hull(points[:, 1], points[:, 0])
 
