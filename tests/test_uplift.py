@@ -27,14 +27,16 @@ from models_ml.errors import BayesPilotError
 from models_ml.evaluation import PolicyValue
 from models_ml.training import feature_schema
 from models_ml.uplift import LearnedPolicy, learn_policy
-from models_ml.uplift.held_out import Worth
+from models_ml.uplift.held_out import HeldOut, Worth, contrast, worth_of
 from models_ml.uplift.learners import LEARNERS, LearnerInputs
 from models_ml.uplift.learning import reach_verdict
 from models_ml.uplift.policies import LEARNED, NOBODY
 from models_ml.uplift.settings import load_settings
+from models_ml.uplift.trial import Trial
 
 PROMOTION_VARIABLE = "RETENTION_TEST_PROMOTION"
 POSTERIOR = ["effect_posterior"]
+BY_LOT = "all call, by lot"
 THIRDS = dict.fromkeys(ARMS, 1 / 3)
 
 
@@ -265,6 +267,53 @@ class TestLimits:
         chosen = learned.choose(new, few)
         assert (chosen == "call").sum() == 20
         assert not (chosen[:20] == "call").all()
+
+
+class TestFewRows:
+    """A policy has a value where at least ten customers of each arm that it asks for got that arm."""
+
+    @staticmethod
+    def held_out(learned: np.ndarray) -> HeldOut:
+        """Hold out 60 customers; the first 30 were called by the toss of a coin, every second of each half stayed."""
+        arm, outcome = np.arange(60) < 30, np.arange(60) % 2
+        features = pa.table({"age": np.arange(60.0)})
+        trial = Trial(
+            features, feature_schema({"age": "numeric"}), arm.astype(np.int64), ("call",), "none",
+            outcome.astype(float), True, np.full(60, 0.5), np.full(60, 20.0), np.tile([0.0, 1.0], (60, 1)),
+        )  # fmt: skip
+        nobody, policy = np.tile([1.0, 0.0], (60, 1)), np.eye(2)[learned.astype(np.int64)]
+        outcomes = np.full((60, 2), 0.5)
+        scores = trial.money(trial.scores(outcomes))
+        return HeldOut(
+            np.arange(60), trial, {NOBODY: nobody, BY_LOT: np.full((60, 2), 0.5), LEARNED: policy}, outcomes, scores,
+            np.linspace(0, 1, 60), np.ones(60, dtype=np.int64), (),
+        )  # fmt: skip
+
+    def test_nine_customers_who_got_it_tell_nothing(self) -> None:
+        found = worth_of(
+            self.held_out((np.arange(60) < 9) | (np.arange(60) > 50)), LEARNED, NOBODY, load_settings()
+        )
+        assert found.value is None
+        assert found.against_none is None
+        assert found.treated == pytest.approx(18 / 60)
+        assert found.cost == pytest.approx(18 / 60)
+
+    def test_ten_customers_who_got_it_do(self) -> None:
+        """Half stay whatever is done: worth 20 / 2, less a cost of 1 for ten of sixty."""
+        found = worth_of(self.held_out(np.arange(60) < 10), LEARNED, NOBODY, load_settings())
+        assert found.value is not None
+        assert found.value.value == pytest.approx(10.0 - 10 / 60)
+
+    def test_a_draw_by_lot_among_all_does_not_tell_what_a_plan_for_nine_does(self) -> None:
+        settings = load_settings()
+        assert contrast(self.held_out(np.arange(60) < 9), LEARNED, BY_LOT, settings) is None
+        assert contrast(self.held_out(np.arange(60) < 10), LEARNED, BY_LOT, settings) is not None
+
+    def test_a_policy_without_offers_asks_for_the_control_only(self) -> None:
+        found = worth_of(self.held_out(np.arange(60) < 10), NOBODY, NOBODY, load_settings())
+        assert found.value is not None
+        assert found.value.value == pytest.approx(10.0)
+        assert found.against_none is None
 
 
 class TestVerdict:

@@ -83,6 +83,29 @@ def test_a_budget_and_capacities_limit_the_plan(folder: Path) -> None:
     assert "drawn by lot" in (folder / "few.html").read_text(encoding="utf-8")
 
 
+def test_a_plan_for_too_few_to_tell_is_said(tmp_path: Path) -> None:
+    """Twelve calls for 2,000 customers: hardly any of the held-out customers whom the plan calls was called."""
+    random = np.random.default_rng(1)
+    frame = pd.DataFrame({"offer": np.where(random.random(2000) < 0.3, "call", "none")})
+    frame["tenure"], frame["usage"] = random.normal(size=2000), random.normal(size=2000)
+    gain = 0.4 * np.sign(frame["tenure"]) * (frame["offer"] == "call")
+    frame["stayed"] = (random.random(2000) < 0.5 + gain).astype(int)
+    frame.to_csv(tmp_path / "trial.csv", index=False)
+    code, said = run(
+        tmp_path / "trial.csv", "--treatment", "offer", "--outcome", "stayed", "--value", 20, "--cost", 1,
+        "--propensity", 0.3, "--capacity", "call=12", "--seed", 1, "--learners", "effect_posterior",
+        "--out", tmp_path / "few.html",
+    )  # fmt: skip
+    assert code == 0, said
+    assert "differs from “treat none” for too few customers to tell" in " ".join(said.split())
+    (row,) = (line for line in said.splitlines() if line.strip().startswith("learned policy"))
+    assert re.search(r"\d % +too few customers to tell", row)
+    page = (tmp_path / "few.html").read_text(encoding="utf-8")
+    cells = re.search(r"<tr[^>]*>\s*<t[dh][^>]*>learned policy</t[dh]>(.*?)</tr>", page, re.DOTALL)
+    assert cells is not None
+    assert cells[1].count("too few customers to tell") == 2, "neither the value nor what it adds is shown"
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -117,6 +117,7 @@ def print_learned(learned: LearnedPolicy, notes: tuple[str, ...], currency: str)
     from models_ml.uplift.policies import LEARNED, NOBODY
 
     unit = f", {currency}" if currency else ""
+    missing = learned.not_estimated
     table = Table(title=f"Value per 1,000 customers held out{unit}", box=box.SIMPLE_HEAD)
     table.add_column("policy", no_wrap=True)
     for name in (
@@ -132,8 +133,8 @@ def print_learned(learned: LearnedPolicy, notes: tuple[str, ...], currency: str)
         table.add_row(
             name,
             f"{100 * worth.treated:.0f} %",
-            *(("0" if name == NOBODY else "–", "") if against is None else _cells(against)),
-            *(("" if name == LEARNED else "–", "") if ahead is None else _cells(ahead)),
+            *(("0" if name == NOBODY else missing(name, NOBODY), "") if against is None else _cells(against)),
+            *(("" if name == LEARNED else missing(LEARNED, name), "") if ahead is None else _cells(ahead)),
             style="bold" if name == LEARNED else "",
         )
     table_console().print(table)

@@ -144,11 +144,12 @@ def _judge_part(
 class Worth:
     """A policy on held-out customers, money per customer.
 
-    ``value`` is what follows it; ``against_none`` what it adds to treating none, None where it is that policy
-    or differs from it for too few to tell; ``treated`` the share of customers with an offer; ``cost`` its cost.
+    ``value`` is what follows it, None where too few got what it would do; ``against_none`` what it adds to treating
+    none, None where it is that policy or differs from it for too few to tell; ``treated`` the share of customers with
+    an offer; ``cost`` its cost.
     """
 
-    value: PolicyValue
+    value: PolicyValue | None
     against_none: PolicyValue | None
     treated: float
     cost: float
@@ -158,7 +159,7 @@ def worth_of(held_out: HeldOut, name: str, none: str, settings: UpliftSettings) 
     """Return what a policy is worth on held-out rows."""
     policy = held_out.policies[name]
     return Worth(
-        _value(held_out, policy, None),
+        _value(held_out, policy, None, settings),
         contrast(held_out, name, none, settings),
         float(1.0 - policy[:, CONTROL].mean()),
         float((policy * held_out.trial.cost).sum(axis=1).mean()),
@@ -168,23 +169,29 @@ def worth_of(held_out: HeldOut, name: str, none: str, settings: UpliftSettings) 
 def contrast(held_out: HeldOut, name: str, other: str, settings: UpliftSettings) -> PolicyValue | None:
     """Return what one policy is worth more than another per customer, doubly robust, with a 95 % interval.
 
-    None where they are the same, or where an arm that they differ about has too few rows to tell.
+    None where they are the same, or where too few rows tell what one of them does where they differ.
     """
-    first, second = held_out.policies[name], held_out.policies[other]
-    differ = (first != second).any(axis=1)
+    return _value(held_out, held_out.policies[name], held_out.policies[other], settings)
+
+
+def _value(
+    held_out: HeldOut, policy: Floats, reference: Floats | None, settings: UpliftSettings
+) -> PolicyValue | None:
+    """Return the value of a policy, less that of a reference where there is one.
+
+    None where they do the same, or where an arm that one of them asks for was given to too few of the rows for which
+    it asks: rows where both do the same say nothing.
+    """
+    trial = held_out.trial
+    other = np.zeros_like(policy) if reference is None else reference
+    differ = (policy != other).any(axis=1)
+    given = np.eye(len(trial.arms), dtype=bool)[trial.arm[differ]]
+    for asked in (policy[differ] > 0, other[differ] > 0):
+        rows = (asked & given).sum(axis=0)
+        if (rows[asked.any(axis=0)] < settings.trial.differing_rows_at_least).any():
+            return None
     if not differ.any():
         return None
-    asked = ((first > 0) | (second > 0))[differ]
-    rows = np.arange(len(asked))
-    arm = held_out.trial.arm[differ]
-    seen = np.bincount(arm[asked[rows, arm]], minlength=len(held_out.trial.arms))
-    if (seen[asked.any(axis=0)] < settings.trial.differing_rows_at_least).any():
-        return None
-    return _value(held_out, first, second)
-
-
-def _value(held_out: HeldOut, policy: Floats, reference: Floats | None) -> PolicyValue:
-    trial = held_out.trial
     return policy_value(
         trial.arm,
         trial.propensity,

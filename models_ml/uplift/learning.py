@@ -44,6 +44,8 @@ from models_ml.uplift.settings import UpliftSettings, load_settings
 from models_ml.uplift.trial import Amount, Cost, Floats, Money, Propensity, Trial, read_trial
 
 CUSTOMERS = 1000  # money is said per so many
+TOO_FEW = "too few customers to tell"
+THE_SAME = "0, the same policy"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Verdict:
 
     ``best_offer`` names the offer for all that is worth most, of those shown to earn more than treating none
     where there are any (``is_earning``); ``earned`` is its value against treating none, None where limits allow
-    no offer.
+    no offer, or too few customers tell what one earns.
     """
 
     is_shown: bool
@@ -192,6 +194,10 @@ class LearnedPolicy:
     limits: Limits
     money: Money
     settings: UpliftSettings
+
+    def not_estimated(self, name: str, other: str) -> str:
+        """Return why the difference of two policies has no estimate: they are the same, or differ for too few."""
+        return THE_SAME if are_the_same(self.held_out, name, other) else TOO_FEW
 
     def choose(self, frame: Frame, limits: Limits | None = None) -> np.ndarray:
         """Return the arm that each row of a frame should get, labels of shape (n,).

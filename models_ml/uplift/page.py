@@ -19,7 +19,7 @@ from models_ml.evaluation.intervals import student_interval
 from models_ml.reports.figures import PALETTE, QUIET, axes, share, svg
 from models_ml.reports.page import Fact, Figure, Page, Section, Table, Text, write_page
 from models_ml.uplift.learners import LEARNERS
-from models_ml.uplift.learning import CUSTOMERS, LearnedPolicy, interval, per_thousand
+from models_ml.uplift.learning import CUSTOMERS, THE_SAME, TOO_FEW, LearnedPolicy, interval, per_thousand
 from models_ml.uplift.policies import LEARNED, NOBODY
 from models_ml.uplift.settings import PageSettings
 from models_ml.uplift.trial import CONTROL, Floats, Trial
@@ -205,12 +205,14 @@ def _facts(learned: LearnedPolicy, currency: str) -> list[Fact]:
         Fact(
             "learned policy against treating none",
             "–" if gained is None else per_thousand(gained.value, currency),
-            "the same, or hardly different" if gained is None else f"{interval(gained)} per 1,000 customers",
+            learned.not_estimated(LEARNED, NOBODY)
+            if gained is None
+            else f"{interval(gained)} per 1,000 customers",
         ),
         Fact(
             f"“{verdict.best_offer or 'one offer'}” against treating none",
             "–" if verdict.earned is None else per_thousand(verdict.earned.value, currency),
-            "limits allow none"
+            _no_offer(learned)
             if verdict.earned is None
             else f"{interval(verdict.earned)} per 1,000 customers",
         ),
@@ -221,6 +223,13 @@ def _facts(learned: LearnedPolicy, currency: str) -> list[Fact]:
             f"Qini coefficient, {interval_of(ranked.coefficient_low, ranked.coefficient_high)} per 1,000 customers",
         ),
     ]
+
+
+def _no_offer(learned: LearnedPolicy) -> str:
+    """Return why no offer for all has an estimate."""
+    alike = (name for name in learned.worth if name not in (NOBODY, LEARNED))
+    allowed = any(learned.not_estimated(name, NOBODY) == TOO_FEW for name in alike)
+    return TOO_FEW if allowed else "limits allow none"
 
 
 def interval_of(low: float, high: float) -> str:
@@ -234,9 +243,14 @@ def _values(learned: LearnedPolicy, currency: str) -> Section:
             name,
             share(worth.treated, 0),
             per_thousand(worth.cost, ""),
-            _estimate(worth.value),
-            _estimate(worth.against_none, "0, by definition" if name == NOBODY else "–"),
-            _estimate(learned.contrasts.get(name), "" if name == LEARNED else "–"),
+            _estimate(worth.value, TOO_FEW),
+            _estimate(
+                worth.against_none,
+                "0, by definition" if name == NOBODY else learned.not_estimated(name, NOBODY),
+            ),
+            _estimate(
+                learned.contrasts.get(name), "" if name == LEARNED else learned.not_estimated(LEARNED, name)
+            ),
         )
         for name, worth in learned.worth.items()
     ]
@@ -285,15 +299,20 @@ def _estimate(found: Estimate | None, otherwise: str = "–") -> str:
 
 def _value_figure(learned: LearnedPolicy, currency: str) -> Figure:
     names = list(learned.worth)[::-1]
+    labels = []
     with axes(6.4, 1.2 + 0.55 * len(names)) as (figure, axis):
         for place, name in enumerate(names):
             found = learned.worth[name].against_none
+            if found is None and learned.not_estimated(name, NOBODY) != THE_SAME:
+                labels.append(f"{name}:\n{TOO_FEW}")
+                continue
+            labels.append(name)
             colour = BLUE if name == LEARNED else QUIET
             value, low, high = (0.0, 0.0, 0.0) if found is None else (found.value, found.low, found.high)
             axis.plot([CUSTOMERS * low, CUSTOMERS * high], [place, place], color=colour, linewidth=2.5)
             axis.plot([CUSTOMERS * value], [place], "o", color=colour, markersize=8)
         axis.axvline(0, color=QUIET, linewidth=1)
-        axis.set_yticks(range(len(names)), names)
+        axis.set_yticks(range(len(names)), labels)
         axis.set_ylim(-0.6, len(names) - 0.4)
         axis.grid(axis="y", visible=False)
         axis.set_xlabel(_money_label("against treating none", currency))
