@@ -266,6 +266,8 @@ def publish(
             copy_run(source, target, warehouse)
     published = publish_copy(source, warehouse, published_folder(source))
     say(f"published {published.rows:,} rows to {published.run_folder}")
+    for warning in published.warnings:
+        say(f"  warning: {warning}", style="yellow")
 
 
 @app.command()

@@ -55,10 +55,14 @@ PARTS: tuple[Callable[[duckdb.DuckDBPyConnection, Publication], None], ...] = (
 
 @dataclass(frozen=True)
 class Published:
-    """What was published: the number of rows of retention_actions, and the folder of the run."""
+    """What was published: the number of rows of retention_actions, and the folder of the run.
+
+    ``warnings`` say in words what failed once readers saw the run, each with a remedy.
+    """
 
     rows: int
     run_folder: Path
+    warnings: tuple[str, ...] = ()
 
 
 def publish(source: str, warehouse: Path, folder: Path) -> Published:
@@ -72,6 +76,11 @@ def publish(source: str, warehouse: Path, folder: Path) -> Published:
         DuckDB file that dbt builds; no other process may hold it for writing.
     folder : Path
         Receives ``runs/<run>`` and ``current``.
+
+    Returns
+    -------
+    Published
+        Where old runs cannot be removed, the run is published all the same, with a warning.
 
     Raises
     ------
@@ -96,9 +105,33 @@ def publish(source: str, warehouse: Path, folder: Path) -> Published:
             )
             for write_part in PARTS:
                 write_part(connection, publication)
-        point_link(folder / CURRENT, run_folder)
-        _remove_replaced(folder, now)
-    return Published(run.customers, run_folder)
+        warnings = [*_switch(folder / CURRENT, run_folder), *_remove_replaced(folder, now)]
+    return Published(run.customers, run_folder, tuple(warnings))
+
+
+def _switch(link: Path, run_folder: Path) -> list[str]:
+    """Point the link at the run; return warnings.
+
+    Raises
+    ------
+    OSError
+        If the link does not point at the run.
+    """
+    warnings: list[str] = []
+    try:
+        point_link(link, run_folder)
+    except OSError as error:
+        if link.resolve() != run_folder.resolve():
+            raise
+        what = "the disk has not confirmed the new link, which may be lost if the machine stops"
+        warnings.append(_warning(what, error, link, "check the disk, then publish again"))
+    return warnings
+
+
+def _warning(what: str, error: Exception, where: Path, remedy: str) -> str:
+    """Return words for a failure after the switch."""
+    said = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
+    return f"the run is published, but {what}: {said}\n    where: {where}\n    next: {remedy}"
 
 
 @contextmanager
@@ -158,14 +191,33 @@ def _remove_leftovers(folder: Path) -> None:
                 shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
 
 
-def _remove_replaced(folder: Path, now: datetime) -> None:
-    """Remove the runs whose successor has been published for longer than runs are kept, and nights of no other run."""
+def _remove_replaced(folder: Path, now: datetime) -> list[str]:
+    """Remove the runs whose successor has been published for longer than runs are kept, and nights of no other run.
+
+    Returns warnings: readers see the new run by now, whatever cannot be removed.
+    """
+    warnings: list[str] = []
     current = (folder / CURRENT).resolve()
-    runs = sorted(path.resolve() for path in (folder / RUNS).iterdir() if RUN_ID.fullmatch(path.name))
-    for run, successor in itertools.pairwise(runs):
-        if now - _published_at(successor) > KEPT_AFTER_REPLACEMENT and run != current:
-            shutil.rmtree(run)
-    remove_unnamed(folder / FOLDER, folder.glob(f"{RUNS}/*/{DATABASE}"))
+    with _kept_as_warning(warnings, folder / RUNS):
+        runs = sorted(path.resolve() for path in (folder / RUNS).iterdir() if RUN_ID.fullmatch(path.name))
+        for run, successor in itertools.pairwise(runs):
+            if now - _published_at(successor) > KEPT_AFTER_REPLACEMENT and run != current:
+                with _kept_as_warning(warnings, run):
+                    shutil.rmtree(run)
+    with _kept_as_warning(warnings, folder / FOLDER):
+        remove_unnamed(folder / FOLDER, folder.glob(f"{RUNS}/*/{DATABASE}"))
+    return warnings
+
+
+@contextmanager
+def _kept_as_warning(warnings: list[str], place: Path) -> Iterator[None]:
+    """Turn an error of removing what no reader needs any more into a warning."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - the run is published, whatever it is
+        what = "files that no reader needs any more could not be removed"
+        remedy = "let this account delete there; the next publishing tries again"
+        warnings.append(_warning(what, error, place, remedy))
 
 
 def _published_at(run: Path) -> datetime:

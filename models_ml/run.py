@@ -70,6 +70,8 @@ def run_all(source: str, options: Sequence[str], variables: Mapping[str, Any]) -
             f"{published.rows:,} rows of retention_actions and the other public tables in"
             f" {_from_project(published.run_folder)}"
         )
+    for warning in published.warnings:
+        say(f"  warning: {warning}", style="yellow")
     with _step("reports") as step:
         written = write_reports(source, step.notify)
         step.say(", ".join(_from_project(path) for path in written.paths))

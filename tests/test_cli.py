@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from models_ml.cli import app
 from models_ml.dbt_build import Outcome
 from models_ml.errors import BayesPilotError
+from models_ml.publish import Published
 from models_ml.published_tables import UnfinishedRunError
 
 COMMANDS = [
@@ -193,6 +194,22 @@ class TestRun:
         assert "2 nodes: 2 warned" in output[0]
         assert output[1:3] == ["  warning: first: 1 row", "  warning: second: 2 rows"]
         assert output[3] == "publishing was reached"
+
+    def test_what_fails_once_the_run_is_published_does_not_stop_the_reports(
+        self, asked: dict[str, Any], project: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def stop(*_: object) -> None:
+            raise BayesPilotError("the reports were reached")
+
+        published = Published(3, project / "runs" / "new", ("the run is published, but …",))
+        monkeypatch.setattr("models_ml.publish.publish", lambda *_: published)
+        monkeypatch.setattr("models_ml.run.write_reports", stop)
+        code, output = invoke("run")
+        assert code == 1
+        assert "3 rows of retention_actions" in output
+        assert "warning: the run is published, but …" in output
+        assert "the reports were reached" in output
+        assert "warning: the run is published, but …" in invoke("publish")[1]
 
     @pytest.mark.parametrize(
         ("options", "code", "says"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from conftest import ROOT
 from models_ml import publish as publishing
 from models_ml.erase import Person, rewrite_copy
 from models_ml.errors import BayesPilotError
+from models_ml.files import point_link
 from models_ml.paths import published_run_folder
 from models_ml.publish import publish
 from models_ml.published_tables import COPY, ONLY_ROWS, PUBLISHED_TABLES, REPORT_PREFIX, UnfinishedRunError
@@ -367,6 +370,77 @@ def test_faults_of_the_file_system_are_worded(
     with pytest.raises(BayesPilotError, match=says):
         publish("demo", warehouse, folder)
     assert list((folder / "runs").iterdir()) == [earlier]
+
+
+def test_old_runs_that_cannot_be_removed_are_a_warning(
+    warehouse: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readers see the new run by then; what can be removed is removed, and the next publishing does the rest."""
+    monkeypatch.setattr(publishing, "KEPT_AFTER_REPLACEMENT", timedelta(0))
+    stuck, successor = (publish("demo", warehouse, folder).run_folder for _ in range(2))
+    replaced = folder / "runs" / "20200101T010101.000000Z-abcdef01"
+    shutil.copytree(stuck, replaced)
+
+    def refuse(path: Path, **options: bool) -> None:
+        if path == stuck.resolve():
+            raise PermissionError(errno.EACCES, "Permission denied", str(path / "retention.duckdb"))
+        remove(path, **options)
+
+    remove = shutil.rmtree
+    with monkeypatch.context() as disk:
+        disk.setattr(publishing.shutil, "rmtree", refuse)
+        published = publish("demo", warehouse, folder)
+    assert (folder / "current").resolve() == published.run_folder.resolve()
+    assert sorted((folder / "runs").iterdir()) == sorted([stuck, successor, published.run_folder])
+    (warning,) = published.warnings
+    assert warning.startswith("the run is published, but files that no reader needs any more")
+    assert f"where: {stuck.resolve()}" in warning
+    assert "Permission denied" in warning
+    assert "next: let this account delete there; the next publishing tries again" in warning
+    assert "earlier copy stays" not in warning
+    later = publish("demo", warehouse, folder)
+    assert later.warnings == ()
+    assert sorted((folder / "runs").iterdir()) == [published.run_folder, later.run_folder]
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(errno.EACCES, "Permission denied"), duckdb.IOException("not a DuckDB file")]
+)
+def test_nights_that_cannot_be_removed_are_a_warning(
+    warehouse: Path, folder: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(publishing, "remove_unnamed", fail)
+    published = publish("demo", warehouse, folder)
+    assert (folder / "current").resolve() == published.run_folder.resolve()
+    (warning,) = published.warnings
+    assert f"where: {folder / 'history'}" in warning
+
+
+def test_a_link_that_points_at_the_run_is_published(
+    warehouse: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The link is replaced, then the disk fails to confirm it; a link that is not replaced publishes nothing."""
+    earlier = publish("demo", warehouse, folder).run_folder
+
+    def replace_only(link: Path, target: Path) -> None:
+        point_link(link, target)
+        raise OSError(errno.EIO, "Input/output error", str(link.parent))
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(publishing, "point_link", fail)
+        with pytest.raises(BayesPilotError, match="nothing is published"):
+            publish("demo", warehouse, folder)
+    assert (folder / "current").resolve() == earlier.resolve()
+    monkeypatch.setattr(publishing, "point_link", replace_only)
+    published = publish("demo", warehouse, folder)
+    assert (folder / "current").resolve() == published.run_folder.resolve()
+    assert "the disk has not confirmed the new link" in published.warnings[0]
 
 
 def test_a_file_that_cannot_grow_is_said(warehouse: Path, folder: Path) -> None:

@@ -37,7 +37,9 @@ def models(context: AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]
 )
 def published_copy(context: AssetExecutionContext) -> None:
     """Write what BI tools, the CRM and the app read."""
-    publish(SOURCE, warehouse_path(SOURCE), published_folder(SOURCE))
+    published = publish(SOURCE, warehouse_path(SOURCE), published_folder(SOURCE))
+    for warning in published.warnings:
+        context.log.warning(warning)
     context.log.info("published to %s", published_folder(SOURCE))
 
 
