@@ -306,3 +306,18 @@ def test_a_promise_of_last_month_uses_nothing_of_this_one() -> None:
     promises.begin_run(limits, ("call",), date(2026, 10, 2), frozenset())
     assert promises.limits == limits
     assert promises.find("c2026-09-28") is not None
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_a_customers_restored_promises_the_latest_is_kept(order: int) -> None:
+    """A call of 28 September for 28 days has ended on 28 October; the one promised on 26 October has not."""
+    days = [date(2026, 9, 28), date(2026, 10, 26)]
+    promises = Promises([replace(promise(day), customer_id="c") for day in days[::order]])
+    limits = Limits(10_000.0, np.array([2.0]), {"phone": 9.0}, ("phone",), ("call",))
+    promises.begin_run(limits, ("call",), date(2026, 10, 28), frozenset())
+    assert promises.number == 1
+    assert promises.limits.offer_capacity.tolist() == [1]
+    assert promises.limits.budget == 10_000 - 900
+    found = promises.find("c")
+    assert found is not None
+    assert found.as_of_date == days[1]

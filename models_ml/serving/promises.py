@@ -54,13 +54,15 @@ class Promises:
     Parameters
     ----------
     restored : iterable of Promise
-        Those that the log holds.
+        Those that the log holds; of one customer the latest counts, since it was made when the others had ended.
     """
 
     def __init__(self, restored: Iterable[Promise] = ()) -> None:
         self._open: dict[str, Promise] = {}
         for promise in restored:
-            self._open.setdefault(promise.customer_id, promise)
+            known = self._open.get(promise.customer_id)
+            if known is None or promise.as_of_date > known.as_of_date:
+                self._open[promise.customer_id] = promise
         self._counted: frozenset[str] = frozenset()
         self._offers: tuple[str, ...] = ()
         self._as_of_date = date.min
