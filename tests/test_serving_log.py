@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from models_ml.errors import BayesPilotError
 from models_ml.paths import decision_log_folder
 from models_ml.serving.deciding import Answered, Asked
 from models_ml.serving.decision_log import JOURNAL, Binner, DecisionLog, restored_promises
-from models_ml.serving.promises import Promise
+from models_ml.serving.promises import Promise, Promises
 from models_ml.serving.published_run import PublishedRun, read_published_run
 from models_ml.serving.service import Service
 from models_ml.training.population import read_bins
@@ -123,7 +123,7 @@ def test_a_killed_service_loses_nothing(open_run: PublishedRun, picked: list[Ask
     with (tmp_path / JOURNAL).open("a") as journal:
         journal.write('{"decision_id": "cut o')
     again = DecisionLog(tmp_path)
-    promises = {promise.customer_id: promise for promise in restored_promises(again, 28)}
+    promises = {promise.customer_id: promise for promise in restored_promises(again, 28, open_run.as_of_date)}
     for one in answered:
         if one.opens_episode:
             assert promises[one.answer["customer_id"]].decision == one.answer
@@ -198,6 +198,28 @@ def test_promises_outlast_a_restart(
     assert any(answer["is_new_episode"] for answer in answers)
     assert not any(answer["is_new_episode"] for answer in again)
     assert [answer["action"] for answer in again] == [answer["action"] for answer in answers]
+
+
+def test_a_promise_stays_open_while_no_later_run_is_published(
+    open_run: PublishedRun, picked: list[Asked], tmp_path: Path
+) -> None:
+    """Decided 45 days ago, a day after its run: open for runs of less than 28 days later, whatever day it is."""
+    today = datetime.now(UTC).date()
+    run = replace(open_run, as_of_date=today - timedelta(days=46))
+    log = DecisionLog(tmp_path)
+    answered = answer_and_log(run, log, picked)
+    log.close()
+    (tmp_path / f"day={today}").rename(tmp_path / f"day={today - timedelta(days=45)}")
+    opened = {one.answer["customer_id"] for one in answered if one.opens_episode}
+    assert opened
+    again = DecisionLog(tmp_path)
+    for days_later, is_open in ((0, True), (27, True), (28, False)):
+        day = run.as_of_date + timedelta(days=days_later)
+        promises = Promises(restored_promises(again, 28, day))
+        promises.begin_run(run.limits, run.offer_names, day, frozenset())
+        assert promises.number == (len(opened) if is_open else 0)
+    assert restored_promises(again, 28, today) == [], "days too old for any open promise are not read"
+    again.close()
 
 
 def open_run_folder(run: PublishedRun) -> Path:

@@ -276,9 +276,14 @@ class DecisionLog:
         self._fault = fault
 
 
-def restored_promises(log: DecisionLog, horizon_days: int) -> list[Promise]:
-    """Return the episodes that the log opened, the first of each customer first, as far back as they can be open."""
-    since = datetime.now(UTC).date() - timedelta(days=horizon_days + 1)
+def restored_promises(log: DecisionLog, horizon_days: int, as_of_date: date) -> list[Promise]:
+    """Return the episodes that the log opened, the earliest first, as far back as a run of a date finds them open.
+
+    A promise is open while fewer than ``horizon_days`` lie between its run and the published one, whose date stands
+    still where no later run is published. Folders of the log are named by the clock; a run may be dated ahead.
+    """
+    latest = min(datetime.now(UTC).date(), as_of_date)
+    since = latest - timedelta(days=horizon_days + 1)
     promises = [Promise.of(with_days(answer), horizon_days) for answer in log.episodes(since)]
     return sorted(promises, key=lambda promise: promise.as_of_date)
 

@@ -49,7 +49,7 @@ class Service:
         folder, stamp = current_run(self._published, self._source)
         self._stamp = stamp
         run = read_published_run(folder, source)
-        self._promises = Promises(restored_promises(log, run.inputs.policy.horizon_days))
+        self._promises = Promises(restored_promises(log, run.inputs.policy.horizon_days, run.as_of_date))
         self._take_up(run)
 
     def _take_up(self, run: PublishedRun) -> None:
