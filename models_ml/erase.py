@@ -9,9 +9,10 @@ tombstone in `retention_actions_sync`), for systems that hold its action_id.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -39,7 +40,7 @@ SYNC = "retention_actions_sync"
 HISTORY = "retention_actions_history"
 STAGING = "stg_"
 FINGERPRINTS = "int_stored_fingerprints"
-# An id of fewer characters occurs in any page by chance; pages without customers then stay as they are.
+# An id of fewer characters occurs in any text by chance, as a count or a part of a date.
 TELLING_LENGTH = 6
 NEW = "rewritten_by_bayespilot"  # the new file is attached beside the old one, whose name must differ
 GENERATED = ("logs", "target")
@@ -61,6 +62,8 @@ class Erased:
         Staging models whose raw data could not be read.
     remaining : list of str
         Places that BayesPilot does not rewrite and that hold an id.
+    unsure : list of str
+        Files that stay because the id in them is too short to tell from other numbers.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
@@ -68,6 +71,7 @@ class Erased:
     raw_rows: dict[str, int] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
     remaining: list[str] = field(default_factory=list)
+    unsure: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -89,19 +93,30 @@ class Person:
     actions: frozenset[str]
 
     @property
-    def pattern(self) -> re.Pattern[bytes]:
-        """Any of the ids as a word of its own."""
-        words = sorted({*self.customers, *self.actions}, key=len, reverse=True)
-        return re.compile(
-            rb"(?<![0-9A-Za-z])(?:"
-            + rb"|".join(re.escape(word.encode()) for word in words)
-            + rb")(?![0-9A-Za-z])"
-        )
+    def short(self) -> frozenset[str]:
+        """Customers whose ids are so short that they stand in any text by chance."""
+        return frozenset(customer for customer in self.customers if len(customer) < TELLING_LENGTH)
 
     @property
-    def is_telling(self) -> bool:
-        """Whether every id is long enough not to stand in a page by chance."""
-        return all(len(customer) >= TELLING_LENGTH for customer in self.customers)
+    def telling(self) -> frozenset[str]:
+        """All other ids: where one of them stands, the person is meant."""
+        return frozenset(self.customers) - self.short | self.actions
+
+
+def word_pattern(words: Iterable[str]) -> re.Pattern[bytes]:
+    """Return a pattern that finds any of the words standing by itself, and nothing where there are none.
+
+    Examples
+    --------
+    >>> found = word_pattern(["100000406"])
+    >>> bool(found.search(b'"100000406"')), bool(found.search(b"1000004061")), bool(word_pattern([]).search(b"a"))
+    (True, False, False)
+    """
+    ordered = sorted(words, key=len, reverse=True)
+    if not ordered:
+        return re.compile(rb"(?!)")
+    found = rb"|".join(re.escape(word.encode()) for word in ordered)
+    return re.compile(rb"(?<![0-9A-Za-z])(?:" + found + rb")(?![0-9A-Za-z])")
 
 
 def erase(source: str, customers: Sequence[str]) -> Erased:
@@ -122,10 +137,15 @@ def erase(source: str, customers: Sequence[str]) -> Erased:
     Raises
     ------
     BayesPilotError
-        If the warehouse is missing or in use, a service writes its log, or a customer is unknown everywhere and was
-        never erased.
+        If no customer is named, the warehouse is missing or in use, a service writes its log, or a customer is unknown
+        everywhere and was never erased.
     """
     ids = tuple(dict.fromkeys(customer for customer in customers if customer.strip()))
+    if not ids:
+        raise BayesPilotError(
+            "no customer is named: every customer_id that was given is blank",
+            next_step="bayespilot erase CUSTOMER_ID",
+        )
     warehouse, published, log = warehouse_path(source), published_folder(source), decision_log_folder(source)
     erased = Erased()
     with one_publisher(published) if published.is_dir() else nullcontext(), log_held(log):
@@ -175,7 +195,8 @@ def lines_of(erased: Erased) -> list[str]:
             f"the raw data of {', '.join(erased.unread)} cannot be read from here; it is blocked as well"
         )
     remaining = [f"still holds the id: {place}" for place in erased.remaining]
-    return [*(removed or ["nothing was left to remove"]), *raw, *remaining]
+    unsure = [f"may hold the id: {place}" for place in erased.unsure]
+    return [*(removed or ["nothing was left to remove"]), *raw, *remaining, *unsure]
 
 
 def rewrite_copy(path: Path, person: Person) -> int:
@@ -346,18 +367,18 @@ def _conditions(connection: duckdb.DuckDBPyConnection, person: Person) -> dict[s
         columns.setdefault(table, []).append(column)
     present = {table for _, table in _tables(connection)} - {BLOCKED, TOMBSTONES}
     _list_words(connection, person)
-    return {table: _is_theirs(names, person) for table, names in columns.items() if table in present}
+    return {table: _is_theirs(names) for table, names in columns.items() if table in present}
 
 
 def _list_words(connection: duckdb.DuckDBPyConnection, person: Person) -> None:
     """Put the ids into temporary tables, which belong to the connection and to no file."""
-    for name, words in (("words", [*person.customers, *person.actions]), ("action_words", [*person.actions])):
+    for name, words in (("words", [*person.telling, *person.short]), ("telling_words", [*person.telling])):
         connection.execute(
             f"create or replace temp table {name} as select unnest(?::varchar[]) as word", [words]
         )
 
 
-def _is_theirs(columns: Sequence[str], person: Person) -> str:
+def _is_theirs(columns: Sequence[str]) -> str:
     """Return the SQL condition that a row names the person.
 
     Ids of customers count in columns named for them, and in others where the id is no short number that may mean
@@ -365,7 +386,7 @@ def _is_theirs(columns: Sequence[str], person: Person) -> str:
     """
     return " or ".join(
         f'coalesce("{column}" in (select word from'
-        f" temp.{'words' if person.is_telling or 'customer_id' in column else 'action_words'}), false)"
+        f" temp.{'words' if 'customer_id' in column else 'telling_words'}), false)"
         for column in columns
     )
 
@@ -436,7 +457,7 @@ def _rewrite_parquet(path: Path, person: Person) -> int:
     with duckdb.connect() as connection:
         _list_words(connection, person)
         columns = connection.execute(f"describe select * from {quoted(path)}").fetchall()
-        theirs = _is_theirs([row[0] for row in columns if row[1] == "VARCHAR"], person)
+        theirs = _is_theirs([row[0] for row in columns if row[1] == "VARCHAR"])
         rows = int(connection.execute(f"select count(*) from {quoted(path)} where {theirs}").fetchall()[0][0])
         if rows:
             with file_aside(path) as aside:
@@ -457,28 +478,55 @@ def _metadata(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
 
 
 def _rewrite_lines(path: Path, person: Person) -> int:
-    """Rewrite a journal without the lines that name a person; return how many were removed."""
+    """Rewrite a journal without the rows of a person; return how many were removed.
+
+    A line that is no row was cut when a service was killed. No reader takes it, and it may hold a part of an id: it
+    goes as well, uncounted.
+    """
     if not path.is_file():
         return 0
     lines = path.read_bytes().splitlines(keepends=True)
-    kept = [line for line in lines if not person.pattern.search(line)]
+    read = [(line, _ids_of_line(line)) for line in lines]
+    theirs = {*person.customers, *person.actions}
+    kept = [line for line, ids in read if ids is not None and not ids & theirs]
     if len(kept) < len(lines):
         with file_aside(path) as aside:
             aside.write_bytes(b"".join(kept))
-    return len(lines) - len(kept)
+    return sum(ids is not None for _, ids in read) - len(kept)
+
+
+def _ids_of_line(line: bytes) -> set[str] | None:
+    """Return the ids that a row of the journal is of; None where the line is no row."""
+    try:
+        row = json.loads(line)
+        return {row["customer_id"], row["action_id"]}
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _remove_generated(source: str, person: Person, erased: Erased) -> None:
-    """Delete logs, generated files and pages that name the person; the pages of the last run are written again."""
+    """Delete logs, generated files and pages that name the person; the pages of the last run are written again.
+
+    A short id stands in any log by chance: these files stay, and are counted for a person to judge. It may stand in the
+    pages of the last run only, among those that show customers.
+    """
     from models_ml.run import write_reports
 
-    for folder in GENERATED:
-        for path in _files_that_name(project_root() / folder, person):
+    telling, short = word_pattern(person.telling), word_pattern(person.short)
+    for folder in (project_root() / name for name in GENERATED):
+        for path in _files_with(folder, telling):
             path.unlink()
             erased.files.append(path)
+        doubtful = _files_with(folder, short)
+        if doubtful:
+            erased.unsure.append(
+                f"{len(doubtful):,} file(s) in {folder} (so short an id cannot be told from other numbers:"
+                " delete the folder if its files name customers)"
+            )
     pages = reports_folder(source)
     last_run = [page for page in (pages / "policy.html", pages / "monitoring.html") if page.is_file()]
-    named = [page for page in _files_that_name(pages, person) if person.is_telling or page in last_run]
+    found = {*_files_with(pages, telling), *(page for page in _files_with(pages, short) if page in last_run)}
+    named = sorted(found)
     for page in named:
         page.unlink()
         erased.files.append(page)
@@ -488,12 +536,10 @@ def _remove_generated(source: str, person: Person, erased: Erased) -> None:
 
 def _look_into_artifacts(source: str, person: Person, erased: Erased) -> None:
     """Note artifacts that hold an id: pipelines hold none, and what does was put there by somebody."""
-    if person.is_telling:
-        found = _files_that_name(artifacts_folder(source), person)
-        erased.remaining.extend(f"{path} (train again, then delete it)" for path in found)
+    found = _files_with(artifacts_folder(source), word_pattern(person.telling))
+    erased.remaining.extend(f"{path} (train again, then delete it)" for path in found)
 
 
-def _files_that_name(folder: Path, person: Person) -> list[Path]:
-    pattern = person.pattern
+def _files_with(folder: Path, pattern: re.Pattern[bytes]) -> list[Path]:
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink())
     return [path for path in files if pattern.search(path.read_bytes())]

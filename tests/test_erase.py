@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,17 @@ import duckdb
 import pytest
 from conftest import Project
 
-from models_ml.erase import Erased, Person, erase, lines_of, rewrite_copy, salted_hash
+from models_ml.erase import (
+    Erased,
+    Person,
+    _remove_generated,
+    _rewrite_lines,
+    erase,
+    lines_of,
+    rewrite_copy,
+    salted_hash,
+    word_pattern,
+)
 from models_ml.errors import BayesPilotError
 from models_ml.publish import publish
 
@@ -23,9 +34,59 @@ def test_a_hash_is_the_one_of_the_sql_macro() -> None:
 
 
 def test_an_id_is_found_as_a_word_and_not_within_a_longer_one() -> None:
-    assert PERSON.pattern.search(b'customer "100000406" left')
-    assert PERSON.pattern.search(b"action a1, b2")
-    assert not PERSON.pattern.search(b"1000004061 x100000406 a12")
+    pattern = word_pattern(PERSON.telling)
+    assert pattern.search(b'customer "100000406" left')
+    assert pattern.search(b"action a1, b2")
+    assert not pattern.search(b"1000004061 x100000406 a12")
+    assert not word_pattern([]).search(b"any text")
+
+
+@pytest.mark.parametrize("blank", [[], [""], ["", "  "]])
+def test_no_id_erases_nobody(blank: list[str]) -> None:
+    with pytest.raises(BayesPilotError, match="no customer is named"):
+        erase("demo", blank)
+
+
+def test_lines_of_the_journal_go_by_their_own_ids(tmp_path: Path) -> None:
+    """Of four rows of 31 October those of customer 10 and of its decision go, and the line that was cut."""
+    rows = [
+        {"customer_id": customer, "action_id": action, "as_of_date": "2026-10-31", "expected_cost": 10}
+        for customer, action in (("10", "d1"), ("11", "d2"), ("12", "a1"), ("é10", "d4"))
+    ]
+    lines = [json.dumps(row) for row in rows]
+    journal = tmp_path / "journal.jsonl"
+    journal.write_text("\n".join([lines[0], lines[1], '{"customer_id": "10', lines[2], lines[3]]) + "\n")
+    person = Person(("10",), frozenset({"a1"}), frozenset({"a1"}))
+    assert _rewrite_lines(journal, person) == 2
+    assert journal.read_text().splitlines() == [lines[1], lines[3]]
+    assert _rewrite_lines(journal, person) == 0
+    assert _rewrite_lines(journal, Person(("é10",), frozenset(), frozenset())) == 1
+    assert journal.read_text().splitlines() == [lines[1]]
+
+
+def test_a_short_id_deletes_no_log_that_holds_it_by_chance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(tmp_path))
+    (tmp_path / "dbt_project.yml").touch()
+    for folder in ("logs", "target"):
+        (tmp_path / folder).mkdir()
+    action, other = "0f" * 16, "100000406"
+    texts = {
+        "logs/run.log": "2026-10-31 04:15:00 10 of 203 OK",
+        "logs/decision.log": f"withdrawn {action}",
+        "logs/long.log": f"customer {other}",
+        "target/run_results.json": '{"failures": 3}',
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    erased = Erased()
+    _remove_generated("demo", Person(("10", other), frozenset({action}), frozenset({action})), erased)
+    assert {path.name for path in erased.files} == {"decision.log", "long.log"}
+    assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["run.log"]
+    (said,) = erased.unsure
+    assert said.startswith(f"1 file(s) in {tmp_path / 'logs'} (so short an id")
+    assert f"may hold the id: {said}" in lines_of(erased)
 
 
 def test_a_copy_is_rewritten_without_the_person_and_keeps_all_else(tmp_path: Path) -> None:
@@ -158,6 +219,10 @@ def test_nothing_is_left_nothing_enters_again_and_others_stay(published: tuple[P
     tombstones = project.query("from retention_actions_sync where status = 'erased'")
     assert [row[0] for row in tombstones] == [hashed]
     assert not set(words) & {value for row in tombstones for value in row}
+
+    with pytest.raises(BayesPilotError, match="no customer is named"):
+        erase("demo", [""])
+    assert (project.folder / "logs" / "other.txt").is_file()
 
     again = erase("demo", [customer])
     assert again.rows == {}
