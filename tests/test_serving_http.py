@@ -262,3 +262,48 @@ def test_the_next_run_is_picked_up_between_requests(
         thread.join()
         assert client.ask("GET", "/health")[1]["status"] == "ok"
     assert set(seen) == {("first", nightly[one.customer_id]["action"]), ("second", "no_action")}
+
+
+def test_the_work_between_requests_outlasts_any_exception(
+    published: Path, customers: list[Asked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run, the change to it and the log fail in ways that nobody has foreseen: it is said, and the rest goes on."""
+    copies = tmp_path / "published"
+    runs = [
+        copy_run(copies, (published / "current").resolve(), name) for name in ("first", "second", "third")
+    ]
+    point_to(copies, runs[0])
+
+    def fail(*_: Any) -> Any:
+        raise KeyError("SECRET")
+
+    with serving(copies, tmp_path / "log") as client:
+        client.service.log._flush_seconds = 0.0
+
+        def faults() -> list[str]:
+            health = client.ask("GET", "/health")[1]
+            assert (health["status"] == "ok") == (not health["faults"])
+            assert "SECRET" not in json.dumps(health)
+            found: list[str] = health["faults"]
+            return found
+
+        for place in ("read_published_run", "Payload"):
+            with monkeypatch.context() as broken:
+                broken.setattr(f"models_ml.serving.service.{place}", fail)
+                point_to(copies, runs[1])
+                wait_until(lambda: faults() == ["the next published run was not picked up: KeyError"])
+                broken.setattr("models_ml.serving.decision_log._write", fail)
+                status, answer = client.decide(payload(customers[0]))
+                assert (status, answer["run_id"]) == (200, "first")
+                wait_until(lambda: faults()[1:] == ["the Parquet of the log is not written: KeyError"])
+            wait_until(lambda: len(faults()) == 1)
+            assert client.service.log.state()["rows_waiting"] == 0
+            point_to(copies, runs[0])
+            wait_until(lambda: faults() == [])
+        with monkeypatch.context() as broken:
+            broken.setattr(client.service, "read_next_run", fail)
+            wait_until(lambda: faults() == ["look for a run: KeyError"])
+        wait_until(lambda: faults() == [])
+        point_to(copies, runs[2])
+        wait_until(lambda: client.ask("GET", "/pipeline")[1]["run_id"] == "third")
+        assert faults() == []

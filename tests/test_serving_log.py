@@ -169,6 +169,74 @@ def test_a_full_disk_stops_no_answer_and_is_reported(
     assert set(opened) <= set(written)
 
 
+@pytest.mark.parametrize(
+    "error", [duckdb.InvalidInputException("SECRET"), ValueError("SECRET"), OSError(5, "I/O")]
+)
+def test_rows_wait_whatever_keeps_them_from_being_written(
+    open_run: PublishedRun,
+    picked: list[Asked],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    log = DecisionLog(tmp_path)
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    answer_and_log(open_run, log, picked[:3])
+    with monkeypatch.context() as broken:
+        broken.setattr("models_ml.serving.decision_log._write", fail)
+        log.flush()
+        said = "I/O" if isinstance(error, OSError) else type(error).__name__
+        assert log.state() == {
+            "rows_waiting": 3,
+            "rows_dropped": 0,
+            "fault": f"the Parquet of the log is not written: {said}",
+        }
+        answer_and_log(open_run, log, picked[3:5])
+        assert log.state()["fault"], "the journal is written, which says nothing of the Parquet"
+    log.flush()
+    assert (log.state()["rows_waiting"], log.state()["fault"]) == (0, None)
+    log.close()
+    assert [row["customer_id"] for row in logged(tmp_path)] == [one.customer_id for one in picked[:5]]
+
+
+def test_a_journal_that_cannot_be_opened_anew_takes_rows_as_before(
+    open_run: PublishedRun, picked: list[Asked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = DecisionLog(tmp_path)
+
+    open_file = os.open
+
+    def fail(path: Path, *options: Any) -> int:
+        if JOURNAL in str(path):
+            raise OSError(24, "Too many open files")
+        return open_file(path, *options)
+
+    answer_and_log(open_run, log, picked[:3])
+    with monkeypatch.context() as broken:
+        broken.setattr("models_ml.serving.decision_log.os.open", fail)
+        log.flush()
+    assert "Too many open files" in log.state()["fault"]
+    answer_and_log(open_run, log, picked[3:5])
+    assert log.state()["fault"] is None
+    os.close(log._held)  # as if it had been killed
+    DecisionLog(tmp_path).close()
+    assert [row["customer_id"] for row in logged(tmp_path)] == [one.customer_id for one in picked[:5]]
+
+
+def test_a_closed_log_writes_to_no_other_file(
+    open_run: PublishedRun, picked: list[Asked], tmp_path: Path
+) -> None:
+    log = DecisionLog(tmp_path / "log")
+    log.close()
+    with (tmp_path / "other").open("w") as first, (tmp_path / "another").open("w") as second:
+        answer_and_log(open_run, log, picked[:1])
+        assert os.fstat(first.fileno()).st_size == os.fstat(second.fileno()).st_size == 0
+    assert "Bad file descriptor" in log.state()["fault"]
+
+
 def test_two_services_do_not_write_one_log(tmp_path: Path) -> None:
     log = DecisionLog(tmp_path)
     with pytest.raises(BayesPilotError, match="a service is running"):

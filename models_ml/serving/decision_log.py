@@ -1,8 +1,8 @@
 """The log of what the service decided: Parquet by day, through a journal that survives a crash.
 
 Every row is appended as a line of JSON to a journal as it is made, and waits in memory until it is written as Parquet.
-A row that opens an episode is on disk before its answer leaves. Where the disk is full, rows wait and answers go on;
-`state` says so.
+A row that opens an episode is on disk before its answer leaves. Where the disk is full, or rows cannot be written for
+another reason, they wait and answers go on; `state` says so.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from models_ml.errors import BayesPilotError
 from models_ml.files import file_aside
 from models_ml.serving.deciding import Answered, Asked, with_days
 from models_ml.serving.expressions import literal
+from models_ml.serving.faults import place_of, worded
 from models_ml.serving.promises import Promise
 from models_ml.serving.published_run import PublishedRun
 from models_ml.training.population import SCORE, FeatureBins, read_bins
@@ -79,7 +80,8 @@ COLUMNS = {
     "decision": "VARCHAR",  # the whole answer, of rows that open an episode
 }
 
-JOURNAL = "journal.jsonl"
+JOURNAL, PARQUET = "journal.jsonl", "the Parquet"
+CLOSED = -1  # no descriptor: writing to it fails, where the number of a closed file may be another's by then
 LOCK = "lock"
 
 
@@ -123,7 +125,8 @@ class DecisionLog:
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._start, self._number = uuid.uuid4().hex[:12], 0
         self._waiting: deque[Waiting] = deque()
-        self._dropped, self._fault = 0, ""
+        self._dropped = 0
+        self._faults: dict[str, str] = {}  # by what is not written
         self._is_torn = False  # whether the journal ends within a line
         self._flushed = time.monotonic()
         self._binners: dict[str, Binner] = {}
@@ -171,32 +174,35 @@ class DecisionLog:
     def flush_if_due(self) -> None:
         """Write what waits as Parquet where it is time to."""
         waited = time.monotonic() - self._flushed
-        if len(self._waiting) >= FLUSH_ROWS or (self._waiting and waited >= self._flush_seconds):
+        are_many = len(self._waiting) >= FLUSH_ROWS and PARQUET not in self._faults
+        if are_many or (self._waiting and waited >= self._flush_seconds):
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits as Parquet, one file for each day; what cannot be written goes on waiting."""
+        """Write what waits as Parquet, one file for each day; what cannot be written goes on waiting. Never raises."""
         with self._writing:
             with self._lock:
                 rows = list(self._waiting)
                 self._flushed = time.monotonic()
+            written: set[str] = set()
             try:
                 for day, of_day in _by_day(rows).items():
                     _write(self.folder / f"{DAY_FOLDER}{day}" / f"{of_day[0].decision_id}.parquet", of_day)
-            except OSError as error:
-                self._report(error)
-                return
-            with self._lock:
-                written = {row.decision_id for row in rows}
-                self._waiting = deque(row for row in self._waiting if row.decision_id not in written)
-                self._rewrite_journal()
+                    written.update(row.decision_id for row in of_day)
+                self._faults.pop(PARQUET, None)
+            except Exception as error:  # noqa: BLE001 - of the disk, of DuckDB or of Arrow: rows wait, answers go on
+                self._report(PARQUET, error)
+            if written:
+                with self._lock:
+                    self._waiting = deque(row for row in self._waiting if row.decision_id not in written)
+                    self._rewrite_journal()
 
     def state(self) -> dict[str, Any]:
         """Return how many rows wait, how many were dropped, and why nothing is written if so."""
         return {
             "rows_waiting": len(self._waiting),
             "rows_dropped": self._dropped,
-            "fault": self._fault or None,
+            "fault": "; ".join(list(self._faults.values())) or None,
         }
 
     def episodes(self, since: date) -> Iterator[dict[str, Any]]:
@@ -212,8 +218,10 @@ class DecisionLog:
     def close(self) -> None:
         """Write what waits, and let go of the folder."""
         self.flush()
-        os.close(self._journal)
-        os.close(self._held)
+        with self._lock:
+            for descriptor in (self._journal, self._held):
+                os.close(descriptor)
+            self._journal = self._held = CLOSED
 
     def _append(self, rows: Sequence[Waiting]) -> None:
         try:
@@ -223,20 +231,24 @@ class DecisionLog:
                 raise OSError(28, "no space left on device")
             if any(row.opens_episode for row in rows):
                 os.fsync(self._journal)
-            self._fault = ""
+            self._faults.pop(JOURNAL, None)
         except OSError as error:
-            self._report(error)
+            self._report(JOURNAL, error)
 
     def _rewrite_journal(self) -> None:
-        """Keep in the journal only what waits."""
+        """Keep in the journal only what waits; rows go on to the earlier file until the new one stands in its place."""
+        opened = CLOSED
         try:
             with file_aside(self.folder / JOURNAL) as aside:
                 aside.write_bytes(_lines(self._waiting))
-            os.close(self._journal)
-            self._journal = os.open(self.folder / JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            self._fault, self._is_torn = "", False
+                opened = os.open(aside, os.O_WRONLY | os.O_APPEND)
+            self._faults.pop(JOURNAL, None)
         except OSError as error:
-            self._report(error)
+            self._report(JOURNAL, error)
+        if opened != CLOSED:
+            if _is_at(opened, self.folder / JOURNAL):
+                self._journal, opened, self._is_torn = opened, self._journal, False
+            os.close(opened)
 
     def _recover(self) -> None:
         """Take rows that a killed service left in the journal; what it had written as Parquet already is left out."""
@@ -269,11 +281,11 @@ class DecisionLog:
             else:
                 return
 
-    def _report(self, error: OSError) -> None:
-        fault = f"the log is not written: {error.strerror or type(error).__name__}"
-        if fault != self._fault:
-            LOG.error("%s", fault)
-        self._fault = fault
+    def _report(self, what: str, error: Exception) -> None:
+        fault = f"{what} of the log is not written: {worded(error)}"
+        if fault != self._faults.get(what):
+            LOG.error("%s (%s)", fault, place_of(error))
+        self._faults[what] = fault
 
 
 def restored_promises(log: DecisionLog, horizon_days: int, as_of_date: date) -> list[Promise]:
@@ -341,6 +353,14 @@ def _write(path: Path, rows: Sequence[Waiting]) -> None:
     table = pa.concat_tables(tables).rename_columns(list(COLUMNS))
     with file_aside(path) as aside:
         pq.write_table(table, aside, compression="zstd")
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Say whether an open file is the one that stands at a path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def _by_day(rows: Sequence[Waiting]) -> dict[str, list[Waiting]]:

@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from models_ml.errors import BayesPilotError
 from models_ml.paths import decision_log_folder, published_folder
 from models_ml.serving.decision_log import DecisionLog
+from models_ml.serving.faults import place_of
 from models_ml.serving.payload import PayloadError
 from models_ml.serving.service import Service, current_run
 
@@ -126,18 +127,29 @@ def make_app(
         async with one_at_a_time:
             return service.decide(body, began)
 
-    async def look_for_runs() -> None:
+    async def look_for_a_run() -> None:
+        prepared = await run_in_threadpool(service.read_next_run)
+        if prepared is not None:
+            await work(service.switch, prepared)
+
+    async def write_the_log() -> None:
+        await run_in_threadpool(service.log.flush_if_due)
+
+    async def work_between_requests() -> None:
         while True:
             await anyio.sleep(pick_up_seconds)
-            prepared = await run_in_threadpool(service.read_next_run)
-            if prepared is not None:
-                await work(service.switch, prepared)
-            await run_in_threadpool(service.log.flush_if_due)
+            for step in (look_for_a_run, write_the_log):
+                try:
+                    await step()
+                except Exception as error:  # noqa: BLE001 - it would end the task group, and close the log
+                    service.note(step.__name__, error)
+                else:
+                    service.note(step.__name__, None)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(look_for_runs)
+            tasks.start_soon(work_between_requests)
             try:
                 yield
             finally:
@@ -157,7 +169,7 @@ def make_app(
 
     @app.get("/health")
     async def health() -> JSONResponse:
-        """Say whether the service answers, and whether its log is written."""
+        """Say whether the service answers, picks up published runs and writes its log."""
         return JSONResponse(service.health())
 
     @app.get("/pipeline")
@@ -223,7 +235,7 @@ class Guard:
         try:
             await self._app(scope, receive, noted)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold values of the request
-            LOG.error("%s in %s", type(error).__name__, _place(error))
+            LOG.error("%s in %s", type(error).__name__, place_of(error))
             if not has_begun:
                 failed = JSONResponse({"error": "the service could not answer; its log names the place"}, 500)
                 await failed(scope, receive, send)
@@ -260,11 +272,3 @@ def _is_known(headers: Headers, token: str) -> bool:
 
 def _refused(status: int, what: str, field: str) -> JSONResponse:
     return JSONResponse({"error": what, "fields": [{"field": field, "problem": what}]}, status)
-
-
-def _place(error: Exception) -> str:
-    """Return file and line where an error was raised: no message, which may quote a customer."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "an unknown place"

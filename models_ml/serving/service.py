@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from copy import copy
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from models_ml.errors import BayesPilotError
 from models_ml.paths import CURRENT
 from models_ml.serving.deciding import decide_now
 from models_ml.serving.decision_log import DecisionLog, restored_promises
+from models_ml.serving.faults import place_of, worded
 from models_ml.serving.payload import Payload
 from models_ml.serving.promises import Promises
 from models_ml.serving.published_run import PublishedRun, read_published_run
@@ -46,6 +48,7 @@ class Service:
         self._began = datetime.now(UTC)
         self._refused: str | None = None
         self._fault: str | None = None
+        self._failed_steps: dict[str, str] = {}
         folder, stamp = current_run(self._published, self._source)
         self._stamp = stamp
         run = read_published_run(folder, source)
@@ -53,8 +56,10 @@ class Service:
         self._take_up(run)
 
     def _take_up(self, run: PublishedRun) -> None:
-        self._run, self._payload = run, Payload(run.columns, _examples(run))
-        self._promises.begin_run(run.limits, run.offer_names, run.as_of_date, run.counted)
+        """Answer by a run; where that fails, the earlier one goes on answering, its promises as they were."""
+        payload, promises = Payload(run.columns, _examples(run)), copy(self._promises)
+        promises.begin_run(run.limits, run.offer_names, run.as_of_date, run.counted)
+        self._run, self._payload, self._promises = run, payload, promises
 
     def read_next_run(self) -> tuple[PublishedRun, str] | None:
         """Read and prepare a run that has been published since; None where there is none or it cannot be read.
@@ -64,22 +69,43 @@ class Service:
         stamp = None
         try:
             folder, stamp = current_run(self._published, self._source)
-            if stamp in (self._stamp, self._refused):
+            if stamp == self._stamp:
+                self._fault = self._refused = None  # what could not be read is published no longer
+                return None
+            if stamp == self._refused:
                 return None
             return read_published_run(folder, self._source), stamp
-        except (BayesPilotError, OSError) as error:
-            if str(error) != self._fault:
-                LOG.error("the next published run was not picked up: %s", error)
-            self._fault, self._refused = str(error), stamp
+        except Exception as error:  # noqa: BLE001 - the earlier run goes on answering, whatever it is
+            self._keep_fault(error, stamp)
             return None
 
     def switch(self, prepared: tuple[PublishedRun, str]) -> None:
-        """Answer by another run from now on."""
+        """Answer by another run from now on; where that fails, `health` says so and the earlier run answers."""
         run, stamp = prepared
-        with self._lock:
-            self._take_up(run)
-            self._stamp, self._fault, self._refused = stamp, None, None
+        try:
+            with self._lock:
+                self._take_up(run)
+                self._stamp, self._fault, self._refused = stamp, None, None
+        except Exception as error:  # noqa: BLE001 - as above
+            self._keep_fault(error, stamp)
+            return
         LOG.info("answering by run %s", run.run_id)
+
+    def _keep_fault(self, error: Exception, stamp: str | None) -> None:
+        fault = f"the next published run was not picked up: {worded(error)}"
+        if fault != self._fault:
+            LOG.error("%s (%s)", fault, place_of(error))
+        self._fault, self._refused = fault, stamp
+
+    def note(self, step: str, error: Exception | None) -> None:
+        """Keep for `health` that a step of the work between requests failed; None where it did not."""
+        if error is None:
+            self._failed_steps.pop(step, None)
+            return
+        fault = f"{step.replace('_', ' ')}: {worded(error)}"
+        if fault != self._failed_steps.get(step):
+            LOG.error("%s (%s)", fault, place_of(error))
+        self._failed_steps[step] = fault
 
     def decide(self, body: bytes, began: float) -> tuple[list[dict[str, Any]], bool]:
         """Answer a request and log each decision; ``began`` is when it came, of `time.perf_counter`.
@@ -110,7 +136,7 @@ class Service:
     def health(self) -> dict[str, Any]:
         """Return whether all is well, and what is not."""
         log = self.log.state()
-        faults = [fault for fault in (self._fault, log["fault"]) if fault]
+        faults = [fault for fault in (self._fault, log["fault"], *self._failed_steps.values()) if fault]
         return {
             "status": "degraded" if faults else "ok",
             "faults": faults,
