@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import uvicorn
 from serving_data import (
@@ -24,6 +25,7 @@ from serving_data import (
 from models_ml.errors import BayesPilotError
 from models_ml.serving.deciding import DECIDED, Asked
 from models_ml.serving.decision_log import DecisionLog
+from models_ml.serving.published_run import PublishedRun, read_published_run
 from models_ml.serving.server import _token, make_app
 from models_ml.serving.service import Service
 from models_ml.serving.snapshot import SNAPSHOT
@@ -273,6 +275,7 @@ def test_the_work_between_requests_outlasts_any_exception(
         copy_run(copies, (published / "current").resolve(), name) for name in ("first", "second", "third")
     ]
     point_to(copies, runs[0])
+    monkeypatch.setattr("models_ml.serving.service.TRY_AGAIN_SECONDS", 3600.0)
 
     def fail(*_: Any) -> Any:
         raise KeyError("SECRET")
@@ -307,3 +310,46 @@ def test_the_work_between_requests_outlasts_any_exception(
         point_to(copies, runs[2])
         wait_until(lambda: client.ask("GET", "/pipeline")[1]["run_id"] == "third")
         assert faults() == []
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), duckdb.IOException("SECRET")])
+def test_a_run_that_could_not_be_read_for_a_while_is_read_again(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Only what is wrong with the run itself is final: damaged files stay damaged, a disk comes back."""
+    copies = tmp_path / "published"
+    runs = [copy_run(copies, (published / "current").resolve(), name) for name in ("first", "second")]
+    point_to(copies, runs[0])
+    log = DecisionLog(tmp_path / "log")
+    service = Service(copies, "demo", log)
+    point_to(copies, runs[1])
+    failures = [error, error]
+    tried = 0
+
+    def fail_twice(folder: Path, source: str) -> PublishedRun:
+        nonlocal tried
+        tried += 1
+        if failures:
+            raise failures.pop()
+        return read_published_run(folder, source)
+
+    monkeypatch.setattr("models_ml.serving.service.read_published_run", fail_twice)
+    assert service.read_next_run() is None
+    assert service.read_next_run() is None
+    assert tried == 1, "not at every look, for it takes the processor from answers"
+    assert service.health()["status"] == "degraded"
+    monkeypatch.setattr("models_ml.serving.service.TRY_AGAIN_SECONDS", 0.0)
+    service._try_again_at = 0.0
+    assert service.read_next_run() is None
+    prepared = service.read_next_run()
+    assert prepared is not None
+    service.switch(prepared)
+    assert (service.health()["run_id"], service.health()["status"]) == ("second", "ok")
+
+    failures.append(BayesPilotError("the run has no plan"))
+    point_to(copies, runs[0])
+    assert service.read_next_run() is None
+    assert service.read_next_run() is None
+    assert tried == 4, "what is wrong with the run is final"
+    assert "the run has no plan" in service.health()["faults"][0]
+    service.close()

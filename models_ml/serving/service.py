@@ -23,6 +23,7 @@ from models_ml.serving.snapshot import CUSTOMERS, SNAPSHOT
 
 LOG = logging.getLogger("bayespilot.serve")
 SCHEMAS = "#/components/schemas/"
+TRY_AGAIN_SECONDS = 10.0  # reading a run takes the processor from answers
 
 
 class Service:
@@ -47,6 +48,8 @@ class Service:
         self._lock = threading.Lock()
         self._began = datetime.now(UTC)
         self._refused: str | None = None
+        self._failed: str | None = None
+        self._try_again_at = 0.0
         self._fault: str | None = None
         self._failed_steps: dict[str, str] = {}
         folder, stamp = current_run(self._published, self._source)
@@ -64,15 +67,18 @@ class Service:
     def read_next_run(self) -> tuple[PublishedRun, str] | None:
         """Read and prepare a run that has been published since; None where there is none or it cannot be read.
 
-        A run that cannot be read is reported by `health`, and the earlier one goes on answering.
+        A run that cannot be read is reported by `health`, and the earlier one goes on answering. What is wrong with the
+        run itself stays wrong; after any other failure, such as one of the disk, it is read again.
         """
         stamp = None
         try:
             folder, stamp = current_run(self._published, self._source)
             if stamp == self._stamp:
-                self._fault = self._refused = None  # what could not be read is published no longer
+                self._fault = self._refused = self._failed = (
+                    None  # what could not be read is published no longer
+                )
                 return None
-            if stamp == self._refused:
+            if stamp == self._refused or (stamp == self._failed and time.monotonic() < self._try_again_at):
                 return None
             return read_published_run(folder, self._source), stamp
         except Exception as error:  # noqa: BLE001 - the earlier run goes on answering, whatever it is
@@ -95,7 +101,11 @@ class Service:
         fault = f"the next published run was not picked up: {worded(error)}"
         if fault != self._fault:
             LOG.error("%s (%s)", fault, place_of(error))
-        self._fault, self._refused = fault, stamp
+        self._fault = fault
+        if isinstance(error, BayesPilotError):
+            self._refused = stamp
+        else:
+            self._failed, self._try_again_at = stamp, time.monotonic() + TRY_AGAIN_SECONDS
 
     def note(self, step: str, error: Exception | None) -> None:
         """Keep for `health` that a step of the work between requests failed; None where it did not."""
