@@ -44,7 +44,8 @@ checked as (
 
     {{ set_copies_aside(
         'judged', 'subscription_id, started_on',
-        'customer_id, ended_on desc nulls first, monthly_fee, plan, billing_period, end_announced_on, commitment_ends_on',
+        'customer_id, ended_on desc nulls first, monthly_fee, plan, billing_period, end_announced_on, '
+        ~ 'commitment_ends_on',
         'duplicate_subscription_id'
     ) }}
 
