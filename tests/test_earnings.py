@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from models_ml.reports.earnings import earning_answer, earning_section, earning_sentence
-from models_ml.reports.monitoring_findings import _guardrails, _tests, unpassed_tests
-from models_ml.reports.page import Table, Text
+from models_ml.reports.monitoring_findings import _guardrails, _tests, scores_answer, unpassed_tests
+from models_ml.reports.monitoring_page import calibration_groups
+from models_ml.reports.page import Figure, Table, Text
 
 
 def total(method: str = "doubly_robust", **changes: Any) -> dict[str, Any]:
@@ -179,3 +180,63 @@ def test_data_tests_that_did_not_pass_are_found(tmp_path: Path) -> None:
     ]
     assert list(_tests(SimpleNamespace(tests=[]))) == []  # type: ignore[arg-type]
     assert unpassed_tests(tmp_path / "none.json") == []
+
+
+def monitored(**changes: Any) -> Any:
+    """Return what is monitored of a run without any finding and without outcomes."""
+    sound: dict[str, Any] = {
+        "deployed": {"pipeline_version": "v2", "calibration_warning": None},
+        "limits": {"calibration_ratio": 1.25},
+        "latest": list,
+        **{name: [] for name in ("feeds", "features", "calibration", "advice", "deployments", "tests")},
+    }
+    return SimpleNamespace(**(sound | changes))
+
+
+def observed(low: float, high: float, **changes: Any) -> dict[str, Any]:
+    return {
+        "breakdown": "pipeline",
+        "group_name": "v2",
+        "outcome_month": date(2026, 6, 1),
+        "customers": 1,
+        "status": "ok",
+        "predicted_churn": 0.1,
+        "observed_churn": 0.1,
+        "observed_over_predicted": 1.0,
+        "observed_lower": low,
+        "observed_upper": high,
+    } | changes
+
+
+MOVED = {
+    "feature": "tenure_days", "slice": "all", "status": "alert", "has_changed_unit": False, "has_missing_jump": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("finding", "words"),
+    [
+        ({"features": [MOVED]}, "the population has moved far (tenure_days)"),
+        ({"deployments": [event()]}, "the deployed pipeline has failed a guardrail (calibration_ratio)"),
+        ({"tests": [("unique_id", "fail")]}, "data tests have failed (unique_id)"),
+        ({"tests": [("unique_id", "warn")]}, "data tests warn (unique_id)"),
+    ],
+)
+def test_scores_are_in_doubt_while_a_check_fails(finding: dict[str, Any], words: str) -> None:
+    assert scores_answer(monitored())[0] == "so far, yes"
+    assert scores_answer(monitored(**finding)) == ("in doubt", words)
+    sure = [observed(0.09, 0.11)]
+    assert scores_answer(monitored(calibration=sure))[0] == "yes"
+    agrees = "observed churn agrees with the predicted churn, but "
+    assert scores_answer(monitored(calibration=sure, **finding)) == ("in doubt", agrees + words)
+
+
+def test_a_wide_interval_does_not_confirm_a_prediction() -> None:
+    groups = [
+        observed(0.0, 0.79, breakdown="segment"),
+        observed(0.09, 0.11, breakdown="segment"),
+        observed(0.2, 0.3, breakdown="segment", status="too_low"),
+    ]
+    table = calibration_groups(groups, date(2026, 6, 1), 1.25)
+    assert [row[-1] for row in table.rows] == ["too few to tell", "holds", "too low"]
+    assert "less than 0.8 or more than 1.25 times" in table.caption

@@ -182,16 +182,25 @@ def scores_answer(data: MonitoringData) -> tuple[str, str]:
         return "in doubt", "no outcome yet refutes the failed check of the deployed churn probabilities"
     if data.advice:
         return "in doubt", f"retraining is advised ({data.advice[0]['reason']})"
+    is_sure = pooled is not None and _is_sure(data, pooled)
+    doubt = next((finding for check in (_moved, _guardrails, _tests) for finding in check(data)), None)
+    if doubt is not None:
+        agreed = "observed churn agrees with the predicted churn, but " if is_sure else ""
+        return "in doubt", f"{agreed}{doubt.what[0].lower()}{doubt.what[1:]} ({doubt.evidence})"
     if pooled is None:
         return "so far, yes", "no check fails, and no outcome is known yet"
-    if not _is_sure(data, pooled):
+    if not is_sure:
         return "so far, yes", "no check fails; outcomes are too few to be sure"
     return "yes", "observed churn agrees with the predicted churn"
 
 
 def _is_sure(data: MonitoringData, pooled: Row) -> bool:
-    low, high = ratio_interval(pooled)
-    allowed = data.limits["calibration_ratio"]
+    return is_within(pooled, data.limits["calibration_ratio"])
+
+
+def is_within(calibration: Row, allowed: float) -> bool:
+    """Say whether the whole interval of observed over predicted churn lies between 1 / ``allowed`` and ``allowed``."""
+    low, high = ratio_interval(calibration)
     return bool(1 / allowed <= low and high <= allowed)
 
 

@@ -15,6 +15,7 @@ from models_ml.reports.monitoring_findings import (
     MonitoringData,
     Row,
     findings,
+    is_within,
     pooled_calibration,
     ratio_interval,
     scores_answer,
@@ -142,7 +143,9 @@ def _scores(data: MonitoringData) -> Section:
         "Are the scores still right?",
         [
             Figure(figures.calibration(months), caption),
-            calibration_groups(data.calibration, months[-1]["outcome_month"]),
+            calibration_groups(
+                data.calibration, months[-1]["outcome_month"], data.limits["calibration_ratio"]
+            ),
         ],
     )
 
@@ -193,9 +196,13 @@ def needs_a_person(data: MonitoringData) -> Table:
     return Table(("", "What", "Evidence", "Next step"), rows)
 
 
-def calibration_groups(rows: Sequence[Row], month: date) -> Table:
-    """Compare predicted and observed churn of one outcome month, by risk tier and segment."""
-    words = {"ok": "holds", "too_low": "too low", "too_high": "too high"}
+def calibration_groups(rows: Sequence[Row], month: date, allowed: float) -> Table:
+    """Compare predicted and observed churn of one outcome month, by risk tier and segment.
+
+    A prediction holds where the whole interval of observed over predicted churn lies between 1 / ``allowed`` and
+    ``allowed``.
+    """
+    words = {"too_low": "too low", "too_high": "too high"}
     cells = [
         (
             f"{row['breakdown'].replace('_', ' ')}: {row['group_name']}",
@@ -203,7 +210,7 @@ def calibration_groups(rows: Sequence[Row], month: date) -> Table:
             share(row["predicted_churn"]),
             share(row["observed_churn"]),
             f"{share(row['observed_lower'])} – {share(row['observed_upper'])}",
-            words[row["status"]],
+            words.get(row["status"], "holds" if is_within(row, allowed) else "too few to tell"),
         )
         for row in rows
         if row["outcome_month"] == month and row["breakdown"] in ("risk_tier", "segment")
@@ -211,7 +218,8 @@ def calibration_groups(rows: Sequence[Row], month: date) -> Table:
     return Table(
         ("Group", "Customers", "Predicted churn", "Observed churn", "95 % interval", "Prediction"),
         cells,
-        f"Customers without contact, decided on in {month:%B %Y}",
+        f"Customers without contact, decided on in {month:%B %Y}. Too few to tell: the interval does not refute the"
+        f" prediction, but allows observed churn of less than {1 / allowed:.2g} or more than {allowed:g} times it.",
     )
 
 
