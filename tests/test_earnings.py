@@ -114,6 +114,30 @@ def test_what_is_not_known_is_said() -> None:
     assert "first month of the programme" in texts(said())
 
 
+def test_a_named_figure_without_a_row_is_not_a_month_that_has_not_finished() -> None:
+    other = said(total("pick_holdout", verdict="loses"))
+    assert earning_answer(other) == ("not known yet", "the figure that the policy names cannot be read yet")
+    assert earning_sentence(other).startswith("The figure that the policy names")
+    assert "No month has finished" not in texts(other)
+    assert "not of those above" in texts(other)
+
+
+@pytest.mark.parametrize(
+    ("method", "treated", "month"),
+    [
+        ("universal_holdout", "outside the holdout", "by calendar month"),
+        ("pick_holdout", "not left alone", "by month of the openings"),
+        ("doubly_robust", "not left alone", "by month of the openings"),
+    ],
+)
+def test_treated_customers_and_months_are_those_of_the_figure(method: str, treated: str, month: str) -> None:
+    few = total(method, is_headline=True, verdict="too little evidence", treated_leavers=7)
+    assert earning_answer(said(few))[1].endswith(f"and 7 of 20 among customers {treated}")
+    months = [total(method, is_headline=True, period=period) for period in ("2026-05", "2026-06")]
+    [drawn] = [part for part in earning_section(said(few, *months)).blocks if isinstance(part, Figure)]
+    assert month in drawn.caption
+
+
 def test_contaminated_controls_revisions_and_missing_figures_are_on_the_page() -> None:
     universal = total("universal_holdout", contaminated_controls=3)
     without = total("pick_holdout", value=None, realised_value=None, value_to_come=None, value_per_month=None)

@@ -12,6 +12,7 @@ from models_ml.evaluation.intervals import (
     NOT_YET,
     TOO_LITTLE,
 )
+from models_ml.evaluation.programme_value import UNIVERSAL_HOLDOUT
 from models_ml.reports.figures import money
 from models_ml.reports.monitoring_figures import value_by_month
 from models_ml.reports.monitoring_findings import MonitoringData, Row
@@ -21,7 +22,7 @@ QUESTION = "Is the programme earning?"
 NONE = "–"
 ALL_MONTHS = "all"  # the period of rpt_policy_value that holds every month together
 WORDS = {
-    "universal_holdout": "Whole programme, against the universal holdout",
+    UNIVERSAL_HOLDOUT: "Whole programme, against the universal holdout",
     "pick_holdout": "Chosen customers, contacted against left alone",
     "doubly_robust": "All episodes as they were run, doubly robust",
 }
@@ -39,7 +40,8 @@ def earning_answer(data: MonitoringData) -> tuple[str, str]:
     """Say whether the programme earns: one word, and the amount with its interval."""
     total = _headline(data)
     if total is None:
-        return "not known yet", "no month has finished"
+        why = "the figure that the policy names cannot be read yet"
+        return "not known yet", why if _latest_totals(data) else "no month has finished"
     if total["verdict"] == TOO_LITTLE:
         return ANSWERS[TOO_LITTLE], _evidence(total)
     return ANSWERS[total["verdict"]], f"{_amount(total, 'value')} so far, 95 %: {_every_look(total)}"
@@ -48,6 +50,8 @@ def earning_answer(data: MonitoringData) -> tuple[str, str]:
 def earning_sentence(data: MonitoringData) -> str:
     """Say the same as one sentence without a full stop."""
     total = _headline(data)
+    if total is None and _latest_totals(data):
+        return "The figure that the policy names for what the programme earns cannot be read yet"
     if total is None:
         return "No month has finished yet, so nothing is known of what the programme earns"
     if total["verdict"] == TOO_LITTLE:
@@ -76,7 +80,8 @@ def earning_section(data: MonitoringData) -> Section:
     months.sort(key=lambda row: row["period"])
     parts: list[Figure | Table | Text] = [Text(f"{earning_sentence(data)}.")]
     if len(months) > 1:
-        words = "Money earned by month of the openings, with 95 % intervals of one look."
+        month = "calendar month" if months[0]["method"] == UNIVERSAL_HOLDOUT else "month of the openings"
+        words = f"Money earned by {month}, with 95 % intervals of one look."
         parts.append(Figure(value_by_month(months), words))
     parts += [_table(totals), Text(INTERVALS_EXPLAINED)]
     if data.planned_realised:
@@ -85,6 +90,10 @@ def earning_section(data: MonitoringData) -> Section:
     if headline is not None:
         parts.append(
             Text(f"The verdict is that of: {WORDS[headline['method']].lower()}, as the policy names it.")
+        )
+    else:
+        parts.append(
+            Text("The verdict will be that of the figure that the policy names, not of those above.")
         )
     parts += [Text(words) for words in _remarks(data, totals)]
     return Section(QUESTION, parts)
@@ -175,9 +184,10 @@ def _headline(data: MonitoringData) -> Row | None:
 
 
 def _evidence(row: Row) -> str:
+    treated = "outside the holdout" if row["method"] == UNIVERSAL_HOLDOUT else "not left alone"
     return (
         f"{row['controls']:,} of at least {MINIMUM_CONTROLS} controls, {row['control_leavers']:,} of at least"
-        f" {MINIMUM_LEAVERS} who left, and {row['treated_leavers']:,} of {MINIMUM_LEAVERS} among contacted customers"
+        f" {MINIMUM_LEAVERS} who left, and {row['treated_leavers']:,} of {MINIMUM_LEAVERS} among customers {treated}"
     )
 
 
