@@ -69,6 +69,7 @@ TABLES = """
             ('2026-10', '2026-10-01', 'doubly_robust', false, true, 100.0),
             ('2026-10', '2026-10-01', 'doubly_robust', true, true, 120.0),
             ('2026-10', '2026-10-01', 'pick_holdout', true, false, 90.0),
+            ('2026-11', '2026-11-01', 'doubly_robust', true, true, null),
             ('all', '2026-10-01', 'doubly_robust', true, true, 120.0)
         ) as rows (period, last_month, method, latest, headline, value);
 """
@@ -76,13 +77,13 @@ OF_OCTOBER = {
     "customers_at_risk": 4, "expected_leavers": 1.2, "expected_churn_rate": 0.3, "holdout_share": 0.25,
     "actions_decided": 2, "actions_withheld": 1, "pick_holdout_share": 1 / 3, "expected_value": 7, "expected_cost": 4,
     "planned_value": 13, "planned_spend": 5, "contacts": 3, "spend": 8.5, "acceptance_rate": 0.25,
-    "churn_rate": 1 / 3, "realised_value": 120,
+    "churn_rate": 1 / 3, "programme_value": 120,
 }  # fmt: skip
 OF_NOVEMBER = {
     "customers_at_risk": 3, "expected_leavers": 0.9, "expected_churn_rate": 0.3, "holdout_share": 1 / 3,
     "actions_decided": 1, "actions_withheld": 0, "pick_holdout_share": 0, "expected_value": 4, "expected_cost": 2,
     "planned_value": 4, "planned_spend": 2, "contacts": 3, "spend": 6, "acceptance_rate": None, "churn_rate": 0.5,
-    "realised_value": None,
+    "programme_value": None,
 }  # fmt: skip
 
 
