@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +10,7 @@ import pytest
 
 from models_ml.reports.earnings import earning_answer, earning_section, earning_sentence
 from models_ml.reports.monitoring_findings import _guardrails, _tests, scores_answer, unpassed_tests
-from models_ml.reports.monitoring_page import calibration_groups
+from models_ml.reports.monitoring_page import _person, calibration_groups, verdict
 from models_ml.reports.page import Figure, Table, Text
 
 
@@ -187,15 +185,14 @@ def test_a_failed_guardrail_of_the_deployed_pipeline_is_found(
     assert [finding.evidence for finding in _guardrails(data)] == ["calibration_ratio"] * is_found
 
 
-def test_data_tests_that_did_not_pass_are_found(tmp_path: Path) -> None:
+def test_data_tests_that_did_not_pass_are_found() -> None:
     results = [
         {"unique_id": "test.bayespilot.b_warns", "status": "warn"},
         {"unique_id": "test.bayespilot.unique_table_id.0a1b2c", "status": "fail"},
         {"unique_id": "test.bayespilot.passes", "status": "pass"},
         {"unique_id": "model.bayespilot.table", "status": "success"},
     ]
-    (tmp_path / "run_results.json").write_text(json.dumps({"results": results}))
-    found = unpassed_tests(tmp_path / "run_results.json")
+    found = unpassed_tests(results)
     assert found == [("unique_table_id", "fail"), ("b_warns", "warn")]
     data: Any = SimpleNamespace(tests=found)
     assert [(one.urgency, one.evidence) for one in _tests(data)] == [
@@ -203,7 +200,25 @@ def test_data_tests_that_did_not_pass_are_found(tmp_path: Path) -> None:
         ("look", "b_warns"),
     ]
     assert list(_tests(SimpleNamespace(tests=[]))) == []  # type: ignore[arg-type]
-    assert unpassed_tests(tmp_path / "none.json") == []
+    assert list(_tests(SimpleNamespace(tests=None))) == []  # type: ignore[arg-type]
+    assert unpassed_tests(results[2:]) == []
+    assert unpassed_tests(results[3:]) is None, "no data test ran"
+    assert unpassed_tests(None) is None
+
+
+def test_unknown_data_tests_are_said_to_be_unknown() -> None:
+    unknown = monitored(tests=None)
+    assert scores_answer(unknown)[1].startswith("no check that is known here fails")
+    assert "data tests of this run are not known here" in person(unknown)
+    assert "every check" not in person(unknown)
+    assert "(data tests are not)" in verdict(unknown)
+    found = monitored(tests=None, deployments=[event()])
+    assert "data tests of this run are not known here" in person(found)
+    assert person(monitored()) == "Nothing: every check of this run is within its limits."
+
+
+def person(data: Any) -> str:
+    return " ".join(block.text for block in _person(data).blocks if isinstance(block, Text))
 
 
 def monitored(**changes: Any) -> Any:
@@ -213,6 +228,7 @@ def monitored(**changes: Any) -> Any:
         "limits": {"calibration_ratio": 1.25},
         "latest": list,
         **{name: [] for name in ("feeds", "features", "calibration", "advice", "deployments", "tests")},
+        **{name: [] for name in ("contacts", "policy_value")},
     }
     return SimpleNamespace(**(sound | changes))
 

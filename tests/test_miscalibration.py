@@ -237,7 +237,7 @@ def texts(warehouse: Path) -> dict[str, str]:
         plan, inputs = read_last_plan(connection), read_what_if_inputs(connection)
         warning = read_calibration_warning(connection)
     curves = [draw_curve(inputs, inputs.month.find("budget"), [100.0])]
-    monitoring = read_monitoring(warehouse, "demo", Path("none"))
+    monitoring = read_monitoring(warehouse, "demo", None)
     return {
         "summary": summary.getvalue(),
         "policy": render(policy_page(plan, curves, source="demo")),
@@ -255,6 +255,6 @@ def test_summary_and_pages_say_it_while_it_is_deployed(fresh_copy: Project) -> N
         connection.execute(f"update deployed_pipeline set calibration_warning = '{WARNING}'")
     for name, text in texts(path).items():
         assert WARNING in text, name
-    data_read = read_monitoring(path, "demo", Path("none"))
+    data_read = read_monitoring(path, "demo", None)
     assert scores_answer(data_read)[0] == "in doubt"
     assert any(one.urgency == ACT and one.evidence == WARNING for one in findings(data_read))

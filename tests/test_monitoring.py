@@ -32,7 +32,13 @@ from models_ml.monitoring.drift import (
     reference_rows,
 )
 from models_ml.monitoring.settings import SETTINGS_FILE, limits_table, load_monitoring_settings
-from models_ml.reports.monitoring_findings import findings, node_seconds, read_monitoring, scores_answer
+from models_ml.reports.monitoring_findings import (
+    findings,
+    node_seconds,
+    read_monitoring,
+    results_of_run,
+    scores_answer,
+)
 from models_ml.reports.monitoring_page import contacts, monitoring_page
 from models_ml.reports.page import render
 from models_ml.training.population import SCORE, FeatureBins, freeze_bins, read_bins, to_rows
@@ -747,17 +753,33 @@ def test_the_report_is_written_from_the_shell(
     assert "bayespilot run --source nowhere" in missing.output
 
 
-def test_seconds_come_from_the_last_run_where_there_is_one(tmp_path: Path) -> None:
+def test_seconds_are_those_of_models_and_seeds_slowest_first() -> None:
     results = [
         {"unique_id": "model.bayespilot.quick", "execution_time": 0.5},
         {"unique_id": "test.bayespilot.not_null", "execution_time": 9.0},
         {"unique_id": "model.bayespilot.slow", "execution_time": 2.5},
     ]
-    (tmp_path / "run_results.json").write_text(json.dumps({"results": results}))
-    assert node_seconds(tmp_path / "run_results.json") == [("slow", 2.5), ("quick", 0.5)]
-    assert node_seconds(tmp_path / "nowhere.json") == []
-    (tmp_path / "run_results.json").write_text("{")
-    assert node_seconds(tmp_path / "run_results.json") == []
+    assert node_seconds(results) == [("slow", 2.5), ("quick", 0.5)]
+    assert node_seconds(None) == []
+
+
+def test_results_of_dbt_are_read_only_where_they_are_of_the_build_of_this_run(tmp_path: Path) -> None:
+    file = tmp_path / "run_results.json"
+    assert results_of_run(file, "run-1") is None
+    nodes = [{"unique_id": "test.bayespilot.not_null", "status": "fail"}]
+    for command, invocation, finished, is_read in (
+        ("build", "run-1", "run-1", True),
+        ("build", "run-of-another-source", "run-1", False),
+        ("generate", "run-1", "run-1", False),
+        ("test", "later", "run-1", False),
+        ("build", "run-1", None, False),
+    ):
+        said = {"metadata": {"invocation_id": invocation}, "args": {"which": command}, "results": nodes}
+        file.write_text(json.dumps(said))
+        assert results_of_run(file, finished) == (nodes if is_read else None)
+    for broken in ("{", "{}"):
+        file.write_text(broken)
+        assert results_of_run(file, "run-1") is None
 
 
 def test_a_warehouse_without_the_reports_says_what_to_run(tmp_path: Path) -> None:

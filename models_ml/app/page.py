@@ -25,7 +25,6 @@ from models_ml.reports.policy_page import read_policy_page
 from models_ml.warehouse import open_warehouse
 
 PLAN, LIMITS, CUSTOMER, EARNED, MONITORING = "Plan", "Other limits", "One customer", "Earnings", "Monitoring"
-NO_RUN_RESULTS = Path("no-run-results")  # tests and seconds of the last dbt run are not published
 CARD_WIDTH = 185  # pixels: two side by side on a phone
 KEPT_RUNS = 2  # in the cache: a reader of the run before still works on its own figures
 
@@ -75,7 +74,7 @@ def _policy_page(source: str, file: Path, version: int) -> Page:
 
 @st.cache_resource(max_entries=KEPT_RUNS, show_spinner="reading the last run")
 def _monitoring(source: str, file: Path, version: int) -> MonitoringData:
-    return read_monitoring(file, source, NO_RUN_RESULTS)
+    return read_monitoring(file, source, None)  # dbt's results are not published
 
 
 @st.cache_resource(max_entries=KEPT_RUNS, show_spinner="valuing the customers")

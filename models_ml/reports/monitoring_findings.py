@@ -1,6 +1,6 @@
 """What the monitoring tables hold, and what they say: findings that need a person, and whether the scores hold.
 
-The seconds of the last dbt run are read with them.
+The data tests and seconds of the build that made them are read with them, where dbt has left its results.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ UNDONE_SHARE = 1 / 3  # of the actions of a month; some always come too late
 class MonitoringData:
     """Rows of the report tables as dicts, over all run dates where the table is a log.
 
-    ``seconds`` holds node and seconds of the last dbt run, slowest first, and ``tests`` name and status of its data
-    tests that did not pass; both empty where dbt left no results.
+    ``seconds`` holds node and seconds of the build of this run, slowest first, and ``tests`` name and status of its
+    data tests that did not pass; where dbt's results are not those of this run, they are empty and None.
     """
 
     source: str
@@ -63,7 +63,7 @@ class MonitoringData:
     policy_value: Sequence[Row]
     planned_realised: Sequence[Row]
     deployments: Sequence[Row]
-    tests: Sequence[tuple[str, str]]
+    tests: Sequence[tuple[str, str]] | None
     seconds: Sequence[tuple[str, float]]
 
     def latest(self, rows: Sequence[Row]) -> list[Row]:
@@ -71,8 +71,17 @@ class MonitoringData:
         return [row for row in rows if row["as_of_date"] == self.as_of_date]
 
 
-def read_monitoring(warehouse: Path, source: str, run_results: Path) -> MonitoringData:
+def read_monitoring(warehouse: Path, source: str, run_results: Path | None) -> MonitoringData:
     """Read everything through one read-only connection.
+
+    Parameters
+    ----------
+    warehouse : Path
+        The warehouse, or a published copy of it.
+    source : str
+        Name of the source.
+    run_results : Path, optional
+        What the last command of dbt left; None where the file is a published copy, which holds none.
 
     Raises
     ------
@@ -81,6 +90,7 @@ def read_monitoring(warehouse: Path, source: str, run_results: Path) -> Monitori
     """
     with open_warehouse(source, warehouse) as connection:
         rows = {name: _rows(connection, name, order) for name, order in _ORDERED.items()}
+        results = results_of_run(run_results, _invocation(connection)) if run_results else None
     if not rows["deployed_pipeline"] or not rows["rpt_expected_performance"]:
         raise no_decisions(source, "deployed_pipeline, rpt_expected_performance")
     return MonitoringData(
@@ -99,36 +109,59 @@ def read_monitoring(warehouse: Path, source: str, run_results: Path) -> Monitori
         policy_value=rows["rpt_policy_value"],
         planned_realised=rows["rpt_planned_realised"],
         deployments=rows["pipeline_deployments"],
-        tests=unpassed_tests(run_results),
-        seconds=node_seconds(run_results),
+        tests=unpassed_tests(results),
+        seconds=node_seconds(results),
     )
 
 
-def node_seconds(run_results: Path) -> list[tuple[str, float]]:
-    """Return models and seeds of the last dbt run with their seconds, slowest first; empty without results."""
+def results_of_run(run_results: Path, invocation: str | None) -> list[Row] | None:
+    """Return what dbt says of every node, where its last command was the build of this run; else None.
+
+    Parameters
+    ----------
+    run_results : Path
+        run_results.json, which every command of dbt replaces, for whatever source.
+    invocation : str, optional
+        The invocation that built the run; None where the run has not come to its end.
+    """
+    try:
+        said = json.loads(run_results.read_text(encoding="utf-8"))
+        is_of_run = said["args"]["which"] == "build" and said["metadata"]["invocation_id"] == invocation
+        return list(said["results"]) if is_of_run else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _invocation(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """Return the invocation that began the run and came to its end."""
+    found = connection.sql("select dbt_invocation_id from int_run natural join int_finished_run").fetchall()
+    return str(found[0][0]) if found else None
+
+
+def node_seconds(results: Sequence[Row] | None) -> list[tuple[str, float]]:
+    """Return models and seeds of a build with their seconds, slowest first; empty without results."""
     timed = [
         (result["unique_id"].rsplit(".", 1)[-1], float(result["execution_time"]))
-        for result in _results(run_results)
+        for result in results or ()
         if result["unique_id"].startswith(("model.", "seed."))
     ]
     return sorted(timed, key=lambda item: (-item[1], item[0]))
 
 
-def unpassed_tests(run_results: Path) -> list[tuple[str, str]]:
-    """Return data tests of the last dbt run that failed or warned, with that status, those that failed first."""
+def unpassed_tests(results: Sequence[Row] | None) -> list[tuple[str, str]] | None:
+    """Return data tests of a build that failed or warned, with that status, those that failed first.
+
+    None where no data test ran, or none is known.
+    """
+    tests = [result for result in results or () if result["unique_id"].startswith("test.")]
+    if not tests:
+        return None
     found = [
         (result["unique_id"].split(".")[2], str(result["status"]))
-        for result in _results(run_results)
-        if result["unique_id"].startswith("test.") and result.get("status") in ("warn", "fail", "error")
+        for result in tests
+        if result.get("status") in ("warn", "fail", "error")
     ]
     return sorted(found, key=lambda test: (test[1] == "warn", test[0]))
-
-
-def _results(run_results: Path) -> list[dict[str, Any]]:
-    try:
-        return list(json.loads(run_results.read_text(encoding="utf-8"))["results"])
-    except (OSError, ValueError, KeyError):
-        return []
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, table: str, order: str) -> list[dict[str, Any]]:
@@ -187,10 +220,11 @@ def scores_answer(data: MonitoringData) -> tuple[str, str]:
     if doubt is not None:
         agreed = "observed churn agrees with the predicted churn, but " if is_sure else ""
         return "in doubt", f"{agreed}{doubt.what[0].lower()}{doubt.what[1:]} ({doubt.evidence})"
+    checks = "no check that is known here fails" if data.tests is None else "no check fails"
     if pooled is None:
-        return "so far, yes", "no check fails, and no outcome is known yet"
+        return "so far, yes", f"{checks}, and no outcome is known yet"
     if not is_sure:
-        return "so far, yes", "no check fails; outcomes are too few to be sure"
+        return "so far, yes", f"{checks}; outcomes are too few to be sure"
     return "yes", "observed churn agrees with the predicted churn"
 
 
@@ -354,7 +388,7 @@ def _tests(data: MonitoringData) -> Iterator[Finding]:
         ("Data tests have failed", ACT, ("fail", "error")),
         ("Data tests warn", LOOK, ("warn",)),
     ):
-        named = [name for name, status in data.tests if status in statuses]
+        named = [name for name, status in data.tests or () if status in statuses]
         if named:
             yield Finding(
                 urgency, words, _first(named), "run dbt build again, and read the rows that each names"

@@ -28,6 +28,10 @@ SHOWN_RUNS = 12
 SHOWN_NODES = 8
 SHOWN_MONTHS = 12
 NONE = "–"
+TESTS_UNKNOWN = (
+    "The data tests of this run are not known here: the published copy does not hold them, and in the project folder"
+    " only the page written right after the build does."
+)
 RUNS_EXPLAINED = (
     "Planned contacts include held-out customers. Expected AUC: the ranking quality that the probabilities themselves"
     " promise, 0.5 is chance, 1 is perfect. Score shift: the population stability index of the churn probabilities"
@@ -86,6 +90,8 @@ def verdict(data: MonitoringData) -> str:
         person = acts[0].what + (f", and {len(acts) - 1} more findings to act on" if len(acts) > 1 else "")
     elif found:
         person = f"Nothing to act on; findings to look at: {len(found)}"
+    elif data.tests is None:
+        person = "Nothing that is known here needs a person (data tests are not)"
     else:
         person = "Nothing needs a person"
     return f"{earning_sentence(data)}. {scores[0].upper()}{scores[1:]}. {person}."
@@ -123,11 +129,16 @@ def _calibration_fact(data: MonitoringData) -> Fact:
 
 
 def _person(data: MonitoringData) -> Section:
-    if not findings(data):
-        return Section(
-            "What needs a person?", [Text("Nothing: every check of this run is within its limits.")]
-        )
-    return Section("What needs a person?", [needs_a_person(data)])
+    blocks: list[Text | Table | Figure] = []
+    if findings(data):
+        blocks.append(needs_a_person(data))
+    elif data.tests is None:
+        blocks.append(Text("Nothing in the monitoring tables: they are within their limits."))
+    else:
+        blocks.append(Text("Nothing: every check of this run is within its limits."))
+    if data.tests is None:
+        blocks.append(Text(TESTS_UNKNOWN))
+    return Section("What needs a person?", blocks)
 
 
 def _scores(data: MonitoringData) -> Section:
@@ -354,10 +365,10 @@ def feeds(data: MonitoringData) -> Table:
 
 
 def slowest_nodes(data: MonitoringData) -> Table:
-    """List the nodes of the last dbt run that took longest."""
+    """List the nodes of the build that took longest."""
     total = sum(seconds for _, seconds in data.seconds)
     cells = [(name, f"{seconds:.1f}", share(seconds / total)) for name, seconds in data.seconds[:SHOWN_NODES]]
-    caption = f"Slowest of {len(data.seconds)} nodes of the last dbt run, {total:,.1f} s together"
+    caption = f"Slowest of {len(data.seconds)} nodes of the build, {total:,.1f} s together"
     return Table(("Node", "Seconds", "Share"), cells, caption)
 
 
