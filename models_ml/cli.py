@@ -134,7 +134,7 @@ def train(
     pipeline, needs only not to earn less. Where nothing competes, the winner is deployed unless its predicted and
     observed churn differ by more than chance explains; --allow-miscalibrated lets it through, and the reports and
     the summary say so while it is deployed. The next build scores with what is deployed.
-    `bayespilot run --vars '{retrain: true}'` trains within a build.
+    `bayespilot run --source SOURCE --vars '{retrain: true}'` trains within a build.
     """
     from models_ml import train as training
 
@@ -200,7 +200,8 @@ def what_if(
     """Decide again under other budgets and capacities; nothing in the warehouse changes.
 
     Prints what each would spend and return, and draws the curves into reports/SOURCE/whatif.html. To keep a
-    limit, edit seeds/SOURCE/policy.csv and run bayespilot run --selector decide.
+    limit, edit it in seeds/SOURCE (the budget in policy.csv, capacities in offers.csv or channels.csv) and run
+    bayespilot run --source SOURCE --selector decide.
     """
     budgets = _amounts("--budget", budget)
     capacities = [_capacity(text) for text in capacity or []]

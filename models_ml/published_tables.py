@@ -10,7 +10,7 @@ import duckdb
 
 from models_ml.errors import BayesPilotError
 from models_ml.published_history import HISTORY, create_views, write_nights
-from models_ml.warehouse import BUILD, quoted, sql_text, table_names
+from models_ml.warehouse import build_command, quoted, sql_text, table_names
 
 PUBLISHED_TABLES = (
     "retention_actions",
@@ -118,7 +118,7 @@ def check_one_run(connection: duckdb.DuckDBPyConnection, source: str, warehouse:
     UnfinishedRunError
         If the last build did not come to its end.
     """
-    build, stays = BUILD.format(source=source), "the copy published earlier stays as it is"
+    build, stays = build_command(source), "the copy published earlier stays as it is"
     customers = int(connection.execute("select count(*) from retention_actions").fetchall()[0][0])
     begun = connection.execute(
         "select as_of_date, dbt_invocation_id, history_from, is_frozen from int_run"

@@ -21,7 +21,7 @@ from models_ml.dbt_build import Outcome, build
 from models_ml.errors import BayesPilotError
 from models_ml.paths import project_root, published_folder, reports_folder, source_name, warehouse_path
 from models_ml.terminal import say, say_error, table_console
-from models_ml.warehouse import is_in_use, open_warehouse
+from models_ml.warehouse import build_command, is_in_use, open_warehouse
 
 Notify = Callable[[str], None]
 
@@ -159,7 +159,7 @@ def _show_failure(outcome: Outcome, source: str, log: Path) -> None:
         say_error(fault)
     say_error(
         f"Nothing was published: the copy and the reports are those of the earlier run.\n"
-        f"  next: correct what is named above, then bayespilot run --source {source}; all of dbt's output: {log}"
+        f"  next: correct what is named above, then {build_command(source)}; all of dbt's output: {log}"
     )
 
 

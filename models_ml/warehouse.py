@@ -11,8 +11,18 @@ import duckdb
 from models_ml.errors import BayesPilotError
 from models_ml.paths import warehouse_path
 
-BUILD = "bayespilot run --source {source}"
 IN_USE = "the warehouse is in use"
+
+
+def build_command(source: str, options: str = "") -> str:
+    """Return the command line that builds a source, as pages and errors name it.
+
+    Examples
+    --------
+    >>> build_command("acme", "--selector decide")
+    'bayespilot run --source acme --selector decide'
+    """
+    return f"bayespilot run --source {source} {options}".rstrip()
 
 
 @contextmanager
@@ -34,9 +44,7 @@ def open_warehouse(source: str, path: Path | None = None) -> Iterator[duckdb.Duc
     """
     path = path or warehouse_path(source)
     if not path.is_file():
-        raise BayesPilotError(
-            "there is no warehouse yet", where=str(path), next_step=BUILD.format(source=source)
-        )
+        raise BayesPilotError("there is no warehouse yet", where=str(path), next_step=build_command(source))
     try:
         connection = duckdb.connect(str(path), read_only=True)
     except duckdb.Error as error:
@@ -50,7 +58,7 @@ def open_warehouse(source: str, path: Path | None = None) -> Iterator[duckdb.Duc
                 "the warehouse lacks a table or column that is read here",
                 where=str(path),
                 values=[_first_line(error)],
-                next_step=BUILD.format(source=source),
+                next_step=build_command(source),
             ) from error
 
 
@@ -66,9 +74,7 @@ def hold_warehouse(source: str, path: Path) -> Iterator[duckdb.DuckDBPyConnectio
         If the file is missing, cannot be opened or is held by another process.
     """
     if not path.is_file():
-        raise BayesPilotError(
-            "there is no warehouse yet", where=str(path), next_step=BUILD.format(source=source)
-        )
+        raise BayesPilotError("there is no warehouse yet", where=str(path), next_step=build_command(source))
     try:
         connection = duckdb.connect(str(path))
     except duckdb.Error as error:
@@ -84,7 +90,7 @@ def no_decisions(source: str, table: str) -> BayesPilotError:
     return BayesPilotError(
         "the warehouse holds no decisions",
         where=table,
-        next_step=f"{BUILD.format(source=source)} (a build with --empty decides nothing)",
+        next_step=f"{build_command(source)} (a build with --empty decides nothing)",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from models_ml.reports.earnings import earning_answer, earning_section, earning_sentence
-from models_ml.reports.monitoring_findings import _guardrails, _tests, scores_answer, unpassed_tests
+from models_ml.reports.monitoring_findings import _guardrails, _tests, findings, scores_answer, unpassed_tests
 from models_ml.reports.monitoring_page import _person, calibration_groups, verdict
 from models_ml.reports.page import Figure, Table, Text
 
@@ -194,13 +194,12 @@ def test_data_tests_that_did_not_pass_are_found() -> None:
     ]
     found = unpassed_tests(results)
     assert found == [("unique_table_id", "fail"), ("b_warns", "warn")]
-    data: Any = SimpleNamespace(tests=found)
-    assert [(one.urgency, one.evidence) for one in _tests(data)] == [
+    assert [(one.urgency, one.evidence) for one in _tests(monitored(tests=found))] == [
         ("act", "unique_table_id"),
         ("look", "b_warns"),
     ]
-    assert list(_tests(SimpleNamespace(tests=[]))) == []  # type: ignore[arg-type]
-    assert list(_tests(SimpleNamespace(tests=None))) == []  # type: ignore[arg-type]
+    assert list(_tests(monitored())) == []
+    assert list(_tests(monitored(tests=None))) == []
     assert unpassed_tests(results[2:]) == []
     assert unpassed_tests(results[3:]) is None, "no data test ran"
     assert unpassed_tests(None) is None
@@ -224,6 +223,7 @@ def person(data: Any) -> str:
 def monitored(**changes: Any) -> Any:
     """Return what is monitored of a run without any finding and without outcomes."""
     sound: dict[str, Any] = {
+        "source": "demo",
         "deployed": {"pipeline_version": "v2", "calibration_warning": None},
         "limits": {"calibration_ratio": 1.25},
         "latest": list,
@@ -250,6 +250,7 @@ def observed(low: float, high: float, **changes: Any) -> dict[str, Any]:
 
 MOVED = {
     "feature": "tenure_days", "slice": "all", "status": "alert", "has_changed_unit": False, "has_missing_jump": False,
+    "has_new_category": False,
 }  # fmt: skip
 
 
@@ -269,6 +270,28 @@ def test_scores_are_in_doubt_while_a_check_fails(finding: dict[str, Any], words:
     assert scores_answer(monitored(calibration=sure))[0] == "yes"
     agrees = "observed churn agrees with the predicted churn, but "
     assert scores_answer(monitored(calibration=sure, **finding)) == ("in doubt", agrees + words)
+
+
+def test_next_steps_act_on_the_source_of_the_page() -> None:
+    feed = {"feed": "tickets", "status": "stopped", "latest_event_on": date(2026, 6, 1), "silent_days": 9}
+    fallen = {
+        "feed": "payments",
+        "status": "fallen",
+        "events_last_7_days": 1,
+        "usual_events_per_7_days": 40.0,
+    }
+    broken = MOVED | {"has_changed_unit": True, "median_size_then": 1.0, "median_size": 100.0}
+    missing = MOVED | {"has_missing_jump": True, "missing_share_then": 0.0, "missing_share": 0.5}
+    data = monitored(
+        source="acme",
+        feeds=[feed | {"longest_gap_days": 1}, fallen],
+        features=[broken, missing],
+        deployed={"pipeline_version": "v2", "calibration_warning": "too high"},
+        tests=[("unique_id", "fail")],
+    )
+    steps = [finding.next_step for finding in findings(data) if finding.urgency == "act"]
+    assert len(steps) == 6
+    assert all("bayespilot run --source acme" in step for step in steps)
 
 
 def test_a_wide_interval_does_not_confirm_a_prediction() -> None:

@@ -234,7 +234,7 @@ def texts(warehouse: Path) -> dict[str, str]:
     summary = io.StringIO()
     print_summary(Console(file=summary, width=1000), read_summary("demo", warehouse), "demo")
     with duckdb.connect(str(warehouse), read_only=True) as connection:
-        plan, inputs = read_last_plan(connection), read_what_if_inputs(connection)
+        plan, inputs = read_last_plan(connection, "demo"), read_what_if_inputs(connection)
         warning = read_calibration_warning(connection)
     curves = [draw_curve(inputs, inputs.month.find("budget"), [100.0])]
     monitoring = read_monitoring(warehouse, "demo", None)

@@ -594,6 +594,8 @@ def advice(
     reports.build("rpt_retraining_advice")
     reasons = [row[0] for row in reports.rows("select reason from rpt_retraining_advice order by 1")]
     assert len(reports.failing("rpt_retraining_advice__none")) == len(reasons)
+    steps = {row[0] for row in reports.rows("select next_step from rpt_retraining_advice")}
+    assert steps <= {"bayespilot run --source demo --vars '{retrain: true}'"}
     return reasons
 
 

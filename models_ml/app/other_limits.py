@@ -13,6 +13,7 @@ from models_ml.decisions.what_if import MonthLimit, WhatIfInputs, decide_again
 from models_ml.reports.figures import money, share
 from models_ml.reports.page import Fact, Table
 from models_ml.reports.policy_figures import limit_words
+from models_ml.warehouse import build_command
 
 SLIDER_TOP = 2.0  # times the present limit
 
@@ -162,4 +163,4 @@ def seed_edits(amounts: Mapping[MonthLimit, float], source: str) -> list[str]:
         )
         for limit, amount in changed.items()
     ]
-    return [*lines, f"bayespilot run --source {source} --selector decide"] if lines else []
+    return [*lines, build_command(source, "--selector decide")] if lines else []

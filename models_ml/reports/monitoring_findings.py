@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from models_ml.reports.figures import share
-from models_ml.warehouse import no_decisions, open_warehouse
+from models_ml.warehouse import build_command, no_decisions, open_warehouse
 
 Row = Mapping[str, Any]
 
@@ -256,7 +256,7 @@ def _broken_input(data: MonitoringData) -> Iterator[Finding]:
                     if feed["longest_gap_days"] is None
                     else f"; its longest gap before was {feed['longest_gap_days']} days"
                 ),
-                "repair the feed, load the missing days, then dbt build",
+                f"repair the feed, load the missing days, then {build_command(data.source)}",
             )
         if feed["status"] in ("fallen", "risen"):
             what = "far fewer" if feed["status"] == "fallen" else "far more"
@@ -264,7 +264,7 @@ def _broken_input(data: MonitoringData) -> Iterator[Finding]:
                 ACT,
                 f"The feed {feed['feed']} delivers {what} rows than ever in the last year",
                 f"{feed['events_last_7_days']:,} valid rows in 7 days, usually {feed['usual_events_per_7_days']:,.0f}",
-                "repair the feed, load the missing days, then dbt build",
+                f"repair the feed, load the missing days, then {build_command(data.source)}",
             )
     features = data.latest(data.features)
     units = [
@@ -274,7 +274,9 @@ def _broken_input(data: MonitoringData) -> Iterator[Finding]:
     ]
     if units:
         what = f"The unit of {_features(len(units))} seems to have changed"
-        yield Finding(ACT, what, _first(units), "correct the unit in staging, then dbt build")
+        yield Finding(
+            ACT, what, _first(units), f"correct the unit in staging, then {build_command(data.source)}"
+        )
     missing = [
         f"{row['feature']} ({share(row['missing_share_then'])} at training, {share(row['missing_share'])} now)"
         for row in features
@@ -282,9 +284,8 @@ def _broken_input(data: MonitoringData) -> Iterator[Finding]:
     ]
     if missing:
         what = f"Values of {_features(len(missing))} have gone missing"
-        yield Finding(
-            ACT, what, _first(missing), "repair the feed or the join that fills them, then dbt build"
-        )
+        next_step = f"repair the feed or the join that fills them, then {build_command(data.source)}"
+        yield Finding(ACT, what, _first(missing), next_step)
 
 
 def _advice(data: MonitoringData) -> Iterator[Finding]:
@@ -363,7 +364,8 @@ def _miscalibrated(data: MonitoringData) -> Iterator[Finding]:
             ACT,
             "The deployed churn probabilities failed their check before they were deployed",
             warning,
-            "find the cause in the training report and correct it, then dbt build --vars '{retrain: true}'",
+            "find the cause in the training report and correct it, then "
+            + build_command(data.source, "--vars '{retrain: true}'"),
         )
 
 
@@ -390,9 +392,8 @@ def _tests(data: MonitoringData) -> Iterator[Finding]:
     ):
         named = [name for name, status in data.tests or () if status in statuses]
         if named:
-            yield Finding(
-                urgency, words, _first(named), "run dbt build again, and read the rows that each names"
-            )
+            next_step = f"{build_command(data.source)}, and read the rows that each names"
+            yield Finding(urgency, words, _first(named), next_step)
 
 
 def _features(count: int) -> str:

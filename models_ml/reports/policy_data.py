@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models_ml.errors import BayesPilotError
+from models_ml.warehouse import no_decisions
 
 Row = Mapping[str, Any]
 
@@ -152,7 +152,7 @@ class LastPlan:
     calibration_warning: str | None
 
 
-def read_last_plan(connection: Any) -> LastPlan:  # noqa: ANN401 - a DuckDB connection
+def read_last_plan(connection: Any, source: str) -> LastPlan:  # noqa: ANN401 - a DuckDB connection
     """Read the last plan from the warehouse.
 
     Raises
@@ -162,9 +162,7 @@ def read_last_plan(connection: Any) -> LastPlan:  # noqa: ANN401 - a DuckDB conn
     """
     runs = _rows(connection, RUN)
     if not runs:
-        raise BayesPilotError(
-            "the warehouse holds no decisions", where="policy_runs", next_step="dbt build (without --empty)"
-        )
+        raise no_decisions(source, "policy_runs")
     offers, tiers, not_contacted, arms, limits, examples = (
         _rows(connection, sql) for sql in (OFFERS, TIERS, NOT_CONTACTED, ARMS, LIMITS, EXAMPLES)
     )

@@ -38,7 +38,7 @@ def write_policy_report(path: Path, connection: Any, *, source: str) -> None:  #
 
 def read_policy_page(connection: Any, *, source: str) -> Page:  # noqa: ANN401 - a DuckDB connection
     """Read the last plan from a warehouse or a published copy, decide again along the curves, and build the page."""
-    plan, inputs = read_last_plan(connection), read_what_if_inputs(connection)
+    plan, inputs = read_last_plan(connection, source), read_what_if_inputs(connection)
     return policy_page(plan, _curves(inputs, plan), source=source)
 
 

@@ -1,5 +1,7 @@
 {{ config(materialized='table') }}
 
+{% set retrain = "bayespilot run --source " ~ var('source') ~ " --vars '{retrain: true}'" -%}
+
 with run as (
 
     select * from {{ ref('int_run') }}
@@ -132,7 +134,7 @@ advice as (
         cast(run.as_of_date as date) as as_of_date,
         cast(reasons.reason as string) as reason,
         cast(reasons.evidence as string) as evidence,
-        cast('dbt build --vars ''{retrain: true}''' as string) as next_step
+        cast({{ sql_text(retrain) }} as string) as next_step
     from reasons
     cross join run
 
