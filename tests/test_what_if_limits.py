@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from datetime import date
 from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from decision_data import offers, policy
 from typer.testing import CliRunner
 
 from models_ml.cli import app
-from models_ml.decisions.what_if import Month, MonthLimit, between, open_share
+from models_ml.decisions.decide import PlanSummary
+from models_ml.decisions.what_if import Answer, Curve, Month, MonthLimit, between, open_share
 from models_ml.errors import BayesPilotError
+from models_ml.reports import what_if_page
+from models_ml.reports.page import Page, Table, Text
 from models_ml.reports.what_if_page import capacity_prices
 
 MONTH = Month(
@@ -73,7 +79,50 @@ def test_prices_name_the_limits_that_bind() -> None:
     assert capacity_prices({"channel email": 0.5, "offer call": 2.0}) == "call 2.00, email 0.50"
 
 
+def answer(monthly: float, available: float, value: float) -> Answer:
+    prices = {"budget": 0.9}
+    summary = PlanSummary(
+        value, 60.0, (3,), value, 0.0, 0.9, prices, {"greedy": value, "contact nobody": 0.0}
+    )
+    return Answer(monthly, available, summary)
+
+
+def page_of(budgets: list[Answer]) -> Page:
+    """Return the page of tonight's plans, where 350 EUR a month is the present budget."""
+    decision = SimpleNamespace(policy=SimpleNamespace(currency="EUR"))
+    curve = Curve(MonthLimit("budget", "EUR", 350.0, 240.0, 0.0), tuple(budgets), tuple(budgets))
+    inputs: Any = SimpleNamespace(
+        decision=decision, as_of_date=date(2026, 6, 15), customers=SimpleNamespace(number=9)
+    )
+    with patch.multiple(what_if_page, value_curve=no_figure, price_curve=no_figure):
+        return what_if_page.whatif_page([curve], source="acme", inputs=inputs, warning=None)
+
+
+def no_figure(*_: object) -> Text:
+    return Text("")
+
+
+def test_a_plan_in_mid_month_is_that_of_what_is_open() -> None:
+    present, more = answer(350.0, 110.0, 70.0), answer(700.0, 460.0, 200.0)
+    page = page_of([present, more])
+    assert page.verdict == (
+        "Tonight's plan, with 110 EUR of 350 EUR a month open to it, is expected to return 70 EUR net;"
+        " with 460 EUR of 700 EUR it would return 200 EUR."
+    )
+    table = next(block for block in page.sections[0].blocks if isinstance(block, Table))
+    assert table.columns[:3] == ("budget a month", "open now", "cost")
+    assert [row[:3] for row in table.rows] == [("350", "110", "60.00"), ("700", "460", "60.00")]
+    assert page_of([present]).verdict.endswith("is expected to return 70 EUR net.")
+
+
+def test_the_page_of_a_source_names_its_own_command() -> None:
+    assert "bayespilot run --source acme --selector decide" in page_of([answer(350.0, 110.0, 70.0)]).footer
+
+
 def test_the_command_explains_itself() -> None:
     shown = CliRunner().invoke(app, ["what-if", "--help"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0
     assert "--capacity" in shown.output
+    words = " ".join(shown.output.split())
+    assert "capacities in offers.csv or channels.csv" in words
+    assert "bayespilot run --source SOURCE --selector decide" in words

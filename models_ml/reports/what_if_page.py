@@ -13,14 +13,16 @@ from models_ml.decisions.what_if import Answer, Curve, MonthLimit, WhatIfInputs
 from models_ml.reports.figures import money, share
 from models_ml.reports.page import Fact, Page, Section, Table, write_page
 from models_ml.reports.policy_figures import limit_words, price_curve, value_curve
+from models_ml.warehouse import build_command
 
-PLAN_COLUMNS = ("cost", "contacts", "value", "price of budget", "prices of capacity", "gap")
+PLAN_COLUMNS = ("open now", "cost", "contacts", "value", "price of budget", "prices of capacity", "gap")
 PLAN_TERMS = (
-    "Price: what one more unit of a limit would return beyond its cost. Gap: how far, at most, the plan lies below the"
-    " best possible one."
+    "Open now: what this run may use of the monthly amount. Price: what one more unit of a limit would return beyond"
+    " its cost. Gap: how far, at most, the plan lies below the best possible one."
 )
 NOTHING = "–"
 SMALL_PRICE = 0.0005
+DECIDE = "--selector decide --vars '{monthly_budget: …}'"
 
 
 def capacity_prices(prices: Mapping[str, float]) -> str:
@@ -39,10 +41,11 @@ def capacity_prices(prices: Mapping[str, float]) -> str:
     return ", ".join(scarce) or NOTHING
 
 
-def plan_cells(answer: Answer) -> tuple[str, ...]:
-    """Return the cells of ``PLAN_COLUMNS``: planned cost, contacts, expected value net of cost, prices and gap."""
+def plan_cells(answer: Answer, limit: MonthLimit) -> tuple[str, ...]:
+    """Return the cells of ``PLAN_COLUMNS``; cost and contacts are planned, the value is expected and net of cost."""
     summary = answer.summary
     return (
+        _in_its_unit(answer.available, limit),
         f"{summary.spend:,.2f}",
         f"{sum(summary.contacts):,}",
         f"{summary.value:,.2f}",
@@ -75,7 +78,7 @@ def plan_table(curve: Curve, currency: str) -> TerminalTable:
     for answer in curve.asked:
         table.add_row(
             amount(answer, curve.limit),
-            *plan_cells(answer),
+            *plan_cells(answer, curve.limit),
             style="bold" if is_present(answer, curve) else None,
         )
     return table
@@ -105,8 +108,12 @@ def _table(title: str) -> TerminalTable:
 
 def amount(answer: Answer, limit: MonthLimit) -> str:
     """Return the monthly amount that was asked for."""
-    is_whole = limit.kind != "budget" or answer.monthly == int(answer.monthly)
-    return f"{answer.monthly:,.0f}" if is_whole else f"{answer.monthly:,.2f}"
+    return _in_its_unit(answer.monthly, limit)
+
+
+def _in_its_unit(number: float, limit: MonthLimit) -> str:
+    is_whole = limit.kind != "budget" or number == int(number)
+    return f"{number:,.0f}" if is_whole else f"{number:,.2f}"
 
 
 def is_present(answer: Answer, curve: Curve) -> bool:
@@ -130,17 +137,14 @@ def whatif_page(curves: Sequence[Curve], *, source: str, inputs: WhatIfInputs, w
     return Page(
         title=f"Plans under other limits: {source}",
         subtitle=f"Decisions of {inputs.as_of_date}: {inputs.customers.number:,} customers at risk.",
-        verdict=(
-            f"At the present budget of {money(present.monthly, currency)} a month the plan is expected to return"
-            f" {money(present.summary.value, currency)} net; at {money(best.monthly, currency)} it would return"
-            f" {money(best.summary.value, currency)}."
-        ),
+        verdict=_verdict(present, best, currency),
         warning=warning,
         facts=[
             Fact(
                 "Present budget",
                 money(present.monthly, currency),
-                f"{money(present.summary.spend, currency)} planned cost",
+                f"a month; {money(present.available, currency)} open to this run, of which"
+                f" {money(present.summary.spend, currency)} planned cost",
             ),
             Fact("Planned value", money(present.summary.value, currency), "expected, net of its cost"),
             Fact(
@@ -158,8 +162,22 @@ def whatif_page(curves: Sequence[Curve], *, source: str, inputs: WhatIfInputs, w
         footer=(
             "Every plan is made by the function that decides in the build, on the same scores; values are expectations"
             " under the present offer effects. Nothing in the warehouse changes: to decide under another limit, run"
-            " dbt build --selector decide --vars '{monthly_budget: …}'."
+            f" {build_command(source, DECIDE)}."
         ),
+    )
+
+
+def _verdict(present: Answer, best: Answer, currency: str) -> str:
+    """Say what tonight's plan would return, and under the best of the budgets asked for where that is another."""
+    words = (
+        f"Tonight's plan, with {money(present.available, currency)} of {money(present.monthly, currency)} a month open"
+        f" to it, is expected to return {money(present.summary.value, currency)} net"
+    )
+    if best.monthly == present.monthly:
+        return f"{words}."
+    return (
+        f"{words}; with {money(best.available, currency)} of {money(best.monthly, currency)} it would return"
+        f" {money(best.summary.value, currency)}."
     )
 
 
@@ -175,7 +193,7 @@ def _section(curve: Curve, currency: str) -> Section:
             *figures,
             Table(
                 (amounts, *PLAN_COLUMNS),
-                [(amount(answer, curve.limit), *plan_cells(answer)) for answer in curve.asked],
+                [(amount(answer, curve.limit), *plan_cells(answer, curve.limit)) for answer in curve.asked],
                 caption=f"The plan, money in {currency}. {PLAN_TERMS}",
                 highlight=marked[0] if marked else None,
             ),
