@@ -167,10 +167,11 @@ def _planned_table(run: Row, done: Sequence[Row]) -> Table:
         table.add_row("trial contacts, drawn by chance", *_cells(*trial))
     table.add_section()
     table.add_row("done", *_cells(contacts, cost, value), style="bold")
-    left = f"{run['available_budget']:,.2f} of {run['monthly_budget']:,.2f} {run['currency']}"
+    open_now = f"{run['available_budget']:,.2f} of the month's {run['monthly_budget']:,.2f} {run['currency']}"
     table.caption = (
-        f"{_worth(run)}The month has {left} left for this run;"
-        f" one more {run['currency']} of budget would return {run['budget_price']:.2f}."
+        f"{_worth(run)}Open to this run: {open_now};"
+        f" one more {run['currency']} of budget would return {run['budget_price']:.2f} {run['currency']} more than it"
+        " costs."
     )
     return table
 

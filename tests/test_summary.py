@@ -86,6 +86,9 @@ def test_planned_stands_apart_and_leads_to_what_is_done(warehouse: Path) -> None
     assert ["trial contacts, drawn by chance", "1", "9.50", "-2.00"] in lines
     assert ["done", "4", "19.50", "25.30"] in lines
     assert ["this plan", "34.30"] in lines
+    text = " ".join(" ".join(line) for line in lines)
+    assert "Open to this run: 40.00 of the month's 100.00 EUR;" in text
+    assert "one more EUR of budget would return 0.50 EUR more than it costs." in text
     assert ["fixed thresholds", "-5.00"] in lines
 
 

@@ -107,7 +107,7 @@ def _facts(run: Row, currency: str, contacts: int, cost: float, value: float) ->
         Fact(
             "Planned cost",
             money(cost, currency),
-            f"of {money(run['available_budget'], currency)} that the month has left",
+            f"of {money(run['available_budget'], currency)} open to this run",
         ),
         Fact("Planned value", money(value, currency), "expected, net of its cost"),
         *_done(run, currency),
