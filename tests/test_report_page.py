@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
+from typing import Any
 
-from models_ml.reports import figures
+import pytest
+
+from models_ml.decisions.decide import PlanSummary
+from models_ml.decisions.what_if import Answer, Curve, MonthLimit
+from models_ml.reports import figures, monitoring_figures, policy_figures
 from models_ml.reports.page import Fact, Figure, Page, Section, Table, Text, render, write_page
 
 
@@ -42,6 +48,36 @@ def page(**changes: object) -> Page:
 
 def test_the_same_figure_gives_the_same_drawing() -> None:
     assert drawing() == drawing()
+
+
+def test_a_prediction_far_above_the_outcomes_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitoring_figures, "svg", limits)
+    observed = {"observed_churn": 0.02, "observed_lower": 0.01, "observed_upper": 0.03}
+    months = [
+        observed | {"outcome_month": date(2026, 5, 1), "predicted_churn": 0.02},
+        observed | {"outcome_month": date(2026, 6, 1), "predicted_churn": 0.4},
+    ]
+    low, high = monitoring_figures.calibration(months)  # type: ignore[misc]
+    assert low == 0.0
+    assert high > 0.4
+
+
+@pytest.mark.parametrize("worst", [-80.0, 10.0])
+def test_a_policy_that_loses_is_drawn(monkeypatch: pytest.MonkeyPatch, worst: float) -> None:
+    monkeypatch.setattr(policy_figures, "svg", limits)
+    values = {"greedy": 20.0, "break-even": worst, "top risk": 5.0}
+    summary = PlanSummary(30.0, 5.0, (1,), 30.0, 0.0, 0.0, {}, values)
+    present = Answer(100.0, 100.0, summary)
+    drawn = policy_figures.value_curve(
+        Curve(MonthLimit("budget", "EUR", 100.0, 0.0, 0.0), (present,), (present,)), "EUR"
+    )
+    low, high = drawn.svg  # type: ignore[misc]
+    assert high > 30.0
+    assert low == 0.0 if worst > 0 else low < worst
+
+
+def limits(figure: Any) -> Any:
+    return figure.axes[0].get_ylim()
 
 
 def test_texts_are_escaped_and_drawings_are_not() -> None:

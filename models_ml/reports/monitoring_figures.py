@@ -36,7 +36,7 @@ def calibration(rows: Sequence[Row]) -> str:
         axis.set_xlim(-0.6, len(rows) - 0.4)
         _labels(axis, months)
         _per_cent(axis)
-        axis.set_ylim(0, 1.2 * max(row["observed_upper"] for row in rows))
+        axis.set_ylim(0, 1.2 * max(*predicted, *(row["observed_upper"] for row in rows)))
         axis.set_ylabel("churn without contact")
         axis.legend(loc="upper left", ncols=2)
         return svg(figure)

@@ -14,6 +14,7 @@ from models_ml.reports.page import Figure
 
 PLAN, GREEDY, BREAK_EVEN, RISK = PALETTE[0], PALETTE[2], PALETTE[4], PALETTE[1]
 DRAWN = {"greedy": GREEDY, "break-even": BREAK_EVEN, "top risk": RISK}
+PLAN_NAME = "this plan"
 NAME_WIDTH = 24  # letters of an offer's name on one line
 
 
@@ -33,10 +34,11 @@ def value_curve(curve: Curve, currency: str) -> Figure:
     name = limit_words(curve.limit.kind, curve.limit.name)
     amounts = [answer.monthly for answer in curve.drawn]
     with axes() as (figure, axis):
+        lines = {policy: [answer.summary.references[policy] for answer in curve.drawn] for policy in DRAWN}
+        lines[PLAN_NAME] = [answer.summary.value for answer in curve.drawn]
         for policy, colour in DRAWN.items():
-            values = [answer.summary.references[policy] for answer in curve.drawn]
-            axis.plot(amounts, values, color=colour, linewidth=1.2, linestyle="--", label=policy)
-        axis.plot(amounts, [answer.summary.value for answer in curve.drawn], color=PLAN, label="this plan")
+            axis.plot(amounts, lines[policy], color=colour, linewidth=1.2, linestyle="--", label=policy)
+        axis.plot(amounts, lines[PLAN_NAME], color=PLAN, label=PLAN_NAME)
         present = next(answer for answer in curve.drawn if answer.monthly == curve.limit.monthly)
         axis.plot([present.monthly], [present.summary.value], "o", color=PLAN, markersize=8)
         axis.annotate(
@@ -49,7 +51,12 @@ def value_curve(curve: Curve, currency: str) -> Figure:
         )
         axis.set_xlabel(f"{name} a month, {currency if curve.limit.kind == 'budget' else 'contacts'}")
         axis.set_ylabel(f"expected value, {currency}")
-        axis.set_ylim(0, 1.15 * max(answer.summary.value for answer in curve.drawn) or 1.0)
+        lowest = min(0.0, *(min(values) for values in lines.values()))
+        highest = max(0.0, *(max(values) for values in lines.values()))
+        margin = 0.15 * (highest - lowest) or 1.0
+        axis.set_ylim(lowest - margin if lowest < 0 else 0, highest + margin)
+        if lowest < 0:
+            axis.axhline(0, color=QUIET, linewidth=1)
         axis.legend(fontsize=9)
         caption = (
             f"Expected value, net of cost, under another monthly {name}. Contacts of the trial, which may use a share"
