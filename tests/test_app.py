@@ -226,3 +226,7 @@ def test_limits_that_stay_ask_for_no_edit() -> None:
         "seeds/demo/offers.csv: monthly_capacity of call 20",
         "bayespilot run --source demo --selector decide",
     ]
+    assert seed_edits({budget: 1_234_567.0, call: 2_000_000.0}, "demo")[:2] == [
+        "seeds/demo/policy.csv: monthly_budget 1234567",
+        "seeds/demo/offers.csv: monthly_capacity of call 2000000",
+    ]

@@ -232,6 +232,10 @@ class TestPage:
         idle = replace(found, choice=np.full_like(found.choice, -1), planned_cost=0.0)
         idle_result = replace(result, verdicts={**result.verdicts, result.chosen: idle})
         assert "nobody is contacted" in page_of(idle_result, record)
+        free = replace(found, choice=np.zeros_like(found.choice), planned_cost=0.0)
+        free_page = page_of(replace(result, verdicts={**result.verdicts, result.chosen: free}), record)
+        assert "the planned contacts cost nothing" in free_page
+        assert "nobody is contacted" not in free_page
 
     def test_texts_are_escaped(self, result: TrainingResult, record: DeploymentRecord) -> None:
         html = page_of(result, record, reason="<b>1 < 2</b>")

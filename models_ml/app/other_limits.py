@@ -157,10 +157,21 @@ def seed_edits(amounts: Mapping[MonthLimit, float], source: str) -> list[str]:
     lines = [
         f"seeds/{source}/{files[limit.kind]}: "
         + (
-            f"monthly_budget {amount:g}"
+            f"monthly_budget {_whole(amount)}"
             if limit.kind == "budget"
-            else f"monthly_capacity of {limit.name} {amount:g}"
+            else f"monthly_capacity of {limit.name} {_whole(amount)}"
         )
         for limit, amount in changed.items()
     ]
     return [*lines, build_command(source, "--selector decide")] if lines else []
+
+
+def _whole(amount: float) -> str:
+    """Return an amount with all its digits, as a seed holds it.
+
+    Examples
+    --------
+    >>> _whole(1_234_567.0), _whole(350.5)
+    ('1234567', '350.5')
+    """
+    return f"{amount:.2f}".rstrip("0").rstrip(".")

@@ -119,8 +119,11 @@ def facts(result: TrainingResult, currency: str) -> list[Fact]:
     found = result.verdicts[result.chosen]
     metrics, planned = found.metrics, share(found.planned_contacts / result.diagnostics.weight.sum())
     low, high = _interval(found.profit.profit, found.profit.standard_error)
-    returns = "nobody is contacted"
-    if found.planned_cost:
+    if not found.planned_contacts:
+        returns = "nobody is contacted"
+    elif not found.planned_cost:
+        returns = "the planned contacts cost nothing"
+    else:
         returns = (
             f"{number(found.profit.profit / found.planned_cost, 2)} {currency} profit for each {currency}"
         )
