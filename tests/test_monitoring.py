@@ -616,6 +616,28 @@ def test_each_reason_to_retrain_is_named(reports: Reports, frozen: list[FeatureB
 # ---------------------------------------------------------------- the built project
 
 
+def test_an_offer_that_a_trial_had_no_room_for_is_not_counted_as_planned(reports: Reports) -> None:
+    decisions = [
+        ("policy", "call", "call"),
+        ("pick_holdout", "no_action", "call"),
+        ("trial", "no_action", "call"),  # its limits could not carry it
+        ("trial", "nudge", "nudge"),
+        ("not_chosen", "no_action", "no_action"),
+    ]
+    rows = [dict(zip(("arm", "action", "planned_action"), row, strict=True)) for row in decisions]
+    history = [row | {"as_of_date": DAY, "suppression_reason": ""} for row in rows]
+    reports.put("int_run", pa.table({"as_of_date": [DAY]}))
+    reports.put("retention_actions_history", pa.Table.from_pylist(history))
+    reports.connection.execute(
+        "create or replace table quarantine as select '' as staging_model, '' as quarantine_reason where false;"
+        "create or replace table int_table_counts as select as_of_date, 'stg_customers' as staging_model,"
+        " 5 as delivered_rows, 5 as valid_rows from int_run"
+    )
+    reports.build("rpt_run_volume")
+    planned = "select item, row_count from rpt_run_volume where measure = 'planned_action' order by item"
+    assert reports.rows(planned) == [("call", 2), ("no_action", 2), ("nudge", 1)]
+
+
 def replant(raw: Path) -> None:
     """Change raw files as a broken delivery and a changing business would."""
     changes = {

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import duckdb
 import pytest
 from decision_data import offers, policy
 from typer.testing import CliRunner
@@ -18,6 +19,7 @@ from models_ml.decisions.what_if import Answer, Curve, Month, MonthLimit, betwee
 from models_ml.errors import BayesPilotError
 from models_ml.reports import what_if_page
 from models_ml.reports.page import Page, Table, Text
+from models_ml.reports.policy_data import LIMITS, OFFERS, TIERS
 from models_ml.reports.what_if_page import capacity_prices
 
 MONTH = Month(
@@ -117,6 +119,32 @@ def test_a_plan_in_mid_month_is_that_of_what_is_open() -> None:
 
 def test_the_page_of_a_source_names_its_own_command() -> None:
     assert "bayespilot run --source acme --selector decide" in page_of([answer(350.0, 110.0, 70.0)]).footer
+
+
+def test_an_offer_that_a_trial_had_no_room_for_is_not_planned() -> None:
+    with duckdb.connect() as connection:
+        connection.execute(
+            """
+            create table retention_actions as select * from (values
+                ('policy', 'call', 'call', 9.0, 20.0, 'review', 0.5, 100.0),
+                ('pick_holdout', 'no_action', 'call', 9.0, 10.0, 'review', 0.5, 100.0),
+                ('trial', 'no_action', 'call', 9.0, -4.0, 'review', 0.5, 100.0),
+                ('not_chosen', 'no_action', 'no_action', 0.0, 0.0, 'review', 0.5, 100.0)
+            ) as rows (arm, action, planned_action, planned_cost, planned_value, risk_tier, churn_probability,
+                customer_value);
+            create table int_offers as select 'call' as offer, 'Call them' as action_label, 'phone' as channel;
+            create table int_month_limits as select * from (values
+                ('budget', 'EUR', 50.0, 0.0), ('offer', 'call', 5.0, 0.0), ('channel', 'phone', 5.0, 0.0)
+            ) as rows (limit_type, limit_name, monthly_limit, used);
+            """
+        )
+        [offer] = connection.sql(OFFERS).to_arrow_table().to_pylist()
+        [tier] = connection.sql(TIERS).to_arrow_table().to_pylist()
+        limits = connection.sql(LIMITS).to_arrow_table().to_pylist()
+    for row in (offer, tier):
+        assert [float(row[f"planned{part}"]) for part in ("", "_cost", "_value")] == [2, 18, 30]
+    assert [row["planned"] for row in limits] == [18.0, 2.0, 2.0]
+    assert tier["customers"] == 4
 
 
 def test_the_command_explains_itself() -> None:

@@ -1,7 +1,7 @@
 """What the policy page reads from the warehouse: the last plan, grouped in every way that it is shown.
 
-*Planned* counts every customer for whom the plan chose an offer, *made* those of them who are contacted; the
-difference is held out to measure the contacts.
+*Planned* counts every customer for whom the plan chose an offer, or a trial did that its limits could carry; *made*
+those of them who are contacted. The difference is held out to measure the contacts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,20 @@ RUN = """
     from policy_runs
     where as_of_date = (select max(as_of_date) from retention_actions)
 """
-OFFERS = """
+# retention_actions without the offers that chance assigned in a trial but that their limits could not carry: these are
+# not part of the plan, in policy_runs neither (the macro is_withdrawn_trial).
+_PLANNED = """(
+    select * replace (
+        case when is_withdrawn then 'no_action' else planned_action end as planned_action,
+        case when is_withdrawn then 0 else planned_cost end as planned_cost,
+        case when is_withdrawn then 0 else planned_value end as planned_value
+    )
+    from (
+        select *, arm = 'trial' and action = 'no_action' and planned_action <> 'no_action' as is_withdrawn
+        from retention_actions
+    ) as marked
+)"""
+OFFERS = f"""
     with planned as (
         select
             int_offers.action_label,
@@ -36,7 +49,7 @@ OFFERS = """
             actions.action <> 'no_action' as is_made,
             actions.planned_cost::decimal(18, 2) as cost,
             actions.planned_value::decimal(18, 2) as value
-        from retention_actions as actions
+        from {_PLANNED} as actions
         inner join int_offers on actions.planned_action = int_offers.offer
     )
 
@@ -53,7 +66,7 @@ OFFERS = """
     group by action_label, channel
     order by planned_value desc, action_label
 """
-TIERS = """
+TIERS = f"""
     select
         risk_tier,
         count(*) as customers,
@@ -61,7 +74,7 @@ TIERS = """
         count(*) filter (where planned_action <> 'no_action') as planned,
         sum(planned_cost::decimal(18, 2)) as planned_cost,
         sum(planned_value::decimal(18, 2)) as planned_value
-    from retention_actions
+    from {_PLANNED} as actions
     group by risk_tier
     order by array_position(['escalate', 'review', 'monitor'], risk_tier)
 """
@@ -86,7 +99,7 @@ ARMS = """
     group by arm
     order by customers desc, arm
 """
-LIMITS = """
+LIMITS = f"""
     with planned as (
         select
             int_month_limits.limit_type,
@@ -98,7 +111,7 @@ LIMITS = """
                 else (int_offers.channel = int_month_limits.limit_name)::int
             end::decimal(18, 2) as use
         from int_month_limits
-        cross join retention_actions as actions
+        cross join {_PLANNED} as actions
         inner join int_offers on actions.planned_action = int_offers.offer
     )
 

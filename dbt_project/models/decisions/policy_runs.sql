@@ -77,7 +77,7 @@ counted as (
     from (
         select
             planned_actions.*,
-            arm = 'trial' and action = 'no_action' and planned_action <> 'no_action' as is_withdrawn
+            {{ is_withdrawn_trial() }} as is_withdrawn
         from planned_actions
     ) as marked
 

@@ -32,6 +32,15 @@ decisions as (
 
 ),
 
+plans as (
+
+    select
+        as_of_date,
+        case when {{ is_withdrawn_trial() }} then 'no_action' else planned_action end as planned_action
+    from decisions
+
+),
+
 counted as (
 
     select
@@ -49,7 +58,7 @@ counted as (
         planned_action as item,
         'all' as detail,
         count(*) as row_count
-    from decisions
+    from plans
     group by as_of_date, planned_action
     union all
     select
