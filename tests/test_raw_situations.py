@@ -160,7 +160,9 @@ def test_a_broken_copy_never_displaces_a_sound_row(situations: Project) -> None:
 
 
 def test_refunds_net_out_and_are_no_invoices(plain: Project, situations: Project) -> None:
-    assert feature(situations, 100000571, "amount_paid_last_365_days") == (774.0,)
+    paid = ("amount_paid_last_30_days", "amount_paid_last_365_days")
+    assert feature(situations, 100000571, *paid) == (-45.5, 774.0)
+    situations.dbt("test", "--select", "customer_features", "--vars", f"{{as_of_date: '{DAY}'}}")
     for customer, paid_back in ((100000571, 120.0), (100000033, 30.0), (100000048, 35.5)):
         [before], [after] = (feature(of, customer, "amount_paid_last_365_days") for of in (plain, situations))
         assert after == pytest.approx(before - paid_back, abs=0.005 if customer != 100000048 else 10)
