@@ -48,7 +48,8 @@ KNOWN: Mapping[str, str] = {
     ),
     "activity": "select * from raw where cast(occurred_at as date) <= {day}",
     "payments": (
-        "select * replace (case when paid_on <= {day} then paid_on end as paid_on) from raw where due_on <= {day}"
+        "select * replace (case when paid_on <= {day} then paid_on end as paid_on) from raw"
+        " where least(due_on, paid_on) <= {day}"
     ),
     "support_tickets": (
         "select * replace (case when cast(resolved_at as date) <= {day} then resolved_at end as resolved_at,"

@@ -5,7 +5,7 @@
     'consents': 'recorded_on',
     'subscriptions': 'started_on',
     'activity': 'occurred_on',
-    'payments': 'due_on',
+    'payments': 'known_on',
     'support_tickets': 'opened_on',
     'retention_contacts': 'contacted_on',
 } -%}

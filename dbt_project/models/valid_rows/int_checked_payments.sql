@@ -16,24 +16,34 @@ run as (
 
 ),
 
+-- A payment ahead of its day makes an invoice known before it falls due.
+known_payments as (
+
+    select
+        *,
+        coalesce(least(due_on, paid_on), due_on) as known_on
+    from payments
+
+),
+
 judged as (
 
     select
-        payments.*,
+        known_payments.*,
         case
-            when payments.payment_id is null then 'missing_payment_id'
-            when payments.customer_id is null then 'missing_customer_id'
+            when known_payments.payment_id is null then 'missing_payment_id'
+            when known_payments.customer_id is null then 'missing_customer_id'
             when customers.customer_id is null then 'unknown_customer'
-            when payments.due_on is null then 'missing_due_on'
-            when {{ is_placeholder_day('payments.due_on') }} then 'placeholder_date'
-            when payments.due_on > run.data_ends_on then 'after_data_end'
-            when payments.amount is null then 'missing_amount'
-            when {{ is_beyond_counting('payments.amount') }} then 'amount_out_of_range'
+            when known_payments.due_on is null then 'missing_due_on'
+            when {{ is_placeholder_day('known_payments.due_on') }} then 'placeholder_date'
+            when known_payments.known_on > run.data_ends_on then 'after_data_end'
+            when known_payments.amount is null then 'missing_amount'
+            when {{ is_beyond_counting('known_payments.amount') }} then 'amount_out_of_range'
         end as fault
-    from payments
+    from known_payments
     cross join run
-    left join customers on payments.customer_id = customers.customer_id
-    where {{ is_not_erased('case when customers.customer_id is null then payments.customer_id end') }}
+    left join customers on known_payments.customer_id = customers.customer_id
+    where {{ is_not_erased('case when customers.customer_id is null then known_payments.customer_id end') }}
 
 ),
 
