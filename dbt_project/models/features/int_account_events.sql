@@ -52,27 +52,78 @@ invoices as (
 
 ),
 
+refunds as (
+
+    select
+        *,
+        coalesce(paid_on, due_on) as refunded_on
+    from payments
+    where amount < 0
+
+),
+
+-- An invoice that is unpaid when a refund of the same id covers it is credited: it counts as paid with that refund.
+credited_invoices as (
+
+    select
+        invoices.payment_id,
+        invoices.customer_id,
+        -refunds.amount as amount,
+        greatest(refunds.refunded_on, invoices.known_on) as credited_on
+    from invoices
+    inner join refunds
+        on invoices.payment_id = refunds.payment_id and invoices.customer_id = refunds.customer_id
+    where invoices.amount > 0
+        and invoices.amount <= -refunds.amount
+        and (invoices.paid_on is null or invoices.paid_on > refunds.refunded_on)
+
+),
+
 -- A refund or chargeback is known on its day and nets out against what was paid.
 money_received as (
 
     select
         customer_id,
         amount,
-        coalesce(paid_on, case when amount < 0 then due_on end) as received_on
-    from payments
+        paid_on as received_on
+    from invoices
+    where paid_on is not null
+    union all
+    select
+        customer_id,
+        amount,
+        refunded_on as received_on
+    from refunds
+    union all
+    select
+        customer_id,
+        amount,
+        credited_on as received_on
+    from credited_invoices
 
 ),
 
-late_payments as (
+settled_invoices as (
 
     select
         invoices.customer_id,
-        invoices.paid_on,
+        invoices.amount,
+        coalesce(
+            least(invoices.paid_on, credited_invoices.credited_on), invoices.paid_on, credited_invoices.credited_on
+        ) as settled_on,
         {{ add_days('invoices.due_on', 'parameters.payment_grace_days') }} as late_on
     from invoices
     cross join parameters
-    where invoices.paid_on is null
-        or invoices.paid_on > {{ add_days('invoices.due_on', 'parameters.payment_grace_days') }}
+    left join credited_invoices on invoices.payment_id = credited_invoices.payment_id
+
+),
+
+-- An invoice of 0 asks for nothing.
+late_payments as (
+
+    select *
+    from settled_invoices
+    where amount > 0 and (settled_on is null or settled_on > late_on)
 
 ),
 
@@ -83,9 +134,9 @@ late_payments as (
         'monthly_fee > earlier_fee and plan = earlier_plan and billing_period = earlier_billing_period'
     ],
     'invoice_due': ['invoices', 'due_on', 'amount', 'true'],
-    'invoice_paid': ['money_received', 'received_on', 'amount', 'received_on is not null'],
+    'invoice_paid': ['money_received', 'received_on', 'amount', 'true'],
     'payment_late': ['late_payments', 'late_on', '0', 'true'],
-    'late_payment_settled': ['late_payments', 'paid_on', '0', 'paid_on is not null'],
+    'late_payment_settled': ['late_payments', 'settled_on', '0', 'settled_on is not null'],
     'ticket_opened': ['tickets', 'opened_on', '0', 'true'],
     'ticket_resolved': ['tickets', 'resolved_on', '0', 'resolved_on is not null'],
     'poor_rating': ['tickets', 'resolved_on', '0', 'resolved_on is not null and satisfaction <= 2'],
