@@ -128,10 +128,11 @@ late_payments as (
 ),
 
 {% set events = {
-    'plan_changed': ['subscription_changes', 'started_on', '0', 'plan <> earlier_plan'],
+    'plan_changed': ['subscription_changes', 'started_on', '0', 'plan is distinct from earlier_plan'],
     'price_increased': [
         'subscription_changes', 'started_on', 'monthly_fee - earlier_fee',
-        'monthly_fee > earlier_fee and plan = earlier_plan and billing_period = earlier_billing_period'
+        'monthly_fee > earlier_fee and plan is not distinct from earlier_plan'
+        ~ ' and billing_period is not distinct from earlier_billing_period'
     ],
     'invoice_due': ['invoices', 'due_on', 'amount', 'true'],
     'invoice_paid': ['money_received', 'received_on', 'amount', 'true'],
