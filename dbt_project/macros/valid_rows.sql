@@ -36,6 +36,11 @@
     (cast({{ day }} as date) <= date '1900-01-01' or cast({{ day }} as date) = date '1970-01-01')
 {%- endmacro %}
 
+{#- A day or time that may be missing: null where a placeholder stands for it. -#}
+{% macro stated_day(day) -%}
+    case when not {{ is_placeholder_day(day) }} then {{ day }} end
+{%- endmacro %}
+
 {#- The largest amount or quantity that is taken as one: sums of cents beyond it would overflow. -#}
 {% macro largest_countable() %}1e12{% endmacro %}
 

@@ -22,23 +22,34 @@ run as (
 
 ),
 
+stated_consents as (
+
+    select
+        customer_id,
+        channel,
+        is_granted,
+        {{ stated_day('recorded_at') }} as recorded_at
+    from consents
+
+),
+
 checked as (
 
     select
-        consents.*,
-        cast(consents.recorded_at as date) as recorded_on,
+        stated_consents.*,
+        cast(stated_consents.recorded_at as date) as recorded_on,
         case
-            when consents.customer_id is null then 'missing_customer_id'
+            when stated_consents.customer_id is null then 'missing_customer_id'
             when customers.customer_id is null then 'unknown_customer'
-            when consents.channel is null or channels.channel is null then 'unknown_channel'
-            when consents.is_granted is null then 'missing_is_granted'
-            when cast(consents.recorded_at as date) > run.data_ends_on then 'after_data_end'
+            when stated_consents.channel is null or channels.channel is null then 'unknown_channel'
+            when stated_consents.is_granted is null then 'missing_is_granted'
+            when cast(stated_consents.recorded_at as date) > run.data_ends_on then 'after_data_end'
         end as quarantine_reason
-    from consents
+    from stated_consents
     cross join run
-    left join customers on consents.customer_id = customers.customer_id
-    left join channels on consents.channel = channels.channel
-    where {{ is_not_erased('case when customers.customer_id is null then consents.customer_id end') }}
+    left join customers on stated_consents.customer_id = customers.customer_id
+    left join channels on stated_consents.channel = channels.channel
+    where {{ is_not_erased('case when customers.customer_id is null then stated_consents.customer_id end') }}
 
 )
 

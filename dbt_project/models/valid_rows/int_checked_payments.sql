@@ -20,8 +20,13 @@ run as (
 known_payments as (
 
     select
-        *,
-        coalesce(least(due_on, paid_on), due_on) as known_on
+        payment_id,
+        customer_id,
+        due_on,
+        {{ stated_day('paid_on') }} as paid_on,
+        amount,
+        payment_method,
+        coalesce(least(due_on, {{ stated_day('paid_on') }}), due_on) as known_on
     from payments
 
 ),

@@ -16,26 +16,42 @@ run as (
 
 ),
 
+stated_subscriptions as (
+
+    select
+        subscription_id,
+        customer_id,
+        plan,
+        billing_period,
+        monthly_fee,
+        started_on,
+        ended_on,
+        {{ stated_day('end_announced_on') }} as end_announced_on,
+        {{ stated_day('commitment_ends_on') }} as commitment_ends_on
+    from subscriptions
+
+),
+
 judged as (
 
     select
-        subscriptions.*,
+        stated_subscriptions.*,
         case
-            when subscriptions.subscription_id is null then 'missing_subscription_id'
-            when subscriptions.customer_id is null then 'missing_customer_id'
+            when stated_subscriptions.subscription_id is null then 'missing_subscription_id'
+            when stated_subscriptions.customer_id is null then 'missing_customer_id'
             when customers.customer_id is null then 'unknown_customer'
-            when subscriptions.started_on is null then 'missing_started_on'
-            when {{ is_placeholder_day('subscriptions.started_on') }} then 'placeholder_date'
-            when subscriptions.started_on > run.data_ends_on then 'after_data_end'
-            when subscriptions.ended_on < subscriptions.started_on then 'ended_before_started'
-            when subscriptions.monthly_fee is null then 'missing_monthly_fee'
-            when subscriptions.monthly_fee < 0 then 'negative_monthly_fee'
-            when {{ is_beyond_counting('subscriptions.monthly_fee') }} then 'monthly_fee_out_of_range'
+            when stated_subscriptions.started_on is null then 'missing_started_on'
+            when {{ is_placeholder_day('stated_subscriptions.started_on') }} then 'placeholder_date'
+            when stated_subscriptions.started_on > run.data_ends_on then 'after_data_end'
+            when stated_subscriptions.ended_on < stated_subscriptions.started_on then 'ended_before_started'
+            when stated_subscriptions.monthly_fee is null then 'missing_monthly_fee'
+            when stated_subscriptions.monthly_fee < 0 then 'negative_monthly_fee'
+            when {{ is_beyond_counting('stated_subscriptions.monthly_fee') }} then 'monthly_fee_out_of_range'
         end as fault
-    from subscriptions
+    from stated_subscriptions
     cross join run
-    left join customers on subscriptions.customer_id = customers.customer_id
-    where {{ is_not_erased('case when customers.customer_id is null then subscriptions.customer_id end') }}
+    left join customers on stated_subscriptions.customer_id = customers.customer_id
+    where {{ is_not_erased('case when customers.customer_id is null then stated_subscriptions.customer_id end') }}
 
 ),
 

@@ -12,6 +12,7 @@ neighbours as (
 
     select
         *,
+        min(started_on) over (partition by customer_id, subscription_id) as first_started_on,
         lead(started_on) over (partition by customer_id, subscription_id order by started_on) as next_started_on,
         lag(ended_on) over (partition by customer_id, subscription_id order by started_on) as earlier_ended_on,
         lag(plan) over (partition by customer_id, subscription_id order by started_on) as earlier_plan,
@@ -33,7 +34,7 @@ periods as (
         cast(started_on as date) as started_on,
         cast(case when next_started_on < ended_on or ended_on is null then next_started_on else ended_on end as date)
             as ended_on,
-        cast(end_announced_on as date) as end_announced_on,
+        cast(case when end_announced_on >= first_started_on then end_announced_on end as date) as end_announced_on,
         cast(commitment_ends_on as date) as commitment_ends_on,
         cast(earlier_ended_on as date) as earlier_ended_on,
         cast(earlier_plan as string) as earlier_plan,
