@@ -55,13 +55,14 @@ judged as (
 
 ),
 
--- A row is a stretch of constant terms: a subscription has one at a time.
+-- A row is a stretch of constant terms: a subscription has one at a time. Of several the one that knows of an end
+-- stays, of several ends the latest; one that ended on its first day only where there is no other.
 checked as (
 
     {{ set_copies_aside(
         'judged', 'subscription_id, started_on',
-        'customer_id, ended_on desc nulls first, monthly_fee, plan, billing_period, end_announced_on, '
-        ~ 'commitment_ends_on',
+        'customer_id, case when ended_on = started_on then 1 else 0 end, ended_on desc nulls last, end_announced_on,'
+        ~ ' commitment_ends_on, monthly_fee, plan, billing_period',
         'duplicate_subscription_id'
     ) }}
 
