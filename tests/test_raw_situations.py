@@ -241,7 +241,8 @@ def test_notice_counts_from_the_day_of_the_notice(
     row = (
         "select 's' as subscription_id, 'c' as customer_id, 'basic' as plan, 'monthly' as billing_period,"
         " 10::decimal(18, 2) as monthly_fee, date '2026-01-01' as started_on,"
-        f" date '{ended_on}' as ended_on, {announced} as end_announced_on, null::date as commitment_ends_on"
+        f" date '{ended_on}' as ended_on, {announced} as end_announced_on, date '{ended_on}' as announced_end_on,"
+        " null::date as commitment_ends_on"
     )
     states = compiled(
         plain,

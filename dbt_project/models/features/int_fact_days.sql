@@ -9,8 +9,9 @@
         'true',
     ],
     'subscriptions announced': [
-        'periods', 'end_announced_on', ['subscription_id', 'customer_id', 'started_on', 'ended_on', 'end_announced_on'],
-        'end_announced_on is not null',
+        'periods', 'greatest(started_on, end_announced_on)',
+        ['subscription_id', 'customer_id', 'started_on', 'announced_end_on', 'end_announced_on'],
+        'announced_end_on is not null',
     ],
     'subscriptions ended': [
         'periods', 'ended_on', ['subscription_id', 'customer_id', 'started_on', 'ended_on'], 'ended_on is not null',

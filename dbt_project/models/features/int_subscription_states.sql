@@ -24,7 +24,8 @@ running as (
         periods.started_on,
         case when periods.commitment_ends_on >= feature_dates.as_of_date then periods.commitment_ends_on end
             as commitment_ends_on,
-        case when periods.end_announced_on <= feature_dates.as_of_date then periods.ended_on end as announced_end_on,
+        case when periods.end_announced_on <= feature_dates.as_of_date then periods.announced_end_on end
+            as announced_end_on,
         row_number() over (
             partition by periods.customer_id, feature_dates.as_of_date
             order by periods.monthly_fee desc, periods.started_on asc, periods.subscription_id asc

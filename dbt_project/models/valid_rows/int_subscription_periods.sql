@@ -1,7 +1,8 @@
 {{ config(materialized='table') }}
 
 -- Rows of one subscription follow each other: a row ends at the latest where the next one starts, and is compared with
--- the one before it. Different subscriptions run side by side.
+-- the one before it. Different subscriptions run side by side. An announced end is the one of the notice, which a later
+-- row does not move.
 with subscriptions as (
 
     select * from {{ valid_rows('subscriptions') }}
@@ -35,6 +36,7 @@ periods as (
         cast(case when next_started_on < ended_on or ended_on is null then next_started_on else ended_on end as date)
             as ended_on,
         cast(case when end_announced_on >= first_started_on then end_announced_on end as date) as end_announced_on,
+        cast(case when end_announced_on >= first_started_on then ended_on end as date) as announced_end_on,
         cast(commitment_ends_on as date) as commitment_ends_on,
         cast(earlier_ended_on as date) as earlier_ended_on,
         cast(earlier_plan as string) as earlier_plan,
