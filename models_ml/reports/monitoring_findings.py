@@ -341,7 +341,7 @@ def _undone(data: MonitoringData) -> Iterator[Finding]:
         yield Finding(
             LOOK,
             "Many actions are never executed",
-            f"{missed:,} of {decided:,} in {months[-1]:%Y-%m}; they use capacity and budget without any effect",
+            f"{missed:,} of {decided:,} in {months[-1]:%Y-%m}; each holds capacity and budget until it lapses",
             "check the process that executes retention_actions_deliverable, or lower the capacities to what is done",
         )
 
