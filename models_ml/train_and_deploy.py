@@ -285,7 +285,7 @@ def train_and_deploy(
 def _check_calibration(training: Training) -> None:
     found = miscalibration_of(training.result, training.settings.promotion)
     if found is not None:
-        refuse_miscalibration(found, training.reader.date_counts())
+        refuse_miscalibration(found, training.reader.date_counts(), training.purpose.source)
 
 
 def train_baseline(

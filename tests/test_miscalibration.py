@@ -139,14 +139,14 @@ class TestFinding:
         refused = Miscalibration("random_forest", DAY, 1.5, 0.8, 1.25)
         counts = [DateCount(date(2026, 8, 12), 3000, 300, 3000), DateCount(DAY, 3000, 200, 3000)]
         with pytest.raises(BayesPilotError) as error:
-            refuse_miscalibration(refused, counts)
+            refuse_miscalibration(refused, counts, "acme")
         text = str(error.value)
         assert "predicted 1.50 times the churn that was observed after 2026-09-10" in text
         assert "0.80 to 1.25" in text
         assert "2026-09-10: 6.67 % of 3,000 left, 2026-08-12: 10.00 % of 3,000 left" in text
         assert "correct it and build again" in text
-        assert "--vars '{allow_miscalibrated: true}'" in text
-        assert "bayespilot train --allow-miscalibrated" in text
+        assert "bayespilot run --source acme --vars '{allow_miscalibrated: true}'" in text
+        assert "bayespilot train --source acme --allow-miscalibrated" in text
 
 
 def trained(folder: Path, *changes: str, customers: int = 800, allow: bool = False) -> Trained:

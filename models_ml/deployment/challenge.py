@@ -33,6 +33,7 @@ from models_ml.errors import BayesPilotError
 from models_ml.training.examples import DateCount, Examples
 from models_ml.training.settings import Promotion
 from models_ml.training.stage import TrainingResult
+from models_ml.warehouse import build_command
 
 Outcome = Literal["first", "promoted", "kept", "forced"]
 Probability = Callable[
@@ -391,7 +392,7 @@ def miscalibration_of(result: TrainingResult, bounds: Promotion) -> Miscalibrati
     )
 
 
-def refuse_miscalibration(found: Miscalibration, counts: Sequence[DateCount]) -> None:
+def refuse_miscalibration(found: Miscalibration, counts: Sequence[DateCount], source: str) -> None:
     """Refuse to deploy where nothing competes.
 
     Raises
@@ -409,8 +410,9 @@ def refuse_miscalibration(found: Miscalibration, counts: Sequence[DateCount]) ->
         ],
         next_step=(
             "find out why churn differs between these dates (missing rows, a changed feed, another churn definition),"
-            " correct it and build again; or deploy it as it is, with a warning wherever scores are shown:"
-            f" dbt build --vars '{{{ALLOW}: true}}', or bayespilot train --allow-miscalibrated"
+            " correct it and build again; or deploy it as it is, with a warning wherever scores are shown: "
+            + build_command(source, f"--vars '{{{ALLOW}: true}}'")
+            + f", or bayespilot train --source {source} --allow-miscalibrated"
         ),
     )
 

@@ -28,12 +28,12 @@ from models_ml.errors import BayesPilotError
 from models_ml.files import files_aside
 from models_ml.training.context import Purpose
 from models_ml.training.pipeline import ChurnPipeline
+from models_ml.warehouse import build_command
 
 VERSIONS = "versions"  # folder of the kept versions
 SWITCH = "switch.json"  # stands while what is deployed changes (models_ml.deployment.switch)
 DEPLOYED = "deployed_pipeline"
-PROMOTE = "bayespilot versions, then bayespilot promote VERSION"
-RETRAIN = "dbt build --vars '{retrain: true}'"
+ANY_SOURCE = "SOURCE"  # stands in commands where the source is not known
 
 KEYS = "BAYESPILOT_SIGNING_KEY"
 
@@ -93,7 +93,7 @@ def verify(
     path = folder / f"{stem}.pkl"
     if record.source != source:
         found = [f"{record.source}, not {source}"]
-        raise _broken("the deployed pipeline belongs to another source", path, found)
+        raise _broken("the deployed pipeline belongs to another source", path, found, source)
     installed = library_versions()
     other = [
         f"{name} {record.libraries.get(name)} then, {installed.get(name)} now"
@@ -101,15 +101,14 @@ def verify(
         if record.libraries.get(name) != installed.get(name)
     ]
     if other:
-        raise _broken("the deployed pipeline was made with other library versions", path, other)
+        raise _broken("the deployed pipeline was made with other library versions", path, other, source)
     if not path.is_file():
-        raise _broken("the record stands without its pipeline file", path, [])
+        raise _broken("the record stands without its pipeline file", path, [], source)
     content = path.read_bytes()
     checksum = hashlib.sha256(content).hexdigest()
     if checksum != record.sha256:
-        raise _broken(
-            "the deployed pipeline fails its checksum", path, [f"{checksum[:12]}…, not {record.sha256[:12]}…"]
-        )
+        differing = [f"{checksum[:12]}…, not {record.sha256[:12]}…"]
+        raise _broken("the deployed pipeline fails its checksum", path, differing, source)
     keys = [] if is_unsigned else signing_keys()
     if keys and not is_signed(record, content, keys):
         raise BayesPilotError(
@@ -118,7 +117,8 @@ def verify(
             else "the pipeline is not signed",
             where=str(path),
             values=[record.pipeline_version],
-            next_step=f"if its origin is known, bayespilot versions --sign; otherwise {RETRAIN}",
+            next_step=f"if its origin is known, bayespilot versions --sign --source {source};"
+            f" otherwise {_retrain(source)}",
         )
     return content
 
@@ -173,7 +173,9 @@ def load_deployed(folder: Path, purpose: Purpose) -> tuple[ChurnPipeline, Deploy
     deployed = read_deployed(folder, purpose.source)
     if deployed is None:
         raise BayesPilotError(
-            "nothing is deployed yet", where=str(folder), next_step="dbt build (it trains where nothing fits)"
+            "nothing is deployed yet",
+            where=str(folder),
+            next_step=f"{build_command(purpose.source)} (it trains where nothing fits)",
         )
     record, content = deployed
     found = misfits(record, purpose)
@@ -182,7 +184,7 @@ def load_deployed(folder: Path, purpose: Purpose) -> tuple[ChurnPipeline, Deploy
             "the deployed pipeline does not fit this run",
             where=str(folder / f"{DEPLOYED}.json"),
             values=found,
-            next_step=f"dbt build (it trains where nothing fits), or {RETRAIN}",
+            next_step=f"{build_command(purpose.source)} (it trains where nothing fits), or {_retrain(purpose.source)}",
         )
     return unpickle(content, folder / f"{DEPLOYED}.pkl"), record
 
@@ -201,8 +203,16 @@ def unpickle(content: bytes, path: Path) -> ChurnPipeline:
     return pipeline
 
 
-def _broken(what: str, path: Path, values: list[Any]) -> BayesPilotError:
-    step = f"deploy a registered version ({PROMOTE}), or {RETRAIN}"
+def _retrain(source: str) -> str:
+    return build_command(source, "--vars '{retrain: true}'")
+
+
+def _broken(what: str, path: Path, values: list[Any], source: str = ANY_SOURCE) -> BayesPilotError:
+    of_source = f"--source {source}"
+    step = (
+        f"deploy a registered version (bayespilot versions {of_source}, then bayespilot promote VERSION {of_source}),"
+        f" or {_retrain(source)}"
+    )
     return BayesPilotError(what, where=str(path), values=values, next_step=step)
 
 

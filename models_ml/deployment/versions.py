@@ -193,7 +193,8 @@ def roll_back(folder: Path, purpose: Purpose) -> DeploymentRecord:
             raise BayesPilotError(
                 "there is no earlier deployment to return to",
                 where=str(folder / DEPLOYMENT_LOG),
-                next_step=f"{LIST.format(source=purpose.source)}, then bayespilot promote VERSION",
+                next_step=f"{LIST.format(source=purpose.source)}, then"
+                f" bayespilot promote VERSION --source {purpose.source}",
             )
         reason = f"rolled back by hand from {deployed or 'a damaged deployment'}"
         return _deploy(folder, target, purpose, "rolled_back", reason)[0]
