@@ -95,6 +95,18 @@ def test_the_hidden_truth_of_the_demo_is_printed(
     assert "best possible" in printed
 
 
+def test_the_readme_shows_the_plan_of_the_demo(demo: Project) -> None:
+    text = (ROOT / "README.md").read_text()
+    [row] = re.findall(r"^ +350 +350 +([\d.]+) +(\d+) +([\d,.]+) +([\d.]+) ", text, re.MULTILINE)
+    [worth] = re.findall(r"worth ([\d,]+) EUR \(([\d,]+) to ([\d,]+) .*?cost of (\d+) EUR", text)
+    shown = [float(number.replace(",", "")) for number in (*row, *worth)]
+    found = demo.query(
+        "select planned_spend, planned_contacts, planned_value, budget_price,"
+        " done_value, done_value_low, done_value_high, done_cost from policy_runs"
+    )[0]
+    assert shown == pytest.approx([float(number) for number in found], rel=0.01)
+
+
 def test_forecasts_of_the_last_day_follow_the_hidden_truth(demo: Project) -> None:
     """As far as the churners of one date can tell; scripts/check_forecasts.py compares a larger world."""
     churned, probability, weight = judged_rows(demo)
