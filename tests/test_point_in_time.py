@@ -76,7 +76,18 @@ CHANGES = {
         "payments",
         "select * replace (case when paid_on > date '{cut}' then null else paid_on end as paid_on) from raw",
     ),
-    "delete invoices": ("payments", "select * from raw where due_on <= date '{cut}'"),
+    "pay ahead": (
+        "payments",
+        "select * replace (case when due_on > {later} and (paid_on is null or paid_on > date '{cut}') then {later} else paid_on end"
+        " as paid_on) from raw",
+    ),
+    "delete invoices": ("payments", "select * from raw where least(due_on, paid_on) <= date '{cut}'"),
+    "credit what was open": (
+        "payments",
+        "select * from raw union all select * replace ({later} as due_on, {later} as paid_on, -amount as amount)"
+        " from (select * from raw where due_on <= date '{cut}' and (paid_on is null or paid_on > {later})"
+        " order by payment_id limit 30)",
+    ),
     "resolve tickets, angrily": (
         "support_tickets",
         "select * replace (case when resolved_at::date > date '{cut}' or resolved_at is null"
@@ -108,6 +119,11 @@ CHANGES = {
         "subscriptions",
         "select * replace (case when end_announced_on > date '{cut}' then ended_on else end_announced_on end as end_announced_on)"
         " from raw",
+    ),
+    "keep customers who gave notice": (
+        "subscriptions",
+        "select * from raw union all select * replace ({later} as started_on, null as ended_on, null as end_announced_on)"
+        " from (select * from raw where end_announced_on <= date '{cut}' and ended_on > {later} order by subscription_id limit 30)",
     ),
     "correct the terms from a later day on": (
         "subscriptions",
@@ -159,7 +175,8 @@ CHANGES = {
 }
 
 
-# What the demo does not deliver: a history of consents, and the days on which ends were announced.
+# What the demo does not deliver: a history of consents, the days on which ends were announced, and invoices paid before
+# they fall due.
 CONSENTS = """
     select customer_id, channel, is_granted, signed_up_on::timestamp + interval 9 hour as recorded_at
     from (unpivot (select customer_id, signed_up_on, consents_to_email as email, consents_to_phone as phone,
@@ -174,11 +191,17 @@ ANNOUNCED = """
     from '{folder}/subscriptions.parquet'
 """
 
+PAID_AHEAD = """
+    select * replace (case when paid_on is not null and hash(payment_id) % 3 = 0 then least(paid_on, due_on - 5) else paid_on end as paid_on)
+    from '{folder}/payments.parquet'
+"""
+
 
 def add_histories(folder: Path) -> None:
-    """Write the raw tables that the source of the test has beyond the demo's."""
+    """Write the raw tables that the source of the test has beyond the demo's, or with other rows."""
+    selects = {"consents": CONSENTS, "subscriptions": ANNOUNCED, "payments": PAID_AHEAD}
     with duckdb.connect() as connection:
-        for table, select in {"consents": CONSENTS, "subscriptions": ANNOUNCED}.items():
+        for table, select in selects.items():
             connection.execute(
                 f"copy ({select.format(folder=folder)}) to '{folder / 'aside'}' (format parquet)"
             )
