@@ -209,7 +209,7 @@ def main(
     months: Annotated[int, typer.Option(min=1, max=36, help="Months to play.")] = 6,
     priors: Annotated[str, typer.Option(help="Sets of priors, separated by commas.")] = ",".join(PRIORS),
     learning_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the month's money and contacts for trials.")
+        float, typer.Option(min=0, max=0.5, help="Share of the month's money and contacts for trials.")
     ] = 0.1,
     pick_holdout_share: Annotated[
         float | None,

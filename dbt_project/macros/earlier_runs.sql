@@ -134,6 +134,18 @@
 {%- endmacro %}
 
 {#-
+    1 for a decision that made an offer, or drew one in a trial that the limits could not carry, else 0: with it, whoever
+    is left alone was not left alone by chance.
+-#}
+{% macro offer_is_assigned(decisions) -%}
+    case
+        when {{ decisions }}.action <> 'no_action' then 1
+        when {{ decisions }}.arm = 'trial' and not {{ is_left_alone_by_draw(decisions) }} then 1
+        else 0
+    end
+{%- endmacro %}
+
+{#-
     The action_id of each of `picks` (a relation or step) whose customer was within an episode that the service had opened
     before; `served` and `parameters` are steps of the query. A condition on `picks` may follow.
 -#}

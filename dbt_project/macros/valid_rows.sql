@@ -78,7 +78,8 @@
 {#-
     Every reported contact that names a customer or an action, as a subquery: also those set aside as broken, which exclude
     a customer from further contacts all the same. What is not reported is taken on the safe side: without an offer it was
-    an offer, without a day it was the last day of the data.
+    an offer, without a day, or with a placeholder for it, it was the
+    last day of the data.
 -#}
 {% macro contacts_that_exclude() -%}
     (
@@ -86,8 +87,9 @@
             contacts.action_id,
             contacts.customer_id,
             coalesce(contacts.offer, 'unknown') as offer,
-            coalesce(contacts.contacted_on, exclusion_run.data_ends_on) as contacted_on,
-            contacts.contacted_on is not null as is_day_reported,
+            coalesce({{ stated_day('contacts.contacted_on') }}, exclusion_run.data_ends_on) as contacted_on,
+            {{ stated_day('contacts.contacted_on') }} is not null as is_day_reported,
+            contacts.quarantine_reason is not null as is_set_aside,
             case when contacts.quarantine_reason is null then contacts.accepted_on end as accepted_on,
             coalesce(contacts.is_randomized, false) as is_randomized
         from {{ ref('int_checked_retention_contacts') }} as contacts

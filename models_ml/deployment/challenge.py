@@ -264,7 +264,9 @@ def _segment_worse(
         return []
     worst = max(sorted(worse), key=lambda name: worse[name])
     note = f"probability that segment {worst} earns less than under the champion, the highest of {len(worse)}"
-    return [_guardrail("segment_worse", worse[worst], None, bounds.segment_worse_at_most, note)]
+    # Bonferroni: with many segments, one is far down by chance
+    at_most = 1 - (1 - bounds.segment_worse_at_most) / len(worse)
+    return [_guardrail("segment_worse", worse[worst], None, at_most, note)]
 
 
 def _segments(judged: Judged, bounds: Promotion) -> Iterator[tuple[str, np.ndarray]]:

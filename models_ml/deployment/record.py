@@ -16,11 +16,12 @@ from importlib.metadata import version
 from typing import Any
 
 import joblib
+import numpy as np
 
 from models_ml.deployment.challenge import miscalibration_of
 from models_ml.deployment.logs import CENTS, finite
 from models_ml.training.context import Purpose
-from models_ml.training.pipeline import ChurnPipeline
+from models_ml.training.pipeline import DIGITS, ChurnPipeline
 from models_ml.training.population import freeze_bins
 from models_ml.training.schema import FeatureSchema, read_schema
 from models_ml.training.settings import TrainingSettings
@@ -116,7 +117,8 @@ def deployment_record(
         calibration.features,
         calibration.example_weight,
         purpose.schema,
-        churn_probability=result.pipeline.score(calibration.features)[0],
+        # as churn_scores holds them: a cut on a step of isotonic regression must not lie beside the step
+        churn_probability=np.round(result.pipeline.score(calibration.features)[0], DIGITS),
     )
     return DeploymentRecord(
         format=FORMAT,

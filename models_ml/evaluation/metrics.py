@@ -209,15 +209,22 @@ def calibration_ratio(
 def lift(
     has_churned: np.ndarray, churn_probability: np.ndarray, *, share: float, weight: Weight = None
 ) -> float:
-    """Return the churn rate among the riskiest ``share`` of rows over the churn rate of all.
+    """Return the churn rate among the riskiest ``share`` of the weight over the churn rate of all.
 
     Examples
     --------
     >>> lift(np.array([0, 0, 0, 1]), np.array([0.1, 0.2, 0.3, 0.9]), share=0.25)
     4.0
+
+    The riskiest half of the weight is one customer here, who stands for three:
+
+    >>> lift(np.array([0, 0, 1, 0]), np.array([0.1, 0.2, 0.3, 0.9]), share=0.5, weight=np.array([1.0, 1.0, 1.0, 3.0]))
+    0.0
     """
     weight = np.ones(len(churn_probability)) if weight is None else weight
-    riskiest = np.argsort(-churn_probability, kind="stable")[: max(1, round(share * len(churn_probability)))]
+    order = np.argsort(-churn_probability, kind="stable")
+    before = np.cumsum(weight[order]) - weight[order]
+    riskiest = order[before + weight[order] / 2 <= max(share * weight.sum(), weight[order[0]])]
     among = np.average(has_churned[riskiest].astype(float), weights=weight[riskiest])
     return float(among / np.average(has_churned.astype(float), weights=weight))
 

@@ -216,7 +216,7 @@ def scores_answer(data: MonitoringData) -> tuple[str, str]:
     if data.advice:
         return "in doubt", f"retraining is advised ({data.advice[0]['reason']})"
     is_sure = pooled is not None and _is_sure(data, pooled)
-    doubt = next((finding for check in (_moved, _guardrails, _tests) for finding in check(data)), None)
+    doubt = next((finding for check in (_moved, _guardrails) for finding in check(data)), None)
     if doubt is not None:
         agreed = "observed churn agrees with the predicted churn, but " if is_sure else ""
         return "in doubt", f"{agreed}{doubt.what[0].lower()}{doubt.what[1:]} ({doubt.evidence})"

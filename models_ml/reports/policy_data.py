@@ -29,7 +29,7 @@ RUN = """
     where as_of_date = (select max(as_of_date) from retention_actions)
 """
 # retention_actions without the offers that chance assigned in a trial but that their limits could not carry: these are
-# not part of the plan, in policy_runs neither (the macro is_withdrawn_trial).
+# not part of the plan, in policy_runs neither (the macro is_withdrawn_trial says the same).
 _PLANNED = """(
     select * replace (
         case when is_withdrawn then 'no_action' else planned_action end as planned_action,

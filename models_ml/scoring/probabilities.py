@@ -17,11 +17,10 @@ import pyarrow as pa
 from models_ml.deployment.deployed import load_deployed
 from models_ml.paths import artifacts_folder
 from models_ml.training.context import PurposeTables, read_purpose, read_run, run_is_empty
-from models_ml.training.pipeline import ChurnPipeline
+from models_ml.training.pipeline import DIGITS, ChurnPipeline
 from models_ml.training.schema import FeatureSchema
 
 BATCH_ROWS = 16_384  # trees read the matrix of a batch once a tree: it should stay in the processor's cache
-DIGITS = 9  # later digits of a probability can depend on where a batch ends
 
 PROBABILITIES_SCHEMA = pa.schema(
     [

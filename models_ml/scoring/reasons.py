@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from models_ml.errors import BayesPilotError
-from models_ml.scoring.probabilities import DIGITS, features_query, read_scorer
+from models_ml.scoring.probabilities import features_query, read_scorer
 from models_ml.training.context import PurposeTables
 from models_ml.training.contributions import Explainer, make_explainer
-from models_ml.training.pipeline import ChurnPipeline
+from models_ml.training.pipeline import DIGITS, ChurnPipeline
 
 BATCH_ROWS = 8_192  # columns of a batch stay in the processor's cache while trees are walked
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from models_ml.decisions import randomisation
 from models_ml.decisions.decide import Decisions, ValuedBatch, value_batch
 from models_ml.decisions.planned_actions import decided_columns
-from models_ml.scoring.probabilities import DIGITS
 from models_ml.scoring.reasons import cite
 from models_ml.serving.promises import NO_ACTION, Promise, Promises
 from models_ml.serving.published_run import RATIONALE_COLUMNS, PublishedRun
+from models_ml.training.pipeline import DIGITS
 
 UNKNOWN_CUSTOMER = "unknown_customer"
 REASONS = 3

@@ -129,6 +129,9 @@ open_actions as (
     inner join retention_actions
         on int_previous_actions.customer_id = retention_actions.customer_id
             and retention_actions.suppression_reason = 'open_action'
+    -- history makes its ids as it is read: only those of actions that have not lapsed are needed
+    inner join run on int_previous_actions.valid_to > run.as_of_date
+    where int_previous_actions.action <> 'no_action'
 
 )
 

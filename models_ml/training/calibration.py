@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
@@ -55,7 +55,7 @@ class NoCalibrator:
 
 @dataclass(frozen=True)
 class SigmoidCalibrator:
-    """Platt scaling: logit p = slope · score + intercept.
+    """Platt scaling: logit p = slope · score + intercept, with a slope of 0 or above.
 
     Examples
     --------
@@ -115,6 +115,10 @@ def fit_calibrator(
     line = LogisticRegression(C=SIGMOID_INVERSE_REGULARISATION, max_iter=1000)
     with one_thread():
         line.fit(log_odds[:, None], has_churned, sample_weight=weight)
+    if (
+        line.coef_[0, 0] < 0
+    ):  # by chance of a weak ranking: turned round, scores would contradict their reasons
+        return SigmoidCalibrator(0.0, float(logit(np.average(has_churned, weights=weight))), floor)
     return SigmoidCalibrator(float(line.coef_[0, 0]), float(line.intercept_[0]), floor)
 
 

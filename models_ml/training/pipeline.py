@@ -17,6 +17,7 @@ from models_ml.training.schema import FeatureEncoder, FeatureSchema, fit_encoder
 from models_ml.training.settings import TrainingSettings
 
 SMALLEST_SHARE = 1e-6
+DIGITS = 9  # later digits of a probability can depend on where a batch ends
 
 
 @dataclass(frozen=True)

@@ -317,7 +317,8 @@ select
     coalesce(late_90, 0)::integer as late_payments_last_90_days,
     coalesce(late_180, 0)::integer as late_payments_last_180_days,
     coalesce(late_365, 0)::integer as late_payments_last_365_days,
-    (date '{as_of_date}' - last_late_on)::integer as days_since_last_late_payment,
+    case when last_late_on > date '{as_of_date}' - 365 then (date '{as_of_date}' - last_late_on)::integer end
+        as days_since_last_late_payment,
     coalesce(overdue, 0)::integer as overdue_invoices,
     coalesce(opened_30, 0)::integer as tickets_opened_last_30_days,
     coalesce(opened_90, 0)::integer as tickets_opened_last_90_days,
@@ -325,7 +326,8 @@ select
     coalesce(opened_365, 0)::integer as tickets_opened_last_365_days,
     coalesce(poor_90, 0)::integer as poor_ratings_last_90_days,
     coalesce(poor_365, 0)::integer as poor_ratings_last_365_days,
-    (date '{as_of_date}' - last_opened_on)::integer as days_since_last_ticket,
+    case when last_opened_on > date '{as_of_date}' - 365 then (date '{as_of_date}' - last_opened_on)::integer end
+        as days_since_last_ticket,
     coalesce(still_open, 0)::integer as open_tickets,
     coalesce(contacts_30, 0)::integer as contacts_last_30_days,
     coalesce(contacts_90, 0)::integer as contacts_last_90_days,
@@ -333,7 +335,8 @@ select
     coalesce(contacts_365, 0)::integer as contacts_last_365_days,
     coalesce(accepted_90, 0)::integer as offers_accepted_last_90_days,
     coalesce(accepted_365, 0)::integer as offers_accepted_last_365_days,
-    (date '{as_of_date}' - last_contacted_on)::integer as days_since_last_contact
+    case when last_contacted_on > date '{as_of_date}' - 365 then (date '{as_of_date}' - last_contacted_on)::integer end
+        as days_since_last_contact
 from customers
 left join activity on customers.customer_id = activity.customer_id
 left join changes on customers.customer_id = changes.customer_id

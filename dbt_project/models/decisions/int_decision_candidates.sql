@@ -5,9 +5,15 @@
     "; run dbt build (all steps) for that date, or pass the --vars as_of_date of the scores"
 ) -%}
 
-{% set other_horizon = error_text(
-    "the churn probabilities are for ", "deployed.horizon_days", " days, but horizon_days in policy.csv is ",
-    "parameters.horizon_days", "; run dbt build (all steps), which trains for the new horizon"
+{% set build = "bayespilot run --source " ~ var('source') -%}
+{% set other_pipeline = error_text(
+    "churn_scores are those of pipeline ", "scores.pipeline_version", ", but deployed_pipeline is ",
+    "deployed.pipeline_version", "; next: " ~ build
+) -%}
+{% set other_churn = error_text(
+    "the churn probabilities are for ", "deployed.churn_definition", " within ", "deployed.horizon_days",
+    " days, but policy.csv states ", "parameters.churn_definition", " within ", "parameters.horizon_days",
+    " days; next: " ~ build ~ ", which trains anew"
 ) -%}
 
 with scores as (
@@ -99,7 +105,9 @@ at_risk as (
         {% endfor -%}
         case
             when scores.as_of_date <> run.as_of_date then {{ raise_error(other_date) }}
-            when deployed.horizon_days <> parameters.horizon_days then {{ raise_error(other_horizon) }}
+            when scores.pipeline_version <> deployed.pipeline_version then {{ raise_error(other_pipeline) }}
+            when deployed.horizon_days <> parameters.horizon_days
+                or deployed.churn_definition <> parameters.churn_definition then {{ raise_error(other_churn) }}
             else run.as_of_date
         end as run_date,
         parameters.randomisation_salt,
@@ -107,7 +115,7 @@ at_risk as (
     from scores
     cross join run
     cross join parameters
-    left join deployed on scores.pipeline_version = deployed.pipeline_version
+    left join deployed on true -- one row; none in a build with --empty
     left join features
         on scores.customer_id = features.customer_id and scores.as_of_date = features.as_of_date
     left join signals

@@ -7,7 +7,8 @@
 {% set built_otherwise = error_text(
     "customer_features was built for another activity map, churn definition, at_risk_days, payment_grace_days or resume_grace_days than ",
     "definition.churn_definition",
-    " and its parameters; run dbt build --full-refresh (history and decisions stay as they are)"
+    " and its parameters; run dbt build --full-refresh --vars '{retrain: true}', since labels and features mean something"
+    ~ " else now (history and decisions stay as they are)"
 ) -%}
 
 {% set not_stored = error_text(

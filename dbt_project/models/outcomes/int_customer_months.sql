@@ -39,13 +39,7 @@ left_alone as (
 
     select
         first_decisions.action_id,
-        max(
-            case
-                when lasting_decisions.action <> 'no_action' then 1
-                when lasting_decisions.arm = 'trial' and not {{ is_left_alone_by_draw('lasting_decisions') }} then 1
-                else 0
-            end
-        ) as is_assigned,
+        max({{ offer_is_assigned('lasting_decisions') }}) as is_assigned,
         sum(case when lasting_decisions.action = 'no_action' then ln(lasting_decisions.propensity_no_action) else 0 end)
             as log_propensity
     from first_decisions

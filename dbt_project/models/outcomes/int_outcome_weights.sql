@@ -26,7 +26,7 @@ later_runs as (
 
     select
         decisions.action_id,
-        max(case when runs_of_chance.action <> 'no_action' then 1 else 0 end) as later_actions,
+        max({{ offer_is_assigned('runs_of_chance') }}) as is_assigned,
         sum(case when runs_of_chance.action = 'no_action' then ln(runs_of_chance.propensity_no_action) else 0 end)
             as log_propensity
     from decisions
@@ -44,7 +44,7 @@ weights as (
         cast(decisions.action_id as string) as action_id,
         cast(
             case
-                when later_runs.later_actions = 1 then 0
+                when later_runs.is_assigned = 1 then 0
                 else round(exp(-coalesce(later_runs.log_propensity, 0)) / decisions.propensity, 9)
             end as double
         ) as outcome_weight
