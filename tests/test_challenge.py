@@ -171,6 +171,14 @@ class TestGuardrails:
         assert "segment s1" in found["segment_worse"].note
         assert measured(rows, contacts_of(rows, champion, champion))["segment_worse"].passes
 
+    def test_many_segments_are_no_more_likely_to_fail_by_chance(self) -> None:
+        rows = judged()
+        assert rows.segment is not None
+        values = np.random.default_rng(4).normal(1, 1, 4000)
+        rails = measure_guardrails(rows, contacts_of(rows, values, values), BOUNDS, lambda *_: 0.96)
+        [rail] = [found for found in rails if found.name == "segment_worse"]
+        assert (rail.high, rail.passes) == (1 - (1 - BOUNDS.segment_worse_at_most) / 2, True)
+
     @pytest.mark.parametrize("seed", range(3))
     def test_the_range_holds_95_percent_of_perfect_calibrations(self, seed: int) -> None:
         random = np.random.default_rng(seed)

@@ -178,6 +178,17 @@ def test_bins_survive_json_and_hold_the_scores() -> None:
     assert max(read_bins(plain)[-1].shares) == pytest.approx(0.1, abs=0.001)
 
 
+def test_scores_on_steps_lie_in_the_bins_that_they_were_cut_into() -> None:
+    steps = np.sort(np.random.default_rng(3).random(12))  # as isotonic regression has them
+    probability = np.repeat(steps, 125)
+    frozen = read_bins(
+        freeze_bins(pa.table(population(1)), np.ones(1500), SCHEMA, churn_probability=probability)
+    )
+    score = only(frozen, SCORE)
+    stored = np.bincount(score.assign(pa.array(np.round(probability, 9))), minlength=score.bin_count) / 1500
+    assert stored == pytest.approx(np.array(score.shares), abs=1e-9)
+
+
 def test_every_value_has_exactly_one_bin(frozen: list[FeatureBins]) -> None:
     columns = population(2) | {
         "monthly_fee": pa.array([-5.0, 1e9, None, float("nan")] * 375),

@@ -411,6 +411,12 @@ class TestCalibration:
         extremes = curve.apply(np.array([-1e6, 1e6]))
         assert floor <= extremes[0] < extremes[1] <= 1 - floor
 
+    def test_a_ranking_that_is_wrong_by_chance_is_not_turned_round(self) -> None:
+        score = np.repeat([0.0, 1.0], 500)
+        churned = np.arange(1000) < 60  # nobody churns where the score is high
+        curve = fit_calibrator("sigmoid", score, churned, np.ones(1000), floor=1e-6)
+        assert curve.apply(np.array([0.0, 1.0])) == pytest.approx([0.06, 0.06])
+
 
 class TestSchema:
     schema = read_schema(data.schema_table().to_pylist())

@@ -16,12 +16,11 @@ from importlib.metadata import version
 from typing import Any
 
 import joblib
-import numpy as np
 
 from models_ml.deployment.challenge import miscalibration_of
 from models_ml.deployment.logs import CENTS, finite
 from models_ml.training.context import Purpose
-from models_ml.training.pipeline import DIGITS, ChurnPipeline
+from models_ml.training.pipeline import ChurnPipeline
 from models_ml.training.population import freeze_bins
 from models_ml.training.schema import FeatureSchema, read_schema
 from models_ml.training.settings import TrainingSettings
@@ -117,8 +116,7 @@ def deployment_record(
         calibration.features,
         calibration.example_weight,
         purpose.schema,
-        # as churn_scores holds them: a cut on a step of isotonic regression must not lie beside the step
-        churn_probability=np.round(result.pipeline.score(calibration.features)[0], DIGITS),
+        churn_probability=result.pipeline.score(calibration.features)[0],
     )
     return DeploymentRecord(
         format=FORMAT,

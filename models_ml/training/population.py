@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models_ml.errors import BayesPilotError
+from models_ml.training.pipeline import DIGITS
 from models_ml.training.schema import FeatureSchema
 from models_ml.training.settings import PopulationBins, load_settings
 
@@ -155,7 +156,8 @@ def freeze_bins(
     sliced = [feature.data_type.upper().startswith(_SLICED_TYPES) for feature in schema.features]
     columns = [table[name] for name in schema.names]
     if churn_probability is not None:
-        score = np.asarray(churn_probability, dtype=float)
+        # As churn_scores holds them: a cut on a step of isotonic regression must not lie beside the step.
+        score = np.round(np.asarray(churn_probability, dtype=float), DIGITS)
         frozen.append(_numeric(SCORE, "score", score, weight, grouping))
         columns.append(pa.chunked_array([score]))
         sliced.append(False)

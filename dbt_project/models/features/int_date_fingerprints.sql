@@ -1,8 +1,8 @@
 {{ config(materialized='table') }}
 
 -- What the raw data says today of every stored date and of those that this run builds. Subscriptions and sign-ups count
--- at any age, the others within the longest window before the date: features look no further back, except for days
--- since and open cases, so that a source which keeps only its last years does not change every date each night.
+-- at any age, the others within the longest window before the date: features look no further back, except for
+-- open cases, so that a source which keeps only its last years does not change every date each night.
 {% set at_any_age = "fact in ('customers', 'subscriptions', 'subscriptions announced', 'subscriptions ended')" -%}
 
 with fact_days as (
