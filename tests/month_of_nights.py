@@ -77,7 +77,7 @@ class Month:
             create table int_served_meanwhile as from int_served_actions;
             create table int_consents as
                 select printf('c%06d', i) as customer_id, channel, i % one_in <> 0 as is_granted,
-                    cast(null as date) as valid_until
+                    date '2020-01-01' as valid_from, cast(null as date) as valid_until
                 from range({CUSTOMERS}) as numbers (i)
                 cross join (values ('email', 7), ('phone', 5), ('push', 1)) as channels (channel, one_in)
             """
@@ -101,7 +101,10 @@ class Month:
         self.connection.execute(
             f"delete from int_run; insert into int_run values (date '{day}', date '{day}')"
         )
-        suppressed = {row[0]: row[1:] for row in self.model("int_suppressions")}
+        rows = self.rows(
+            f"select customer_id, suppression_reason, locked_offers from ({self.sql['int_suppressions']})"
+        )
+        suppressed = {row[0]: row[1:] for row in rows}
         consents = self.consents()
         names = [f"c{number:06d}" for number in range(CUSTOMERS)]
         allowed = [

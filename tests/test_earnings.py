@@ -207,7 +207,7 @@ def test_data_tests_that_did_not_pass_are_found() -> None:
 
 def test_unknown_data_tests_are_said_to_be_unknown() -> None:
     unknown = monitored(tests=None)
-    assert scores_answer(unknown)[1].startswith("no check that is known here fails")
+    assert scores_answer(unknown)[1].startswith("no check of the scores fails")
     assert "data tests of this run are not known here" in person(unknown)
     assert "every check" not in person(unknown)
     assert "(data tests are not)" in verdict(unknown)
@@ -259,8 +259,6 @@ MOVED = {
     [
         ({"features": [MOVED]}, "the population has moved far (tenure_days)"),
         ({"deployments": [event()]}, "the deployed pipeline has failed a guardrail (calibration_ratio)"),
-        ({"tests": [("unique_id", "fail")]}, "data tests have failed (unique_id)"),
-        ({"tests": [("unique_id", "warn")]}, "data tests warn (unique_id)"),
     ],
 )
 def test_scores_are_in_doubt_while_a_check_fails(finding: dict[str, Any], words: str) -> None:
@@ -270,6 +268,13 @@ def test_scores_are_in_doubt_while_a_check_fails(finding: dict[str, Any], words:
     assert scores_answer(monitored(calibration=sure))[0] == "yes"
     agrees = "observed churn agrees with the predicted churn, but "
     assert scores_answer(monitored(calibration=sure, **finding)) == ("in doubt", agrees + words)
+
+
+@pytest.mark.parametrize("status", ["fail", "warn"])
+def test_a_data_test_says_nothing_of_scores(status: str) -> None:
+    said = scores_answer(monitored(tests=[("unique_id", status)]))
+    assert said == scores_answer(monitored())
+    assert said[1].startswith("no check of the scores fails")
 
 
 def test_next_steps_act_on_the_source_of_the_page() -> None:

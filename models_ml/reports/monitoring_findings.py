@@ -220,7 +220,7 @@ def scores_answer(data: MonitoringData) -> tuple[str, str]:
     if doubt is not None:
         agreed = "observed churn agrees with the predicted churn, but " if is_sure else ""
         return "in doubt", f"{agreed}{doubt.what[0].lower()}{doubt.what[1:]} ({doubt.evidence})"
-    checks = "no check that is known here fails" if data.tests is None else "no check fails"
+    checks = "no check of the scores fails"
     if pooled is None:
         return "so far, yes", f"{checks}, and no outcome is known yet"
     if not is_sure:

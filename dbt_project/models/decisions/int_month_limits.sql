@@ -108,18 +108,19 @@ monthly_limits as (
 
 ),
 
+-- Whole numbers are added: their sum does not depend on the order.
 used as (
 
-    {% for limit_type, limit_name, amount in [
-        ('budget', 'parameters.currency', 'planned_this_month.cost_cents / 100'),
-        ('offer', 'planned_this_month.planned_action', '1'),
-        ('channel', 'planned_this_month.planned_channel', '1'),
+    {% for limit_type, limit_name, amount, unit in [
+        ('budget', 'parameters.currency', 'planned_this_month.cost_cents', 100),
+        ('offer', 'planned_this_month.planned_action', '1', 1),
+        ('channel', 'planned_this_month.planned_channel', '1', 1),
     ] -%}
         select
             '{{ limit_type }}' as limit_type,
             {{ limit_name }} as limit_name,
-            sum({{ amount }}) as used,
-            sum(case when planned_this_month.is_trial then {{ amount }} else 0 end) as used_in_trials
+            sum({{ amount }}) / {{ unit }} as used,
+            sum(case when planned_this_month.is_trial then {{ amount }} else 0 end) / {{ unit }} as used_in_trials
         from planned_this_month
         cross join parameters
         group by {{ limit_name }}
