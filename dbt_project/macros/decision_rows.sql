@@ -32,10 +32,5 @@
     ) as string)
 {%- endmacro %}
 
-{#- Whether chance assigned an offer in a trial that its limits could not carry: it is not part of the plan. -#}
-{% macro is_withdrawn_trial() -%}
-    arm = 'trial' and action = 'no_action' and planned_action <> 'no_action'
-{%- endmacro %}
-
 {#- The moment at which the run started, in UTC. -#}
 {% macro run_time() %}cast('{{ run_started_at.strftime("%Y-%m-%d %H:%M:%S.%f") }}' as timestamp){% endmacro %}

@@ -102,59 +102,13 @@
     {%- endif -%}
 {% endmacro %}
 
-{#-
-    The decisions of the service, as a subquery. Where the history is that of another target, so are they.
--#}
+{#- The decisions of the service, as a subquery: of the target whose history is read. -#}
 {% macro served_decisions() -%}
-    {%- if history_is_elsewhere() -%}
-        {#- depends_on: {{ ref('int_served_actions') }} -#}
-        {%- set own = ref('int_served_actions') -%}
-        {{ earlier_runs('int_served_actions', previous_columns()) }}
-    {%- else -%}
-        {{ ref('int_served_actions') }}
-    {%- endif -%}
+    {%- set own = ref('int_served_actions') -%}
+    {{ earlier_runs('int_served_actions', previous_columns()) if history_is_elsewhere() else own }}
 {%- endmacro %}
 
 {#- Deletes what is kept of this target's own history where a run reads that of another. -#}
 {% macro forget_own_months() %}
     {%- if is_incremental() and history_is_elsewhere() -%}{{ delete_rows(this, 'true', 'outcome_month') }}{%- endif -%}
 {% endmacro %}
-
-{#- Whether a decision opened an episode: by the policy, which may withhold the contact, or by a trial. -#}
-{% macro opens_episode(arm) -%}
-    {{ arm }} in ('policy', 'pick_holdout', 'trial')
-{%- endmacro %}
-
-{#-
-    Whether chance left the customer of an episode alone, as a control of those who were assigned an offer. A trial's offer
-    that the limits could not carry is an offer assigned, although nothing is done.
--#}
-{% macro is_left_alone_by_draw(decisions) -%}
-    ({{ decisions }}.arm = 'pick_holdout' or ({{ decisions }}.arm = 'trial' and {{ decisions }}.planned_action = 'no_action'))
-{%- endmacro %}
-
-{#-
-    1 for a decision that made an offer, or drew one in a trial that the limits could not carry, else 0: with it, whoever
-    is left alone was not left alone by chance.
--#}
-{% macro offer_is_assigned(decisions) -%}
-    case
-        when {{ decisions }}.action <> 'no_action' then 1
-        when {{ decisions }}.arm = 'trial' and not {{ is_left_alone_by_draw(decisions) }} then 1
-        else 0
-    end
-{%- endmacro %}
-
-{#-
-    The action_id of each of `picks` (a relation or step) whose customer was within an episode that the service had opened
-    before; `served` and `parameters` are steps of the query. A condition on `picks` may follow.
--#}
-{% macro picks_within_served(picks) -%}
-    select distinct picks.action_id
-    from {{ picks }} as picks
-    cross join parameters
-    inner join served
-        on picks.customer_id = served.customer_id
-            and picks.as_of_date > served.as_of_date
-            and picks.as_of_date < {{ add_days('served.as_of_date', 'parameters.horizon_days') }}
-{%- endmacro %}

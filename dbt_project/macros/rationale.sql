@@ -21,8 +21,10 @@
 {#- Money as text with two decimals. -#}
 {% macro money_text(amount) %}cast(cast({{ amount }} as decimal(18, 2)) as string){% endmacro %}
 
-{#- Why a customer is not contacted, in words; reads the columns arm, planned_action, suppression_reason and
-    has_worthwhile_offer. -#}
+{#-
+    Why a customer is not contacted, in words; reads the columns arm, planned_action, suppression_reason and
+    has_worthwhile_offer.
+-#}
 {% macro not_contacted_words() -%}
     case
         when arm = 'universal_holdout' then 'Not contacted: member of the holdout group that measures the programme'

@@ -78,8 +78,7 @@
 {#-
     Every reported contact that names a customer or an action, as a subquery: also those set aside as broken, which exclude
     a customer from further contacts all the same. What is not reported is taken on the safe side: without an offer it was
-    an offer, without a day, or with a placeholder for it, it was the
-    last day of the data.
+    an offer, without a day (or with a placeholder for it) it was the last day of the data.
 -#}
 {% macro contacts_that_exclude() -%}
     (

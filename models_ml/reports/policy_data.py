@@ -1,7 +1,7 @@
 """What the policy page reads from the warehouse: the last plan, grouped in every way that it is shown.
 
-*Planned* counts every customer for whom the plan chose an offer, or a trial did that its limits could carry; *made*
-those of them who are contacted. The difference is held out to measure the contacts.
+*Planned* counts the customers for whom the plan chose an offer, and those whose offer a trial drew within its limits.
+*Made* counts those of them who are contacted. The difference is held out to measure the contacts.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ counted as (
     from (
         select
             planned_actions.*,
-            {{ is_withdrawn_trial() }} as is_withdrawn
+            {{ is_withdrawn_trial('planned_actions') }} as is_withdrawn
         from planned_actions
     ) as marked
 

@@ -36,7 +36,7 @@ plans as (
 
     select
         as_of_date,
-        case when {{ is_withdrawn_trial() }} then 'no_action' else planned_action end as planned_action
+        case when {{ is_withdrawn_trial('decisions') }} then 'no_action' else planned_action end as planned_action
     from decisions
 
 ),
