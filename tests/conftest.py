@@ -32,7 +32,15 @@ RETAIL_VARIABLE = "RETENTION_TEST_RETAIL"
 BUILD_SHOP = ("build", "--vars", "{source: online_retail, allow_miscalibrated: true}")
 PARSING = SharedParsing()
 OWN_PARSING = ("--no-partial-parse", "--target-path")  # options of commands that read every file
-UNTESTED = ("--exclude-resource-types", "test", "unit_test")
+# Neither tests, nor the search for them, nor files that describe the run.
+UNTESTED = (
+    "--no-write-json",
+    "--indirect-selection",
+    "empty",
+    "--exclude-resource-types",
+    "test",
+    "unit_test",
+)
 # What leads to decisions, without reports, outcomes and data tests: half of a build.
 DECISIONS = (*UNTESTED, "--select", "+retention_actions", "+policy_runs")
 DECIDE = (*UNTESTED, "--selector", "decide")  # the decisions again, on existing scores

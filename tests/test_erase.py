@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from conftest import Project
+from conftest import UNTESTED, Project
 
 from models_ml.erase import (
     Erased,
@@ -253,7 +253,7 @@ def test_rows_of_an_erased_person_without_a_customer_row_do_not_enter_the_quaran
         kept = f"where customer_id <> {customer}" if file.stem == "customers" else ""
         duckdb.sql(f"select * from '{file}' {kept}").write_parquet(str(raw / file.name))
     project.raw_data = raw
-    project.dbt("build", "--select", "+quarantine", "--exclude-resource-types", "test", "unit_test")
+    project.dbt("build", "--select", "+quarantine", *UNTESTED)
     assert project.query(f"select * from quarantine where customer_id = '{customer}'") == []
     assert project.query(
         "select count(*) > 0 from quarantine where quarantine_reason = 'unknown_customer'"

@@ -44,6 +44,7 @@ def build(project: Project, day: str, **variables: object) -> str:
     return project.dbt(
         "build",
         *SELECTED,
+        "--no-write-json",
         "--indirect-selection",
         "empty",
         "--exclude-resource-types",

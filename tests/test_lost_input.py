@@ -12,14 +12,14 @@ import duckdb
 import pytest
 from bad_input_cases import LATELY, LOST_INPUT, Case
 from check_input_nights import InputNights, Problem, open_nights, run_nights
-from conftest import Project
+from conftest import UNTESTED, Project
 
 pytestmark = pytest.mark.build
 
 FIRST = date(2026, 9, 20)
 NIGHT = date(2026, 9, 25)
 CHANGES = {case.given: case.change for case in LOST_INPUT}
-GATE = ("--select", "+int_input_gate", "--exclude-resource-types", "test", "unit_test")
+GATE = ("--select", "+int_input_gate", *UNTESTED)
 
 
 def rewrite(folder: Path, changes: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import BUILD_SHOP, Project
+from conftest import BUILD_SHOP, UNTESTED, Project
 
 pytestmark = pytest.mark.build
 
@@ -172,5 +172,5 @@ def test_the_loop_closes_on_the_real_shop_too(built_shop: Project, tmp_path: Pat
     planted = execute(project, "2011-02-28", tmp_path / "new_contacts.parquet", source)
     staging = project.folder / "dbt_project" / "sources" / source / "stg_retention_contacts.sql"
     staging.write_text(f"select * from read_parquet('{tmp_path}/new_contacts.parquet')\n", encoding="utf-8")
-    project.dbt(*BUILD_SHOP, *LOOP, "--exclude-resource-types", "test", "unit_test")
+    project.dbt(*BUILD_SHOP, *LOOP, *UNTESTED)
     check_outcomes(project, planted, source)

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from conftest import DECISIONS, ROOT, Project, copy_project
+from conftest import DECISIONS, ROOT, UNTESTED, Project, copy_project
 
 pytestmark = pytest.mark.build
 
@@ -79,7 +79,7 @@ def features_of(folder: Path, raw: Path, **variables: Any) -> Project:
     project = copy_project(folder, raw)
     given = ", ".join(f"{name}: {value}" for name, value in {"as_of_date": f"'{DAY}'", **variables}.items())
     select = ("--select", "+customer_features", "+churn_labels", "+int_consents")
-    project.dbt("build", *select, "--exclude-resource-types", "test", "unit_test", "--vars", f"{{{given}}}")
+    project.dbt("build", *select, *UNTESTED, "--vars", f"{{{given}}}")
     return project
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 import training_data as data
 import yaml
-from conftest import ROOT, Project
+from conftest import ROOT, UNTESTED, Project
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -471,7 +471,7 @@ def test_whoever_uses_what_a_source_does_not_record_is_not_dormant(
         header + "".join(row for row in rows if row.split(",")[1] in ("price_interest", *meanings))
     )
     fresh_copy.dbt(
-        *("build", "--exclude-resource-types", "test", "unit_test"),
+        *("build", *UNTESTED),
         *("--select", "int_seed_problems", "activity_map", "int_activity_map", "int_reason_signals"),
     )
     wrong = fresh_copy.query(
