@@ -25,6 +25,7 @@ from models_ml.errors import BayesPilotError
 from models_ml.scoring.probabilities import PROBABILITIES_SCHEMA, score_batches
 from models_ml.train_and_deploy import ensure_deployed
 from models_ml.training import contributions
+from models_ml.training.candidates import logistic_regression
 from models_ml.training.context import read_purpose, warehouse_tables
 from models_ml.training.contributions import (
     BoostingExplainer,
@@ -32,7 +33,9 @@ from models_ml.training.contributions import (
     make_tree_explainer,
     pattern_contributions,
 )
+from models_ml.training.linear import as_linear_sum
 from models_ml.training.pipeline import ChurnPipeline
+from models_ml.training.schema import Feature, FeatureEncoder, FeatureSchema
 
 MODELS = Path(__file__).parents[1] / "dbt_project" / "models"
 
@@ -73,6 +76,36 @@ class TestContributions:
         )
         matrix = pipeline.encoder.encode(examples.filter(pa.array(fitted)))
         assert np.abs(make_explainer(pipeline).contributions(matrix).mean(axis=0)).max() < 1e-9
+
+
+class TestLinear:
+    """A logistic pipeline as a sum over features gives the numbers of scikit-learn's steps."""
+
+    @pytest.mark.parametrize("filled", ["all", "numbers", "categories"])
+    def test_it_is_what_the_steps_compute(self, filled: str) -> None:
+        draws = np.random.default_rng(2)
+        kinds = {"all": "nncnc", "numbers": "nnnnn", "categories": "ccccc"}[filled]
+        roles = {"n": "numeric", "c": "categorical"}
+        schema = FeatureSchema(tuple(Feature(f"f{at}", roles[kind], "", 0) for at, kind in enumerate(kinds)))
+        known = {f"f{at}": ("a", "b", "c") for at, kind in enumerate(kinds) if kind == "c"}
+        matrix = np.where(
+            np.array(list(kinds)) == "c", draws.integers(0, 3, (600, 5)), draws.normal(0, 9, (600, 5))
+        )
+        matrix[:, 0] = 0.0 if kinds[0] == "n" else matrix[:, 0]  # never filled
+        fitted, later = matrix[:400], matrix[400:]
+        fitted[draws.random(400) < 0.3, 1] = np.nan
+        later[draws.random(later.shape) < 0.3] = np.nan  # of features too that were never missing
+        encoder = FeatureEncoder(schema, known, frozenset())
+        estimator = logistic_regression(encoder, quick_settings().candidates["logistic_regression"], 1)
+        estimator.fit(fitted, np.nan_to_num(fitted[:, 1]) + draws.normal(size=400) > 1)
+        found = as_linear_sum(estimator)
+        assert found is not None
+        assert found.raw_score(later) == pytest.approx(estimator.decision_function(later), abs=1e-12)
+        terms = found.contributions(later)
+        assert found.base + terms.sum(axis=1) == pytest.approx(found.raw_score(later), abs=1e-12)
+        assert found.contributions(fitted).mean(axis=0) == pytest.approx(np.zeros(5), abs=1e-12)
+        alone = np.array([found.contributions(row[None, :])[0] for row in later])
+        assert np.array_equal(alone, terms)
 
 
 class TestBoosting:

@@ -395,6 +395,14 @@ class TestEncoding:
         with pytest.raises(BayesPilotError, match=r"plan: int64 is not categorical"):
             encoder.encode(wrong)
 
+    def test_an_infinite_value_is_named(self) -> None:
+        table = run_features(5)
+        encoder = fit_encoder(table, self.schema, 30)
+        at = table.schema.get_field_index("average_satisfaction")
+        infinite = table.set_column(at, "average_satisfaction", pa.array([1.0, -np.inf, None, 2.0, 3.0]))
+        with pytest.raises(BayesPilotError, match=r"infinite values[^$]*average_satisfaction"):
+            encoder.encode(infinite)
+
 
 class TestCalibration:
     @pytest.mark.parametrize("method", ["sigmoid", "isotonic"])

@@ -15,13 +15,9 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from models_ml.training.candidates import MISSING, signed_log
-from models_ml.training.contributions import (
-    LinearExplainer,
-    TreeExplainer,
-    make_explainer,
-    make_tree_explainer,
-)
+from models_ml.training.candidates import MISSING
+from models_ml.training.contributions import TreeExplainer, make_explainer, make_tree_explainer
+from models_ml.training.linear import LinearSum, as_linear_sum
 from models_ml.training.pipeline import ChurnPipeline, raw_score, to_log_odds
 from models_ml.training.schema import FeatureSchema
 
@@ -116,78 +112,18 @@ class _SingleBatch:
 
 @dataclass(frozen=True)
 class _Linear:
-    """Logistic regression on compressed, imputed, one-hot and standardised columns.
-
-    ``numeric`` are positions of features, ``flagged`` positions within them whose absence is a column of its own, and
-    ``categories`` pairs of position and number of known categories.
-    """
-
-    numeric: NDArray[np.int64]
-    medians: Floats
-    flagged: NDArray[np.int64]
-    categories: tuple[tuple[int, int], ...]
-    mean: Floats
-    scale: Floats
-    coefficients: Floats
-    intercept: float
-    owner: NDArray[np.int64]
-    features: int
-
-    def _prepared(self, values: Floats) -> Floats:
-        numbers = signed_log(values[self.numeric])
-        missing = np.isnan(numbers)
-        numbers[missing] = self.medians[missing]
-        columns = np.zeros(len(self.mean))
-        columns[: len(numbers)] = numbers
-        at = len(numbers) + len(self.flagged)
-        columns[len(numbers) : at] = missing[self.flagged]
-        for position, known in self.categories:
-            code = values[position]
-            if code == code:  # a category that is known
-                columns[at + int(code)] = 1.0
-            at += known
-        columns -= self.mean
-        columns /= self.scale
-        return columns
+    terms: LinearSum
 
     def raw_score(self, values: Floats) -> float:
-        return float(self._prepared(values) @ self.coefficients + self.intercept)
+        return float(self.terms.raw_score(values[None, :])[0])
 
     def contributions(self, values: Floats) -> Floats:
-        # bincount adds in the order of the columns, as LinearExplainer does
-        parts = self._prepared(values) * self.coefficients
-        return np.asarray(np.bincount(self.owner, parts, minlength=self.features), dtype=np.float64)
+        return self.terms.contributions(values[None, :])[0]
 
 
 def _linear(pipeline: ChurnPipeline) -> OneRow:
-    columns, scaler, last = (step for _, step in pipeline.estimator.steps)
-    explainer = make_explainer(pipeline)
-    assert isinstance(explainer, LinearExplainer)
-    found = {name: (step, positions) for name, step, positions in columns.transformers_}
-    numeric: Sequence[int] = found["numeric"][1] if "numeric" in found else []
-    medians, flagged = np.empty(0), np.empty(0, dtype=np.int64)
-    if len(numeric):
-        imputer = found["numeric"][0].named_steps["simpleimputer"]
-        # a feature without any value when fitting is imputed as 0, which the encoder has written already
-        medians, flagged = np.nan_to_num(imputer.statistics_), imputer.indicator_.features_
-    categories: tuple[tuple[int, int], ...] = ()
-    if "categorical" in found and len(found["categorical"][1]):
-        encoder, positions = found["categorical"]
-        categories = tuple(
-            (position, len(known)) for position, known in zip(positions, encoder.categories_, strict=True)
-        )
-    return _Linear(
-        np.asarray(numeric, dtype=np.int64),
-        medians,
-        np.asarray(flagged, dtype=np.int64),
-        categories,
-        scaler.mean_,
-        scaler.scale_,
-        last.coef_[0],
-        float(last.intercept_[0]),
-        explainer.owner,
-        explainer.features,
-    )
+    terms = as_linear_sum(pipeline.estimator)
+    return _SingleBatch(pipeline) if terms is None else _Linear(terms)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def signed_log(values: np.ndarray) -> np.ndarray:
     >>> signed_log(np.array([-9.0, 0.0, 9.0])).round(2)
     array([-2.3,  0. ,  2.3])
     """
-    return np.sign(values) * np.log1p(np.abs(values))
+    return np.copysign(np.log1p(np.abs(values)), values)
 
 
 def logistic_regression(encoder: FeatureEncoder, chosen: Hyperparameters, seed: int) -> Pipeline:

@@ -8,11 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 from scipy.special import logit
-from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
+from models_ml.training.linear import as_linear_sum
 from models_ml.training.pipeline import SMALLEST_SHARE, ChurnPipeline
 
 FEATURES_TABULATED = 12  # on a path: 4,096 patterns; a longer path is worked out for the patterns that occur
@@ -27,28 +26,6 @@ class Explainer(Protocol):
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
         """Return contributions, shape (n, features); base + row sum = raw score."""
-
-
-@dataclass(frozen=True)
-class LinearExplainer:
-    """Exact: coefficient × (value − fit mean), the columns of one feature summed.
-
-    ``owner`` holds, per column of the prepared matrix, the position of the feature it was made from.
-    """
-
-    preparation: Pipeline
-    coefficients: np.ndarray
-    owner: np.ndarray
-    features: int
-    base: float
-
-    def contributions(self, matrix: np.ndarray) -> np.ndarray:
-        """Return contributions in log-odds, shape (n, features)."""
-        parts = self.preparation.transform(matrix) * self.coefficients  # fit means are zero after scaling
-        summed = np.zeros((len(matrix), self.features))
-        for column, feature in enumerate(self.owner):
-            summed[:, feature] += parts[:, column]
-        return summed
 
 
 @dataclass(frozen=True)
@@ -185,9 +162,10 @@ def _patterns(
 
 def make_explainer(pipeline: ChurnPipeline) -> Explainer:
     """Return the explainer that suits the pipeline's estimator and many rows."""
+    linear = as_linear_sum(pipeline.estimator)
+    if linear is not None:
+        return linear
     *steps, (_, last) = pipeline.estimator.steps
-    if isinstance(last, LogisticRegression):
-        return _linear(pipeline, Pipeline(steps) if steps else None, last)
     if isinstance(last, HistGradientBoostingClassifier) and not steps and last.is_categorical_ is None:
         return _boosting(last)
     return make_tree_explainer(pipeline)
@@ -223,20 +201,6 @@ def log_odds_contributions(pipeline: ChurnPipeline, matrix: np.ndarray) -> np.nd
         is_far, (logit(share) - logit(base)) / np.where(is_far, gap, 1), 1 / (base * (1 - base))
     )
     return np.asarray(parts * stretch[:, None])
-
-
-def _linear(
-    pipeline: ChurnPipeline, preparation: Pipeline | None, last: LogisticRegression
-) -> LinearExplainer:
-    if preparation is None:
-        raise TypeError("a linear candidate needs its preparation steps")
-    return LinearExplainer(
-        preparation,
-        last.coef_[0],
-        _owners(preparation.named_steps["columns"]),
-        len(pipeline.encoder.schema.features),
-        float(last.intercept_[0]),
-    )
 
 
 def _boosting(last: HistGradientBoostingClassifier) -> BoostingExplainer:
@@ -279,16 +243,3 @@ def _mean_value(at: Split | Leaf) -> float:
     if isinstance(at, Leaf):
         return at.value * float(at.reached.prod())
     return _mean_value(at.left) + _mean_value(at.right)
-
-
-def _owners(columns: ColumnTransformer) -> np.ndarray:
-    """Return the feature behind each prepared column: values, then missing indicators, then categories."""
-    owners: list[int] = []
-    for name, transformer, positions in columns.transformers_:
-        if name == "numeric" and positions:
-            indicators = transformer.named_steps["simpleimputer"].indicator_.features_
-            owners += [*positions, *(positions[i] for i in indicators)]
-        elif name == "categorical" and positions:
-            for position, known in zip(positions, transformer.categories_, strict=True):
-                owners += [position] * len(known)
-    return np.array(owners, dtype=int)

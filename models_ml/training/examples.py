@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models_ml.errors import BayesPilotError
-from models_ml.training.schema import FeatureSchema
+from models_ml.training.schema import FeatureSchema, infinite_values
 
 WEIGHT = "example_weight"
 DAYS_COLUMNS = ("days_to_unexplained_contact", "days_to_departure")
@@ -341,12 +341,7 @@ def check_values(examples: Examples, where: str) -> None:
         if pc.any(pc.is_inf(examples.table[examples.schema.names[i]].cast(pa.float64()))).as_py()
     ]
     if infinite:
-        raise BayesPilotError(
-            "a feature holds infinite values",
-            where=where,
-            values=infinite,
-            next_step="guard the division in the model that makes it, then dbt build",
-        )
+        raise infinite_values(infinite, where)
     weight = examples.example_weight
     if not np.all(weight > 0):
         raise BayesPilotError(

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from models_ml.training.calibration import Calibrator, choose_calibration
 from models_ml.training.candidates import CANDIDATES, Hyperparameters, one_blas_thread, one_thread
 from models_ml.training.examples import Examples
+from models_ml.training.linear import as_linear_sum
 from models_ml.training.schema import FeatureEncoder, FeatureSchema, fit_encoder
 from models_ml.training.settings import TrainingSettings
 
@@ -105,6 +106,9 @@ def uncalibrated_log_odds(encoder: FeatureEncoder, estimator: Pipeline, features
 
 def raw_score(estimator: Pipeline, matrix: np.ndarray) -> np.ndarray:
     """Return the uncalibrated output: log-odds, or a share of votes where there are no log-odds."""
+    linear = as_linear_sum(estimator)
+    if linear is not None:
+        return linear.raw_score(matrix)
     if hasattr(estimator, "decision_function"):
         return np.asarray(estimator.decision_function(matrix), dtype=float)
     return np.asarray(estimator.predict_proba(matrix)[:, 1], dtype=float)

@@ -94,7 +94,7 @@ class FeatureEncoder:
         Raises
         ------
         BayesPilotError
-            If a feature's column is missing, or is not of the kind its role asks for.
+            If a feature's column is missing, or is not of the kind its role asks for, or holds an infinite value.
         """
         _check_columns(batch, self.schema)
         matrix = np.empty((batch.num_rows, len(self.schema.features)))
@@ -107,7 +107,20 @@ class FeatureEncoder:
                 known = pa.array(self.categories[feature.feature], column.type)
                 column = pc.index_in(column, value_set=known)
             matrix[:, position] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        infinite = np.isinf(matrix)
+        if infinite.any():
+            raise infinite_values([self.schema.names[i] for i in np.flatnonzero(infinite.any(axis=0))])
         return matrix
+
+
+def infinite_values(features: list[str], where: str = "customer_features") -> BayesPilotError:
+    """Return the error that names features which hold infinite values."""
+    return BayesPilotError(
+        "a feature holds infinite values",
+        where=where,
+        values=features,
+        next_step="guard the division in the model that makes it, then dbt build",
+    )
 
 
 def read_schema(rows: Iterable[Mapping[str, Any]]) -> FeatureSchema:
