@@ -32,8 +32,10 @@ windows as (
         enrolled_windows.customer_id,
         enrolled_windows.outcome_month,
         coalesce(
-            lag(enrolled_windows.closes_on)
-                over (partition by enrolled_windows.customer_id order by enrolled_windows.outcome_month),
+            lag(enrolled_windows.closes_on) over (
+                partition by enrolled_windows.customer_id, enrolled_windows.assignment
+                order by enrolled_windows.outcome_month
+            ),
             case
                 when earlier.assignment = enrolled_windows.assignment
                     then last_day(earlier.outcome_month)
