@@ -28,6 +28,12 @@ contacts as (
 
 ),
 
+executions as (
+
+    select * from {{ ref('int_set_aside_executions') }}
+
+),
+
 revenue as (
 
     select * from {{ ref('int_outcome_revenue') }}
@@ -63,10 +69,15 @@ outcomes as (
             case
                 when contacts.execution is not null then contacts.execution
                 when decisions.action = 'no_action' then 'left_alone'
-                else 'not_executed'
+                when executions.action_id is null then 'not_executed'
+                when executions.executed_on > decisions.valid_to then 'executed_late'
+                else 'executed'
             end as string
         ) as contact_status,
-        cast(coalesce(contacts.is_contacted, false) as boolean) as is_contacted,
+        cast(
+            coalesce(contacts.is_contacted, false)
+            or coalesce(executions.executed_on <= decisions.horizon_ends_on, false) as boolean
+        ) as is_contacted,
         cast(contacts.contact_id as string) as contact_id,
         cast(contacts.contacted_offer as string) as contacted_offer,
         cast(contacts.contacted_on as date) as contacted_on,
@@ -86,6 +97,7 @@ outcomes as (
     inner join revenue on decisions.action_id = revenue.action_id
     cross join parameters
     left join contacts on decisions.action_id = contacts.action_id
+    left join executions on decisions.action_id = executions.action_id and decisions.action <> 'no_action'
     left join stayed on decisions.customer_id = stayed.customer_id and decisions.as_of_date = stayed.as_of_date
     where {{ input_is_complete() }}
 

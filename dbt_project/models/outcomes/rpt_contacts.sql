@@ -18,16 +18,9 @@ run as (
 
 ),
 
--- A contact that is dated after the end of the data is known then.
 executions as (
 
-    select
-        reported.action_id,
-        min(case when reported.is_day_reported then reported.contacted_on end) as executed_on
-    from {{ contacts_that_exclude() }} as reported
-    inner join run on least(reported.contacted_on, run.data_ends_on) <= run.as_of_date
-    where reported.action_id is not null and reported.is_set_aside
-    group by reported.action_id
+    select * from {{ ref('int_set_aside_executions') }}
 
 ),
 
