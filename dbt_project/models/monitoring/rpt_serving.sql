@@ -120,15 +120,24 @@ judged as (
 
     select
         shifts.*,
-        {{ stability_status('shifts.psi', 'shifts.psi_by_chance') }} as status,
-        row_number() over (
-            partition by shifts.day, shifts.pipeline_version
-            order by shifts.psi - shifts.psi_by_chance desc, shifts.feature asc
-        ) as shift_rank
+        {{ stability_status('shifts.psi', 'shifts.psi_by_chance') }} as status
     from shifts
     cross join limits
     left join schema_rows on shifts.feature = schema_rows.feature
     where not coalesce(schema_rows.ages, false)
+
+),
+
+-- A feature within its limit may lie further beyond chance than one that has moved.
+ranked as (
+
+    select
+        judged.*,
+        row_number() over (
+            partition by day, pipeline_version
+            order by case status when 'ok' then 1 else 0 end, psi - psi_by_chance desc, feature asc
+        ) as shift_rank
+    from judged
 
 ),
 
@@ -140,7 +149,7 @@ drift as (
         sum(case when status <> 'ok' then 1 else 0 end) as drifted_features,
         max(case when shift_rank = 1 and status <> 'ok' then feature end) as most_moved_feature,
         max(case when shift_rank = 1 and status <> 'ok' then psi end) as most_moved_psi
-    from judged
+    from ranked
     group by day, pipeline_version
 
 ),
