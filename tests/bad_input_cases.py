@@ -363,7 +363,7 @@ VARIABLES = [
     ),
     variable("as_of_date: 2026-02-30", "where a day such as 2026-10-31 is needed", as_of_date="2026-02-30"),
     variable("retrain: maybe", "where true or false is needed", retrain="maybe"),
-    variable("rebuild_dates: 2026-08-31", "where a list of days such as", rebuild_dates="2026-08-31"),
+    variable("rebuild_dates: 2026-08-31", "where a list of days such as", rebuild_dates=date(2026, 8, 31)),
     variable(
         "channel_capacity: {email: 0.5}",
         "where whole numbers of contacts by channel",

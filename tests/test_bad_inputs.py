@@ -7,7 +7,6 @@ group. ``pytest tests/test_bad_inputs.py --write-bad-inputs`` writes the table `
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from typing import Any
 import bad_input_cases as given
 import duckdb
 import pytest
+import yaml
 from bad_input_cases import ANSWERED_HERE, CASES, Case, Place
 from conftest import ROOT, Project
 from typer.testing import CliRunner
@@ -199,7 +199,7 @@ def variable(bench: Bench, case: Case, _: Path) -> str:
     for other in given.VARIABLES[number * AT_ONCE : (number + 1) * AT_ONCE]:
         together |= other.change
     said = bench.dbt(
-        f"variables {number}", lambda _: ["seed", "-s", "channels", "--vars", json.dumps(together)]
+        f"variables {number}", lambda _: ["seed", "-s", "channels", "--vars", yaml.safe_dump(together)]
     )
     [name] = case.change
     return next(line.strip(" -") for line in said.splitlines() if line.strip(" -").startswith(f"{name}:"))

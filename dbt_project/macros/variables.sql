@@ -64,7 +64,7 @@
         {%- set is_right = is_day(value) -%}
     {%- elif kind == 'days' -%}
         {%- set checked = namespace(is_right=is_list) -%}
-        {%- for day in value if is_list -%}{%- set checked.is_right = checked.is_right and is_day(day) -%}{%- endfor -%}
+        {%- for day in (value if is_list else []) -%}{%- set checked.is_right = checked.is_right and is_day(day) -%}{%- endfor -%}
         {%- set is_right = checked.is_right -%}
     {%- elif kind == 'truth' -%}
         {%- set is_right = (value | string | lower) in ('true', 'false') -%}
