@@ -27,6 +27,18 @@ known_contacts as (
 
 ),
 
+paid_stretches as (
+
+    select * from {{ ref('int_paid_stretches') }}
+
+),
+
+parameters as (
+
+    select * from {{ ref('int_policy_parameters') }}
+
+),
+
 stayed as (
 
     {{ stayed_through_horizon('first_decisions') }}
@@ -52,6 +64,27 @@ left_alone as (
 
 ),
 
+-- The day on which a churner was seen to leave, as training knows it: silence is known at the end of the horizon only.
+departures as (
+
+    select
+        first_decisions.action_id,
+        coalesce(max(paid_stretches.ended_on), max(first_decisions.horizon_ends_on)) as left_on
+    from first_decisions
+    cross join parameters
+    left join stayed
+        on first_decisions.customer_id = stayed.customer_id and first_decisions.as_of_date = stayed.as_of_date
+    left join paid_stretches
+        on first_decisions.customer_id = paid_stretches.customer_id
+            and first_decisions.as_of_date < paid_stretches.ended_on
+            and first_decisions.horizon_ends_on >= paid_stretches.ended_on
+            and parameters.churn_definition = 'subscription_end'
+    where stayed.customer_id is null
+    group by first_decisions.action_id
+
+),
+
+-- A customer who had left before is no less a churner for a contact that came too late.
 contacted as (
 
     select distinct first_decisions.action_id
@@ -60,9 +93,13 @@ contacted as (
         on first_decisions.customer_id = known_contacts.customer_id
             and first_decisions.as_of_date < known_contacts.contacted_on
             and first_decisions.horizon_ends_on >= known_contacts.contacted_on
+    left join departures on first_decisions.action_id = departures.action_id
+    where departures.left_on is null or known_contacts.contacted_on < departures.left_on
 
 ),
 
+-- Customers whom chance left alone stand for all who were assigned with them, contacted by others later or not: those
+-- who leave early are never contacted.
 customer_months as (
 
     select
@@ -70,7 +107,8 @@ customer_months as (
         cast(stayed.customer_id is null as boolean) as has_churned,
         cast(
             case
-                when left_alone.is_assigned = 1 or contacted.action_id is not null then 0
+                when left_alone.is_assigned = 1 then 0
+                when left_alone.action_id is null and contacted.action_id is not null then 0
                 else round(exp(-coalesce(left_alone.log_propensity, 0)), 9)
             end as double
         ) as left_alone_weight
