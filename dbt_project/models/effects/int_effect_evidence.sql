@@ -153,7 +153,12 @@ judged as (
                 when coalesce(evidence.offer, evidence.compared_offer) is not null and offers.offer is null
                     then 'unknown_offer'
                 when evidence.churn_probability is null then 'not_scored'
-                when evidence.signal_{{ reason_signals()[0] }} is null then 'no_signals'
+                when
+                    {% for signal in reason_signals() -%}
+                        evidence.signal_{{ signal }} is null
+                        {%- if not loop.last %} or{% endif %}
+                    {% endfor %}
+                    then 'no_signals'
             end as string
         ) as unused_reason
     from evidence
