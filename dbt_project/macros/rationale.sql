@@ -44,7 +44,7 @@
             then 'Not contacted: the customer value is below the minimum for a contact'
         when has_worthwhile_offer
             then 'Not contacted: the budget and capacity of this month go to contacts that bring more for what they use'
-        else 'Not contacted: no offer is expected to bring more than it costs'
+        else 'Not contacted: no offer is expected to bring enough beyond its cost'
     end
 {%- endmacro %}
 
