@@ -82,3 +82,26 @@ def test_sql_and_python_refuse_the_same_values(
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 def test_no_bound_admits_what_is_not_finite(value: float) -> None:
     assert not any(bounds.admits_number(value) for bounds in policy_bounds().values())
+
+
+@pytest.mark.build
+@pytest.mark.parametrize("value", ["-1", "nan", "inf"])
+def test_a_range_without_a_maximum_admits_finite_numbers_only(built_project: Project, value: str) -> None:
+    [file] = built_project.folder.glob(
+        "target/compiled/bayespilot/dbt_project/models/*/customer_features.yml/declared_ranges_customer_featu_*.sql"
+    )
+    with duckdb.connect() as connection:
+        connection.execute("attach ':memory:' as demo; use demo")
+        connection.execute(f"attach '{built_project.warehouse()}' as built (read_only)")
+        connection.execute(
+            "create table int_feature_dates as select max(as_of_date) as as_of_date from built.churn_scores"
+        )
+        connection.execute(
+            "create table customer_features as from built.customer_features natural join int_feature_dates"
+        )
+        assert connection.execute(file.read_text()).fetchall() == []
+        connection.execute(
+            f"update customer_features set monthly_revenue = '{value}' where customer_id in ("
+            "select min(customer_id) from customer_features)"
+        )
+        assert len(connection.execute(file.read_text()).fetchall()) == 1
