@@ -109,7 +109,8 @@ evidence as (
 
 ),
 
--- A past trial assigns and contacts on the same day; a decision is made at the end of its day.
+-- A past trial assigns and contacts on the same day; a decision is made at the end of its day. An offer that the first
+-- contact makes may be accepted at a further one.
 reached as (
 
     select
@@ -118,7 +119,9 @@ reached as (
         evidence.as_of_date,
         contacts.offer as reached_offer,
         coalesce(
-            contacts.accepted_on <= {{ add_days('evidence.as_of_date', 'parameters.horizon_days') }}, false
+            min(contacts.accepted_on) over (
+                partition by evidence.stratum, evidence.customer_id, evidence.as_of_date, contacts.offer
+            ) <= {{ add_days('evidence.as_of_date', 'parameters.horizon_days') }}, false
         ) as has_accepted,
         row_number() over (
             partition by evidence.stratum, evidence.customer_id, evidence.as_of_date

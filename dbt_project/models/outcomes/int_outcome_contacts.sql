@@ -50,11 +50,13 @@ matched as (
 
 ),
 
+-- An offer that the first contact makes may be accepted at a further one.
 ranked as (
 
     select
         matched.*,
-        row_number() over (partition by decision_id order by match_rank, contacted_on, contact_id) as contact_rank
+        row_number() over (partition by decision_id order by match_rank, contacted_on, contact_id) as contact_rank,
+        min(accepted_on) over (partition by decision_id, match_rank, offer) as offer_accepted_on
     from matched
 
 ),
@@ -88,7 +90,7 @@ contacts as (
         case when ranked.match_rank < 3 then ranked.offer end as contacted_offer,
         case when ranked.match_rank < 3 then ranked.contacted_on end as contacted_on,
         cast(
-            ranked.match_rank < 3 and coalesce(ranked.accepted_on <= ranked.horizon_ends_on, false) as boolean
+            ranked.match_rank < 3 and coalesce(ranked.offer_accepted_on <= ranked.horizon_ends_on, false) as boolean
         ) as has_accepted,
         cast(totals.cost_cents as bigint) as cost_cents
     from ranked
