@@ -296,8 +296,9 @@ def test_policy_version_follows_everything_that_decides() -> None:
         policy_version(replace(inputs, offers=(replace(offers()[0], contact_cost="8"), offers()[1]))),
         policy_version(replace(inputs, offers=(offers()[0], replace(offers()[1], eligible_when="false")))),
         policy_version(replace(inputs, effects=effects(np.log(0.5), np.log(0.8)))),
+        policy_version(replace(inputs, acceptance=replace(inputs.acceptance, sd=np.full((2, 1), 0.3)))),
     }
-    assert len(versions) == 5
+    assert len(versions) == 6
     assert policy_version(decision_inputs(policy(), offers(), effects(np.log(0.5), np.log(0.9)))) in versions
 
 

@@ -308,7 +308,9 @@ def policy_version(inputs: DecisionInputs) -> str:
         "acceptance_features": inputs.acceptance.features,
         "acceptance": _rounded(inputs.acceptance.log_odds),
         "acceptance_centre": _rounded(inputs.acceptance.centre),
+        "acceptance_sd": _rounded(inputs.acceptance.sd),
         "retention_curves": asdict(inputs.curves),
+        "trial": asdict(load_settings().trial),
     }
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
