@@ -276,9 +276,9 @@ SEED_ROWS = [
     ),
     seed(
         "offer_effect_priors",
-        "an sd of 0",
-        "sd 0 must be a finite number and greater than 0",
-        "update offer_effect_priors set sd = '0' where signal = 'dormant'",
+        "an sd too small to compute with",
+        "sd 1e-200 must be a finite number and at least 0.001 and at most 20",
+        "update offer_effect_priors set sd = '1e-200' where signal = 'dormant'",
     ),
     seed(
         "offer_effect_priors",
@@ -295,7 +295,7 @@ SEED_ROWS = [
     seed(
         "offer_effect_priors",
         "an acceptance sd of 0",
-        "acceptance_sd 0 must be empty, or a finite number and greater than 0",
+        "acceptance_sd 0 must be empty, or a finite number and at least 0.001 and at most 20",
         "update offer_effect_priors set acceptance_mean = '0.3', acceptance_sd = '0' where signal = 'dormant'",
     ),
     seed(

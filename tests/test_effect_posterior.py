@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
+from models_ml.decisions.policy import seed_bounds
 from models_ml.effects.effect_posterior import (
     EffectPriors,
     Floats,
@@ -271,6 +272,16 @@ def test_separation_gives_finite_answers(churns: bool, expected_sign: int) -> No
     assert np.abs(found.mean).max() < 4
     assert (np.linalg.eigvalsh(found.covariance) > 0).all()
     assert (np.diag(found.covariance) <= 1.0).all()
+
+
+@pytest.mark.parametrize("end", ["minimum", "maximum"])
+def test_every_sd_that_the_seed_admits_can_be_computed_with(end: str) -> None:
+    sd = getattr(seed_bounds("offer_effect_priors")["sd"], end)
+    priors = beliefs(-0.1, 0.2, sd=sd, offers=2, correlation=0.5)
+    episodes = draw_trial(np.random.default_rng(5), np.zeros((2, 2)), contacted=100, controls=100)
+    deviations = np.sqrt(np.diag(effect_posterior(episodes, priors, SETTINGS).beliefs.covariance))
+    assert (0.99e-3 < deviations).all()
+    assert (deviations < 1.01 * sd).all()
 
 
 def test_certain_probabilities_and_single_rows_are_harmless() -> None:

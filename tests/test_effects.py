@@ -172,6 +172,9 @@ def test_what_chance_shows_of_one_offer_moves_its_covariances() -> None:
 def test_priors_and_evidence_that_lack_something_are_refused() -> None:
     with pytest.raises(BayesPilotError, match="nudge, pain"):
         read_priors(PRIORS.slice(0, 3), 0.5)
+    tiny = pa.Table.from_pylist([each | {"sd": 1e-200} for each in PRIORS.to_pylist()])
+    with pytest.raises(BayesPilotError, match="within their bounds"):
+        read_priors(tiny, 0.5)
     with pytest.raises(BayesPilotError, match="offer holds an unknown name"):
         evidence(row("trial", "fax"))
     with pytest.raises(BayesPilotError, match="churn_probability is missing"):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from models_ml.decisions.offer_beliefs import AcceptanceModel
-from models_ml.decisions.policy import read_policy
+from models_ml.decisions.policy import read_policy, seed_bounds
 from models_ml.effects.acceptance_model import AcceptancePriors, ContactOutcomes, fit_acceptance
 from models_ml.effects.effect_posterior import (
     DIGITS,
@@ -123,7 +123,7 @@ def read_priors(table: pa.Table, correlation: float) -> EffectPriors:
     Raises
     ------
     BayesPilotError
-        When an offer lacks a signal's prior, or a value is not a finite number with sd > 0.
+        When an offer lacks a signal's prior, or a value is missing or outside the bounds of its seed.
     """
     rows = {(row["offer"], row["signal"]): row for row in table.to_pylist()}
     offers = tuple(sorted({offer for offer, _ in rows}))
@@ -132,7 +132,7 @@ def read_priors(table: pa.Table, correlation: float) -> EffectPriors:
     wrong = [pair for pair in pairs if pair not in rows or not _is_prior(rows[pair])]
     if wrong:
         raise BayesPilotError(
-            "an offer needs a prior with a mean and an sd above 0 for the intercept and every signal",
+            "an offer needs a prior with a mean and an sd within their bounds for the intercept and every signal",
             where="seeds/<source>/offer_effect_priors.csv",
             values=[f"{offer}, {signal}" for offer, signal in wrong],
             next_step="correct the rows, then run dbt build",
@@ -143,8 +143,8 @@ def read_priors(table: pa.Table, correlation: float) -> EffectPriors:
 
 
 def _is_prior(row: dict[str, float | None]) -> bool:
-    mean, sd = row["mean"], row["sd"]
-    return mean is not None and sd is not None and np.isfinite(mean) and np.isfinite(sd) and sd > 0
+    bounds = seed_bounds("offer_effect_priors")
+    return all((value := row[name]) is not None and bounds[name].admits_number(value) for name in ("mean", "sd"))
 
 
 def read_evidence(table: pa.Table, priors: EffectPriors, settings: EffectSettings) -> Evidence:
