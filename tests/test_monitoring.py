@@ -6,7 +6,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -481,9 +481,9 @@ def test_a_feed_younger_than_nine_weeks_and_four_is_not_judged_by_the_week(repor
 # ---------------------------------------------------------------- expected performance, calibration, advice
 
 
-def expected_auc(reports: Reports, probability: list[float], judged_auc: float = 0.8) -> float | None:
+def expected_auc(reports: Reports, probability: Sequence[float], judged_auc: float = 0.8) -> float | None:
     reports.put(
-        "churn_scores", pa.table({"as_of_date": [DAY] * len(probability), "churn_probability": probability})
+        "churn_scores", pa.table({"as_of_date": [DAY] * len(probability), "churn_probability": list(probability)})
     )
     reports.put("deployed_pipeline", pa.table({"pipeline_version": ["p1"], "judged_auc": [judged_auc]}))
     reports.put(
@@ -590,14 +590,18 @@ def advice(
     *,
     columns: dict[str, Any] | None = None,
     score_status: str = "ok",
+    scores: Sequence[float] = (0.1, 0.9),
     judged_auc: float = 0.8,
+    judged_churners: int = 1_000,
     calibrated_days_ago: int = 30,
 ) -> list[str]:
-    expected_auc(reports, [0.1, 0.9], judged_auc)
+    expected_auc(reports, scores, judged_auc)
     reports.freeze(frozen)
     reports.measure(frozen, columns or population(50))
     deployed = {"pipeline_version": ["p1"], "calibrated_on": [DAY - timedelta(calibrated_days_ago)]}
     reports.put("deployed_pipeline", pa.table(deployed))
+    judged = {"pipeline_version": ["p1"], "judged_rows": [10_000], "judged_churners": [judged_churners]}
+    reports.put("pipeline_candidates", pa.table(judged))
     reports.connection.execute(
         f"create or replace table rpt_score_drift as"
         f" select as_of_date, 0.3 as psi, '{score_status}' as status from int_run"
@@ -617,7 +621,9 @@ def test_each_reason_to_retrain_is_named(reports: Reports, frozen: list[FeatureB
     assert advice(reports, frozen, score_status="warn") == []
     assert advice(reports, frozen, score_status="alert") == ["scores moved"]
     assert advice(reports, frozen, judged_auc=1.0) == []  # 0.81 / 0.82 is expected
-    assert advice(reports, frozen, judged_auc=1.04) == ["ranking expected to be worse"]
+    assert advice(reports, frozen, scores=[0.4, 0.6], judged_auc=0.8) == ["ranking expected to be worse"]
+    # 0.69 is expected; with 30 leavers, the 95 % interval of the judged AUC reaches down to 0.66
+    assert advice(reports, frozen, scores=[0.4, 0.6], judged_auc=0.76, judged_churners=30) == []
     moved = population(50) | {
         name: np.full(1500, 99) for name in ("tickets_last_90_days", "sessions_last_30_days")
     }

@@ -20,6 +20,12 @@ deployed as (
 
 ),
 
+candidates as (
+
+    select * from {{ ref('pipeline_candidates') }}
+
+),
+
 reference_bins as (
 
     select * from {{ ref('int_reference_bins') }}
@@ -79,6 +85,40 @@ scores as (
 
 ),
 
+judged_counts as (
+
+    select
+        max(cast(candidates.judged_churners as double)) as churners,
+        max(cast(candidates.judged_rows - candidates.judged_churners as double)) as stayers
+    from candidates
+    inner join deployed on candidates.pipeline_version = deployed.pipeline_version
+
+),
+
+-- Standard error of the judged AUC: Hanley and McNeil (1982), equation 2.
+ranking as (
+
+    select
+        performance.expected_auc,
+        performance.judged_auc,
+        coalesce(
+            sqrt(
+                greatest(
+                    judged_auc * (1 - judged_auc)
+                    + (churners - 1) * (judged_auc / (2 - judged_auc) - judged_auc * judged_auc)
+                    + (stayers - 1)
+                    * (2 * judged_auc * judged_auc / (1 + judged_auc) - judged_auc * judged_auc),
+                    0
+                ) / (churners * stayers)
+            ),
+            0
+        ) as judged_error
+    from performance
+    inner join run on performance.as_of_date = run.as_of_date
+    cross join judged_counts
+
+),
+
 reasons as (
 
     select
@@ -102,12 +142,11 @@ reasons as (
     union all
     select
         'ranking expected to be worse' as reason,
-        'expected AUC ' || cast(round(performance.expected_auc, 3) as string) || ', judged at training '
-        || cast(round(performance.judged_auc, 3) as string) as evidence
-    from performance
-    inner join run on performance.as_of_date = run.as_of_date
+        'expected AUC ' || cast(round(expected_auc, 3) as string) || ', judged at training '
+        || cast(round(judged_auc, 3) as string) as evidence
+    from ranking
     cross join limits
-    where performance.expected_auc < performance.judged_auc - limits.auc_fall
+    where expected_auc < judged_auc - greatest(limits.auc_fall, 1.96 * judged_error)
     union all
     select
         'probabilities are ' || replace(calibration.status, '_', ' ') as reason,
