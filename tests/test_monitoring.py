@@ -483,7 +483,8 @@ def test_a_feed_younger_than_nine_weeks_and_four_is_not_judged_by_the_week(repor
 
 def expected_auc(reports: Reports, probability: Sequence[float], judged_auc: float = 0.8) -> float | None:
     reports.put(
-        "churn_scores", pa.table({"as_of_date": [DAY] * len(probability), "churn_probability": list(probability)})
+        "churn_scores",
+        pa.table({"as_of_date": [DAY] * len(probability), "churn_probability": list(probability)}),
     )
     reports.put("deployed_pipeline", pa.table({"pipeline_version": ["p1"], "judged_auc": [judged_auc]}))
     reports.put(

@@ -144,7 +144,9 @@ def read_priors(table: pa.Table, correlation: float) -> EffectPriors:
 
 def _is_prior(row: dict[str, float | None]) -> bool:
     bounds = seed_bounds("offer_effect_priors")
-    return all((value := row[name]) is not None and bounds[name].admits_number(value) for name in ("mean", "sd"))
+    return all(
+        (value := row[name]) is not None and bounds[name].admits_number(value) for name in ("mean", "sd")
+    )
 
 
 def read_evidence(table: pa.Table, priors: EffectPriors, settings: EffectSettings) -> Evidence:
