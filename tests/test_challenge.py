@@ -14,6 +14,7 @@ from models_ml.deployment.challenge import (
     Contest,
     Guardrail,
     Judged,
+    Outcomes,
     measure_guardrails,
     perfect_range,
     select_against,
@@ -88,6 +89,9 @@ class TestSelection:
         assert selection.deploys == (better >= needed and all(rails))
 
 
+MANY = Outcomes(np.arange(10**6) % 5 == 0, np.full(10**6, 0.2), np.ones(10**6))  # chance has hardly a say
+
+
 def judged(customers: int = 4000, factor: float = 1.0, segments: int = 2, seed: int = 0) -> Judged:
     """Customers whose churn the probabilities times 1 / factor describe exactly."""
     random = np.random.default_rng(seed)
@@ -95,7 +99,7 @@ def judged(customers: int = 4000, factor: float = 1.0, segments: int = 2, seed: 
     segment = np.array([f"s{i % segments}" for i in range(customers)], dtype=object)
     has_churned = random.random(customers) < probability
     observed = has_churned.sum() / probability.sum()
-    return Judged(has_churned, np.ones(customers), segment, probability * observed * factor)
+    return Judged(has_churned, np.ones(customers), segment, probability * observed * factor, MANY)
 
 
 def measured(
@@ -118,8 +122,29 @@ class TestGuardrails:
         assert rail.value == pytest.approx(factor)
         assert rail.passes == passes
 
+    @pytest.mark.parametrize(("factor", "passes"), [(0.72, True), (1.4, True), (0.4, False), (2.5, False)])
+    def test_what_chance_explains_is_no_failure(self, factor: float, passes: bool) -> None:
+        few = judged(customers=300, segments=1, factor=factor)  # about 65 leavers
+        few = replace(few, calibrated=few.outcomes(np.ones(300, dtype=bool)))
+        rails = measured(few)
+        assert rails["calibration_ratio"].passes == passes
+        assert rails["segment_calibration"].passes == passes
+
+    def test_right_pipelines_fail_once_in_a_hundred(self) -> None:
+        random, failed = np.random.default_rng(6), 0
+        for _ in range(400):
+            probability = random.uniform(0.05, 0.4, 500)
+            then, now = random.random((2, 500)) < probability
+            level = then.sum() / probability.sum()  # learned from the calibration date
+            calibrated = Outcomes(then, probability * level, np.ones(500))
+            segment = np.repeat(np.array(["a", "b"], dtype=object), 250)
+            rows = Judged(now, np.ones(500), segment, probability * level, calibrated)
+            bounds = replace(BOUNDS, segment_churners_at_least=10)
+            failed += not all(rail.passes for rail in measured(rows, bounds=bounds).values())
+        assert failed <= 16  # of 400; two guardrails of one in a hundred each, and twice that by chance
+
     def test_a_row_counts_as_often_as_its_weight_says(self) -> None:
-        rows = Judged(np.array([True, False]), np.array([1.0, 9.0]), None, np.array([0.5, 0.1]))
+        rows = Judged(np.array([True, False]), np.array([1.0, 9.0]), None, np.array([0.5, 0.1]), MANY)
         assert measured(rows)["calibration_ratio"].value == pytest.approx(0.5 + 9 * 0.1)
 
     def test_a_segment_that_is_off_shows_though_the_whole_is_not(self) -> None:

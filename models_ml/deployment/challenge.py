@@ -9,7 +9,8 @@ only must not earn *less* with that probability:
 - The successor of a *stale* champion, calibrated ``stale_after_days`` or more before the challenger. Otherwise a
   champion whose recipe is never chosen again would stay deployed however often the business trains.
 
-A failed guardrail keeps the champion in every case. With no champion, or one that cannot compete, the winner is
+A failed guardrail keeps the champion in every case; calibration fails where a ratio lies outside its bounds and outside
+what chance explains. With no champion, or one that cannot compete, the winner is
 deployed and failed guardrails are recorded only. The exception is churn probabilities that differ from what happened
 by more than chance: such a winner is deployed on request only, and it is said wherever its scores are shown.
 
@@ -30,7 +31,7 @@ import numpy as np
 from scipy.stats import norm
 
 from models_ml.errors import BayesPilotError
-from models_ml.training.examples import DateCount, Examples
+from models_ml.training.examples import DateCount
 from models_ml.training.settings import Promotion
 from models_ml.training.stage import TrainingResult
 from models_ml.warehouse import build_command
@@ -121,12 +122,18 @@ class Judged:
     weight : ndarray of shape (n,), > 0
     segment : ndarray of shape (n,), text (missing: None), or None where the business has no segments
     churn_probability : ndarray of shape (n,), 0 to 1
+    calibrated : the challenger on its calibration date
     """
 
     has_churned: np.ndarray
     weight: np.ndarray
     segment: np.ndarray | None
     churn_probability: np.ndarray
+    calibrated: Outcomes
+
+    def outcomes(self, rows: np.ndarray) -> Outcomes:
+        """Return the rows of a mask of shape (n,)."""
+        return Outcomes(self.has_churned[rows], self.churn_probability[rows], self.weight[rows])
 
 
 @dataclass(frozen=True)
@@ -224,14 +231,15 @@ def perfect_range(churn_probability: np.ndarray, weight: np.ndarray) -> tuple[fl
 
 
 def _calibration(judged: Judged, bounds: Promotion) -> Guardrail:
-    low, high = perfect_range(judged.churn_probability, judged.weight)
+    found = judged.outcomes(np.ones(len(judged.weight), bool))
+    low, high = chance_range(found, judged.calibrated, bounds.range_confidence)
     return _guardrail(
         "calibration_ratio",
-        _ratio(judged, np.ones(len(judged.weight), bool)),
-        bounds.calibration_ratio_from,
-        bounds.calibration_ratio_to,
-        f"mean predicted over mean observed churn; with {len(judged.weight):,} customers, perfect calibration"
-        f" lies within {low:.2f} to {high:.2f} 19 times of 20",
+        found.ratio,
+        min(bounds.calibration_ratio_from, low),
+        max(bounds.calibration_ratio_to, high),
+        f"mean predicted over mean observed churn; with {len(judged.weight):,} customers, chance explains"
+        f" {low:.2f} to {high:.2f} 99 times of 100",
     )
 
 
@@ -244,13 +252,27 @@ def _contacts_ratio(contacts: ContactValues, bounds: Promotion) -> Guardrail:
 
 
 def _segment_calibration(judged: Judged, bounds: Promotion) -> list[Guardrail]:
-    ratios = {name: _ratio(judged, rows) for name, rows in _segments(judged, bounds)}
-    if not ratios:
+    found = {name: judged.outcomes(rows) for name, rows in _segments(judged, bounds)}
+    if not found:
         return []
-    worst = max(sorted(ratios), key=lambda name: abs(np.log(max(ratios[name], 1e-9))))
-    low, high = bounds.segment_calibration_from, bounds.segment_calibration_to
-    note = f"calibration ratio of the worst segment, {worst}, of {len(ratios)} with enough churners"
-    return [_guardrail("segment_calibration", ratios[worst], low, high, note)]
+    # Bonferroni, as for segments that are worse off
+    confidence = 1 - (1 - bounds.range_confidence) / len(found)
+    allowed = {}
+    for name, of in found.items():
+        low, high = chance_range(of, judged.calibrated, confidence)
+        allowed[name] = (
+            min(bounds.segment_calibration_from, low),
+            max(bounds.segment_calibration_to, high),
+        )
+
+    def strain(name: str) -> float:
+        """Return how much of what is allowed a segment takes up, above 1 where it fails."""
+        ratio, (low, high) = max(found[name].ratio, 1e-9), allowed[name]
+        return math.log(ratio) / math.log(high if ratio > 1 else low)
+
+    worst = max(sorted(found), key=strain)
+    note = f"calibration ratio of the worst segment, {worst}, of {len(found)} with enough churners"
+    return [_guardrail("segment_calibration", found[worst].ratio, *allowed[worst], note)]
 
 
 def _segment_worse(
@@ -278,12 +300,6 @@ def _segments(judged: Judged, bounds: Promotion) -> Iterator[tuple[str, np.ndarr
         rows = names == name
         if judged.has_churned[rows].sum() >= bounds.segment_churners_at_least:
             yield name, rows
-
-
-def _ratio(judged: Judged, rows: np.ndarray) -> float:
-    weight = judged.weight[rows]
-    expected = float((weight * judged.churn_probability[rows]).sum())
-    return expected / float((weight * judged.has_churned[rows]).sum())
 
 
 def _guardrail(name: str, value: float, low: float | None, high: float | None, note: str) -> Guardrail:
@@ -373,7 +389,7 @@ def find_miscalibration(
 ) -> Miscalibration | None:
     """Return what is wrong where the ratio fails its guardrail and lies outside what chance explains, else None."""
     ratio = judged.ratio
-    low, high = chance_range(judged, calibrated, bounds.first_range_confidence)
+    low, high = chance_range(judged, calibrated, bounds.range_confidence)
     holds = bounds.calibration_ratio_from <= ratio <= bounds.calibration_ratio_to
     if holds or low <= ratio <= high:
         return None
@@ -382,14 +398,14 @@ def find_miscalibration(
 
 def miscalibration_of(result: TrainingResult, bounds: Promotion) -> Miscalibration | None:
     """Return the miscalibration of a training's winner as it was judged, or None."""
-    winner, judged_on = result.judged.pipelines[result.chosen], result.judged.split.judged_on
+    judged_on = result.judged.split.judged_on
     assert judged_on is not None, "a training judges"
     found = result.diagnostics
     return find_miscalibration(
         result.chosen,
         judged_on,
         Outcomes(found.has_churned, found.candidates[result.chosen].churn_probability, found.weight),
-        _outcomes(result.judged.calibration, winner.score(result.judged.calibration.features)[0]),
+        calibrated_outcomes(result),
         bounds,
     )
 
@@ -419,5 +435,8 @@ def refuse_miscalibration(found: Miscalibration, counts: Sequence[DateCount], so
     )
 
 
-def _outcomes(examples: Examples, churn_probability: np.ndarray) -> Outcomes:
-    return Outcomes(examples.has_churned, churn_probability, examples.example_weight)
+def calibrated_outcomes(result: TrainingResult) -> Outcomes:
+    """Return the winner, as it was judged, on the date that it was calibrated on."""
+    examples = result.judged.calibration
+    probability = result.judged.pipelines[result.chosen].score(examples.features)[0]
+    return Outcomes(examples.has_churned, probability, examples.example_weight)

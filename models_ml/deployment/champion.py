@@ -19,6 +19,7 @@ from models_ml.deployment.challenge import (
     Guardrail,
     Judged,
     Selection,
+    calibrated_outcomes,
     measure_guardrails,
     select_against,
     select_same,
@@ -194,4 +195,4 @@ def days_newer(record: DeploymentRecord, result: TrainingResult) -> int:
 def _judged(result: TrainingResult) -> Judged:
     judged = result.diagnostics
     probability = judged.candidates[result.chosen].churn_probability
-    return Judged(judged.has_churned, judged.weight, judged.segment, probability)
+    return Judged(judged.has_churned, judged.weight, judged.segment, probability, calibrated_outcomes(result))

@@ -120,7 +120,7 @@ class Promotion:
     segment_calibration_from: float
     segment_calibration_to: float
     segment_worse_at_most: float
-    first_range_confidence: float
+    range_confidence: float
     stale_after_days: int
 
 
