@@ -192,6 +192,11 @@ class TestFiles:
             read_file(broken)
 
 
+def as_expected(trial: Trial, outcomes: np.ndarray) -> Trial:
+    """Return the trial with the outcome that was expected of each row."""
+    return replace(trial, outcome=outcomes[np.arange(len(trial)), trial.arm])
+
+
 class TestGroups:
     @pytest.fixture
     def trial(self) -> Trial:
@@ -209,8 +214,8 @@ class TestGroups:
     def test_the_feature_that_decides_comes_first(self, trial: Trial) -> None:
         planned = (np.arange(40) % 2 == 0).astype(int)  # all of plan a
         scatter = np.tile([0.5, 0.5, -0.5, -0.5], 10)
-        scores = np.column_stack([np.zeros(40), np.where(planned == 1, 2.0, -1.0) + scatter])
-        found = feature_groups(trial, planned, scores, SETTINGS.page)
+        outcomes = np.column_stack([np.zeros(40), np.where(planned == 1, 2.0, -1.0) + scatter])
+        found = feature_groups(as_expected(trial, outcomes), planned, outcomes, SETTINGS)
         assert found[0].feature == "plan"
         assert found[0].information == pytest.approx(np.log(2))
         first, second = found[0].groups
@@ -220,20 +225,31 @@ class TestGroups:
 
     def test_parts_of_a_number_hold_every_customer_once(self, trial: Trial) -> None:
         planned = (np.arange(40) < 10).astype(int)
-        found = {of.feature: of for of in feature_groups(trial, planned, np.zeros((40, 2)), SETTINGS.page)}
+        found = {of.feature: of for of in feature_groups(trial, planned, np.zeros((40, 2)), SETTINGS)}
         assert [group.customers for group in found["age"].groups] == [10, 10, 10, 10]
         assert found["age"].groups[0].treated.tolist() == [1.0]
         assert [group.customers for group in found["noise"].groups] == [20, 20]
 
     def test_nothing_is_said_where_all_are_treated_alike(self, trial: Trial) -> None:
-        assert feature_groups(trial, np.ones(40, dtype=int), np.zeros((40, 2)), SETTINGS.page) == []
+        assert feature_groups(trial, np.ones(40, dtype=int), np.zeros((40, 2)), SETTINGS) == []
 
     def test_gains_are_means_with_the_interval_of_a_mean(self, trial: Trial) -> None:
-        scores = np.column_stack([np.zeros(40), np.arange(40.0)])
+        outcomes = np.column_stack([np.zeros(40), np.arange(40.0)])
         everybody = np.tile([0.0, 1.0], (40, 1))
-        (group,) = plan_groups(trial, everybody, scores)
+        (group,) = plan_groups(as_expected(trial, outcomes), everybody, outcomes, SETTINGS)
         assert group.gains[0].value == pytest.approx(19.5)
         assert group.gains[0].standard_error == pytest.approx(np.arange(40).std(ddof=1) / 40**0.5)
         untouched = replace(trial, arm=np.zeros(40, dtype=np.int64))
-        (alone,) = plan_groups(untouched, everybody, scores)
+        (alone,) = plan_groups(untouched, everybody, outcomes, SETTINGS)
         assert alone.gains == (None,)
+
+    def test_a_few_controls_without_the_outcome_show_no_gain(self, trial: Trial) -> None:
+        """Of 180 contacted 5 % responded, of 20 left alone nobody: by chance, one time in three."""
+        arm = (np.arange(200) < 180).astype(int)
+        few = replace(
+            trial.part(np.zeros(200, dtype=int)), arm=arm, outcome=(np.arange(200) < 9) * 1.0,
+            propensity=np.where(arm == 1, 0.9, 0.1),
+        )  # fmt: skip
+        (group,) = plan_groups(few, np.tile([0.0, 1.0], (200, 1)), np.full((200, 2), 0.05), SETTINGS)
+        assert group.gains[0].value == pytest.approx(0.05)
+        assert group.gains[0].low < 0

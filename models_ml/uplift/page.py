@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models_ml.evaluation import Estimate
-from models_ml.evaluation.intervals import student_interval
+from models_ml.errors import BayesPilotError
+from models_ml.evaluation import Estimate, policy_value
 from models_ml.reports.figures import PALETTE, QUIET, axes, share, svg
 from models_ml.reports.page import Fact, Figure, Page, Section, Table, Text, write_page
 from models_ml.uplift.learners import LEARNERS
 from models_ml.uplift.learning import CUSTOMERS, THE_SAME, TOO_FEW, LearnedPolicy, interval, per_thousand
 from models_ml.uplift.policies import LEARNED, NOBODY
-from models_ml.uplift.settings import PageSettings
+from models_ml.uplift.settings import PageSettings, UpliftSettings
 from models_ml.uplift.trial import CONTROL, Floats, Trial
 
 BLUE, VERMILION = PALETTE[:2]
@@ -33,7 +33,7 @@ _CLEAR = 0.001  # below, a probability of chance is not written out
 class Group:
     """Customers alike in one feature; ``treated`` (k,) shares by offer, ``gains`` money of each offer for all of them.
 
-    A gain is None where the group has fewer than two rows of the offer or the control.
+    A gain is None where too few rows of the offer or the control tell it.
     """
 
     label: str
@@ -52,7 +52,7 @@ class FeatureGroups:
 
 
 def feature_groups(
-    trial: Trial, planned: np.ndarray, scores: Floats, settings: PageSettings
+    trial: Trial, planned: np.ndarray, outcomes: Floats, settings: UpliftSettings
 ) -> list[FeatureGroups]:
     """Return the features that tell most about the plan, each with its groups; none where all are treated alike.
 
@@ -60,8 +60,8 @@ def feature_groups(
     ----------
     planned : ndarray of shape (n,), int
         Planned arm of each row.
-    scores : ndarray of shape (n, k + 1)
-        Doubly robust scores of money, from what has not seen the row.
+    outcomes : ndarray of shape (n, k + 1)
+        Expected outcome in each arm, from what has not seen the row.
     """
     if len(np.unique(planned)) < 2:
         return []
@@ -69,29 +69,36 @@ def feature_groups(
     for feature in trial.schema.features:
         column = trial.features[feature.feature]
         code, labels = (
-            _categories(column, settings) if feature.role == "categorical" else _parts(column, settings)
+            _categories(column, settings.page)
+            if feature.role == "categorical"
+            else _parts(column, settings.page)
         )
         information = _mutual_information(code, planned)
         groups = tuple(
-            _group(label, trial, planned, scores, np.flatnonzero(code == position))
+            _group(label, trial, planned, outcomes, np.flatnonzero(code == position), settings)
             for position, label in enumerate(labels)
         )
         found.append(FeatureGroups(feature.feature, information, groups))
     found.sort(key=lambda of: -of.information)
-    return found[: settings.features_at_most]
+    return found[: settings.page.features_at_most]
 
 
-def plan_groups(trial: Trial, policy: Floats, scores: Floats) -> tuple[Group, ...]:
+def plan_groups(
+    trial: Trial, policy: Floats, outcomes: Floats, settings: UpliftSettings
+) -> tuple[Group, ...]:
     """Return the customers grouped by what a policy does with them, those without an offer first.
 
     Parameters
     ----------
-    policy, scores : ndarray of shape (n, k + 1)
-        The policy as 0 and 1, and doubly robust scores of money, both from what has not seen the row.
+    policy, outcomes : ndarray of shape (n, k + 1)
+        The policy as 0 and 1, and the expected outcome in each arm, both from what has not seen the row.
     """
     arm = policy.argmax(axis=1)
     labels = ["gets no offer", *(f"gets “{offer}”" for offer in trial.offers)]
-    found = (_group(labels[at], trial, arm, scores, np.flatnonzero(arm == at)) for at in range(len(labels)))
+    found = (
+        _group(labels[at], trial, arm, outcomes, np.flatnonzero(arm == at), settings)
+        for at in range(len(labels))
+    )
     return tuple(group for group in found if group.customers)
 
 
@@ -130,24 +137,38 @@ def _mutual_information(code: np.ndarray, planned: np.ndarray) -> float:
     return float((joint[held] * np.log(joint[held] / independent[held])).sum())
 
 
-def _group(label: str, trial: Trial, planned: np.ndarray, scores: Floats, rows: np.ndarray) -> Group:
+def _group(
+    label: str,
+    trial: Trial,
+    planned: np.ndarray,
+    outcomes: Floats,
+    rows: np.ndarray,
+    settings: UpliftSettings,
+) -> Group:
     offers = range(1, len(trial.arms))
     treated = np.array([(planned[rows] == at).mean() if len(rows) else 0.0 for at in offers])
-    seen = np.bincount(trial.arm[rows], minlength=len(trial.arms))
+    members, least = trial.part(rows), settings.trial.differing_rows_at_least
+    seen = np.bincount(members.arm, minlength=len(trial.arms))
     gains = tuple(
-        _mean(scores[rows, at] - scores[rows, CONTROL]) if min(seen[CONTROL], seen[at]) > 1 else None
-        for at in offers
+        _gain(members, at, outcomes[rows]) if min(seen[CONTROL], seen[at]) >= least else None for at in offers
     )
     return Group(label, len(rows), treated, gains)
 
 
-def _mean(values: Floats) -> Estimate | None:
-    """Return the mean with its interval; None where all values are alike, which leave its error unknown."""
-    mean = float(values.mean())
-    count = len(values)
-    if (values == values[0]).all():
+def _gain(members: Trial, offer: int, outcomes: Floats) -> Estimate | None:
+    """Return what an offer gains for all members; None where their outcomes do not say how far it may be off."""
+    try:
+        return policy_value(
+            members.arm,
+            members.propensity,
+            members.reward,
+            offer,
+            method="dr",
+            reference=CONTROL,
+            predicted_reward=members.money(outcomes),
+        )
+    except BayesPilotError:
         return None
-    return student_interval(mean, (values - mean) / count * np.sqrt(count / (count - 1.0)))
 
 
 def write_uplift_page(
@@ -368,7 +389,7 @@ def _treated(learned: LearnedPolicy, currency: str) -> Section:
     trial, held_out = learned.trial, learned.held_out
     judged = held_out.trial
     planned = learned.planned_arm()
-    found = feature_groups(judged, planned[held_out.rows], held_out.scores, learned.settings.page)
+    found = feature_groups(judged, planned[held_out.rows], held_out.outcomes, learned.settings)
     chosen = policy_title(learned.selection.chosen)
     unit = f" in {currency}" if currency else ""
     offers = [f"gain of “{offer}”" for offer in trial.offers]
@@ -380,11 +401,11 @@ def _treated(learned: LearnedPolicy, currency: str) -> Section:
                 ("by the learned policy", "customers", *offers),
                 [
                     _group_row(group.label, group, with_share=False)
-                    for group in plan_groups(judged, policy, held_out.scores)
+                    for group in plan_groups(judged, policy, held_out.outcomes, learned.settings)
                 ],
                 caption=(
                     f"What each offer gains net of its cost{unit} per 1,000 customers held out, for those who would"
-                    " get it and for the others"
+                    f" get it and for the others; – is {TOO_FEW}"
                 ),
             )
         )
@@ -398,7 +419,7 @@ def _treated(learned: LearnedPolicy, currency: str) -> Section:
         caption = (
             f"Share of each group with an offer, and what the offer gains net of its cost{unit} per 1,000 customers if"
             " the whole group gets it (held out). Features by how much they tell about the plan; intervals are not"
-            " corrected for their number"
+            f" corrected for their number; – is {TOO_FEW}"
         )
         blocks.append(Table(("group", "customers", *columns), rows, caption=caption))
     shares = ", ".join(
