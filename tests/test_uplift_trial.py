@@ -66,6 +66,12 @@ def edited(column: str, value: object, rows: slice = slice(0, 3)) -> pd.DataFram
             {},
             "fewer than 10 rows with stayed 1",
         ),
+        (
+            lambda: trial_frame().assign(stayed=lambda frame: np.where(frame.index < 8, 12.5, 0.0)),
+            {},
+            "fewer than 10 rows with stayed other than 0",
+        ),
+        (trial_frame, {"money": Money(0.0, 1.0)}, "stayed is worth 0 in every row"),
         (trial_frame, {"schema": feature_schema({"stayed": "numeric"})}, "cannot be features"),
         (trial_frame, {"schema": feature_schema({"arm": "categorical"})}, "cannot be features"),
         (trial_frame, {"money": Money("margin", 1.0)}, "margin"),

@@ -157,7 +157,7 @@ def read_trial(
     ------
     BayesPilotError
         If a column is missing or holds what it must not, an arm is missing or too small, or the outcome is the
-        same everywhere.
+        same everywhere, too rare in an arm, or worth nothing.
     """
     table = as_table(frame)
     _check_roles(table, schema, treatment, outcome, propensity, money)
@@ -298,21 +298,28 @@ def _check_sizes(trial: Trial, outcome: str, settings: TrialSettings) -> None:
         )
     if trial.outcome.min() == trial.outcome.max():
         raise BayesPilotError(f"{outcome} is {trial.outcome[0]:g} in every row", where=WHERE)
-    if not trial.is_binary:
-        return
     least = settings.responders_per_arm_at_least
-    ones = np.bincount(trial.arm, trial.outcome, len(trial.arms))
+    values, times = np.unique(trial.outcome, return_counts=True)
+    usual = 0.0 if trial.is_binary else float(values[times.argmax()])
+    other = np.bincount(trial.arm, trial.outcome != usual, len(trial.arms))
     few = [
-        f"{name}: {one:.0f} of {count}"
-        for name, one, count in zip(trial.arms, ones, counts, strict=True)
-        if min(one, count - one) < least
+        f"{name}: {rows:.0f} of {count}"
+        for name, rows, count in zip(trial.arms, other, counts, strict=True)
+        if (min(rows, count - rows) if trial.is_binary else rows) < least
     ]
     if few:
+        what = f"{outcome} 1, or with {outcome} 0" if trial.is_binary else f"{outcome} other than {usual:g}"
         raise BayesPilotError(
-            f"an arm has fewer than {least} rows with {outcome} 1, or with {outcome} 0",
+            f"an arm has fewer than {least} rows with {what}",
             where=WHERE,
             values=few,
             next_step="wait for more outcomes: so few say nothing about differences between customers",
+        )
+    if not trial.value.any():
+        raise BayesPilotError(
+            f"{outcome} is worth 0 in every row, so that nothing is at stake",
+            where="value",
+            next_step="give the money that one unit of the outcome is worth",
         )
 
 
