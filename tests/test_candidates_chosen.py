@@ -166,7 +166,7 @@ class TestJudgedDate:
         np.testing.assert_allclose(date.value_if_contacted(), expected)
         assert (date.plan(self.truth) == only).all()
 
-    @pytest.mark.parametrize("weight", [1.0, 2.0])
+    @pytest.mark.parametrize("weight", [1.0, 2.0, 0.01, 1e9])
     def test_empc_stands_at_the_published_terms(self, weight: float) -> None:
         churned = np.array([1, 0, 1, 0, 0, 1, 0, 0, 0, 1], dtype=bool)
         probability = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1])

@@ -204,13 +204,13 @@ def metrics_of(
 ) -> dict[str, float]:
     """Return ranking and calibration metrics of one pipeline, EMPC at its published parameters, and announced churn."""
     rules = settings.judging
-    copies = whole_copies(examples.example_weight)
+    stands_for = examples.example_weight / examples.example_weight.mean()
     empc = expected_maximum_profit(
-        examples.has_churned[copies],
-        churn_probability[copies],
-        clv=rules.empc_clv,
-        incentive_cost=rules.empc_incentive_cost,
-        contact_cost=rules.empc_contact_cost,
+        examples.has_churned,
+        churn_probability,
+        clv=rules.empc_clv * stands_for,
+        incentive_cost=rules.empc_incentive_cost * stands_for,
+        contact_cost=rules.empc_contact_cost * stands_for,
         alpha=rules.empc_alpha,
         beta=rules.empc_beta,
     )
