@@ -195,12 +195,15 @@ class TestCalibration:
             "log_loss",
             "calibration_ratio",
             "calibration_error",
+            "lift",
         ):
             assert by_weight[name] == pytest.approx(by_copy[name]), name
 
     def test_ratio_and_lift(self) -> None:
         assert calibration_ratio(np.array([1, 0, 0, 0]), np.full(4, 0.5)) == 2.0
         assert lift(Y, P, share=0.2, weight=np.ones(10)) == pytest.approx(0.5 / 0.4)
+        alike = np.full(10, 0.4)  # no row is riskier than another, in whatever order they stand
+        assert lift(Y, alike, share=0.2) == lift(Y[::-1], alike, share=0.2) == pytest.approx(1.0)
 
 
 def test_threshold_sweep_counts_from_the_cut_off_up() -> None:

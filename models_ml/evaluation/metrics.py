@@ -211,10 +211,14 @@ def lift(
 ) -> float:
     """Return the churn rate among the riskiest ``share`` of the weight over the churn rate of all.
 
+    Of rows with equal probabilities, each counts in the part that is still needed.
+
     Examples
     --------
     >>> lift(np.array([0, 0, 0, 1]), np.array([0.1, 0.2, 0.3, 0.9]), share=0.25)
     4.0
+    >>> lift(np.array([0, 0, 0, 1]), np.full(4, 0.25), share=0.25)
+    1.0
 
     The riskiest half of the weight is one customer here, who stands for three:
 
@@ -222,11 +226,13 @@ def lift(
     0.0
     """
     weight = np.ones(len(churn_probability)) if weight is None else weight
-    order = np.argsort(-churn_probability, kind="stable")
-    before = np.cumsum(weight[order]) - weight[order]
-    riskiest = order[before + weight[order] / 2 <= max(share * weight.sum(), weight[order[0]])]
-    among = np.average(has_churned[riskiest].astype(float), weights=weight[riskiest])
-    return float(among / np.average(has_churned.astype(float), weights=weight))
+    _, position = np.unique(-churn_probability, return_inverse=True)
+    held = np.bincount(position, weight)
+    churned = np.bincount(position, weight * has_churned)
+    wanted = share * held.sum() - (np.cumsum(held) - held)
+    taken = np.clip(wanted / held, 0.0, 1.0)  # of equal probabilities none comes first
+    among = (taken * churned).sum() / (taken * held).sum()
+    return float(among / (churned.sum() / held.sum()))
 
 
 def row_log_loss(has_churned: np.ndarray, churn_probability: np.ndarray) -> np.ndarray:
