@@ -32,7 +32,7 @@ from models_ml.uplift.learners import LEARNERS, LearnerInputs
 from models_ml.uplift.learning import reach_verdict
 from models_ml.uplift.policies import LEARNED, NOBODY
 from models_ml.uplift.settings import load_settings
-from models_ml.uplift.trial import Trial
+from models_ml.uplift.trial import Money, Trial
 
 PROMOTION_VARIABLE = "RETENTION_TEST_PROMOTION"
 POSTERIOR = ["effect_posterior"]
@@ -267,6 +267,12 @@ class TestLimits:
         chosen = learned.choose(new, few)
         assert (chosen == "call").sum() == 20
         assert not (chosen[:20] == "call").all()
+        new["price"] = np.where(np.arange(100) < 50, 1.0, 7.0)
+        priced = replace(learned, money=Money(VALUE, "price"))
+        half = replace(few, budget=200.0)
+        cheap, expensive = (priced.choose(new, half) == "call").reshape(2, 50).sum(axis=1)
+        assert expensive > 15
+        assert abs(cheap - expensive) <= 12
 
 
 class TestFewRows:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from models_ml.decisions.limits import Limits
+from models_ml.decisions.references import first_come
 from models_ml.evaluation import Estimate, PolicyValue
 from models_ml.evaluation.intervals import LEVEL
 from models_ml.training.frames import Frame, as_table, feature_columns
@@ -237,10 +238,12 @@ class LearnedPolicy:
         position = names.index(self.selection.chosen) - 1
         if position < 0:
             return np.zeros(len(trial), dtype=np.int64)
-        # The same for all: as many as the limits allow, in a random order.
-        allowed = np.broadcast_to(np.arange(len(trial.offers)) == position, (len(trial), len(trial.offers)))
+        # The same for all: as many as the limits allow, in a random order, the expensive ones as likely as the cheap.
         lot = np.random.default_rng(self.settings.seed).permutation(len(trial))
-        return 1 + planned_choice(np.ones(allowed.shape), trial.cost[:, 1:], limits, allowed, lot)
+        served = lot[first_come(trial.cost[:, 1:], lot, np.full(len(trial), position), limits)]
+        chosen = np.zeros(len(trial), dtype=np.int64)
+        chosen[served] = 1 + position
+        return chosen
 
 
 def learn_policy(

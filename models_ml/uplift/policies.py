@@ -76,21 +76,15 @@ def planned_policy(trial: Trial, effects: Floats, limits: Limits) -> Floats:
     return np.asarray(np.eye(len(trial.arms))[choice + 1])
 
 
-def planned_choice(
-    gains: Floats,
-    cost: Floats,
-    limits: Limits,
-    allowed: np.ndarray | None = None,
-    tie_order: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return the chosen offer of each row, −1 for none, (n,); all are allowed and rows in order where not stated."""
+def planned_choice(gains: Floats, cost: Floats, limits: Limits) -> np.ndarray:
+    """Return the chosen offer of each row, −1 for none, (n,); all are allowed, and rows in order where they tie."""
     plan = choose_actions(
         gains,
         cost,
-        np.ones(gains.shape, dtype=bool) if allowed is None else allowed,
+        np.ones(gains.shape, dtype=bool),
         limits=limits,
         touch_price=0.0,
-        tie_order=np.arange(len(gains)) if tie_order is None else tie_order,
+        tie_order=np.arange(len(gains)),
     )
     return plan.choice
 
