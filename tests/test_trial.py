@@ -79,6 +79,14 @@ def test_a_scarce_offer_does_not_hold_back_the_trial_of_the_others(scarce: Limit
     assert says[still].min() >= says[~still & candidates.allowed[:, 2]].max()
 
 
+def test_two_scarce_offers_leave_the_money_to_the_third() -> None:
+    candidates = population(np.random.default_rng(0), 4_000)
+    scarce = replace(ROOMY, budget=2_000.0, offer_capacity=np.array([5.0, 1e9, 5.0]))
+    cost, contacts = expected_use(draw(candidates, scarce, 1), candidates)
+    assert cost > 0.95 * 2_000.0
+    assert contacts[[0, 2]].max() <= 5.0 * (1 + 1e-9)
+
+
 @settings(max_examples=40)
 @given(st.integers(0, 10**6), st.floats(0, 2000), st.floats(0, 50), st.floats(0, 50))
 def test_no_limit_is_exceeded_neither_expected_nor_done(

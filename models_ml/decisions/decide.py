@@ -26,7 +26,7 @@ Bools = NDArray[np.bool_]
 Codes = NDArray[np.int8]
 Floats = NDArray[np.float64]
 
-DECISION_RULES = 7  # part of policy_version: raised when the same inputs would be decided differently
+DECISION_RULES = 8  # part of policy_version: raised when the same inputs would be decided differently
 DIGITS = 9
 DRAWS = ("universal_draw", "pick_draw", "trial_draw", "trial_offer_draw")
 REFERENCE_COLUMNS = {

@@ -178,7 +178,8 @@ def _within_capacity(
         (np.array([name == channel for name in limits.offer_channel]), float(room))
         for channel, room in limits.channel_capacity.items()
     ]
-    for offers, room in members:
+    # Twice: what a scarce offer leaves to the others lets the money include more, which uses more of those before it.
+    for offers, room in members * 2:
         sd = np.where(allowed, candidates.effect_sd, 0.0)
         arms = arm_probabilities(sd, candidates.expected_cost, allowed, smallest_share)[:, :-1]
         weight = at_stake * sd.max(axis=1, initial=0.0)
