@@ -274,6 +274,16 @@ def test_measured_effects_are_named() -> None:
     assert planned(candidates(1), works=works)[0]["effect_source"] == "measured"
 
 
+def test_an_effect_is_measured_where_all_that_bears_on_the_customer_is() -> None:
+    works = replace(
+        known_effects(("pain",), np.array([[0.5, 0.0], [-0.5, -0.1]])),
+        is_measured=np.array([[False, False], [True, False]]),
+    )
+    rows = planned(candidates(3, signal_pain=[0.0, 1.5, 0.0], offers_allowed=[3, 3, 0]), works=works)
+    assert [row["planned_action"] for row in rows] == ["nudge", "nudge", "no_action"]
+    assert [row["effect_source"] for row in rows] == ["measured", "assumed", "assumed"]
+
+
 def test_harm_is_not_planned() -> None:
     rows = planned(candidates(3), works=effects(0.5, 0.1))
     assert {row["planned_action"] for row in rows} == {"no_action"}

@@ -160,7 +160,7 @@ def value_customers(batches: Iterable[pa.RecordBatch], inputs: DecisionInputs) -
                 valued.allowed & (at_stake[:, None] > valued.cost_cents),
                 valued.churn_probability,
                 valued.suppressed,
-                *(_numbers(batch, name) for name in DRAWS),
+                *(numbers(batch, name) for name in DRAWS),
             )
         )
     if not kept:
@@ -203,7 +203,7 @@ def value_batch(batch: pa.RecordBatch, inputs: DecisionInputs) -> ValuedBatch:
             next_step="name the signals of offer_effect_priors.csv as int_reason_signals does",
         )
     figures = read_figures(batch, inputs)
-    probability = _numbers(batch, "churn_probability")
+    probability = numbers(batch, "churn_probability")
     valued = value_figures(probability, figures, inputs)
     customer_value_cents = nearest_cents(valued.customer_value)
     by_rule = batch.column("suppression_reason").is_valid().to_numpy(zero_copy_only=False)
@@ -337,6 +337,6 @@ def _summary(plan: Plan, situation: Situation) -> PlanSummary:
     )
 
 
-def _numbers(batch: pa.RecordBatch, name: str) -> Floats:
+def numbers(batch: pa.RecordBatch, name: str) -> Floats:
     """Return one numeric column, nulls as NaN (which the economics refuse)."""
     return np.asarray(batch.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)

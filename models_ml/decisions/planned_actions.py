@@ -18,6 +18,7 @@ from models_ml.decisions.decide import (
     Decisions,
     ValuedBatch,
     decide,
+    numbers,
     value_batch,
     value_customers,
 )
@@ -171,7 +172,8 @@ def planned_batch(
     """Return the rows of one batch; ``rows`` are the positions of its customers among all.
 
     Money is in whole cents and probabilities have 9 digits. The relative risk is that of the planned offer,
-    1 where there is none; ``effect_source`` is then 'assumed'. ``has_worthwhile_offer`` says whether an allowed
+    1 where there is none; ``effect_source`` is 'measured' where that offer's intercept and its effect on each signal
+    that the customer shows are measured. ``has_worthwhile_offer`` says whether an allowed
     offer is worth more than the touch price, whatever the limits.
     """
     columns = decided_columns(batch, value_batch(batch, inputs), inputs, decisions, rows)
@@ -194,7 +196,6 @@ def decided_columns(
     worthwhile = valued.allowed & (valued.value_cents > nearest_cents(inputs.policy.touch_price))
     reasons = batch.column("suppression_reason").cast(pa.string()).fill_null("below_minimum_value")
     suppressed = pa.array(arms == SUPPRESSED)
-    sources = ["assumed", *np.where(inputs.effects.is_measured[:, 0], "measured", "assumed").tolist()]
     names = ["no_action", *(offer.offer for offer in inputs.offers)]
     return {
         "customer_id": batch.column("customer_id").cast(pa.string()),
@@ -208,12 +209,23 @@ def decided_columns(
         "churn_probability": pa.array(np.round(valued.churn_probability, DIGITS)),
         "customer_value": pa.array(money(valued.customer_value_cents)),
         "relative_risk": pa.array(np.round(risk, DIGITS)),
-        "effect_source": _named(sources, choice + 1),
+        "effect_source": _named(
+            ["assumed", "measured"], _is_measured(batch, inputs, choice).astype(np.int64)
+        ),
         "planned_cost": pa.array(money(cost)),
         "planned_value": pa.array(money(decisions.value_cents[rows])),
         "has_worthwhile_offer": pa.array(worthwhile.any(axis=1)),
         "suppression_reason": pc.if_else(suppressed, reasons, pa.scalar(None, pa.string())),
     }
+
+
+def _is_measured(
+    batch: pa.RecordBatch, inputs: DecisionInputs, choice: NDArray[np.integer]
+) -> NDArray[np.bool_]:
+    """Tell for which rows everything that the planned offer does to the customer is measured, shape (n,)."""
+    shows = [numbers(batch, f"signal_{name}") > 0 for name in inputs.effects.signals]
+    matters = np.column_stack([np.ones(len(choice), dtype=bool), *shows])
+    return np.asarray((choice >= 0) & (inputs.effects.is_measured[choice] | ~matters).all(axis=1))
 
 
 def _named(names: Sequence[str | None], positions: NDArray[np.integer]) -> pa.Array:
