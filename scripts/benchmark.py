@@ -29,6 +29,7 @@ from benchmarks.measures import BenchmarkProject
 from benchmarks.nights import HISTORY_DATES, Night, measure_nights
 from benchmarks.raw_tables import DataSize
 from dbt_project_copy import Usage
+from option_values import whole_numbers
 from rich.console import Console
 from rich.table import Table
 
@@ -317,12 +318,7 @@ def night(
     folder: Folder = None,
 ) -> None:
     """Build one night with few and with many nights behind it; compare time, memory, disk and the slowest nodes."""
-    try:
-        behind = sorted({int(number) for number in nights.split(",")})
-    except ValueError:
-        behind = []
-    if not behind or behind[0] < FEWEST_NIGHTS:
-        raise typer.BadParameter(f"{nights!r}: numbers of at least {FEWEST_NIGHTS}, such as 2,90,365")
+    behind = sorted(whole_numbers(nights, "--nights", FEWEST_NIGHTS))
     with _project(folder, memory_limit) as project, console.status("") as status:
         found = measure_nights(
             project, DataSize(customers, events, HISTORY_DATES), behind, notify=status.update

@@ -21,6 +21,7 @@ import duckdb
 import typer
 from dbt_project_copy import CompiledModels, ProjectCopy
 from generate_churn_data import ENDS_ON, raw_chunks, write_parquet
+from option_values import whole_numbers
 from rich.progress import track
 
 # Tables between valid rows and the list of problems.
@@ -42,6 +43,7 @@ VOLUME = """
 COLUMNS = "as_of_date, measure, item, detail, row_count"
 
 LAST_NIGHT = date.fromisoformat(str(ENDS_ON))
+FEWEST_CUSTOMERS = 100
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def main(
 ) -> None:
     """Count the nights that the input of an unchanged business would have stopped."""
     stopped = 0
-    for size in (int(text) for text in customers.split(",")):
+    for size in whole_numbers(customers, "--customers", FEWEST_CUSTOMERS):
         with tempfile.TemporaryDirectory() as folder:
             raw = Path(folder) / "raw"
             write_parquet(raw_chunks(customers=size, months=months, seed=seed, clean=False), raw)

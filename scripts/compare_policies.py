@@ -27,6 +27,7 @@ import typer
 from dbt_project_copy import ProjectCopy
 from generate_churn_data import raw_chunks, write_parquet
 from numpy.typing import NDArray
+from option_values import whole_numbers
 from rich.console import Console
 from rich.table import Table
 from simulation.business import SEEDED_CUSTOMERS
@@ -123,7 +124,7 @@ def main(
     """Compare the plan with the reference policies by the hidden truth of generated worlds."""
     console, missed = Console(), []
     try:
-        for seed in [int(part) for part in seeds.split(",")]:
+        for seed in whole_numbers(seeds, "--seeds"):
             with (
                 tempfile.TemporaryDirectory(prefix="bayespilot-compare-") as folder,
                 console.status(f"world {seed}: generating, building"),

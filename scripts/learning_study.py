@@ -24,6 +24,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from option_values import whole_numbers
 from rich.console import Console
 from rich.table import Table
 from simulation.built_world import BuiltWorld, built_world
@@ -227,7 +228,7 @@ def main(
     policy = {} if pick_holdout_share is None else {"pick_holdout_share": pick_holdout_share}
     found: list[Played] = []
     left_out: list[str] = []
-    for seed in [int(part) for part in seeds.split(",")]:
+    for seed in whole_numbers(seeds, "--seeds"):
         setting = Setting(customers, months, seed, "demo", learning_share, past_trial=True)
         try:
             with (

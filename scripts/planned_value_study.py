@@ -22,6 +22,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from option_values import whole_numbers
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -167,7 +168,7 @@ def main(
     console = Console(width=None if sys.stdout.isatty() else 120)
     found: list[Draw] = []
     try:
-        for seed in [int(part) for part in seeds.split(",")]:
+        for seed in whole_numbers(seeds, "--seeds"):
             setting = Setting(customers, 1, seed, "demo", 0.1, past_trial=True)
             with tempfile.TemporaryDirectory(prefix="bayespilot-") as folder:
                 with console.status(f"seed {seed}: building the world"):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from option_values import whole_numbers
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -95,7 +96,7 @@ def main(
 ) -> None:
     """Simulate months of the demo business and compare BayesPilot's true value with that of other policies."""
     console = Console(width=None if sys.stdout.isatty() else 190)
-    numbers = [int(each) for each in seeds.split(",") if each.strip()] or [seed]
+    numbers = whole_numbers(seeds, "--seeds") if seeds else [seed]
     settings = [Setting(customers, months, number, priors, learning_share, past_trial) for number in numbers]
     try:
         with tempfile.TemporaryDirectory(prefix="bayespilot-") as aside:

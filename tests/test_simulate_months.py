@@ -6,11 +6,17 @@ import csv
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
+import check_input_nights
+import compare_policies
+import learning_study
 import numpy as np
+import planned_value_study
 import pyarrow as pa
 import pytest
+import simulate_months
+import typer
 from check_months import decisions, differences, history_counts, replay, with_new_warehouse
 from conftest import Project
 from dbt_project_copy import PROJECT, ProjectCopy
@@ -42,6 +48,7 @@ from simulation.true_value import (
     value_of,
 )
 from simulation.world import World, contacts_of, next_month, raw_tables, start_world
+from typer.testing import CliRunner
 
 from models_ml.decisions.decide import value_customers
 from models_ml.decisions.limits import Limits
@@ -368,6 +375,27 @@ def earned(seed: int, *own: float, rule: float = 1.0) -> list[Month]:
 )  # fmt: skip
 def test_targets_are_named_where_they_are_missed(months: list[Month], missed: list[str]) -> None:
     assert missed_targets(months) == missed
+
+
+@pytest.mark.parametrize(
+    ("script", "option"),
+    [
+        (simulate_months, "--seeds"),
+        (compare_policies, "--seeds"),
+        (planned_value_study, "--seeds"),
+        (learning_study, "--seeds"),
+        (check_input_nights, "--customers"),
+    ],
+)
+@pytest.mark.parametrize("numbers", ["101,x", "101,,102", "-1", "101,101"])
+def test_numbers_that_name_no_different_worlds_are_wrong_usage(
+    script: ModuleType, option: str, numbers: str
+) -> None:
+    app = typer.Typer()
+    app.command()(script.main)
+    finished = CliRunner().invoke(app, [option, numbers])
+    assert finished.exit_code == 2, finished.output
+    assert option in finished.output
 
 
 # ---------------------------------------------------------------- the loop through dbt
