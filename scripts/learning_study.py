@@ -6,7 +6,7 @@
 For each seed, a world is built once; each set of priors then plays its months on a copy (simulation.built_world).
 `good` priors are drawn around what unlimited randomised data would give, as in planned_value_study.py; `frozen`
 decides with the same priors, without trials, and never learns. A world whose first pipeline is refused is named and
-left out. Exit code 1 where a target is missed or a world is left out.
+left out. Exit code 1 where a target is missed or a world is left out; targets that cannot be judged are named.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from models_ml.errors import BayesPilotError
 
 PRIORS = FLAT, WRONG, GOOD, FROZEN = "none", "wrong", "good", "frozen"
 EARLY, LATE = (1, 2), (4, 5, 6)
+RECOVERED_BY = 3  # the first month in which wrong priors may not lose any more
 WORST_LOSS = 0.05  # of the best possible plan: what learning may cost in one world
 
 
@@ -130,6 +131,19 @@ def missed_targets(rows: Sequence[Played], offers: int) -> list[str]:
     return missed + (_missed_by_good(rows) if {GOOD, FROZEN} <= played else [])
 
 
+def not_judged(rows: Sequence[Played]) -> list[str]:
+    """Name the targets that these priors, months and worlds cannot show: they are neither met nor missed."""
+    played, months = {row.priors for row in rows}, _months(rows)
+    missing = [f"priors {name}: not played" for name in PRIORS if name not in played]
+    if FLAT in played and not set(EARLY + LATE) <= months:
+        missing.append(f"flat priors: months 4 to 6 against months 1 and 2, with {max(months)} played")
+    if WRONG in played and max(months) < RECOVERED_BY:
+        missing.append(f"wrong priors: losses from month {RECOVERED_BY} on, with {max(months)} played")
+    if {GOOD, FROZEN} <= played and len({row.seed for row in rows}) == 1:
+        missing.append("good priors: two standard errors of one world")
+    return missing
+
+
 def _missed_by_flat(rows: Sequence[Played], offers: int) -> list[str]:
     missed, months = [], _months(rows)
     if set(EARLY + LATE) <= months and _mean_of(rows, LATE) <= _mean_of(rows, EARLY):
@@ -147,8 +161,8 @@ def _missed_by_wrong(rows: Sequence[Played]) -> list[str]:
         missed.append("wrong priors: the total is not positive")
     return missed + [
         f"wrong priors: month {month} loses {-_mean_of(rows, [month]):,.0f} on average"
-        for month in sorted(_months(rows))[2:]
-        if _mean_of(rows, [month]) < 0
+        for month in sorted(_months(rows))
+        if month >= RECOVERED_BY and _mean_of(rows, [month]) < 0
     ]
 
 
@@ -244,7 +258,10 @@ def main(
         if out is not None:
             write_rows(out, found)
     missed = left_out + missed_targets(found, offers=5)
-    console.print("\n".join(missed) or "Every target is met.")
+    unknown = not_judged(found)
+    console.print("\n".join(missed) or ("No target is missed." if unknown else "Every target is met."))
+    if found and unknown:
+        console.print("Not judged: " + "; ".join(unknown) + ".")
     if missed:
         raise typer.Exit(1)
 

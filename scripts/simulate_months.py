@@ -95,6 +95,8 @@ def main(
     ] = None,
 ) -> None:
     """Simulate months of the demo business and compare BayesPilot's true value with that of other policies."""
+    if check and months == 1:
+        raise typer.BadParameter("--check compares the last month with the first", param_hint="--months")
     console = Console(width=None if sys.stdout.isatty() else 190)
     numbers = whole_numbers(seeds, "--seeds") if seeds else [seed]
     settings = [Setting(customers, months, number, priors, learning_share, past_trial) for number in numbers]

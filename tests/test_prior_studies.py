@@ -156,6 +156,24 @@ def test_only_priors_that_were_played_are_judged() -> None:
     assert learning_study.missed_targets(good, offers=5) == []
 
 
+def test_what_was_not_played_is_not_said_to_be_met(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sets of priors, the months and the worlds that a target needs are named where they are missing."""
+    assert learning_study.not_judged(study(lambda _: [])) == []
+    one_month = [row for row in study(lambda _: []) if row.month == 1 and row.seed == 1]
+    assert learning_study.not_judged(one_month) == [
+        "flat priors: months 4 to 6 against months 1 and 2, with 1 played",
+        "wrong priors: losses from month 3 on, with 1 played",
+        "good priors: two standard errors of one world",
+    ]
+    monkeypatch.setattr(learning_study, "built_world", lambda *_: None)
+    monkeypatch.setattr(learning_study, "play_world", lambda *_: months(GOOD, [5.0]))
+    learning_study.main(seeds="7", priors=GOOD)
+    last = " ".join(capsys.readouterr().out.split("No target is missed.")[1].split())
+    assert last == "Not judged: priors none: not played; priors wrong: not played; priors frozen: not played."
+
+
 def test_a_world_whose_pipeline_is_refused_is_named_and_fails_the_study(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -377,6 +377,13 @@ def test_targets_are_named_where_they_are_missed(months: list[Month], missed: li
     assert missed_targets(months) == missed
 
 
+def test_one_month_cannot_show_whether_the_policy_learns() -> None:
+    app = typer.Typer()
+    app.command()(simulate_months.main)
+    finished = CliRunner().invoke(app, ["--months", "1", "--check", "--priors", "nun"])
+    assert finished.exit_code == 2, finished.output
+
+
 @pytest.mark.parametrize(
     ("script", "option"),
     [
