@@ -157,8 +157,9 @@ def _free_port() -> int:
 
 @dataclass
 class Outcome:
-    """What clients saw: answers by status, ids of decisions, refused connections, and versions per answer."""
+    """What clients saw of ``asked`` requests: answers by status, ids of decisions, refused connections, versions."""
 
+    asked: int
     statuses: Counter[int] = field(default_factory=Counter)
     decisions: list[str] = field(default_factory=list)
     runs: Counter[str] = field(default_factory=Counter)
@@ -170,8 +171,8 @@ class Outcome:
 
     @property
     def is_sound(self) -> bool:
-        """Whether no answer failed, nothing was lost and no answer mixed versions."""
-        wrong = sum(number for status, number in self.statuses.items() if status != 200)
+        """Whether each request got its answer, nothing was lost and no answer mixed versions."""
+        wrong = self.asked - self.statuses[200]
         return not (wrong or self.mixed or self.missing or self.refused_while_up or any(self.exit_codes))
 
 
@@ -187,10 +188,8 @@ def study(served: ServedCopy, run: Path, bodies: Sequence[bytes], requests: int,
     bodies : sequence of bytes
         Requests, taken in turn.
     """
-    served.publish(run, "first")
-    served.start()
-    outcome, lock = Outcome(), threading.Lock()
-    left, restarting = iter(range(requests)), threading.Event()
+    outcome, lock = Outcome(requests), threading.Lock()
+    left, restarting, ended = iter(range(requests)), threading.Event(), threading.Event()
 
     def call() -> None:
         caller = Caller(served.port)
@@ -205,6 +204,8 @@ def study(served: ServedCopy, run: Path, bodies: Sequence[bytes], requests: int,
                     status, answer = caller.ask("POST", "/decisions", bodies[at % len(bodies)])
                     break
                 except (OSError, http.client.HTTPException):
+                    if ended.is_set():
+                        return
                     with lock:
                         outcome.refused += 1
                         outcome.refused_while_up += began_while_up and not restarting.is_set()
@@ -214,18 +215,24 @@ def study(served: ServedCopy, run: Path, bodies: Sequence[bytes], requests: int,
                 _note(outcome, status, answer)
 
     threads = [threading.Thread(target=call) for _ in range(callers)]
-    for thread in threads:
-        thread.start()
-    _wait(lambda: sum(outcome.statuses.values()) >= requests // 3, threads)
-    served.publish(run, "second")
-    _wait(lambda: sum(outcome.statuses.values()) >= 2 * requests // 3, threads)
-    restarting.set()
-    outcome.exit_codes.append(served.stop())
-    served.start()
-    restarting.clear()
-    for thread in threads:
-        thread.join()
-    outcome.exit_codes.append(served.stop())
+    served.publish(run, "first")
+    try:
+        served.start()
+        for thread in threads:
+            thread.start()
+        _wait(lambda: sum(outcome.statuses.values()) >= requests // 3, threads)
+        served.publish(run, "second")
+        _wait(lambda: sum(outcome.statuses.values()) >= 2 * requests // 3, threads)
+        restarting.set()
+        outcome.exit_codes.append(served.stop())
+        served.start()
+        restarting.clear()
+        for thread in threads:
+            thread.join()
+        outcome.exit_codes.append(served.stop())
+    finally:  # a service that does not come back leaves no client that asks for ever
+        ended.set()
+        served.stop()
     logged = set(served.logged(["decision_id"]).column(0).to_pylist())
     outcome.missing = len(set(outcome.decisions) - logged)
     return outcome
@@ -279,8 +286,9 @@ def main(
     """Ask, publish anew, restart, and print what came of it."""
     try:
         with tempfile.TemporaryDirectory(prefix="bayespilot-serving-") as folder:
+            run = published_run()
             bodies = bodies_of(warehouse_path(SOURCE), customers=1_000, listed=20)
-            found = study(ServedCopy(Path(folder)), published_run(), bodies, requests, callers)
+            found = study(ServedCopy(Path(folder)), run, bodies, requests, callers)
     except BayesPilotError as error:
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from error
@@ -304,7 +312,5 @@ def main(
 
 
 if __name__ == "__main__":
-    import os
-
     os.environ.setdefault("DBT_PROFILES_DIR", str(PROJECT))
     typer.run(main)
