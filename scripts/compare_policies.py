@@ -6,11 +6,10 @@ For each seed a world is generated and built in a temporary folder (features, tr
 every policy decides for the same customers with the same beliefs and limits, and the truth gives the value of its
 contacts. The exit code is 1 where the plan earns less than a simple rule, or less than 99 % of greedy.
 
-The gap proves that no plan is better under the beliefs; its true value depends on how accurate the beliefs are. In the
-demo they are right on average, but one acceptance rate and one incentive apply to all customers, while customers for
-whom an expensive offer pays accept more often and pay higher fees. Greedy makes cheap offers first and is affected
-less. Results of small worlds are noisy: a contact is worth one or two euros, with a standard deviation of about ten.
-simulate_months.py shows the cost of wrong beliefs, and how they are corrected.
+The gap proves that no plan is better under the beliefs; its true value depends on how accurate the beliefs are.
+Greedy makes cheap offers first and is affected less by wrong beliefs about expensive ones. Results of small worlds are
+noisy: a contact is worth a few euros, with a standard deviation of about ten. simulate_months.py shows the cost of
+wrong beliefs, and how they are corrected.
 """
 
 from __future__ import annotations

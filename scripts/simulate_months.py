@@ -5,8 +5,9 @@
 Each month is decided, its actions are executed in the world, and the world's reaction is the next month's input. Each
 seed gets a world and a copy of the project in a temporary folder; this project's warehouse and deployed pipeline do
 not change. Each month every policy is valued on the same customers, those that remain after BayesPilot's earlier
-contacts, and within the same limits. With --check the exit code is 1 where the policy did not learn, did not beat the
-simple rules or did not recover from wrong beliefs (simulation.results.missed_targets).
+contacts, and within the same limits; what is felt of a contact after the horizon does not count. With --check the exit
+code is 1 where the policy did not learn, did not beat the simple rules or did not recover from wrong beliefs
+(simulation.results.missed_targets).
 """
 
 from __future__ import annotations

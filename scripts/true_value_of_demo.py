@@ -3,7 +3,7 @@
     python scripts/true_value_of_demo.py
 
 Reads the demo's warehouse, as the last `bayespilot run` left it, and prints what is done as it was planned and as it
-truly is.
+truly is: what contacts change within the horizon, as the plan counts it (simulation.true_value.true_values).
 """
 
 from __future__ import annotations

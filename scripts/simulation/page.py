@@ -30,7 +30,8 @@ PRIORS = {
 }
 CONDITIONS = (
     "Each month all policies are valued by the hidden truth on the same customers, those that remain after "
-    "BayesPilot's earlier contacts, and within the same limits. Holdouts and trial cost BayesPilot contacts; every "
+    "BayesPilot's earlier contacts, and within the same limits. Counted is what a contact changes within the horizon, "
+    "as the plan counts it; what is felt of it later is not. Holdouts and trial cost BayesPilot contacts; every "
     "other policy, “nothing withheld” included, may contact every customer who is not suppressed by a rule."
 )
 

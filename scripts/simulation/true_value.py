@@ -1,4 +1,4 @@
-"""What contacts are truly worth: valued by the world's hidden truth, never by what BayesPilot believes.
+"""What contacts are truly worth within the horizon: by the world's hidden truth, never by what BayesPilot believes.
 
 The decisions of a month are valued beside those of simpler policies and of the best possible plan, all on the same
 customers and within the same limits.
@@ -274,6 +274,10 @@ def true_values(truth: Truth) -> Floats:
     monthly margin over the time that this customer would stay without further contact
     (:func:`simulation.true_survival.days_kept`). Money per month counts as money per 30 days, as
     the policy counts it.
+
+    Like the formula, this counts what a contact changes within the horizon alone. In the demo world, half of an effect
+    is still felt a month later and an accepted offer relieves what drives the customer away: followed for a year, the
+    thousand best contacts of one world of 10,000 customers brought about twice as much.
     """
     lost = truth.monthly_margin / DAYS_PER_MONTH * truth.days_kept
     saved = (truth.churn_alone[:, None] - truth.churn) * lost[:, None]
