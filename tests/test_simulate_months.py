@@ -31,7 +31,7 @@ from simulation.beliefs import learnable_coefficients
 from simulation.business import prior_rows, write_raw, write_seeds
 from simulation.compiled_project import BEFORE_DECISIONS, CompiledProject
 from simulation.loop import ENDS_ON, Month, Setting, run_months, set_up
-from simulation.page import simulation_page
+from simulation.page import simulation_page, verdict
 from simulation.results import mean_by_month, missed_targets, share_of_best, total, write_results
 from simulation.true_survival import days_kept, no_contacts
 from simulation.true_value import (
@@ -403,6 +403,15 @@ def test_numbers_that_name_no_different_worlds_are_wrong_usage(
     finished = CliRunner().invoke(app, [option, numbers])
     assert finished.exit_code == 2, finished.output
     assert option in finished.output
+
+
+def test_a_rule_that_earns_the_same_is_neither_ahead_nor_behind() -> None:
+    months = earned(1, 0.0, rule=0.0)
+    months[0].value.by_policy.update(greedy=2.0, **{BEST: 4.0})  # type: ignore[attr-defined]
+    assert verdict(months) == (
+        "BayesPilot's contacts had a true value of 0 EUR per world, 0 % of that of the best possible plans;"
+        " greedy would have earned more."
+    )
 
 
 # ---------------------------------------------------------------- the loop through dbt

@@ -101,7 +101,7 @@ def verdict(months: Sequence[Month]) -> str:
     """Say in one sentence what BayesPilot earned and which policies earned less or more."""
     own = total(months, OWN)
     beaten = [name for name in OTHERS[1:] if own > total(months, name)]
-    ahead = [name for name in OTHERS[1:] if name not in beaten]
+    ahead = [name for name in OTHERS[1:] if own < total(months, name)]
     gain = (
         f"BayesPilot's contacts had a true value of {money(own / len(seeds_of(months)), CURRENCY)} per world"
     )
