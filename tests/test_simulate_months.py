@@ -330,6 +330,9 @@ def test_priors_are_named_or_read_from_a_file(tmp_path: Path) -> None:
     assert prior_rows(str(file), shipped) == [
         {"offer": "call", "signal": "intercept", "mean": "0.1", "sd": "0.2"}
     ]
+    file.write_text("offer,signal,mean,variance\ncall,intercept,0.1,0.2\n")
+    with pytest.raises(BayesPilotError, match=r"(?s)no such columns.*priors\.csv.*variance"):
+        prior_rows(str(file), shipped)
     with pytest.raises(BayesPilotError, match="no priors 'nun'"):
         prior_rows("nun", [])
 

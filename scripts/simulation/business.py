@@ -112,7 +112,7 @@ def prior_rows(priors: str, shipped: list[Row]) -> list[Row]:
     Raises
     ------
     BayesPilotError
-        When ``priors`` is neither a name nor a file.
+        When ``priors`` is neither a name nor a file, or the file has a column that the seed lacks.
     """
     if priors == SHIPPED_PRIORS:
         return shipped
@@ -124,7 +124,16 @@ def prior_rows(priors: str, shipped: list[Row]) -> list[Row]:
             next_step=f"name one of {', '.join([SHIPPED_PRIORS, *FLAT_PRIORS])}, or a CSV file",
         )
     with Path(priors).open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    unknown = sorted({str(name) for row in rows for name in row} - set(shipped[0]))
+    if unknown:
+        raise BayesPilotError(
+            "offer_effect_priors.csv has no such columns",
+            where=priors,
+            values=unknown,
+            next_step=f"name some of {', '.join(shipped[0])}",
+        )
+    return rows
 
 
 def _flat(row: Row, prior: FlatPrior) -> Row:
