@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import typer
 from rich import box
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 from scipy.special import expit, logit
 
@@ -130,7 +131,7 @@ def worlds(
     missed = []
     for name, effects in WORLDS.items():
         found = []
-        for seed in range(replications):
+        for seed in track(range(replications), name, console=console, transient=True):
             world = simulate_trial(effects, customers, seed)
             learned = learn_policy(
                 world.frame, SCHEMA, treatment="offer", control="none", outcome="stayed",
@@ -214,6 +215,7 @@ def _finish(missed: list[str]) -> None:
     if missed:
         console.print(f"bound missed: {', '.join(missed)}", style="red")
         raise typer.Exit(1)
+    console.print("Every bound holds.")
 
 
 if __name__ == "__main__":
