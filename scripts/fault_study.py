@@ -284,6 +284,13 @@ def main(
     minutes: Annotated[float, typer.Option(min=0, help="Kill no more after so long; 0: no limit.")] = 0.0,
 ) -> None:
     """Kill commands at random moments, read what is published meanwhile, and count what was lost or mixed."""
+    killed = commands.split(",")
+    if unknown := sorted(set(killed) - set(COMMANDS)):
+        raise typer.BadParameter(
+            f"{', '.join(unknown)}: name some of {', '.join(COMMANDS)}", param_hint="--commands"
+        )
+    if not kills and not reads:
+        raise typer.BadParameter("nothing to kill and nothing to read", param_hint="--kills")
     console = Console(width=110)
     with tempfile.TemporaryDirectory(prefix="bayespilot-") as aside:
         folder = Path(aside)
@@ -300,9 +307,11 @@ def main(
                 console.print(finished.output[-3000:])
                 raise typer.Exit(1)
         show = partial(track, description="kills", console=console)
-        tallies = kill_many(study, commands.split(","), kills, show, minutes)
+        tallies = kill_many(study, killed, kills, show, minutes)
         console.print(_table(tallies))
         broken = [said for tally in tallies.values() for said in tally.broken]
+        if kills and not any(tally.before_its_end for tally in tallies.values()):
+            broken.append("no command was killed before its end")
         if reads:
             kinds, runs, faults = read_while_writing(
                 study, reads, folder / "reads", ("build", "publish", "publish")

@@ -8,10 +8,19 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import typer
 from conftest import Project
-from fault_study import Study, kill_many, read_run, read_while_writing
+from fault_study import Study, kill_many, main, read_run, read_while_writing
+from typer.testing import CliRunner
 
-pytestmark = pytest.mark.build
+
+@pytest.mark.parametrize("options", [["--commands", "build,publsh"], ["--kills", "0", "--reads", "0"]])
+def test_nothing_to_study_is_wrong_usage(options: list[str]) -> None:
+    app = typer.Typer()
+    app.command()(main)
+    finished = CliRunner().invoke(app, options)
+    assert finished.exit_code == 2
+    assert options[0] in finished.output
 
 
 @pytest.fixture
