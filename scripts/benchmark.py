@@ -76,7 +76,12 @@ MemoryLimit = Annotated[str, typer.Option(help="DuckDB's memory limit; beyond it
 def features(
     customers: Annotated[int, typer.Option(min=100, help="Customers that ever signed up.")] = 200_000,
     events: Annotated[int, typer.Option(min=1000, help="Rows of activity.")] = 20_000_000,
-    dates: Annotated[int, typer.Option(min=4, max=60, help="Month ends and the run's date.")] = 12,
+    dates: Annotated[
+        int,
+        typer.Option(
+            min=4, max=60, help="Training dates and the run's date; month ends of a past trial come on top."
+        ),
+    ] = 12,
     memory_limit: MemoryLimit = "4GB",
     repeats: Repeats = 1,
     folder: Folder = None,
@@ -90,7 +95,7 @@ def features(
         f"Features: {customers:,} customers, {events:,} events, DuckDB limited to {memory_limit}",
         [
             ("one statement, one date", found.statement),
-            (f"dbt, {dates} dates at once", found.all_dates),
+            (f"dbt, {found.dates} dates at once", found.all_dates),
             ("dbt, one new date on top", found.new_date),
         ],
         "The statement reads 365 days of valid rows in one pass; its rows equal those of customer_features. "

@@ -40,6 +40,9 @@ def test_features_and_scoring_print_their_measures(folder: Path) -> None:
     printed = (folder / "printed.txt").read_text(encoding="utf-8")
     for expected in ("one new date on top", "streamed", "ratio", "peak MB"):
         assert expected in printed
+    with duckdb.connect(str(folder / "features.duckdb"), read_only=True) as connection:
+        [(dates,)] = connection.execute("select count(distinct as_of_date) from customer_features").fetchall()
+    assert f"dbt, {dates - 1} dates at once" in printed, "all but the new one on top"
 
 
 def test_every_row_is_scored(folder: Path) -> None:
