@@ -26,7 +26,8 @@ from models_ml.errors import BayesPilotError
 
 PROJECT = Path(__file__).resolve().parents[1]
 COPIED = ("dbt_project", "seeds", "dbt_project.yml", "profiles.yml", "selectors.yml")
-OWN_SETTINGS = ("DBT_", "RETENTION_")  # prefixes of environment variables that a copy does not inherit
+# Prefixes of environment variables that a copy does not inherit; on a tracking server its pipeline would be champion.
+OWN_SETTINGS = ("DBT_", "RETENTION_", "MLFLOW_")
 LINES_OF_ERROR = 40
 # ru_maxrss is in bytes on macOS, in kilobytes elsewhere.
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024

@@ -34,12 +34,11 @@ def test_a_folder_with_files_is_refused(tmp_path: Path) -> None:
 def test_commands_do_not_inherit_settings_of_the_callers_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("RETENTION_DB", "RETENTION_DATA", "DBT_TARGET", "UNRELATED"):
+    for name in ("RETENTION_DB", "RETENTION_DATA", "DBT_TARGET", "MLFLOW_TRACKING_URI", "UNRELATED"):
         monkeypatch.setenv(name, "of the caller")
     copy = ProjectCopy(tmp_path, tmp_path / "raw", {"RETENTION_MEMORY_LIMIT": "1GB"})
-    settings = {
-        name: value for name, value in copy.variables.items() if name.startswith(("DBT_", "RETENTION_"))
-    }
+    own = ("DBT_", "RETENTION_", "MLFLOW_")
+    settings = {name: value for name, value in copy.variables.items() if name.startswith(own)}
     assert settings == {
         "DBT_PROFILES_DIR": str(tmp_path),
         "RETENTION_DATA": str(tmp_path / "raw"),
