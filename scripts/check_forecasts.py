@@ -19,6 +19,9 @@ import numpy as np
 import typer
 from dbt_project_copy import ProjectCopy
 from generate_churn_data import raw_chunks, write_parquet
+from rich.console import Console
+
+from models_ml.errors import BayesPilotError
 
 TRAINED = (
     "--exclude-resource-types",
@@ -59,16 +62,21 @@ def agreement(predicted: np.ndarray, true: np.ndarray) -> tuple[float, float]:
 def main(
     customers: Annotated[int, typer.Option(min=500, help="Size of the business.")] = 50_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random world.")] = 11,
-    months: Annotated[int, typer.Option(min=6, max=72, help="Months of history.")] = 24,
+    months: Annotated[int, typer.Option(min=7, max=72, help="Months of history.")] = 24,
 ) -> None:
     """Print how the forecasts of one world agree with its truth."""
-    with tempfile.TemporaryDirectory() as folder:
-        raw = Path(folder) / "raw"
-        write_parquet(raw_chunks(customers=customers, months=months, seed=seed, clean=False), raw)
-        project = ProjectCopy.create(Path(folder) / "project", raw)
-        project.build(*TRAINED, *ANY_PIPELINE)
-        ratio, correlation = agreement(*last_day(project, raw))
-        [warning] = project.read("select calibration_warning from deployed_pipeline")[0].to_pylist()
+    console = Console(stderr=True)
+    try:
+        with tempfile.TemporaryDirectory() as folder, console.status("building features and training"):
+            raw = Path(folder) / "raw"
+            write_parquet(raw_chunks(customers=customers, months=months, seed=seed, clean=False), raw)
+            project = ProjectCopy.create(Path(folder) / "project", raw)
+            project.build(*TRAINED, *ANY_PIPELINE)
+            ratio, correlation = agreement(*last_day(project, raw))
+            [warning] = project.read("select calibration_warning from deployed_pipeline")[0].to_pylist()
+    except BayesPilotError as error:
+        console.print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from error
     typer.echo(f"{customers:,} customers, seed {seed}: predicted over true churn of the last day {ratio:.3f}")
     typer.echo(f"correlation of the logarithms {correlation:.3f}")
     typer.echo(warning or "The pipeline passed its check of calibration.")

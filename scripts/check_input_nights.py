@@ -22,7 +22,10 @@ import typer
 from dbt_project_copy import CompiledModels, ProjectCopy
 from generate_churn_data import ENDS_ON, raw_chunks, write_parquet
 from option_values import whole_numbers
+from rich.console import Console
 from rich.progress import track
+
+from models_ml.errors import BayesPilotError
 
 # Tables between valid rows and the list of problems.
 TABLES = (
@@ -163,7 +166,11 @@ def main(
             raw = Path(folder) / "raw"
             write_parquet(raw_chunks(customers=size, months=months, seed=seed, clean=False), raw)
             first = LAST_NIGHT - timedelta(days=nights - 1)
-            checks = open_nights(Path(folder) / "project", raw, first)
+            try:
+                checks = open_nights(Path(folder) / "project", raw, first)
+            except BayesPilotError as error:
+                Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+                raise typer.Exit(1) from error
             found = list(
                 track(run_nights(checks, first, nights), total=nights, description=f"{size} customers")
             )

@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import check_forecasts
 import check_input_nights
 import compare_policies
 import learning_study
@@ -406,6 +407,23 @@ def test_numbers_that_name_no_different_worlds_are_wrong_usage(
     finished = CliRunner().invoke(app, [option, numbers])
     assert finished.exit_code == 2, finished.output
     assert option in finished.output
+
+
+@pytest.mark.parametrize("script", [check_forecasts, check_input_nights])
+def test_a_build_that_fails_is_said_without_a_stack_trace(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise BayesPilotError("cannot train", next_step="load more data")
+
+    monkeypatch.setattr(script.ProjectCopy, "build", fails)
+    monkeypatch.setattr(script, "raw_chunks", lambda **_: iter(()))
+    app = typer.Typer()
+    app.command()(script.main)
+    finished = CliRunner().invoke(app, [])
+    assert finished.exit_code == 1
+    assert finished.exception is None or isinstance(finished.exception, SystemExit)
+    assert "load more data" in finished.output
 
 
 def test_a_rule_that_earns_the_same_is_neither_ahead_nor_behind() -> None:
