@@ -70,10 +70,10 @@ def main(
         with tempfile.TemporaryDirectory(prefix="bayespilot-") as aside:
             broken = check(setting, Path(aside), replayed or months, console)
     except BayesPilotError as error:
-        console.print(f"[red]{error}")
+        console.print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from None
     if broken:
-        console.print("[red]" + "; ".join(broken))
+        console.print("; ".join(broken), style="red", markup=False, highlight=False)
         raise typer.Exit(1)
     console.print("Every check holds.")
 

@@ -382,11 +382,11 @@ def main(
                 partial(track, description="nights", console=console),
             )
         except BayesPilotError as error:
-            console.print(f"[red]{error}")
+            console.print(str(error), style="red", markup=False, highlight=False)
             raise typer.Exit(1) from None
     console.print(said)
     for one in broken:
-        console.print(f"[red]{one}")
+        console.print(one, style="red", markup=False, highlight=False)
     if broken:
         raise typer.Exit(1)
     console.print(f"All {len(MUST_BE_EMPTY)} invariants hold, and the replay decides the same.")

@@ -304,7 +304,7 @@ def main(
         ):
             finished = study.run(arguments)
             if finished.returncode:
-                console.print(finished.output[-3000:])
+                console.print(finished.output[-3000:], markup=False, highlight=False)
                 raise typer.Exit(1)
         show = partial(track, description="kills", console=console)
         tallies = kill_many(study, killed, kills, show, minutes)
@@ -322,7 +322,7 @@ def main(
             )
             broken += faults
     for said in broken[:10]:
-        console.print(f"[red]{said}")
+        console.print(said, style="red", markup=False, highlight=False)
     if broken:
         raise typer.Exit(1)
     console.print("Nothing was lost or mixed.")

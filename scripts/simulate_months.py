@@ -105,7 +105,7 @@ def main(
         with tempfile.TemporaryDirectory(prefix="bayespilot-") as aside:
             simulated = simulate_all(settings, keep or Path(aside), deployed, console, with_dbt=with_dbt)
     except BayesPilotError as error:
-        console.print(f"[red]{error}")
+        console.print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from None
     for each in seeds_of(simulated):
         print_effects(console, of_seed(simulated, each)[-1])

@@ -426,6 +426,18 @@ def test_a_build_that_fails_is_said_without_a_stack_trace(
     assert "load more data" in finished.output
 
 
+def test_brackets_in_a_message_are_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise BayesPilotError("dbt build failed: names [call], see [/tmp/x]")
+
+    monkeypatch.setattr(simulate_months, "simulate_all", fails)
+    with pytest.raises(typer.Exit):
+        simulate_months.main()
+    assert "names [call], see [/tmp/x]" in capsys.readouterr().out
+
+
 def test_a_rule_that_earns_the_same_is_neither_ahead_nor_behind() -> None:
     months = earned(1, 0.0, rule=0.0)
     months[0].value.by_policy.update(greedy=2.0, **{BEST: 4.0})  # type: ignore[attr-defined]
