@@ -10,7 +10,8 @@ parameters as (
 
     select
         {% for parameter in policy_parameters() -%}
-            cast(max(case when parameter = '{{ parameter.name }}' then value end) as {{ parameter.type }})
+            {% set text = "max(case when parameter = '" ~ parameter.name ~ "' then value end)" -%}
+            {{ seed_integer(text) if parameter.type == 'integer' else 'cast(' ~ text ~ ' as ' ~ parameter.type ~ ')' }}
                 as {{ parameter.name }}
             {%- if not loop.last %},{% endif %}
         {% endfor %}
