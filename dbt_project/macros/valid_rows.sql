@@ -28,6 +28,11 @@
     ) as copies
 {% endmacro %}
 
+{#- Whether an id is missing: null, or the blanks that exports write for it. -#}
+{% macro is_missing_id(id) -%}
+    coalesce(trim({{ id }}), '') = ''
+{%- endmacro %}
+
 {#-
     Whether a day is a placeholder that systems write where no day is known: before 1900, 1900-01-01 or the first day of
     Unix time.

@@ -10,7 +10,7 @@ trial_dates as (
     select distinct
         cast({{ add_days("cast(date_trunc('month', contacted_on) as date)", -1) }} as date) as as_of_date
     from contacts
-    where is_randomized and action_id is null and contacted_on is not null
+    where is_randomized and {{ is_missing_id('action_id') }} and contacted_on is not null
 
 )
 

@@ -32,7 +32,7 @@ matured as (
     from contacts
     cross join parameters
     inner join run on {{ add_days('contacts.contacted_on', label_wait_days()) }} <= run.as_of_date
-    where contacts.is_randomized and contacts.propensity < 1 and contacts.action_id is null
+    where contacts.is_randomized and contacts.propensity < 1 and {{ is_missing_id('contacts.action_id') }}
 
 ),
 

@@ -35,7 +35,8 @@ checked as (
         activity.*,
         cast(activity.occurred_at as date) as occurred_on,
         case
-            when activity.customer_id is null then 'missing_customer_id'
+            when customers.customer_id is null and {{ is_missing_id('activity.customer_id') }}
+                then 'missing_customer_id'
             when customers.customer_id is null then 'unknown_customer'
             when activity.occurred_at is null then 'missing_occurred_at'
             when {{ is_placeholder_day('activity.occurred_at') }} then 'placeholder_date'

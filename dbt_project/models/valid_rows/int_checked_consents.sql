@@ -39,7 +39,7 @@ checked as (
         stated_consents.*,
         cast(stated_consents.recorded_at as date) as recorded_on,
         case
-            when stated_consents.customer_id is null then 'missing_customer_id'
+            when {{ is_missing_id('stated_consents.customer_id') }} then 'missing_customer_id'
             when customers.customer_id is null then 'unknown_customer'
             when stated_consents.channel is null or channels.channel is null then 'unknown_channel'
             when stated_consents.is_granted is null then 'missing_is_granted'

@@ -19,7 +19,7 @@ judged as (
     select
         customers.*,
         case
-            when customers.customer_id is null then 'missing_customer_id'
+            when {{ is_missing_id('customers.customer_id') }} then 'missing_customer_id'
             when customers.signed_up_on is null then 'missing_signed_up_on'
             when {{ is_placeholder_day('customers.signed_up_on') }} then 'placeholder_date'
             when customers.signed_up_on > run.data_ends_on then 'after_data_end'

@@ -36,8 +36,8 @@ judged as (
     select
         known_payments.*,
         case
-            when known_payments.payment_id is null then 'missing_payment_id'
-            when known_payments.customer_id is null then 'missing_customer_id'
+            when {{ is_missing_id('known_payments.payment_id') }} then 'missing_payment_id'
+            when {{ is_missing_id('known_payments.customer_id') }} then 'missing_customer_id'
             when customers.customer_id is null then 'unknown_customer'
             when known_payments.due_on is null then 'missing_due_on'
             when {{ is_placeholder_day('known_payments.due_on') }} then 'placeholder_date'

@@ -21,8 +21,8 @@ judged as (
     select
         retention_contacts.*,
         case
-            when retention_contacts.contact_id is null then 'missing_contact_id'
-            when retention_contacts.customer_id is null then 'missing_customer_id'
+            when {{ is_missing_id('retention_contacts.contact_id') }} then 'missing_contact_id'
+            when {{ is_missing_id('retention_contacts.customer_id') }} then 'missing_customer_id'
             when customers.customer_id is null then 'unknown_customer'
             when retention_contacts.offer is null then 'missing_offer'
             when retention_contacts.contacted_on is null then 'missing_contacted_on'

@@ -37,8 +37,8 @@ judged as (
     select
         stated_subscriptions.*,
         case
-            when stated_subscriptions.subscription_id is null then 'missing_subscription_id'
-            when stated_subscriptions.customer_id is null then 'missing_customer_id'
+            when {{ is_missing_id('stated_subscriptions.subscription_id') }} then 'missing_subscription_id'
+            when {{ is_missing_id('stated_subscriptions.customer_id') }} then 'missing_customer_id'
             when customers.customer_id is null then 'unknown_customer'
             when stated_subscriptions.started_on is null then 'missing_started_on'
             when {{ is_placeholder_day('stated_subscriptions.started_on') }} then 'placeholder_date'

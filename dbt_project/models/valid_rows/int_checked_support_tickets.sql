@@ -23,8 +23,8 @@ judged as (
         cast(support_tickets.opened_at as date) as opened_on,
         cast(support_tickets.resolved_at as date) as resolved_on,
         case
-            when support_tickets.ticket_id is null then 'missing_ticket_id'
-            when support_tickets.customer_id is null then 'missing_customer_id'
+            when {{ is_missing_id('support_tickets.ticket_id') }} then 'missing_ticket_id'
+            when {{ is_missing_id('support_tickets.customer_id') }} then 'missing_customer_id'
             when customers.customer_id is null then 'unknown_customer'
             when support_tickets.opened_at is null then 'missing_opened_at'
             when {{ is_placeholder_day('support_tickets.opened_at') }} then 'placeholder_date'
