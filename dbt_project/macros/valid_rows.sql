@@ -41,6 +41,11 @@
     (cast({{ day }} as date) <= date '1900-01-01' or cast({{ day }} as date) = date '1970-01-01')
 {%- endmacro %}
 
+{#- The last day of a stretch: null where an open end stands for it, such as 9999-12-31. -#}
+{% macro stated_end(day) -%}
+    case when {{ day }} < date '2200-01-01' then {{ day }} end
+{%- endmacro %}
+
 {#- A day or time that may be missing: null where a placeholder stands for it. -#}
 {% macro stated_day(day) -%}
     case when not {{ is_placeholder_day(day) }} then {{ day }} end

@@ -25,9 +25,9 @@ stated_subscriptions as (
         billing_period,
         monthly_fee,
         started_on,
-        ended_on,
+        {{ stated_end('ended_on') }} as ended_on,
         {{ stated_day('end_announced_on') }} as end_announced_on,
-        {{ stated_day('commitment_ends_on') }} as commitment_ends_on
+        {{ stated_end(stated_day('commitment_ends_on')) }} as commitment_ends_on
     from subscriptions
 
 ),
