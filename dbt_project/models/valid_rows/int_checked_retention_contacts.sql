@@ -16,34 +16,50 @@ run as (
 
 ),
 
+stated_contacts as (
+
+    select
+        contact_id,
+        action_id,
+        customer_id,
+        offer,
+        contacted_on,
+        {{ stated_day('accepted_on') }} as accepted_on,
+        cost,
+        is_randomized,
+        propensity
+    from retention_contacts
+
+),
+
 judged as (
 
     select
-        retention_contacts.*,
+        stated_contacts.*,
         case
-            when {{ is_missing_id('retention_contacts.contact_id') }} then 'missing_contact_id'
-            when {{ is_missing_id('retention_contacts.customer_id') }} then 'missing_customer_id'
+            when {{ is_missing_id('stated_contacts.contact_id') }} then 'missing_contact_id'
+            when {{ is_missing_id('stated_contacts.customer_id') }} then 'missing_customer_id'
             when customers.customer_id is null then 'unknown_customer'
-            when retention_contacts.offer is null then 'missing_offer'
-            when retention_contacts.contacted_on is null then 'missing_contacted_on'
-            when {{ is_placeholder_day('retention_contacts.contacted_on') }} then 'placeholder_date'
-            when retention_contacts.contacted_on > run.data_ends_on then 'after_data_end'
-            when retention_contacts.accepted_on < retention_contacts.contacted_on then 'accepted_before_contacted'
-            when retention_contacts.cost is null or retention_contacts.cost < 0 then 'missing_or_negative_cost'
-            when {{ is_beyond_counting('retention_contacts.cost') }} then 'cost_out_of_range'
+            when stated_contacts.offer is null then 'missing_offer'
+            when stated_contacts.contacted_on is null then 'missing_contacted_on'
+            when {{ is_placeholder_day('stated_contacts.contacted_on') }} then 'placeholder_date'
+            when stated_contacts.contacted_on > run.data_ends_on then 'after_data_end'
+            when stated_contacts.accepted_on < stated_contacts.contacted_on then 'accepted_before_contacted'
+            when stated_contacts.cost is null or stated_contacts.cost < 0 then 'missing_or_negative_cost'
+            when {{ is_beyond_counting('stated_contacts.cost') }} then 'cost_out_of_range'
             when
-                retention_contacts.is_randomized
+                stated_contacts.is_randomized
                 and (
-                    retention_contacts.propensity is null
-                    or retention_contacts.propensity <= 0
-                    or retention_contacts.propensity > 1
+                    stated_contacts.propensity is null
+                    or stated_contacts.propensity <= 0
+                    or stated_contacts.propensity > 1
                 )
                 then 'propensity_out_of_range'
         end as fault
-    from retention_contacts
+    from stated_contacts
     cross join run
-    left join customers on retention_contacts.customer_id = customers.customer_id
-    where {{ is_not_erased('case when customers.customer_id is null then retention_contacts.customer_id end') }}
+    left join customers on stated_contacts.customer_id = customers.customer_id
+    where {{ is_not_erased('case when customers.customer_id is null then stated_contacts.customer_id end') }}
 
 ),
 
