@@ -342,11 +342,9 @@ def sources_yml(name: str, raw: RawData, data_ends_on: str) -> str:
             ]
         lines.append("        columns:")
         for column in table.columns:
-            kind = json.dumps(column.type.lower())
-            lines += [
-                f"          - name: {json.dumps(column.name, ensure_ascii=False)}",
-                f"            data_type: {kind}",
-            ]
+            lines.append(f"          - name: {json.dumps(column.name, ensure_ascii=False)}")
+            if column.has_values:
+                lines.append(f"            data_type: {json.dumps(column.type.lower())}")
     return "\n".join([*lines, ""])
 
 

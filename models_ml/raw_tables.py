@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -21,10 +21,11 @@ CSV_OPTIONS = ("sample_size = -1", "allow_quoted_nulls = true")
 
 @dataclass(frozen=True)
 class RawColumn:
-    """A column as the raw table names it, and its type in DuckDB."""
+    """A column as the raw table names it, and its type in DuckDB; without a value, the type of a file says nothing."""
 
     name: str
     type: str
+    has_values: bool = True
 
     @property
     def sql(self) -> str:
@@ -127,7 +128,7 @@ def _read_file(connection: duckdb.DuckDBPyConnection, file: Path, name: str) -> 
             relation, location = (
                 f"read_csv('{place}', {options})" for place in (path, f"{{folder}}/{file.name}")
             )
-        return RawTable(name, _columns(connection, relation), location, relation)
+        return RawTable(name, _with_values(connection, relation), location, relation)
     except duckdb.Error as error:
         raise BayesPilotError(
             "DuckDB cannot read the file",
@@ -142,10 +143,18 @@ def _columns(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[RawC
     return tuple(RawColumn(name, kind) for name, kind, *_ in found)
 
 
+def _with_values(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[RawColumn, ...]:
+    """Return the columns of a file; those that hold nothing yet are marked."""
+    columns = _columns(connection, relation)
+    counts = ", ".join(f"count({column.sql})" for column in columns)
+    [found] = connection.execute(f"select {counts} from {relation}").fetchall()
+    return tuple(replace(column, has_values=count > 0) for column, count in zip(columns, found, strict=True))
+
+
 def _text_columns(connection: duckdb.DuckDBPyConnection, path: str) -> list[str]:
-    """Return the option that reads ids as text: a long id read as a number would lose digits."""
+    """Return the option that reads ids as text, whatever they are today: numbers would lose digits."""
     columns = _columns(connection, f"read_csv('{path}', {', '.join(CSV_OPTIONS)})")
-    ids = [column.sql for column in columns if ID_NAME.fullmatch(column.name) and column.type != "VARCHAR"]
+    ids = [column.sql for column in columns if ID_NAME.fullmatch(column.name)]
     types = ", ".join(f"{name} := 'VARCHAR'" for name in ids)
     return [f"types = struct_pack({types})"] if ids else []
 

@@ -157,6 +157,32 @@ def test_words_that_seeds_name_are_written_in_lower_case(project_folder: Path, t
     assert "cast(plan as string) as plan,\n" in text
 
 
+def test_a_file_declares_only_what_it_shows(project_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    header = "contact_id,customer_id,contacted_on,accepted_on\n"
+    (folder / "retention_contacts.csv").write_text(header)
+    written("nothing", folder=folder)
+    (folder / "retention_contacts.csv").write_text(header + "A1,7,2026-01-31,\n")
+    written("one", folder=folder)
+    declared = {}
+    for name in ("nothing", "one"):
+        text = (project_folder / "dbt_project" / "sources" / name / "sources.yml").read_text()
+        [table] = yaml.safe_load(text)["sources"][0]["tables"]
+        declared[name] = {column["name"]: column.get("data_type") for column in table["columns"]}
+        location = table["config"]["meta"]["external_location"].split("}}/")[1]
+        (folder / "retention_contacts.csv").write_text(header + "001,007,2026-01-31,2026-02-01\n")
+        read = duckdb.sql(f"select contact_id, customer_id from read_csv('{folder}/{location}").fetchall()
+        assert read == [("001", "007")]
+    assert set(declared["nothing"].values()) == {None}
+    assert declared["one"] == {
+        "contact_id": "varchar",
+        "customer_id": "varchar",
+        "contacted_on": "date",
+        "accepted_on": None,
+    }
+
+
 def test_every_table_and_column_of_the_contract_is_written(project_folder: Path) -> None:
     written()
     staging = project_folder / "dbt_project" / "sources" / "acme"

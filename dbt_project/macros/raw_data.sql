@@ -96,19 +96,25 @@
     {{ return('time' if name.startswith(('date', 'timestamp')) else name) }}
 {% endmacro %}
 
+{#- Whether a column holds any value: without one, a file says nothing of its type (a CSV yields text). -#}
+{% macro holds_values(relation, name) %}
+    {{ return(run_query("select count(" ~ name ~ ") as row_count from " ~ relation).columns[0].values()[0] > 0) }}
+{% endmacro %}
+
 {% macro raw_column_faults(node, relation, actual) %}
     {%- set actual_types = {} -%}
     {%- for name, type in actual -%}{%- do actual_types.update({name | lower: type}) -%}{%- endfor -%}
     {%- set faults = [] -%}
     {%- for column in node.columns.values() if column.data_type -%}
         {%- set found = actual_types.get(column.name | lower) -%}
+        {%- set name = adapter.quote(column.name) -%}
         {%- if found is none -%}
             {%- do faults.append("raw table " ~ node.name ~ " lacks column " ~ column.name ~ " in " ~ relation) -%}
-        {%- elif kind_of_type(found) != kind_of_type(column.data_type) -%}
+        {%- elif kind_of_type(found) != kind_of_type(column.data_type) and holds_values(relation, name) -%}
             {%- set values = run_query(
-                "select distinct cast(" ~ column.name ~ " as string) as value from " ~ relation
-                ~ " where " ~ column.name ~ " is not null"
-                ~ " and try_cast(" ~ column.name ~ " as " ~ column.data_type ~ ") is null order by 1 limit 5"
+                "select distinct cast(" ~ name ~ " as string) as value from " ~ relation
+                ~ " where " ~ name ~ " is not null"
+                ~ " and try_cast(" ~ name ~ " as " ~ column.data_type ~ ") is null order by 1 limit 5"
             ).columns[0].values() -%}
             {%- do faults.append(
                 "raw table " ~ node.name ~ ", column " ~ column.name ~ ": " ~ found ~ " where "

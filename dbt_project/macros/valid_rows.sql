@@ -59,12 +59,10 @@
     one that `is_beyond_counting`, so that the row is quarantined where a cast would stop the run.
 -#}
 {% macro countable(amount, type) -%}
-    cast(
-        case
-            when abs(cast({{ amount }} as double)) <= {{ largest_countable() }} then {{ amount }}
-            when {{ amount }} is not null then 9999999999999
-        end as {{ type }}
-    )
+    case
+        when abs(cast({{ amount }} as double)) <= {{ largest_countable() }} then cast({{ amount }} as {{ type }})
+        when {{ amount }} is not null then cast(9999999999999 as {{ type }})
+    end
 {%- endmacro %}
 
 {#- Whether a staged amount or quantity is none that can be counted; a null is not beyond counting. -#}
