@@ -10,7 +10,8 @@ from typing import get_type_hints
 import duckdb
 import pyarrow as pa
 import pytest
-from conftest import Project
+import yaml
+from conftest import ROOT, Project
 from decision_data import POLICY, policy_table
 
 from models_ml.decisions.policy import Policy, policy_bounds, read_policy
@@ -117,3 +118,12 @@ def test_a_range_without_a_maximum_admits_finite_numbers_only(built_project: Pro
             "select min(customer_id) from customer_features)"
         )
         assert len(connection.execute(file.read_text()).fetchall()) == 1
+
+
+def test_a_sum_that_corrections_may_bring_below_0_declares_no_minimum() -> None:
+    text = (ROOT / "dbt_project/models/features/customer_features.yml").read_text()
+    columns = yaml.safe_load(text)["models"][0]["columns"]
+    sums = ("engagement_quantity", "purchase_amount", "amount_paid")
+    found = [column["config"]["meta"] for column in columns if column["name"].startswith(sums)]
+    assert len(found) == 12
+    assert not any("minimum" in meta for meta in found)
