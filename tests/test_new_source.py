@@ -309,7 +309,8 @@ def complete_weekly_boxes(project: Project) -> None:
         project,
         "subscriptions",
         {
-            "cast(null as decimal(18, 2)) as monthly_fee": "cast(weekly_fee * 52 / 12 as decimal(18, 2)) as monthly_fee"
+            "cast(null as decimal(18, 2)) as monthly_fee": "cast(weekly_fee * 52 / 12 as decimal(18, 2)) as monthly_fee",
+            "lower(trim(cast(billing_period as string)))": "cast('monthly' as string)",
         },
     )
     fill_in(

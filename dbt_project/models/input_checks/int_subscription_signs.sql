@@ -1,8 +1,10 @@
--- Signs that a source writes its subscriptions otherwise than the contract says; at most one row for each of two
+-- Signs that a source writes its subscriptions otherwise than the contract says; at most one row for each of three
 -- mistakes: * last_day_in_ended_on: between most rows of a subscription and the next there is a gap of one day, so
 -- ended_on holds the last day with the subscription, where the first day without it belongs. *
 -- overwritten_commitment: commitments of older rows reach further than one commitment, so the source overwrites
--- commitment_ends_on at each renewal. A past date then sees an end of the commitment that was not known.
+-- commitment_ends_on at each renewal. A past date then sees an end of the commitment that was not known. *
+-- unknown_billing_period: a billing period is neither monthly nor annual, so that a customer billed by the year under
+-- another word is taken to be able to leave at any time.
 with periods as (
 
     select * from {{ ref('int_subscription_periods') }}
@@ -90,6 +92,19 @@ commitments as (
 
 ),
 
+other_billing as (
+
+    select
+        as_of_date,
+        sum(case when billing_period not in ('monthly', 'annual') then 1 else 0 end) as other_rows,
+        count(*) as paid_rows,
+        min(case when billing_period not in ('monthly', 'annual') then billing_period end) as first_period
+    from lengths
+    where monthly_fee > 0
+    group by as_of_date
+
+),
+
 found as (
 
     select
@@ -97,7 +112,7 @@ found as (
         'last_day_in_ended_on' as problem,
         one_day_gaps.gaps as rows_now,
         one_day_gaps.pairs as all_rows,
-        one_day_gaps.first_id,
+        one_day_gaps.first_id as first_value,
         {{ error_text(
             "stg_subscriptions: in ", "one_day_gaps.gaps", " of ", "one_day_gaps.pairs", " pairs of rows of one subscription a day lies "
             ~ "between ended_on and the next started_on, first in ", "one_day_gaps.first_id", ": ended_on is the first day "
@@ -121,6 +136,22 @@ found as (
         ) }} as description
     from overwritten
     cross join commitments
+    union all
+    select
+        other_billing.as_of_date,
+        'unknown_billing_period' as problem,
+        other_billing.other_rows as rows_now,
+        other_billing.paid_rows as all_rows,
+        other_billing.first_period,
+        {{ error_text(
+            "stg_subscriptions: in ", "other_billing.other_rows", " of ", "other_billing.paid_rows",
+            " rows with a fee billing_period is neither monthly nor annual, first value \"", "other_billing.first_period",
+            "\": these customers are taken to be able to leave at any time; write annual where a year is billed at once, "
+            ~ "else monthly"
+        ) }} as description
+    from other_billing
+    cross join limits
+    where other_billing.other_rows >= limits.lost_rows
 
 ),
 
@@ -135,7 +166,7 @@ signs as (
         cast(rows_now as bigint) as rows_now,
         cast(null as bigint) as rows_then,
         cast(null as date) as compared_with,
-        cast('"' || first_id || '"' as string) as first_values,
+        cast('"' || first_value || '"' as string) as first_values,
         cast(description as string) as description
     from found
 
