@@ -92,6 +92,27 @@ def test_a_whole_number_that_the_gate_admits_is_read_by_every_engine(built_proje
     assert found == [name for name, kind in get_type_hints(Policy).items() if kind is int]
 
 
+@pytest.mark.build
+@pytest.mark.parametrize(
+    ("condition", "is_sound"),
+    [
+        ("monthly_fee / tenure_days > 1", False),
+        ("monthly_fee // greatest(tenure_days, open_tickets) > 1", False),
+        ("MOD(tenure_days, open_tickets) = 1 and plan = 'basic'", False),
+        ("case when tenure_days % 7 = 0 then monthly_fee / NULLIF(open_tickets, 0) > 1 end", True),
+        ("monthly_fee / (52.0 / 12) > tenure_days and plan = 'a / tenure_days'", True),
+    ],
+)
+def test_a_divisor_that_may_be_0_is_refused(
+    gate: duckdb.DuckDBPyConnection, condition: str, is_sound: bool
+) -> None:
+    gate.execute("update offers set eligible_when = $1", [condition])
+    problems = gate.execute("select problem from problems where seed_file like '%offers.csv'").fetchall()
+    gate.execute("update offers set eligible_when = 'true'")
+    assert (not problems) if is_sound else all("divides by a column" in problem for (problem,) in problems)
+    assert bool(problems) != is_sound
+
+
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 def test_no_bound_admits_what_is_not_finite(value: float) -> None:
     assert not any(bounds.admits_number(value) for bounds in policy_bounds().values())

@@ -72,6 +72,28 @@ def test_a_name_that_is_no_feature_is_named_even_where_the_engine_knows_it() -> 
     )
 
 
+@pytest.mark.parametrize(
+    ("expression", "is_sound"),
+    [
+        ("monthly_fee / tenure_days > 1", False),
+        ("monthly_fee % -tenure_days > 1", False),
+        ("monthly_fee / (tenure_days + 1) > 1", False),
+        ("monthly_fee / least(tenure_days, 30) > 1", False),
+        ("mod(least(1, 2), tenure_days) > 1", False),
+        ("monthly_fee / 30 > tenure_days", True),
+        ("monthly_fee / nullif(tenure_days, 0) > 1", True),
+        ("mod(tenure_days, 7) = 0 and mod(tenure_days, nullif(monthly_fee, 0)) = 0", True),
+        ("monthly_fee / (52.0 / 12) > 1", True),
+        ("plan = 'a/tenure_days'", True),
+    ],
+)
+def test_a_divisor_that_may_be_0_is_refused(expression: str, is_sound: bool) -> None:
+    said = expression_problem(
+        expression, "condition", FEATURES, (*ALLOWED, "mod", "nullif"), lambda text: "boolean"
+    )
+    assert (said is None) if is_sound else str(said).startswith("divides by a column")
+
+
 def test_the_type_that_the_engine_finds_must_fit() -> None:
     assert problem("monthly_fee", found="double") == "must yield true or false"
     assert problem("monthly_fee", "number", "double") is None

@@ -43,6 +43,7 @@
                 when length(other_functions) > 0
                     then 'calls what is not allowed: ' || other_functions
                         || '; allowed are {{ allowed_functions() | join(" ") }}'
+                when {{ divides_by_a_column() }} then '{{ unguarded_division() }}'
                 else {{ type_problem() }}
             end as problem
         from (
@@ -92,6 +93,24 @@
         ],
         json_extract_string(tree, '$..class')
     )
+{%- endmacro %}
+
+{#-
+    Whether the tree of a select divides by what holds a column and is no nullif: a divisor of 0 yields an infinity here, for
+    which a condition may hold, and stops the run on Spark.
+-#}
+{% macro divides_by_a_column() -%}
+    length(list_filter(
+        json_extract(tree, '$..*'),
+        lambda node: lower(node ->> '$.function_name') in ('/', '//', '%', 'mod')
+            and contains(node ->> '$.arguments[1].expression', '"COLUMN_REF"')
+            and lower(coalesce(node ->> '$.arguments[1].expression.function_name', '')) <> 'nullif'
+    )) > 0
+{%- endmacro %}
+
+{#- What is wrong with such a division, in words; the adapter for Spark says the same. -#}
+{% macro unguarded_division() -%}
+    divides by a column, which may be 0: write nullif(divisor, 0), and around a cost coalesce(cost, 0)
 {%- endmacro %}
 
 {#- What the planner says of an expression over features of their declared types, or that it yields another type; else null. -#}

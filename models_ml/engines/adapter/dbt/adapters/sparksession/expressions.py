@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
 _TOKEN = re.compile(
@@ -65,6 +65,8 @@ def expression_problem(
     others = sorted(called - {*allowed, *_WORDS, *_FORMS})
     if others:
         return f"calls what is not allowed: {', '.join(others)}; allowed are {' '.join(allowed)}"
+    if any(operand[:1] != ["nullif"] and not named.isdisjoint(operand) for operand in _divisors(tokens)):
+        return "divides by a column, which may be 0: write nullif(divisor, 0), and around a cost coalesce(cost, 0)"
     try:
         found = yielded_type(expression)
     except ValueError as error:
@@ -97,3 +99,25 @@ def _is_closed(tokens: list[str]) -> bool:
         if depth < 0 or (depth == 0 and token == ","):
             return False
     return depth == 0
+
+
+def _divisors(tokens: list[str]) -> Iterator[list[str]]:
+    """Yield the words of each divisor: what follows a sign of division, and the second argument of mod."""
+    for place, token in enumerate(tokens):
+        if token in ("/", "%"):
+            start = place + 1 + (tokens[place + 1 : place + 2] in (["+"], ["-"]))
+            is_call = tokens[start + 1 : start + 2] == ["("]
+            yield tokens[start : _end_of_operand(tokens, start + is_call)]
+        elif tokens[place : place + 2] == ["mod", "("]:
+            middle = _end_of_operand(tokens, place + 2, until=",")
+            yield tokens[middle : _end_of_operand(tokens, place + 1)]
+
+
+def _end_of_operand(tokens: list[str], start: int, until: str | None = None) -> int:
+    """Return the place behind the word or bracket at ``start``, or behind the next sign ``until`` outside brackets."""
+    depth = 0
+    for place in range(start, len(tokens)):
+        depth += {"(": 1, ")": -1}.get(tokens[place], 0)
+        if depth <= 0 and until in (None, tokens[place]):
+            return place + 1
+    return len(tokens)
