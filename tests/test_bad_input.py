@@ -214,6 +214,16 @@ def test_a_date_outside_the_data_is_refused(
     )
 
 
+def test_an_end_of_the_data_that_is_null_is_named(built_project: Project) -> None:
+    [file] = built_project.folder.glob("target/compiled/bayespilot/dbt_project/models/*/int_run.sql")
+    without_end = file.read_text().replace("cast(date '2026-10-31' as date)", "cast(null as date)")
+    with (
+        duckdb.connect(str(built_project.warehouse()), read_only=True) as connection,
+        pytest.raises(duckdb.Error, match="data_ends_on of the source 'demo' is null"),
+    ):
+        connection.execute(without_end).fetchall()
+
+
 CANNOT_TRAIN = {
     "all six tables are empty": (
         dict.fromkeys(("customers", "subscriptions", "activity", "payments", "support_tickets", "retention_contacts"), "from raw where false"),

@@ -2,6 +2,11 @@
 {{ check_source_name() }}
 {{ check_raw_tables() }}
 
+{% set no_last_day = error_text(
+    "data_ends_on of the source '" ~ var("source") ~ "' is ", "coalesce(cast(data_ends_on as string), 'null')",
+    ": no row of the raw data gives it a day. Where: dbt_project/sources/" ~ var("source")
+    ~ "/sources.yml. Next: load data, or declare a day"
+) -%}
 {% set after_the_data = error_text(
     "as_of_date ", "as_of_date", " lies after the last day of the data, ", "data_ends_on",
     "; choose an earlier --vars as_of_date, or load later data and its data_ends_on"
@@ -153,6 +158,7 @@ checked as (
         cast('{{ var("source") }}' as string) as source,
         cast(
             case
+                when data_ends_on is null then {{ raise_error(no_last_day) }}
                 when as_of_date > data_ends_on then {{ raise_error(after_the_data) }}
                 when as_of_date < data_starts_on then {{ raise_error(before_the_data) }}
                 when as_of_date < latest_history_date then {{ raise_error(before_the_history) }}
