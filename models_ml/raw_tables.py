@@ -15,6 +15,7 @@ SUFFIXES = (".csv", ".parquet")
 UNREADABLE = re.compile(r"[{}'\"\\$]")  # would end the quoted path or its template in sources.yml
 PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
 ID_NAME = re.compile(r"(.*_)?id", re.IGNORECASE)
+LIES_AHEAD = ("ended_on", "commitment_ends_on", "due_on")  # days that may be yet to come
 # The whole file decides on the types of its columns, so that a late row does not contradict them.
 CSV_OPTIONS = ("sample_size = -1", "allow_quoted_nulls = true")
 
@@ -188,12 +189,12 @@ def read_tables(warehouse: Path, database: str, schema: str) -> list[RawTable]:
 
 
 def newest_day(warehouse: Path | None, tables: Sequence[RawTable]) -> str:
-    """Return the newest day, up to today, of all columns with days or times: 'YYYY-MM-DD', or '' without one."""
+    """Return the newest day, up to today, of columns that say what has happened: 'YYYY-MM-DD', or '' without one."""
     selects = [
         f"select max(cast({column.sql} as date)) as day from {table.relation} where {column.sql} <= current_date"
         for table in tables
         for column in table.columns
-        if column.type.startswith(("DATE", "TIMESTAMP"))
+        if column.type.startswith(("DATE", "TIMESTAMP")) and column.name.lower() not in LIES_AHEAD
     ]
     if not selects:
         return ""

@@ -145,6 +145,15 @@ def test_columns_of_the_contract_are_mapped_and_others_are_to_be_filled_in(
     assert "who (" in (staging / "stg_payments.sql").read_text()
 
 
+def test_a_day_that_is_yet_to_come_is_not_where_the_data_ends(project_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "subscriptions.csv").write_text(
+        "customer_id,started_on,Ended_On,end_announced_on\n7,2026-01-01,2026-03-01,2026-02-07\n"
+    )
+    assert written(folder=folder).newest_day == "2026-02-07"
+
+
 def test_words_that_seeds_name_are_written_in_lower_case(project_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
