@@ -296,8 +296,9 @@ def _hints(table: ContractTable, found: RawTable | None, raw: RawData) -> list[s
 
 
 def _listed(columns: Sequence[RawColumn]) -> str:
-    # a brace would start an expression of the templates that dbt reads the file with
-    return ", ".join(f"{column.name} ({column.type})" for column in columns).translate({123: "(", 125: ")"})
+    # a brace would start an expression of the templates that dbt reads, and a line break end the comment
+    listed = ", ".join(f"{column.name} ({column.type})" for column in columns)
+    return " ".join(listed.translate({123: "(", 125: ")"}).split())
 
 
 def _missing(table: ContractTable, found: RawTable) -> tuple[str, ...]:

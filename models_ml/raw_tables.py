@@ -134,9 +134,15 @@ def _read_file(connection: duckdb.DuckDBPyConnection, file: Path, name: str) -> 
         raise BayesPilotError(
             "DuckDB cannot read the file",
             where=path,
-            values=[str(error).splitlines()[0]],
-            next_step="correct the file, or move it out of the folder",
+            values=[_cause(error)],
+            next_step="correct the file (a CSV in UTF-8), or move it out of the folder",
         ) from error
+
+
+def _cause(error: duckdb.Error) -> str:
+    """Return what DuckDB says is wrong, without the line of data that it quotes."""
+    lines = str(error).split("\n\n")[0].splitlines()
+    return ". ".join(line for line in lines if not line.startswith("Original Line"))
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[RawColumn, ...]:

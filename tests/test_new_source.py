@@ -95,6 +95,7 @@ def test_nothing_is_overwritten(project_folder: Path, existing: str) -> None:
         ({"a.csv": "x\n1\n", "A.parquet": "x"}, "same table"),
         ({"o'neill.csv": "x\n1\n"}, "braces, quotes"),
         ({"a.parquet": "no parquet"}, "cannot read"),
+        ({"a.csv": "name,place\n1,München\n"}, "not utf-8 encoded"),
     ],
 )
 def test_a_folder_that_cannot_be_read_is_refused(
@@ -103,7 +104,7 @@ def test_a_folder_that_cannot_be_read_is_refused(
     folder = tmp_path / "data"
     folder.mkdir()
     for name, text in files.items():
-        (folder / name).write_text(text)
+        (folder / name).write_text(text, encoding="latin-1")
     with pytest.raises(BayesPilotError, match=message):
         written(folder=folder)
     assert not (project_folder / "seeds" / "acme").exists()
@@ -121,7 +122,7 @@ def test_columns_of_the_contract_are_mapped_and_others_are_to_be_filled_in(
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "customers.csv").write_bytes(
-        b'\xef\xbb\xbfCustomer_ID,signed_up_on,"land {x}"\n12345678901234567890123,2026-01-31,"d,e"\n7,2026-02-01,\n'
+        b'\xef\xbb\xbfCustomer_ID,signed_up_on,"land\n{x}"\n12345678901234567890123,2026-01-31,"d,e"\n7,2026-02-01,\n'
     )
     (folder / "Sales 2026.csv").write_text("who;total\n7;1,5\n")
     source = written(folder=folder)
@@ -130,12 +131,13 @@ def test_columns_of_the_contract_are_mapped_and_others_are_to_be_filled_in(
     assert len(source.without_table) == 6
     text = (staging / "stg_customers.sql").read_text()
     assert "cast(Customer_ID as string) as customer_id,\n" in text
+    assert "-- Raw columns that are not used: land (x) (VARCHAR).\n" in text
     assert "cast(null as string) as region, -- fill in: Region of the customer\n" in text
     declared = yaml.safe_load((staging / "sources.yml").read_text())["sources"][0]
     columns = {table["name"]: [c["name"] for c in table["columns"]] for table in declared["tables"]}
     assert columns == {
         "sales_2026": ["who", "total"],
-        "customers": ["Customer_ID", "signed_up_on", "land {x}"],
+        "customers": ["Customer_ID", "signed_up_on", "land\n{x}"],
     }
     location = declared["tables"][1]["config"]["meta"]["external_location"].split("}}/")[1]
     read = duckdb.sql(f"select * from read_csv('{folder}/{location}").fetchall()
