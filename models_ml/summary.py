@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from models_ml.paths import CURRENT, published_folder, reports_folder
 from models_ml.reports.policy_data import WHY_NOT_CONTACTED
@@ -96,7 +97,7 @@ def read_summary(source: str, warehouse: Path | None = None) -> dict[str, list[d
 def print_summary(console: Console, rows: Mapping[str, Sequence[Row]], source: str) -> None:
     """Print all sections."""
     run = rows["run"][0]
-    console.rule(f"[bold]{source}, decisions of {run['as_of_date']}")
+    console.rule(Text(f"{source}, decisions of {run['as_of_date']}", style="bold"))
     ranking = ranking_words(
         run["judged_auc"], run["judged_announced_churn_share"], run["judged_auc_without_notice"]
     )

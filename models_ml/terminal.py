@@ -31,21 +31,27 @@ def errors_as_exit_code() -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
+def plain_console(**options: Any) -> Console:  # noqa: ANN401 - options of a console
+    """Return a console that prints texts as they stand: brackets and colons of a name are no styles and pictures."""
+    return Console(markup=False, emoji=False, **options)
+
+
 def table_console() -> Console:
     """Return a console for tables: as wide as the terminal, or wide enough for them off a terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=max(console.width, FILE_WIDTH))
+    console = plain_console()
+    return console if console.is_terminal else plain_console(width=max(console.width, FILE_WIDTH))
 
 
 def say_error(message: str) -> None:
     """Print what is wrong, as it stands but for credentials in addresses, to standard error."""
-    console = Console(stderr=True)
-    console.print(without_credentials(message), style="red", markup=False, highlight=False, soft_wrap=True)
+    plain_console(stderr=True).print(
+        without_credentials(message), style="red", highlight=False, soft_wrap=True
+    )
 
 
 def say(message: str, style: str | None = None) -> None:
     """Print a message, as it stands but for credentials in addresses, to standard output."""
-    Console().print(without_credentials(message), style=style, markup=False, highlight=False, soft_wrap=True)
+    plain_console().print(without_credentials(message), style=style, highlight=False, soft_wrap=True)
 
 
 class Commands(TyperGroup):
@@ -79,9 +85,9 @@ def run_command(function: Callable[..., None], name: str, arguments: Sequence[st
 @contextmanager
 def progress(first: str = "reading the warehouse") -> Iterator[Callable[[str], None]]:
     """Yield a function that shows a step, with the time since the start; off a terminal, one line per step."""
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     if not console.is_terminal:
-        yield lambda message: console.print(message, markup=False, highlight=False, soft_wrap=True)
+        yield lambda message: console.print(message, highlight=False, soft_wrap=True)
         return
     columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False)
     with Progress(*columns, console=console, transient=True) as bar:
@@ -91,7 +97,7 @@ def progress(first: str = "reading the warehouse") -> Iterator[Callable[[str], N
 
 def print_versions(kept: Sequence[KeptVersion], source: str) -> None:
     """Print the kept versions as a table, and below it what is wrong with the damaged ones."""
-    console = Console()
+    console = plain_console()
     console.width = max(console.width, LIST_WIDTH)
     console.print(_table(kept, source))
     for one in kept:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from rich.console import Console
 
 from models_ml.errors import BayesPilotError
 from models_ml.summary import print_summary, quarantine_line, read_summary, where_next
+from models_ml.terminal import plain_console
 
 # Seven customers: two e-mails, one call, one trial call, one call withheld by chance, two not contacted.
 TABLES = """
@@ -56,7 +56,7 @@ def warehouse(tmp_path: Path) -> Path:
 def printed(warehouse: Path) -> list[list[str]]:
     """Return the cells of every line."""
     text = io.StringIO()
-    print_summary(Console(file=text, width=160), read_summary("demo", warehouse), "demo")
+    print_summary(plain_console(file=text, width=160), read_summary("demo", warehouse), "demo")
     return [
         [cell.strip() for cell in re.split("[│┃]", line) if cell.strip()]
         for line in text.getvalue().splitlines()
@@ -118,6 +118,13 @@ def test_the_first_in_the_queue(warehouse: Path) -> None:
     lines = printed(warehouse)
     assert ["1", "anna", "Write to them", "email", "25 %", "10.10", "late; quiet"] in lines
     assert [line[1] for line in lines if line and line[0].isdigit()] == ["anna", "cleo", "bert", "dora"]
+
+
+def test_names_are_printed_as_they_stand(warehouse: Path) -> None:
+    name = "[VIP] :key: half [/off]"
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute("update retention_actions set action_label = $1 where action = 'call'", [name])
+    assert [name, "phone", "2", "19.00", "7.20"] in printed(warehouse)
 
 
 def test_it_says_where_to_look_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
