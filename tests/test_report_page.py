@@ -50,6 +50,14 @@ def test_the_same_figure_gives_the_same_drawing() -> None:
     assert drawing() == drawing()
 
 
+def test_names_and_amounts_of_offers_are_drawn_as_they_stand() -> None:
+    names = ["Pay $5, then $10", "No $\\x off $3"]
+    drawn = policy_figures.value_and_cost(names, [25_500_000.0, -3000.0], [1.0, 2.0], "JPY", "by offer").svg
+    said = re.findall(r"<text[^>]*>([^<]*)<", drawn)
+    assert {*names, "25.5 M", "20 M", "−3,000"} <= set(said)
+    assert not [text for text in said if text.startswith("1e")]
+
+
 def test_a_prediction_far_above_the_outcomes_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(monitoring_figures, "svg", limits)
     observed = {"observed_churn": 0.02, "observed_lower": 0.01, "observed_upper": 0.03}

@@ -13,6 +13,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 # Okabe and Ito (2008): told apart under every common colour blindness.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -22,6 +23,7 @@ WIDTH = 5.0  # inches: two figures stand side by side on a wide screen, one on a
 _STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small, sharp, searchable
     "svg.hashsalt": "bayespilot",
+    "text.parse_math": False,  # two dollar signs in the name of an offer are no formula
     "font.family": "DejaVu Sans",
     "font.size": 11,
     "axes.spines.top": False,
@@ -42,7 +44,11 @@ def axes(width: float = WIDTH, height: float = 3.5) -> Iterator[tuple[Figure, Ax
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
-        yield figure, figure.add_subplot()
+        drawn = figure.add_subplot()
+        for side in (drawn.xaxis, drawn.yaxis):
+            side.set_major_formatter(FuncFormatter(lambda number, _: plain_number(number)))
+            side.isDefault_majfmt = True  # names and dates replace it
+        yield figure, drawn
 
 
 def svg(figure: Figure) -> str:
@@ -55,6 +61,18 @@ def svg(figure: Figure) -> str:
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
     # Several drawings share one page: their names must not meet.
     return re.sub(r'\s(?:width|height)="[\d.]+pt"', "", drawing, count=2)
+
+
+def plain_number(number: float) -> str:
+    """Return a number as axes and bars show it, from a million on in millions (M).
+
+    Examples
+    --------
+    >>> plain_number(25_500_000), plain_number(-2500), plain_number(0.1 + 0.2)
+    ('25.5 M', '−2,500', '0.3')
+    """
+    size, unit = (number / 1e6, " M") if abs(number) >= 1e6 else (number, "")
+    return f"{size:,.6g}{unit}".replace("-", "−")
 
 
 def money(amount: float, currency: str) -> str:

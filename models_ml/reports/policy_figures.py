@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
 from models_ml.decisions.what_if import Curve
-from models_ml.reports.figures import PALETTE, QUIET, axes, svg
+from models_ml.reports.figures import PALETTE, QUIET, axes, plain_number, svg
 from models_ml.reports.page import Figure
 
 PLAN, GREEDY, BREAK_EVEN, RISK = PALETTE[0], PALETTE[2], PALETTE[4], PALETTE[1]
@@ -91,8 +91,8 @@ def value_bars(values: Mapping[str, float], currency: str, caption: str) -> Figu
     with axes() as (figure, axis):
         colours = [PLAN if name == next(iter(values)) else QUIET for name in names]
         bars = axis.barh(names, [values[name] for name in names], color=colours)
-        axis.bar_label(bars, labels=[f"{values[name]:,.0f}" for name in names], padding=4)
-        axis.margins(x=0.15)
+        axis.bar_label(bars, labels=[plain_number(round(values[name])) for name in names], padding=4)
+        axis.margins(x=0.25 if min(values.values()) < 0 else 0.15)  # labels left of zero keep off the names
         axis.axvline(0, color=QUIET, linewidth=1)
         axis.grid(axis="y", visible=False)
         axis.set_xlabel(f"expected value, {currency}")
@@ -108,7 +108,9 @@ def value_and_cost(
         upper = axis.barh([at + 0.2 for at in places], value, height=0.38, color=PLAN, label="expected value")
         lower = axis.barh([at - 0.2 for at in places], cost, height=0.38, color=RISK, label="expected cost")
         for bars, amounts in ((upper, value), (lower, cost)):
-            axis.bar_label(bars, labels=[f"{amount:,.0f}" for amount in amounts], padding=3, fontsize=9)
+            axis.bar_label(
+                bars, labels=[plain_number(round(amount)) for amount in amounts], padding=3, fontsize=9
+            )
         axis.set_yticks(list(places), ["\n".join(wrap(name, NAME_WIDTH)) for name in names], fontsize=9)
         axis.margins(x=0.15)
         axis.grid(axis="y", visible=False)

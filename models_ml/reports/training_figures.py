@@ -102,7 +102,6 @@ def profit_curve(result: TrainingResult, currency: str) -> str:
                 zorder=3,
             )
         percent(axis.xaxis)
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda amount, _: f"{amount:,.0f}".replace("-", "−")))
         unit = f" ({currency})" if currency else ""
         axis.set(xlabel="share of customers contacted", ylabel=f"judged profit{unit}")
         legend_above(figure, axis)
