@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from models_ml.dbt_build import Outcome, build
+from models_ml.dbt_build import Outcome, build, naming_source
 from models_ml.errors import BayesPilotError
 from models_ml.paths import project_root, published_folder, reports_folder, source_name, warehouse_path
 from models_ml.terminal import say, say_error, table_console
@@ -51,7 +51,7 @@ def run_all(source: str, options: Sequence[str], variables: Mapping[str, Any]) -
         outcome = build(source, options, variables, log, step.nodes)
         step.say(f"{outcome.headline}; log: {_from_project(log)}")
     for warning in outcome.warnings:
-        say(f"  warning: {warning}", style="yellow")
+        say(f"  warning: {naming_source(warning, source)}", style="yellow")
     if outcome.exit_code:
         _show_failure(outcome, source, log)
         return outcome.exit_code
@@ -156,9 +156,9 @@ def _step(name: str) -> Iterator[_Step]:
 
 def _show_failure(outcome: Outcome, source: str, log: Path) -> None:
     for fault in outcome.faults:
-        say_error(fault)
+        say_error(naming_source(fault, source))
     say_error(
-        f"Nothing was published: the copy and the reports are those of the earlier run.\n"
+        "Nothing was published: the published copy, policy.html and monitoring.html stay as they were.\n"
         f"  next: correct what is named above, then {build_command(source)}; all of dbt's output: {log}"
     )
 

@@ -236,13 +236,14 @@ class TestRun:
     ) -> None:
         asked["outcome"] = Outcome(
             counts={"pass": 1, "error": 1, "skip": 4, "total": 6},
-            failures=["Failure in model one\n  line 1\n  line 2"],
+            failures=["Failure in model one\n  line 1\n  next: dbt build -s one"],
             exit_code=exit_code,
         )
-        code, output = invoke("run")
+        code, output = invoke("run", "--source", "acme")
         assert code == exit_code
-        for expected in ("1 failed", "4 skipped", "model one line 1 line 2", "next: correct", "run_demo.log"):
+        for expected in ("1 failed", "4 skipped", "model one line 1", "next: correct", "run_acme.log"):
             assert expected in output
+        assert "next: dbt build --vars '{source: acme}' -s one" in output
         assert "publishing was reached" not in output
 
 
