@@ -396,6 +396,8 @@ def _amounts(option: str, text: str) -> list[float]:
         amounts = [float(part) for part in text.split(",") if part.strip()]
     except ValueError as error:
         raise typer.BadParameter(f"{option} {text!r} must be numbers separated by commas") from error
+    if text and not amounts:
+        raise typer.BadParameter(f"{option} {text!r} holds no number")
     if not all(0 <= amount < float("inf") for amount in amounts):
         raise typer.BadParameter(f"{option} {text!r} must hold numbers of at least 0")
     return amounts

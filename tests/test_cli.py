@@ -145,6 +145,7 @@ def test_outside_the_project_it_says_where_to_go(tmp_path: Path, monkeypatch: py
         (("run", "--vars", "{source: acme}"), "give one"),
         (("what-if", "--budget", "a lot"), "numbers separated by commas"),
         (("what-if", "--capacity", "call=2.5"), "whole numbers"),
+        (("what-if", "--capacity", "call=,"), "holds no number"),
     ],
 )
 def test_wrong_usage_is_exit_code_two(project: Path, arguments: tuple[str, ...], says: str) -> None:
