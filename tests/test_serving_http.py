@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -23,6 +25,7 @@ from serving_data import (
 )
 
 from models_ml.errors import BayesPilotError
+from models_ml.serving import server as over_http
 from models_ml.serving.deciding import DECIDED, Asked
 from models_ml.serving.decision_log import DecisionLog
 from models_ml.serving.published_run import PublishedRun, read_published_run
@@ -212,6 +215,27 @@ def test_other_machines_need_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
         _token("127.0.0.1", "SERVE_TOKEN")
     monkeypatch.setenv("SERVE_TOKEN", TOKEN)
     assert _token("0.0.0.0", "SERVE_TOKEN") == TOKEN
+
+
+def test_an_address_that_is_taken_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Idle:
+        log = SimpleNamespace(close=lambda: None)
+        close = log.close
+
+        def __init__(self, *_: object) -> None: ...
+
+        def health(self) -> dict[str, str]:
+            return {"run_id": "one"}
+
+    monkeypatch.setattr(over_http, "current_run", lambda *_: None)
+    monkeypatch.setattr(over_http, "DecisionLog", Idle)
+    monkeypatch.setattr(over_http, "Service", Idle)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setenv("RETENTION_DB", str(tmp_path / "demo.duckdb"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(BayesPilotError, match=f"could not begin to listen(.|\n)*127.0.0.1:{port}"):
+            over_http.serve("demo", "127.0.0.1", port, "")
 
 
 def test_a_service_without_a_published_run_says_what_to_do(tmp_path: Path) -> None:

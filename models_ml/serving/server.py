@@ -53,7 +53,8 @@ def serve(source: str, host: str, port: int, token_variable: str) -> None:
     Raises
     ------
     BayesPilotError
-        If the token is missing or short, nothing is published, or another service of the source runs.
+        If the token is missing or short, nothing is published, another service of the source runs, or the address
+        cannot be listened on.
     """
     token = _token(host, token_variable)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -68,7 +69,15 @@ def serve(source: str, host: str, port: int, token_variable: str) -> None:
         # uvicorn takes these over, finishes what it answers, and sends them to the process once more
         signal.signal(told_to_end, lambda *_: None)
     app = make_app(service, token=token, is_loopback=host in LOOPBACK_HOSTS)
-    uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", server_header=False)
+    LOG.info("answering by run %s, on http://%s:%d", service.health()["run_id"], host, port)
+    try:
+        uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", server_header=False)
+    except SystemExit as ended:  # uvicorn has said why
+        raise BayesPilotError(
+            "the service could not begin to listen; the line above says why",
+            where=f"{host}:{port}",
+            next_step="end what listens there, or name another address with --host and --port",
+        ) from ended
 
 
 def _token(host: str, variable: str) -> str | None:
