@@ -36,7 +36,7 @@ def show(source: str) -> None:
         run = published_run_folder(source)
         _show_run(source, run)
     except BayesPilotError as error:
-        st.error(str(error))
+        st.error("  \n".join(map(_plain, str(error).splitlines())))  # each line stays one
 
 
 def _show_run(source: str, run: Path) -> None:
@@ -140,10 +140,10 @@ def _one_customer(source: str, file: Path, version: int) -> None:
             return
         found = read_customer(connection, chosen, _inputs(source, file, version)[0].decision)
     if found is None:
-        st.warning(f"Nobody of the id {chosen} is at risk tonight.")
+        st.warning(_plain(f"Nobody of the id {chosen} is at risk tonight."))
         return
     action = found.action
-    st.subheader(f"{action['action_label']}, {action['as_of_date']}")
+    st.subheader(_plain(f"{action['action_label']}, {action['as_of_date']}"))
     st.write(_plain(action["rationale"]))
     _facts([Fact(label, text) for label, text in decision_facts(action)])
     reasons = [action[f"reason_{rank}"] for rank in (1, 2, 3) if action[f"reason_{rank}"]]
@@ -162,7 +162,7 @@ def _report(page: Page, without: str = "") -> None:
     st.caption(_plain(page.subtitle))
     st.markdown(f"**{_plain(page.verdict)}**")
     if page.warning:
-        st.warning(page.warning)
+        st.warning(_plain(page.warning))
     _facts(page.facts)
     for section in page.sections:
         if section.title != without:
