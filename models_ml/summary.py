@@ -112,7 +112,8 @@ def print_summary(console: Console, rows: Mapping[str, Sequence[Row]], source: s
     console.print(_policies_table(run))
     console.print(_not_contacted_table(rows["not_contacted"]))
     console.print(quarantine_line(rows["quarantine"]))
-    console.print(_examples_table(rows["examples"], run["currency"]))
+    if rows["examples"]:
+        console.print(_examples_table(rows["examples"], run["currency"]))
 
 
 def where_next(source: str) -> str:
@@ -180,13 +181,13 @@ def _planned_table(run: Row, done: Sequence[Row]) -> Table:
 def _worth(run: Row) -> str:
     """Say what is done is worth after what choosing adds to a sum; nothing for runs that were logged without it."""
     worth, optimism = run.get("done_value"), run.get("done_optimism")
-    if worth is None or optimism is None:
+    if worth is None or optimism is None or not run["contacts"]:
         return ""
     low, high = run["done_value_low"], run["done_value_high"]
     cost = run.get("done_cost") or run["done_spend"]  # earlier runs may hold the sum alone
     return (
         f"Choosing what looks best makes such a sum about {optimism:,.2f} too high: what is done is worth"
-        f" {worth:,.2f}, with 80 % probability {low:,.2f} to {high:,.2f}, beyond a cost of about {cost:,.2f}. "
+        f" {worth:z,.2f}, with 80 % probability {low:z,.2f} to {high:z,.2f}, beyond a cost of about {cost:,.2f}. "
     )
 
 

@@ -107,7 +107,7 @@ def print_versions(kept: Sequence[KeptVersion], source: str) -> None:
 
 def _table(kept: Sequence[KeptVersion], source: str) -> Table:
     table = Table(title=f"Kept versions of {source}, latest training first")
-    for name in ("version", "trained at", "calibrated on", "judged on"):
+    for name in ("version", "trained at (UTC)", "calibrated on", "judged on"):
         table.add_column(name, no_wrap=True)
     for name in ("judged profit", "AUC", "calibration ratio"):
         table.add_column(name, justify="right")

@@ -111,6 +111,12 @@ def test_columns_of_numbers_stand_right_and_the_chosen_row_is_marked() -> None:
     assert html.count('class="chosen"') == 1
 
 
+def test_a_table_without_rows_says_so() -> None:
+    html = render(page(sections=[Section("Part", [Table(("offer", "value"), [], "Contacts")])]))
+    assert "<p>Nothing.</p>" in html
+    assert "<table" not in html
+
+
 def test_neighbouring_figures_share_a_row() -> None:
     assert render(page()).count('<div class="figures">') == 2
 

@@ -127,6 +127,23 @@ def test_names_are_printed_as_they_stand(warehouse: Path) -> None:
     assert [name, "phone", "2", "19.00", "7.20"] in printed(warehouse)
 
 
+def test_where_nothing_is_done_no_worth_and_no_queue_are_shown(warehouse: Path) -> None:
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute("update retention_actions set action = 'no_action'")
+        connection.execute(
+            "create or replace table policy_runs as select *, 0 as contacts, 0::double as done_spend, 0::double as"
+            " done_value, -0.0::double as done_value_low, 0::double as done_value_high, 0::double as done_optimism"
+            " from policy_runs"
+        )
+    text = "\n".join(" ".join(line) for line in printed(warehouse))
+    assert "Open to this run" in text
+    assert "is worth" not in text
+    assert "First in the queue" not in text
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute("update policy_runs set contacts = 1")
+    assert "probability 0.00 to 0.00" in " ".join(" ".join(line) for line in printed(warehouse))
+
+
 def test_it_says_where_to_look_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dbt_project.yml").touch()
     monkeypatch.setenv("DBT_PROFILES_DIR", str(tmp_path))

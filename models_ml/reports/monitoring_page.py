@@ -87,7 +87,8 @@ def verdict(data: MonitoringData) -> str:
     found = findings(data)
     acts = [finding for finding in found if finding.urgency == ACT]
     if acts:
-        person = acts[0].what + (f", and {len(acts) - 1} more findings to act on" if len(acts) > 1 else "")
+        more = len(acts) - 1
+        person = acts[0].what + (f", and {more} more finding{'s' * (more > 1)} to act on" if more else "")
     elif found:
         person = f"Nothing to act on; findings to look at: {len(found)}"
     elif data.tests is None:

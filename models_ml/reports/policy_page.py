@@ -135,7 +135,7 @@ def _done(run: Row, currency: str) -> list[Fact]:
     made = Fact(
         "Contacts made", f"{run['contacts']:,}", f"{trial}{run['pick_holdouts']:,} planned ones are held out"
     )
-    if run["done_value"] is None:
+    if run["done_value"] is None or not run["contacts"]:
         return [made]
     cost = run.get("done_cost") or run["done_spend"]  # earlier runs may hold the sum alone
     return [
@@ -157,6 +157,8 @@ def _done(run: Row, currency: str) -> list[Fact]:
 
 def _done_sentence(run: Row, currency: str) -> str:
     """Say what is done is worth, beside what is planned; nothing for runs that were logged without it."""
+    if not run["contacts"]:
+        return " No contact is made."
     if run["done_value"] is None:
         return ""
     return (
@@ -240,9 +242,8 @@ def _references(values: Mapping[str, float], budget: Curve, currency: str) -> Se
     bars = value_bars(
         values, currency, "Expected value of the plan and of the simpler policies, net of cost."
     )
-    return Section(
-        "Beside simpler policies, and under other budgets", [bars, value_curve(budget, currency)], intro
-    )
+    curves = [value_curve(budget, currency)] if budget.limit.monthly else []  # 0: nothing to draw it against
+    return Section("Beside simpler policies, and under other budgets", [bars, *curves], intro)
 
 
 def _limits(plan: LastPlan, curves: Sequence[Curve], currency: str) -> Section:
@@ -261,7 +262,9 @@ def _limits(plan: LastPlan, curves: Sequence[Curve], currency: str) -> Section:
                 f"{prices.get(key, 0.0):.2f} {currency}",
             )
         )
-    figures = [price_curve(curves[0], currency), *(value_curve(curve, currency) for curve in curves[1:])]
+    budget, *capacities = curves
+    figures = [price_curve(budget, currency)] if budget.limit.monthly else []
+    figures += [value_curve(curve, currency) for curve in capacities]
     return Section(
         "What limits the plan",
         [

@@ -73,7 +73,7 @@ def training_page(
     return Page(
         title=f"Training report: {record.source}",
         subtitle=f"Judged on {result.judged.split.judged_on}: {result.judged_rows:,} customers,"
-        f" {result.judged_churners:,} churners. Trained {record.trained_at[:16].replace('T', ' ')}.",
+        f" {result.judged_churners:,} churners. Trained {record.trained_at[:16].replace('T', ' ')} UTC.",
         verdict=verdict(result, selection, currency),
         warning=record.calibration_warning if selection.deploys else None,
         facts=facts(result, currency),
@@ -135,7 +135,11 @@ def facts(result: TrainingResult, currency: str) -> list[Fact]:
             money(found.profit.profit, currency),
             f"95 %: {number(low, 0)} to {number(high, 0)}",
         ),
-        Fact("Contacts planned", f"{found.planned_contacts:,}", f"{planned} of the judged customers"),
+        Fact(
+            "Contacts planned",
+            f"{found.planned_contacts:,}",
+            f"{planned} of the customers that the judged ones represent",
+        ),
         Fact(
             "Cost of the plan",
             money(found.planned_cost, currency),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +169,7 @@ def read_published_run(folder: Path, source: str) -> PublishedRun:
     return PublishedRun(
         folder.name,
         run["as_of_date"],
-        tables["identity"].to_pylist()[0]["written_at"].isoformat(timespec="seconds"),
+        tables["identity"].to_pylist()[0]["written_at"].replace(tzinfo=UTC).isoformat(timespec="seconds"),
         source,
         snapshot.record.pipeline_version,
         plan["policy_version"],
