@@ -165,10 +165,9 @@ def _erase_tables(
     """Remove the customers from the warehouse and from copies of its rows; return whom that names."""
     with hold_warehouse(source, warehouse) as connection:
         person = find_person(connection, ids)
-        erased.raw_rows, erased.unread = _rows_of_raw_data(connection, ids)
+        erased.raw_rows, erased.unread, seen = _rows_of_raw_data(connection, ids)
+        _refuse_unknown([one for one in ids if one not in seen], warehouse, connection, copies)
         held, own = _held(connection, person), _own_tables()
-        if not (held or erased.raw_rows or _are_blocked(connection, person)):
-            _refuse_unknown(ids, warehouse, copies, person)
         erased.rows.update({table: rows for table, rows in held.items() if table in own})
         erased.remaining.extend(
             f"table {table}, which is not BayesPilot's" for table in held if table not in own
@@ -213,8 +212,28 @@ def rewrite_copy(path: Path, person: Person) -> int:
     return sum(rows.values())
 
 
-def _refuse_unknown(ids: Sequence[str], warehouse: Path, copies: Sequence[Path], person: Person) -> None:
-    """Raise unless a published copy holds the customer."""
+def _refuse_unknown(
+    ids: Sequence[str], warehouse: Path, connection: duckdb.DuckDBPyConnection, copies: Sequence[Path]
+) -> None:
+    """Raise where nothing is held of one of these customers, whatever is held of the others."""
+    unknown = []
+    for one in ids:
+        person = find_person(connection, [one])
+        if not (
+            _held(connection, person) or _are_blocked(connection, person) or _is_in_a_copy(copies, person)
+        ):
+            unknown.append(one)
+    if unknown:
+        raise BayesPilotError(
+            "nothing is held of this customer, in the warehouse, the published copies and the raw data that can be"
+            " read; nobody was erased",
+            where=str(warehouse),
+            values=unknown,
+            next_step="compare the spelling with: select distinct customer_id from stg_customers",
+        )
+
+
+def _is_in_a_copy(copies: Sequence[Path], person: Person) -> bool:
     for path in copies:
         if path.name == CUSTOMERS:  # the same customers as in retention_actions beside it
             continue
@@ -226,13 +245,8 @@ def _refuse_unknown(ids: Sequence[str], warehouse: Path, copies: Sequence[Path],
             if path.suffix == ".parquet":
                 copy.execute(f"create table parquet_rows as from {quoted(path)}")
             if _held(copy, person):
-                return
-    raise BayesPilotError(
-        "nothing is held of this customer, in the warehouse, the published copies and the raw data that can be read",
-        where=str(warehouse),
-        values=ids,
-        next_step="compare the spelling with: select distinct customer_id from stg_customers",
-    )
+                return True
+    return False
 
 
 @contextmanager
@@ -415,25 +429,29 @@ def find_person(connection: duckdb.DuckDBPyConnection, customers: Sequence[str])
 
 def _rows_of_raw_data(
     connection: duckdb.DuckDBPyConnection, customers: Sequence[str]
-) -> tuple[dict[str, int], list[str]]:
-    """Count the person's rows in the staging views, which read the raw data, and list those that cannot be read."""
+) -> tuple[dict[str, int], list[str], set[str]]:
+    """Count the person's rows in the staging views, which read the raw data; list unreadable views, and ids found."""
     views = connection.execute(
         "select view_name from duckdb_views() where database_name = current_database() and view_name like ? order by 1",
         [f"{STAGING}%"],
     ).fetchall()
-    found, unread = {}, []
+    found: dict[str, int] = {}
+    unread: list[str] = []
+    seen: set[str] = set()
     for (view,) in views:
         try:
             rows = connection.execute(
-                f'select count(*) from "{view}" where customer_id in (select unnest(?::varchar[]))',
+                f'select customer_id, count(*) from "{view}" where customer_id in (select unnest(?::varchar[]))'
+                " group by customer_id",
                 [list(customers)],
-            ).fetchall()[0][0]
+            ).fetchall()
         except duckdb.Error:  # the raw files are elsewhere; what is blocked is blocked all the same
             unread.append(view)
             continue
         if rows:
-            found[view] = int(rows)
-    return found, unread
+            found[view] = sum(count for _, count in rows)
+            seen.update(customer for customer, _ in rows)
+    return found, unread, seen
 
 
 def _own_tables() -> frozenset[str]:

@@ -127,6 +127,21 @@ def test_a_short_id_removes_rows_only_where_a_column_names_the_customer(tmp_path
     assert duckdb.read_parquet(str(file)).fetchall() == [("8", "7")]
 
 
+def test_one_mistyped_id_among_others_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dbt_project.yml").touch()
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(tmp_path))
+    monkeypatch.setenv("RETENTION_DB", str(tmp_path / "demo.duckdb"))
+    with duckdb.connect(str(tmp_path / "demo.duckdb")) as connection:
+        connection.execute("create table customers as select 'known-1' as customer_id")
+        connection.execute("create view stg_customers as from customers")
+    before = (tmp_path / "demo.duckdb").read_bytes()
+    with pytest.raises(BayesPilotError, match=r"nobody was erased(.|\n)*first values: known-2\n"):
+        erase("demo", ["known-1", "known-2"])
+    assert (tmp_path / "demo.duckdb").read_bytes() == before
+
+
 def test_what_is_said_names_no_id() -> None:
     said = lines_of(
         Erased(rows={"customer_features": 15}, raw_rows={"stg_activity": 1200}, remaining=["table crm"])
