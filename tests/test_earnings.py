@@ -59,9 +59,11 @@ def test_the_verdict_is_that_of_the_named_figure() -> None:
     earlier = total(verdict="loses", is_latest=False)
     assert earning_answer(said(other, earlier, total())) == (
         "yes",
-        "1,200 EUR so far, 95 %: 100 EUR to 2,300 EUR",
+        "1,200 EUR with what is still to come, 95 %: 100 EUR to 2,300 EUR",
     )
-    assert earning_sentence(said(other, total())).startswith("The programme earns (1,200 EUR in 6 months")
+    assert earning_sentence(said(other, total())).startswith(
+        "The programme earns (1,200 EUR from 6 months with"
+    )
     named = [other | {"is_headline": True}, total(is_headline=False)]
     assert earning_answer(said(*named))[0] == "no"
 

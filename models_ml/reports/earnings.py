@@ -27,6 +27,7 @@ WORDS = {
     "doubly_robust": "All episodes as they were run, doubly robust",
 }
 ANSWERS = {EARNS: "yes", LOSES: "no", NOT_YET: "not yet known", TOO_LITTLE: "too little evidence"}
+TO_COME = "with what is still to come"  # of every value: earned so far is a column of its own
 INTERVALS_EXPLAINED = (
     "The interval at every look holds however often this page is read, and gives the verdict. That of one look is"
     " for a single look at a month named beforehand. Earned so far is margin less costs; still to come is what"
@@ -44,7 +45,7 @@ def earning_answer(data: MonitoringData) -> tuple[str, str]:
         return "not known yet", why if _latest_totals(data) else "no month has finished"
     if total["verdict"] == TOO_LITTLE:
         return ANSWERS[TOO_LITTLE], _evidence(total)
-    return ANSWERS[total["verdict"]], f"{_amount(total, 'value')} so far, 95 %: {_every_look(total)}"
+    return ANSWERS[total["verdict"]], f"{_amount(total, 'value')} {TO_COME}, 95 %: {_every_look(total)}"
 
 
 def earning_sentence(data: MonitoringData) -> str:
@@ -56,7 +57,8 @@ def earning_sentence(data: MonitoringData) -> str:
         return "No month has finished yet, so nothing is known of what the programme earns"
     if total["verdict"] == TOO_LITTLE:
         return f"There is too little evidence of what the programme earns ({_evidence(total)}){_wait(total)}"
-    amount = f"{_amount(total, 'value')} in {total['months']} months, 95 % interval {_every_look(total)}"
+    months = f"{total['months']} month{'s' * (total['months'] != 1)}"
+    amount = f"{_amount(total, 'value')} from {months} {TO_COME}, 95 % interval {_every_look(total)}"
     if total["verdict"] == NOT_YET:
         return f"Whether the programme earns is not yet distinguishable ({amount}){_wait(total)}"
     return f"The programme {total['verdict']} ({amount})"
@@ -81,7 +83,7 @@ def earning_section(data: MonitoringData) -> Section:
     parts: list[Figure | Table | Text] = [Text(f"{earning_sentence(data)}.")]
     if len(months) > 1:
         month = "calendar month" if months[0]["method"] == UNIVERSAL_HOLDOUT else "month of the openings"
-        words = f"Money earned by {month}, with 95 % intervals of one look."
+        words = f"Value by {month}, {TO_COME}, with 95 % intervals of one look."
         parts.append(Figure(value_by_month(months), words))
     parts += [_table(totals), Text(INTERVALS_EXPLAINED)]
     if data.planned_realised:
@@ -157,7 +159,9 @@ def _planned_realised_table(rows: Sequence[Row]) -> Table:
                 _whole(row["planned_value"]),
                 _whole(row["realised_value"]),
                 _range(row, "realised_low", "realised_high"),
-                f"{row['realised_over_planned']:.2f}" if has_ratio else row["reason"] or NONE,
+                f"{row['realised_over_planned']:.2f}".replace("-", "−")
+                if has_ratio
+                else row["reason"] or NONE,
                 _on_one_line(f"{row['ratio_low']:.2f}", f"{row['ratio_high']:.2f}") if has_ratio else NONE,
             )
         )
