@@ -146,7 +146,9 @@ def test_a_date_that_has_begun_to_be_executed_keeps_its_rows(nights: Project) ->
     executed = execute_actions(nights, 12, customers=3)
     before = nights.query(HISTORY.format(day="2026-10-12"))
     runs = nights.query("select * from policy_runs")
-    output = nights.dbt("build", *night(12, minimum_customer_value=150))
+    texts = nights.folder / "seeds" / "demo" / "reason_texts.csv"
+    texts.write_text(texts.read_text().replace("than most", "than others"))
+    output = nights.dbt("build", *night(12, minimum_customer_value=150, monthly_budget=10))
     assert "WARN" in output
     assert "date_is_not_frozen" in output
     assert nights.query(HISTORY.format(day="2026-10-12")) == before

@@ -1,8 +1,15 @@
 -- All customers at risk, contacted or not, have the reasons that hold: one for each family found, at most three, each
--- wording once. Reasons are missing only where nothing that raises the risk is true of the customer.
+-- wording once. Reasons are missing only where nothing that raises the risk is true of the customer. Once a date has
+-- begun to be executed, its reasons stay those of then.
 with actions as (
 
     select * from {{ ref('retention_actions') }}
+
+),
+
+run as (
+
+    select * from {{ ref('int_run') }}
 
 ),
 
@@ -43,6 +50,7 @@ differences as (
         actions.customer_id,
         actions.reason_1
     from actions
+    inner join run on actions.as_of_date = run.as_of_date and not run.is_frozen
     left join explained on actions.customer_id = explained.customer_id
     left join cited on actions.customer_id = cited.customer_id
     where (explained.customer_id is not null and actions.reason_1 is null)

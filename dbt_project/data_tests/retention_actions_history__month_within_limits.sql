@@ -1,4 +1,5 @@
--- What earlier runs of the month used and what this run does never exceed the month's limits.
+-- What earlier runs of the month used and what this run does never exceed the month's limits. What has begun to be
+-- executed stays as it was decided, under the limits of then.
 with history as (
 
     select * from {{ ref('retention_actions_history') }}
@@ -30,7 +31,7 @@ planned as (
         coalesce(history.channel, offers.channel) as channel,
         cast(round(history.expected_cost * 100) as bigint) as cost_cents
     from history
-    inner join run on history.as_of_date = run.as_of_date
+    inner join run on history.as_of_date = run.as_of_date and not run.is_frozen
     left join offers on history.action = offers.offer
     where history.action <> 'no_action'
 
