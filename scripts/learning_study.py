@@ -11,13 +11,12 @@ left out. Exit code 1 where a target is missed or a world is left out; targets t
 
 from __future__ import annotations
 
-import csv
 import math
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Annotated
@@ -30,6 +29,7 @@ from rich.table import Table
 from simulation.built_world import BuiltWorld, built_world
 from simulation.compiled_project import CompiledProject
 from simulation.loop import Month, Setting, run_months
+from simulation.results import write_rows
 from simulation.true_value import BEST, OWN
 from simulation.world import World
 
@@ -264,14 +264,6 @@ def main(
         console.print("Not judged: " + "; ".join(unknown) + ".")
     if missed:
         raise typer.Exit(1)
-
-
-def write_rows(path: Path, rows: Sequence[Played]) -> None:
-    """Write a row a month."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(asdict(rows[0])))
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
 
 
 if __name__ == "__main__":

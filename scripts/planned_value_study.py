@@ -12,11 +12,10 @@ Exit code 1 where a target is missed: planned over true value within 0.85 to 1.1
 
 from __future__ import annotations
 
-import csv
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +28,7 @@ from rich.table import Table
 from simulation.built_world import BuiltWorld, built_world, read_inputs
 from simulation.compiled_project import CompiledProject
 from simulation.loop import Setting
+from simulation.results import write_rows
 from simulation.true_value import MonthInputs, true_values
 
 from models_ml.errors import BayesPilotError
@@ -181,10 +181,7 @@ def main(
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from error
     if out is not None:
-        with out.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(asdict(found[0])))
-            writer.writeheader()
-            writer.writerows(asdict(each) for each in found)
+        write_rows(out, found)
     missed = missed_targets(found)
     console.print("\n".join(missed) or "Every target is met.")
     if missed:

@@ -80,7 +80,9 @@ def main(
     deployed: Annotated[
         Path | None,
         typer.Option(
-            help="Artifacts folder whose pipeline is deployed from the start; otherwise one is trained."
+            exists=True,
+            file_okay=False,
+            help="Artifacts folder whose pipeline is deployed from the start; otherwise one is trained.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the page and the CSV files.")] = OUT,

@@ -195,5 +195,5 @@ def test_an_offer_that_is_never_tried_is_named() -> None:
 
 
 def test_rows_are_written(tmp_path: Path) -> None:
-    learning_study.write_rows(tmp_path / "rows.csv", months(FLAT, [1.0]))
-    assert (tmp_path / "rows.csv").read_text().splitlines()[1].startswith("1,none,1,1.0,10.0,5.0")
+    learning_study.write_rows(tmp_path / "new" / "rows.csv", months(FLAT, [1.0]))
+    assert (tmp_path / "new" / "rows.csv").read_text().splitlines()[1].startswith("1,none,1,1.0,10.0,5.0")

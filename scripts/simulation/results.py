@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models_ml.decisions.references import REFERENCE_POLICIES
 from simulation.loop import Month
 from simulation.true_value import BEST, NOBODY, NOTHING_WITHHELD, OWN, SIMPLE_RULES
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 CURRENCY = "EUR"
 POLICY_ORDER = (OWN, NOTHING_WITHHELD, *REFERENCE_POLICIES, BEST)
@@ -52,7 +55,6 @@ def share_of_best(months: Sequence[Month], policy: str = OWN) -> float:
 
 def write_results(folder: Path, months: Sequence[Month]) -> list[Path]:
     """Write one CSV row per month, per month and offer, and per month, offer and signal."""
-    folder.mkdir(parents=True, exist_ok=True)
     key = [{"seed": month.seed, "month": month.number, "as_of_date": month.as_of_date} for month in months]
     rows: dict[str, list[dict[str, Any]]] = {
         MONTHS_FILE: [{**at, **_figures(month)} for at, month in zip(key, months, strict=True)],
@@ -66,11 +68,21 @@ def write_results(folder: Path, months: Sequence[Month]) -> list[Path]:
         ],
     }
     for name, content in rows.items():
-        with (folder / name).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(content[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(content)
+        _write(folder / name, content)
     return [folder / name for name in rows]
+
+
+def write_rows(path: Path, rows: Sequence[DataclassInstance]) -> None:
+    """Write a CSV file with a row each, and the folder that it lies in."""
+    _write(path, [asdict(row) for row in rows])
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _figures(month: Month) -> dict[str, Any]:
