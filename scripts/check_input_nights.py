@@ -159,7 +159,7 @@ def main(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random world.")] = 7,
     months: Annotated[int, typer.Option(min=6, max=72, help="Months of history.")] = 24,
 ) -> None:
-    """Count the nights that the input of an unchanged business would have stopped."""
+    """Count the nights that the input of an unchanged business would have stopped; exit 1 where there is one."""
     stopped = 0
     for size in whole_numbers(customers, "--customers", FEWEST_CUSTOMERS):
         with tempfile.TemporaryDirectory() as folder:

@@ -63,7 +63,10 @@ def main(
     learning_share: Annotated[float, typer.Option(min=0, max=0.5, help="Share of limits for trials.")] = 0.1,
     replayed: Annotated[int, typer.Option(min=0, help="Months to replay; 0 = all of them.")] = 0,
 ) -> None:
-    """Run many months on one warehouse; check history, a second build of the last month, and a replay."""
+    """Run many months on one warehouse; check history, a second build of the last month, and a replay.
+
+    Exits with 1 where a check fails.
+    """
     console = Console(width=None if sys.stdout.isatty() else 120)
     setting = Setting(customers, months, seed, "demo", learning_share, past_trial=True)
     try:

@@ -369,7 +369,7 @@ def main(
     nights: Annotated[int, typer.Option(min=4, max=40, help="Nights to run.")] = 40,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the world and of the skipped nights.")] = 1,
 ) -> None:
-    """Run nights over two month ends and replay them; say what does not hold."""
+    """Run nights over two month ends and replay them; say what does not hold, and exit 1 where anything does not."""
     console = Console(width=110)
     with tempfile.TemporaryDirectory(prefix="bayespilot-") as folder:
         try:

@@ -4,7 +4,7 @@
 
 For each seed a world is generated and built in a temporary folder (features, training, scores, decisions). Then
 every policy decides for the same customers with the same beliefs and limits, and the truth gives the value of its
-contacts. The exit code is 1 where the plan earns less than a simple rule, or less than 99 % of greedy.
+contacts. The exit code is 1 where the plan earns no more than a simple rule, or less than 99 % of greedy.
 
 The gap proves that no plan is better under the beliefs; its true value depends on how accurate the beliefs are.
 Greedy makes cheap offers first and is affected less by wrong beliefs about expensive ones. Results of small worlds are
@@ -120,7 +120,10 @@ def main(
     seeds: Annotated[str, typer.Option(help="Seeds of the worlds, separated by commas.")] = "1,2,3,4,5",
     customers: Annotated[int, typer.Option(min=500, help="Customers that ever signed up.")] = 20_000,
 ) -> None:
-    """Compare the plan with the reference policies by the hidden truth of generated worlds."""
+    """Compare the plan with the reference policies by the hidden truth of generated worlds.
+
+    Exits with 1 where the plan earns no more than a simple rule, or less than 99 % of greedy.
+    """
     console, missed = Console(), []
     try:
         for seed in whole_numbers(seeds, "--seeds"):

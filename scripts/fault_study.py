@@ -283,7 +283,10 @@ def main(
     ),
     minutes: Annotated[float, typer.Option(min=0, help="Kill no more after so long; 0: no limit.")] = 0.0,
 ) -> None:
-    """Kill commands at random moments, read what is published meanwhile, and count what was lost or mixed."""
+    """Kill commands at random moments, read what is published meanwhile, and count what was lost or mixed.
+
+    Exits with 1 where anything was.
+    """
     killed = commands.split(",")
     if unknown := sorted(set(killed) - set(COMMANDS)):
         raise typer.BadParameter(

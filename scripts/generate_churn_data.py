@@ -71,7 +71,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder of the Parquet files.")] = Path("seeds/raw/demo"),
     clean: Annotated[bool, typer.Option("--clean", help="Leave out the few bad rows.")] = False,
 ) -> None:
-    """Generate the raw tables of a subscription business whose churn drivers are known."""
+    """Write raw tables and hidden truth of a subscription business whose churn drivers are known, as Parquet files."""
     generated = raw_chunks(customers=customers, months=months, seed=seed, clean=clean)
     total = sum(1 for _ in chunks(customers))
     rows = write_parquet(iter(track(generated, total=total, description="chunks of customers")), out)

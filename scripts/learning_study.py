@@ -234,7 +234,10 @@ def main(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file with a row a month.")] = None,
 ) -> None:
-    """Play months with flat, wrong and good priors, and compare learning with the same good priors frozen."""
+    """Play months with flat, wrong and good priors, and compare learning with the same good priors frozen.
+
+    Exits with 1 where a target is missed or a world is left out.
+    """
     names = priors.split(",")
     if unknown := sorted(set(names) - set(PRIORS)):
         raise typer.BadParameter(f"{', '.join(unknown)}: name some of {', '.join(PRIORS)}")

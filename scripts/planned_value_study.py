@@ -164,7 +164,10 @@ def main(
     customers: Annotated[int, typer.Option(min=500, help="Customers that ever signed up.")] = 6_000,
     out: Annotated[Path | None, typer.Option(help="CSV file with a row a draw.")] = None,
 ) -> None:
-    """Compare planned with true value and cost over draws of the priors around the truth."""
+    """Compare planned with true value and cost over draws of the priors around the truth.
+
+    Exits with 1 where a target is missed.
+    """
     console = Console(width=None if sys.stdout.isatty() else 120)
     found: list[Draw] = []
     try:

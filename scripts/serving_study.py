@@ -283,7 +283,10 @@ def main(
     requests: Annotated[int, typer.Option(min=30, help="Requests in all.")] = 10_000,
     callers: Annotated[int, typer.Option(min=1, max=16, help="Clients that ask at the same time.")] = 2,
 ) -> None:
-    """Ask, publish anew, restart, and print what came of it."""
+    """Ask the service of the demo's published copy, publish anew, restart it, and print what came of it.
+
+    Exits with 1 where an answer failed, is not in the log, or mixed versions.
+    """
     try:
         with tempfile.TemporaryDirectory(prefix="bayespilot-serving-") as folder:
             run = published_run()

@@ -97,7 +97,10 @@ def main(
         Path | None, typer.Option(help="Keep the copies of the project here instead of a temporary folder.")
     ] = None,
 ) -> None:
-    """Simulate months of the demo business and compare BayesPilot's true value with that of other policies."""
+    """Simulate months of the demo business and compare BayesPilot's true value with that of other policies.
+
+    Prints tables, and writes a page and three CSV files.
+    """
     if check and months == 1:
         raise typer.BadParameter("--check compares the last month with the first", param_hint="--months")
     console = Console(width=None if sys.stdout.isatty() else 190)

@@ -44,7 +44,12 @@ PROMOTION = feature_schema(
     | dict.fromkeys(("V4", "V5", "V6", "V7"), "categorical")
 )
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(
+    help="Check what `learn_policy` says where the truth is known; exit 1 where a bound is missed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 console = Console()
 
 Learners = Annotated[str, typer.Option(help="Learners separated by commas; all without.")]
