@@ -366,7 +366,9 @@ def _violations(business: Business, days: list[date]) -> dict[str, int]:
 
 def main(
     customers: Annotated[int, typer.Option(min=200, help="Customers of the business.")] = 800,
-    nights: Annotated[int, typer.Option(min=4, max=40, help="Nights to run.")] = 40,
+    nights: Annotated[
+        int, typer.Option(min=4, max=40, help="Nights to run; 31 or more pass both month ends.")
+    ] = 40,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the world and of the skipped nights.")] = 1,
 ) -> None:
     """Run nights over two month ends and replay them; say what does not hold, and exit 1 where anything does not."""

@@ -217,7 +217,7 @@ def study(scenario: Scenario, worlds: int, seed: int) -> Result:
 @app.command()
 def main(
     worlds: Annotated[int, typer.Option(min=10, help="Worlds per scenario.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first world.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other worlds.")] = 1,
 ) -> None:
     """Print coverage and bias of every scenario; exit with 1 where one misses its target."""
     results = [study(scenario, worlds, seed) for scenario in SCENARIOS]
