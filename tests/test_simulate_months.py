@@ -120,9 +120,9 @@ def test_a_month_is_valued_by_hand() -> None:
     decided = pa.table(
         {
             "customer_id": names,
-            "planned_action": ["call", "nudge", "call", "no_action"],
+            "planned_action": ["call", "nudge", "call", "call"],
             "action": ["call", "nudge", "no_action", "no_action"],
-            "arm": ["policy", "trial", "pick_holdout", "suppressed"],
+            "arm": ["policy", "trial", "pick_holdout", "trial"],  # the last one: drawn, and withdrawn
             "incremental_expected_value": [7.0, 1.5, None, None],
         }
     )

@@ -34,7 +34,7 @@ ALONE = "no_action"
 OWN, NOTHING_WITHHELD, BEST = "BayesPilot", "nothing withheld", "best possible"
 NOBODY = "contact nobody"
 SIMPLE_RULES = ("fixed thresholds", "break-even", "top risk")  # what a plan must beat, besides NOBODY
-TRIAL = "trial"
+TRIAL, WITHHELD = "trial", "pick_holdout"  # arms
 DELIVERABLE = "select action_id, customer_id, action from retention_actions_deliverable order by customer_id"
 DECIDED = """
     select customer_id, planned_action, action, arm, incremental_expected_value
@@ -131,10 +131,12 @@ def value_month(inputs: MonthInputs, delivered: pa.Table, decided: pa.Table) -> 
         name: value_of(follow(situation).choice, values) for name, follow in REFERENCE_POLICIES.items()
     }
     own = _choice(inputs, delivered, "action")
-    planned, done = (_choice(inputs, decided, column) for column in ("planned_action", "action"))
+    planned = _choice(inputs, decided, "planned_action")
     touch_price = float(nearest_cents(inputs.decision.policy.touch_price))
     free = _plan(situation, situation.expected_value, touch_price)
-    in_trial = np.isin(inputs.customer_id, _customers_in(decided, TRIAL))
+    in_trial, is_withheld = (
+        np.isin(inputs.customer_id, _customers_in(decided, arm)) for arm in (TRIAL, WITHHELD)
+    )
     return MonthValue(
         by_policy={
             OWN: value_of(own, values),
@@ -143,7 +145,7 @@ def value_month(inputs: MonthInputs, delivered: pa.Table, decided: pa.Table) -> 
             BEST: value_of(best_plan(situation, values).choice, values),
         },
         trial=value_of(np.where(in_trial, own, -1), values),
-        withheld=value_of(np.where(done < 0, planned, -1), values),
+        withheld=value_of(np.where(is_withheld, planned, -1), values),
         expected=_expected(delivered, decided),
         contacts=int((own >= 0).sum()),
         customers=len(own),
