@@ -98,7 +98,7 @@
             {{ stated_day('contacts.contacted_on') }} is not null as is_day_reported,
             contacts.quarantine_reason is not null as is_set_aside,
             case when contacts.quarantine_reason is null then contacts.accepted_on end as accepted_on,
-            coalesce(contacts.is_randomized, false) as is_randomized
+            contacts.is_randomized
         from {{ ref('int_checked_retention_contacts') }} as contacts
         cross join {{ ref('int_run') }} as exclusion_run
     )

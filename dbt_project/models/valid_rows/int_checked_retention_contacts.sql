@@ -26,7 +26,7 @@ stated_contacts as (
         contacted_on,
         {{ stated_day('accepted_on') }} as accepted_on,
         cost,
-        is_randomized,
+        coalesce(is_randomized, false) as is_randomized,
         propensity
     from retention_contacts
 
