@@ -46,6 +46,13 @@ contacts as (
 
 ),
 
+-- A contact that is set aside for a fault was made all the same: it leaves nobody alone.
+reported_contacts as (
+
+    select * from {{ contacts_that_exclude() }} as reported
+
+),
+
 paid_stretches as (
 
     select * from {{ ref('int_paid_stretches') }}
@@ -122,14 +129,14 @@ contacts_in_horizon as (
     select
         labels.customer_id,
         labels.as_of_date,
-        contacts.is_randomized,
+        reported_contacts.is_randomized,
         opened.customer_id is not null as is_own_control,
-        {{ days_between('labels.as_of_date', 'contacts.contacted_on') }} as days_to_contact
+        {{ days_between('labels.as_of_date', 'reported_contacts.contacted_on') }} as days_to_contact
     from labels
-    inner join contacts
-        on labels.customer_id = contacts.customer_id
-            and labels.as_of_date < contacts.contacted_on
-            and labels.horizon_ends_on >= contacts.contacted_on
+    inner join reported_contacts
+        on labels.customer_id = reported_contacts.customer_id
+            and labels.as_of_date < reported_contacts.contacted_on
+            and labels.horizon_ends_on >= reported_contacts.contacted_on
     left join departures
         on labels.customer_id = departures.customer_id
             and labels.as_of_date = departures.as_of_date
@@ -138,9 +145,9 @@ contacts_in_horizon as (
             and labels.as_of_date = opened.as_of_date
             and opened.is_left_alone
     where
-        contacts.offer <> 'no_action'
+        reported_contacts.offer <> 'no_action'
         -- Who has left before is no less a churner for a contact that came too late.
-        and (departures.left_on is null or contacts.contacted_on < departures.left_on)
+        and (departures.left_on is null or reported_contacts.contacted_on < departures.left_on)
 
 ),
 
