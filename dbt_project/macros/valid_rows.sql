@@ -71,14 +71,16 @@
 {%- endmacro %}
 
 {#-
-    An amount where it is in the stated currency (`currency` in policy.csv) and null elsewhere, so that the row is
+    An amount where it is in the stated currency (the parameter `currency`) and null elsewhere, so that the row is
     quarantined: for staging selects of sources whose rows name their currency. A row without a currency is taken as
     stated.
 -#}
 {% macro amount_in_stated_currency(amount, currency_column) -%}
     case
         when coalesce(upper(trim({{ currency_column }})), '') in ('', (
-            select upper(trim(value)) from {{ ref('policy') }} where parameter = 'currency'
+            select upper(stated_policy.value)
+            from ({{ policy_values() }}) as stated_policy
+            where stated_policy.parameter = 'currency'
         )) then {{ amount }}
     end
 {%- endmacro %}
