@@ -123,12 +123,12 @@ class TestContest:
     def test_a_guardrail_keeps_a_better_challenger_out(
         self, challenger: Challenger, record: DeploymentRecord
     ) -> None:
-        strict = replace(challenger.settings.promotion, calibration_ratio_to=0.6)
+        strict = replace(challenger.settings.promotion, contacts_ratio_from=1e6, contacts_ratio_to=1e9)
         guarded = replace(challenger, settings=replace(challenger.settings, promotion=strict))
         worthless = Noisy(challenger.result.judged.pipelines[ONLY], spread=4.0, seed=1)
         selection = against(guarded, record, worthless)
         assert selection.outcome == "kept"
-        assert [rail.name for rail in selection.failed] == ["calibration_ratio"]
+        assert [rail.name for rail in selection.failed] == ["contacts_ratio"]
 
     def test_the_same_recipe_on_newer_data_replaces_its_older_self(
         self, challenger: Challenger, record: DeploymentRecord

@@ -172,7 +172,7 @@ class TestTrainings:
         purpose_now = read_purpose(data.warehouse(customers=1), TABLES)
         promote(folder, older, purpose_now)
         before = (folder / f"{DEPLOYED}.pkl").read_bytes(), (folder / f"{DEPLOYED}.json").read_bytes()
-        impossible = replace(wide(quick_settings()).promotion, calibration_ratio_to=0.1)
+        impossible = replace(wide(quick_settings()).promotion, contacts_ratio_from=1e6, contacts_ratio_to=1e9)
         settings = replace(wide(quick_settings()), promotion=impossible)
         monkeypatch.setattr("models_ml.train_and_deploy.CANDIDATES", {ONLY: CANDIDATES[ONLY]})
         connection = data.warehouse(
@@ -186,7 +186,7 @@ class TestTrainings:
             (folder / f"{DEPLOYED}.pkl").read_bytes(),
             (folder / f"{DEPLOYED}.json").read_bytes(),
         )
-        assert deployments_table(folder)["failed_guardrails"].to_pylist()[-1] == "calibration_ratio"
+        assert deployments_table(folder)["failed_guardrails"].to_pylist()[-1] == "contacts_ratio"
 
 
 class TestByHand:

@@ -109,7 +109,7 @@ ranking as (
                     + (stayers - 1)
                     * (2 * judged_auc * judged_auc / (1 + judged_auc) - judged_auc * judged_auc),
                     0
-                ) / (churners * stayers)
+                ) / nullif(churners * stayers, 0)
             ),
             0
         ) as judged_error
