@@ -173,6 +173,11 @@ class TestSearch:
         [
             ("while_searching = { trees = 50 }", "while_searching = { leaves = 5 }", "leaves"),
             ('methods = ["sigmoid"', 'methods = ["platt"', "platt"),
+            (
+                "bootstraps = 500",
+                "bootstraps = 1",
+                "bootstraps = 1: input should be greater than or equal to 2",
+            ),
         ],
     )
     def test_unknown_names_are_refused(self, tmp_path: Path, old: str, new: str, says: str) -> None:

@@ -218,6 +218,9 @@ def test_settings_are_refused_by_name(tmp_path: Path) -> None:
     broken.write_text(text.replace("psi_alert = 0.25", "psi_alert = -1"))
     with pytest.raises(BayesPilotError, match=r"psi_alert = -1: input should be greater than 0"):
         load_monitoring_settings(broken)
+    broken.write_text(text.replace("chance = 0.000_01", "chance = 5"))  # per cent
+    with pytest.raises(BayesPilotError, match=r"chance = 5: input should be less than or equal to 1"):
+        load_monitoring_settings(broken)
 
 
 # ---------------------------------------------------------------- the index

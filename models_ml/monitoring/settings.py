@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 from statistics import NormalDist
+from typing import Annotated
 
 import pyarrow as pa
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from models_ml.settings_file import STRICT, check_settings, read_toml
+
+Share = Annotated[float, Field(gt=0, le=1)]  # or a probability
+Ratio = Annotated[float, Field(gt=1)]
 
 SETTINGS_FILE = Path(__file__).with_name("settings.toml")
 
@@ -19,7 +23,7 @@ SETTINGS_FILE = Path(__file__).with_name("settings.toml")
 class Comparison:
     """How the customers of a run are compared with the population at training."""
 
-    share_floor: PositiveFloat
+    share_floor: Share
     rows_at_most: PositiveInt
 
 
@@ -29,38 +33,38 @@ class MonitoringLimits:
 
     psi_warn: PositiveFloat
     psi_alert: PositiveFloat
-    chance: PositiveFloat
-    new_category_share: PositiveFloat
+    chance: Share
+    new_category_share: Share
     new_category_customers: PositiveInt
-    missing_odds_ratio: PositiveFloat
-    missing_share_rise: PositiveFloat
-    unit_factor: PositiveFloat
+    missing_odds_ratio: Ratio
+    missing_share_rise: Share
+    unit_factor: Ratio
     unit_rows: PositiveInt
     silent_days: PositiveInt
     silent_gaps: PositiveFloat
     feed_days: PositiveInt
-    feed_volume_share: PositiveFloat
-    week_from: PositiveFloat
-    week_to: PositiveFloat
-    week_beyond_own: PositiveFloat
+    feed_volume_share: Share
+    week_from: Share
+    week_to: Ratio
+    week_beyond_own: Share
     week_days: PositiveInt
     lost_rows: PositiveInt
-    set_aside_share: PositiveFloat
-    set_aside_rise: PositiveFloat
-    earlier_rows_from: PositiveFloat
-    earlier_rows_to: PositiveFloat
-    population_from: PositiveFloat
-    population_to: PositiveFloat
+    set_aside_share: Share
+    set_aside_rise: Share
+    earlier_rows_from: Share
+    earlier_rows_to: Ratio
+    population_from: Share
+    population_to: Ratio
     compared_days: PositiveInt
     last_day_rows: PositiveInt
     commitment_rows: PositiveInt
     commitment_recent_days: PositiveInt
-    commitment_tolerance: PositiveFloat
+    commitment_tolerance: Ratio
     late_report_days: PositiveInt
     kept_feature_days: PositiveInt
-    calibration_ratio: PositiveFloat
-    auc_fall: PositiveFloat
-    alerting_features: PositiveFloat
+    calibration_ratio: Ratio
+    auc_fall: Share
+    alerting_features: Share
     oldest_training_days: PositiveInt
 
 
@@ -90,7 +94,7 @@ def load_monitoring_settings(path: Path = SETTINGS_FILE) -> MonitoringSettings:
     Raises
     ------
     BayesPilotError
-        If a setting is missing, unknown, of another type or not positive.
+        If a setting is missing, unknown, of another type or out of its range.
     """
     return check_settings(MonitoringSettings, read_toml(path), path)
 

@@ -16,6 +16,9 @@ from models_ml.errors import BayesPilotError
 from models_ml.settings_file import STRICT, check_settings, read_toml
 
 Number = int | float
+Share = Annotated[float, Field(ge=0, le=1)]  # or a probability
+Positive = Annotated[int, Field(ge=1)]
+Several = Annotated[int, Field(ge=2)]  # one alone has no spread
 SETTINGS_FILE = Path(__file__).with_name("settings.toml")
 
 
@@ -42,7 +45,7 @@ class Calibration:
     """Calibration curves that are compared, and the distance of every probability from 0 and 1."""
 
     methods: Annotated[tuple[Literal["none", "sigmoid", "isotonic"], ...], Field(min_length=1)]
-    folds: int
+    folds: Several
     isotonic_from_churners: int
     probability_floor: float
 
@@ -51,10 +54,10 @@ class Calibration:
 class Judging:
     """How candidates are compared."""
 
-    bootstraps: int
-    calibration_bins: int
-    lift_share: float
-    score_bins: int
+    bootstraps: Several
+    calibration_bins: Positive
+    lift_share: Share
+    score_bins: Positive
     empc_alpha: float
     empc_beta: float
     empc_clv: float
@@ -93,25 +96,25 @@ class SearchSpace:
 class UnexplainedContacts:
     """How customers left alone are weighted for contacts that no logged draw explains."""
 
-    risk_groups: int
-    smallest_probability: float
+    risk_groups: Positive
+    smallest_probability: Share
 
 
 @dataclass(frozen=True, config=STRICT)
 class PopulationBins:
     """How values are grouped into the bins that are frozen with a pipeline to measure drift."""
 
-    quantiles: int
+    quantiles: Several
     values_at_most: int
     categories_at_most: int
-    slice_share: float
+    slice_share: Share
 
 
 @dataclass(frozen=True, config=STRICT)
 class Promotion:
     """When a training's winner replaces the champion; ratios are bounds, both ends allowed."""
 
-    probability_better_at_least: float
+    probability_better_at_least: Share
     calibration_ratio_from: float
     calibration_ratio_to: float
     contacts_ratio_from: float
@@ -119,8 +122,8 @@ class Promotion:
     segment_churners_at_least: int
     segment_calibration_from: float
     segment_calibration_to: float
-    segment_worse_at_most: float
-    range_confidence: float
+    segment_worse_at_most: Share
+    range_confidence: Share
     stale_after_days: int
 
 
@@ -142,11 +145,11 @@ class LeakageLimits:
         It is refused if at least this share of its members left and it is absent at the run's date.
     """
 
-    auc: float
-    confidence: float
+    auc: Share
+    confidence: Share
     leavers_at_least: int
-    category_leaver_share: float
-    category_churn_rate: float
+    category_leaver_share: Share
+    category_churn_rate: Share
 
 
 @dataclass(frozen=True, config=STRICT)
