@@ -138,7 +138,7 @@ POLICY_RANGES: dict[str, tuple[float, float | None]] = {
     "universal_holdout_share": (0.0, 0.5),
     "pick_holdout_share": (0.0, 0.95),
     "learning_share": (0.0, 0.5),
-    "offer_effect_correlation": (0.0, 1 - 1e-9),
+    "offer_effect_correlation": (0.0, 0.99),
     "review_from": (1e-9, 0.5 - 1e-9),
     "escalate_from": (1e-9, 1 - 1e-9),
 }

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from models_ml.decisions.policy import seed_bounds
+from models_ml.decisions.policy import policy_bounds, seed_bounds
 from models_ml.effects.effect_posterior import (
     EffectPriors,
     Floats,
@@ -275,10 +275,11 @@ def test_separation_gives_finite_answers(churns: bool, expected_sign: int) -> No
 
 
 @pytest.mark.parametrize("end", ["minimum", "maximum"])
-def test_every_sd_that_the_seed_admits_can_be_computed_with(end: str) -> None:
+def test_every_sd_and_correlation_that_seeds_admit_can_be_computed_with(end: str) -> None:
     sd = getattr(seed_bounds("offer_effect_priors")["sd"], end)
-    priors = beliefs(-0.1, 0.2, sd=sd, offers=2, correlation=0.5)
-    episodes = draw_trial(np.random.default_rng(5), np.zeros((2, 2)), contacted=100, controls=100)
+    correlation = getattr(policy_bounds()["offer_effect_correlation"], end)
+    priors = beliefs(-0.1, 0.2, sd=sd, offers=6, correlation=correlation)
+    episodes = draw_trial(np.random.default_rng(5), np.zeros((6, 2)), contacted=100, controls=100)
     deviations = np.sqrt(np.diag(effect_posterior(episodes, priors, SETTINGS).beliefs.covariance))
     assert (deviations > 0.99e-3).all()
     assert (deviations < 1.01 * sd).all()
