@@ -2,7 +2,7 @@
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key='action_id',
-    partition_by='as_of_date',
+    partition_by='as_of_date' if target.type == 'sparksession' else none,
     full_refresh=false,
     on_schema_change='append_new_columns',
 ) }}
