@@ -46,7 +46,7 @@ def generate(source: str) -> tuple[Path, list[str]]:
     if subprocess.run(command, cwd=root, env=dbt_environment()).returncode:
         raise BayesPilotError(
             "dbt could not write the docs; its message stands above",
-            next_step=f"bayespilot run --source {source}, then bayespilot docs again",
+            next_step=f"bayespilot run --source {source}, then bayespilot docs --source {source}",
         )
     folder = root / os.environ.get("DBT_TARGET_PATH", "target")
     manifest, catalog = (

@@ -122,7 +122,7 @@ def where_next(source: str) -> str:
         f"Next: pages for people in {reports_folder(source)};"
         f" for BI tools and the CRM {published_folder(source) / CURRENT}"
         " (retention_actions; retention_actions_deliverable is what may be executed now); other limits:"
-        f" bayespilot what-if --source {source}; every column: bayespilot docs."
+        f" bayespilot what-if --source {source}; every column: bayespilot docs --source {source}."
     )
 
 

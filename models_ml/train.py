@@ -18,7 +18,7 @@ from models_ml.training.context import Purpose, read_purpose, warehouse_tables
 from models_ml.training.settings import load_settings
 from models_ml.warehouse import open_warehouse
 
-OTHERWISE = " stays; bayespilot promote {} deploys the other"
+OTHERWISE = " stays; bayespilot promote {} --source {} deploys the other"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -89,7 +89,9 @@ def train_and_challenge(source: str, *, allow_miscalibrated: bool = False) -> No
     if trained.deployed.calibration_warning:
         say(trained.deployed.calibration_warning)
     deployed = trained.deployed.pipeline_version
-    otherwise = "" if deployed == winner.pipeline_version else OTHERWISE.format(winner.pipeline_version)
+    otherwise = (
+        "" if deployed == winner.pipeline_version else OTHERWISE.format(winner.pipeline_version, source)
+    )
     say(f"deployed: {deployed}{otherwise}")
 
 

@@ -151,6 +151,7 @@ def test_it_says_where_to_look_next(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     said = where_next("acme")
     for place in (tmp_path / "reports" / "acme", tmp_path / "warehouse" / "published" / "acme" / "current"):
         assert str(place) in said
+    assert "bayespilot docs --source acme" in said
 
 
 def test_a_warehouse_without_decisions_is_refused(warehouse: Path) -> None:
