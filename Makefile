@@ -75,5 +75,5 @@ lint-dbt: ## dbt parse and sqlfluff alone
 test: lint ## lint and every test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-clean: ## remove what runs leave behind (the warehouse and the deployed pipelines too)
-	rm -rf target logs warehouse/*.duckdb* warehouse/published warehouse/spark models_ml/artifacts
+clean: ## remove what runs leave behind (warehouses, pages, deployed pipelines and the service's log too)
+	rm -rf target logs warehouse/*.duckdb* warehouse/published warehouse/serving warehouse/spark models_ml/artifacts reports/*/
