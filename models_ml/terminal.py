@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,12 @@ FILE_WIDTH = 120  # of tables that go to a file or a pipe
 
 @contextmanager
 def errors_as_exit_code() -> Iterator[None]:
-    """Print a `BayesPilotError` without its stack trace and leave with exit code 1."""
+    """Print a `BayesPilotError` without its stack trace and leave with exit code 1.
+
+    A sign that the terminal or the log cannot show becomes a question mark: it ends no command.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         yield
     except BayesPilotError as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from conftest import ROOT
 from typer.testing import CliRunner
 
@@ -20,6 +21,7 @@ from models_ml.dbt_build import Outcome
 from models_ml.errors import BayesPilotError
 from models_ml.publish import Published
 from models_ml.published_tables import UnfinishedRunError
+from models_ml.terminal import Commands, say
 
 COMMANDS = [
     "run",
@@ -126,6 +128,14 @@ def test_without_a_published_run_the_service_names_the_next_command(project: Pat
     assert "nothing is published for the service" in output
     assert "next: bayespilot run --source acme" in output
     assert not (project / "warehouse" / "serving").exists()
+
+
+def test_a_sign_that_a_log_cannot_hold_ends_no_command() -> None:
+    commands = typer.Typer(cls=Commands)
+    commands.command("one")(lambda: say("−5 EUR"))
+    commands.command("other")(lambda: None)
+    finished = CliRunner(charset="ascii").invoke(commands, ["one"])
+    assert (finished.exit_code, finished.output) == (0, "?5 EUR\n")
 
 
 def test_outside_the_project_it_says_where_to_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
