@@ -28,7 +28,8 @@ from models_ml.errors import BayesPilotError
 from models_ml.serving import server as over_http
 from models_ml.serving.deciding import DECIDED, Asked
 from models_ml.serving.decision_log import DecisionLog
-from models_ml.serving.published_run import PublishedRun, read_published_run
+from models_ml.serving.payload import Payload, PayloadError
+from models_ml.serving.published_run import Input, PublishedRun, read_published_run
 from models_ml.serving.server import _token, make_app
 from models_ml.serving.service import Service
 from models_ml.serving.snapshot import SNAPSHOT
@@ -215,6 +216,13 @@ def test_other_machines_need_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
         _token("127.0.0.1", "SERVE_TOKEN")
     monkeypatch.setenv("SERVE_TOKEN", TOKEN)
     assert _token("0.0.0.0", "SERVE_TOKEN") == TOKEN
+
+
+def test_wrong_fields_beyond_the_first_are_counted() -> None:
+    columns = [Input(f"feature_{at}", "DOUBLE", False, f"feature {at}", "", None) for at in range(23)]
+    with pytest.raises(PayloadError) as refused:
+        Payload(columns, {}).read(b'{"customer_id": "a", "features": {}}')
+    assert (len(refused.value.fields), refused.value.more) == (20, 3)
 
 
 def test_an_address_that_is_taken_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

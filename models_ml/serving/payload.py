@@ -39,10 +39,14 @@ _FAULTS = {
 
 
 class PayloadError(Exception):
-    """A request whose fields are wrong; ``fields`` names each with its fault, never with its value."""
+    """A request whose fields are wrong; ``fields`` names the first with their faults, never with a value.
 
-    def __init__(self, fields: Sequence[Mapping[str, str]]) -> None:
-        self.fields = list(fields)
+    ``more`` is how many there are beside these.
+    """
+
+    def __init__(self, fields: Sequence[Mapping[str, str]], number: int | None = None) -> None:
+        self.fields = list(fields[:SHOWN_FAULTS])
+        self.more = (len(fields) if number is None else number) - len(self.fields)
         super().__init__(", ".join(f"{one['field']} {one['problem']}" for one in self.fields))
 
 
@@ -92,7 +96,7 @@ class Payload:
         try:
             found = adapter.validate_json(body)
         except ValidationError as error:
-            raise PayloadError(_faults(error)) from None
+            raise PayloadError(_faults(error), error.error_count()) from None
         except ValueError:
             raise PayloadError([{"field": "body", "problem": "is not valid JSON"}]) from None
         asked = [
@@ -115,7 +119,7 @@ class Payload:
                 if one.features[name] is not None and one.features[name] not in known
             ]
         if faults:
-            raise PayloadError(faults[:SHOWN_FAULTS])
+            raise PayloadError(faults)
 
 
 def _features_model(columns: Sequence[Input], examples: Mapping[str, Any]) -> type[BaseModel]:

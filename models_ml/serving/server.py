@@ -206,7 +206,8 @@ def make_app(
         except BodyTooLargeError:
             return _refused(413, f"the body is larger than {largest_body:,} bytes", "body")
         except PayloadError as error:
-            return JSONResponse({"error": "fields are wrong", "fields": error.fields}, 422)
+            more = {"more": error.more} if error.more else {}
+            return JSONResponse({"error": "fields are wrong", "fields": error.fields, **more}, 422)
         return JSONResponse(answers if is_list else answers[0])
 
     plain = app.openapi
