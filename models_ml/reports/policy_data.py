@@ -41,16 +41,20 @@ _PLANNED = """(
         from retention_actions
     ) as marked
 )"""
+# An offer may have left the seeds since the run, where a later build stopped: what was planned of it still counts.
 OFFERS = f"""
     with planned as (
         select
-            int_offers.action_label,
-            int_offers.channel,
+            coalesce(int_offers.action_label, actions.planned_action) as action_label,
+            coalesce(
+                int_offers.channel, max(actions.channel) over (partition by actions.planned_action), '–'
+            ) as channel,
             actions.action <> 'no_action' as is_made,
             actions.planned_cost::decimal(18, 2) as cost,
             actions.planned_value::decimal(18, 2) as value
         from {_PLANNED} as actions
-        inner join int_offers on actions.planned_action = int_offers.offer
+        left join int_offers on actions.planned_action = int_offers.offer
+        where actions.planned_action <> 'no_action'
     )
 
     select
@@ -108,11 +112,12 @@ LIMITS = f"""
                 when int_month_limits.limit_type = 'budget' then actions.planned_cost
                 when int_month_limits.limit_type = 'offer'
                     then (actions.planned_action = int_month_limits.limit_name)::int
-                else (int_offers.channel = int_month_limits.limit_name)::int
+                else coalesce(coalesce(int_offers.channel, actions.channel) = int_month_limits.limit_name, false)::int
             end::decimal(18, 2) as use
         from int_month_limits
         cross join {_PLANNED} as actions
-        inner join int_offers on actions.planned_action = int_offers.offer
+        left join int_offers on actions.planned_action = int_offers.offer
+        where actions.planned_action <> 'no_action'
     )
 
     select
