@@ -105,8 +105,8 @@ class RawRows:
     def staged(self, table: str, column: str, value: float | None) -> Any:
         """Return what the source's staging select makes of a raw number."""
         text = self.staging[table]
-        upto = text[: text.index(f") as {column}") + 1]
-        sql = upto[upto.rindex("cast(\n") :]
+        upto = text[: text.index(f"end as {column}")]
+        sql = upto[upto.rindex("case\n") :] + "end"
         return self.connection.execute(
             f"select {sql} from (select cast(? as double) as {column})", [value]
         ).fetchall()[0][0]
