@@ -369,6 +369,7 @@ VARIABLES = [
         "where whole numbers of contacts by channel",
         channel_capacity={"email": 0.5},
     ),
+    variable("channel_capacity: [1]", "where whole numbers of contacts by channel", channel_capacity=[1]),
     variable("monthly_budget: null", "monthly_budget: None where a value is needed", monthly_budget=None),
     variable(
         "cool_down_days: [1, 2]", "cool_down_days: [1, 2] where a value is needed", cool_down_days=[1, 2]

@@ -43,7 +43,7 @@
         when suppression_reason = 'below_minimum_value'
             then 'Not contacted: the customer value is below the minimum for a contact'
         when has_worthwhile_offer
-            then 'Not contacted: the budget and capacity of this month go to contacts that bring more for what they use'
+            then 'Not contacted: the budget and capacity of this month do not reach as far as this contact'
         else 'Not contacted: no offer is expected to bring enough beyond its cost'
     end
 {%- endmacro %}

@@ -88,7 +88,7 @@
 {#- Types that staging may cast to each other without loss of meaning share a kind. -#}
 {% macro kind_of_type(type) %}
     {%- set name = type.split('(')[0] | trim | lower -%}
-    {%- if name.endswith('int') or name in ('integer', 'decimal', 'numeric', 'double', 'float', 'real') -%}
+    {%- if name.endswith(('int', 'integer')) or name in ('decimal', 'numeric', 'double', 'float', 'real') -%}
         {{ return('number') }}
     {%- elif name in ('string', 'varchar', 'text') -%}
         {{ return('text') }}

@@ -30,7 +30,8 @@
         cast(null as string) as channel,
         cast(null as string) as monthly_capacity
     where false
-    {%- for channel, capacity in (var('channel_capacity', none) or {}).items() %}
+    {%- set given = var('channel_capacity', none) -%} {#- check_variables refuses what is no mapping -#}
+    {%- for channel, capacity in (given if given is mapping else {}).items() %}
     union all
     select
         {{ sql_text(channel | string) }} as channel,
