@@ -203,6 +203,14 @@ unnest(map_values({{ map }})) as {{ value }}
 {%- endmacro %}
 
 
+{% macro partition_column(column_name) %}{{ return(adapter.dispatch('partition_column', 'bayespilot')(column_name)) }}{% endmacro %}
+
+{#- The column by whose values a table is stored in parts; none where the engine warns of it. -#}
+{% macro default__partition_column(column_name) %}{{ return(none) }}{% endmacro %}
+
+{% macro spark__partition_column(column_name) %}{{ return(column_name) }}{% endmacro %}
+
+
 {% macro warehouse_folder() %}{{ return(adapter.dispatch('warehouse_folder', 'bayespilot')()) }}{% endmacro %}
 
 {#- The folder of the warehouse, beside which the service keeps its log. -#}

@@ -2,7 +2,7 @@
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key='action_id',
-    partition_by='as_of_date' if target.type == 'sparksession' else none,
+    partition_by=partition_column('as_of_date'),
     full_refresh=false,
     on_schema_change='append_new_columns',
 ) }}

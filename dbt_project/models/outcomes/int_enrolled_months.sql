@@ -2,7 +2,7 @@
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key=['customer_id', 'outcome_month'],
-    partition_by='outcome_month' if target.type == 'sparksession' else none,
+    partition_by=partition_column('outcome_month'),
     full_refresh=false,
     on_schema_change='append_new_columns',
 ) }}
