@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from models_ml.errors import BayesPilotError
 
 Settings = TypeVar("Settings")
+Share = Annotated[float, Field(ge=0, le=1)]  # or a probability
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
 
 # Of another type only whole numbers are accepted, where a float is expected.
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)

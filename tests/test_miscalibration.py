@@ -45,7 +45,7 @@ from models_ml.training.settings import load_settings
 
 BOUNDS = load_settings().promotion
 DAY = date(2026, 9, 10)
-WARNING = Miscalibration("random_forest", DAY, 1.5, 0.8, 1.25).warning
+WARNING = Miscalibration("random_forest", DAY, 1.5, 0.8, 1.25, 0.99).warning
 JUDGED = data.MONTH_ENDS[-1]
 # On the judged date two of three churners stay: the pipeline then predicts about three times what happens.
 STAYING = (
@@ -136,7 +136,7 @@ class TestFinding:
         assert found(outcomes(90_000, 1_000_000, predicted=0.1), calibrated) is not None  # 1.111
 
     def test_the_refusal_names_ratio_range_dates_and_both_ways_on(self) -> None:
-        refused = Miscalibration("random_forest", DAY, 1.5, 0.8, 1.25)
+        refused = Miscalibration("random_forest", DAY, 1.5, 0.8, 1.25, 0.99)
         counts = [DateCount(date(2026, 8, 12), 3000, 300, 3000), DateCount(DAY, 3000, 200, 3000)]
         with pytest.raises(BayesPilotError) as error:
             refuse_miscalibration(refused, counts, "acme")

@@ -84,7 +84,7 @@ def test_a_budget_and_capacities_limit_the_plan(folder: Path) -> None:
 
 
 def test_a_plan_for_too_few_to_tell_is_said(tmp_path: Path) -> None:
-    """Twelve calls for 2,000 customers: of those whom the plan would call, the trial called too few to tell."""
+    """The plan calls twelve of 2,000 customers, and the trial called too few of these to tell."""
     random = np.random.default_rng(1)
     frame = pd.DataFrame({"offer": np.where(random.random(2000) < 0.3, "call", "none")})
     frame["tenure"], frame["usage"] = random.normal(size=2000), random.normal(size=2000)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from models_ml.settings_file import STRICT, check_settings, read_toml
+from models_ml.settings_file import STRICT, PositiveShare, check_settings, read_toml
 
 SETTINGS_FILE = Path(__file__).with_name("settings.toml")
 
@@ -20,7 +19,7 @@ class RetentionCurveSettings:
     level_sd: PositiveFloat
     slope_sd: PositiveFloat
     exposures_before_evidence: PositiveFloat
-    seen_share: Annotated[float, Field(gt=0, le=1)]
+    seen_share: PositiveShare
     log_odds_step: PositiveFloat
     smallest_probability: PositiveFloat
 

@@ -10,9 +10,9 @@ only must not earn *less* with that probability:
   champion whose recipe is never chosen again would stay deployed however often the business trains.
 
 A failed guardrail keeps the champion in every case; calibration fails where a ratio lies outside its bounds and outside
-what chance explains. With no champion, or one that cannot compete, the winner is
-deployed and failed guardrails are recorded only. The exception is churn probabilities that differ from what happened
-by more than chance: such a winner is deployed on request only, and it is said wherever its scores are shown.
+what chance explains. With no champion, or one that cannot compete, the winner is deployed and failed guardrails are
+recorded only. The exception is churn probabilities that differ from what happened by more than chance: such a winner is
+deployed on request only, and it is said wherever its scores are shown.
 
 A pipeline that is right on both dates still misses on the judged date, because so many customers and no more left on
 it, and because its level was learned from the churners of the calibration date. The range of the ratio counts both:
@@ -239,7 +239,7 @@ def _calibration(judged: Judged, bounds: Promotion) -> Guardrail:
         min(bounds.calibration_ratio_from, low),
         max(bounds.calibration_ratio_to, high),
         f"mean predicted over mean observed churn; with {len(judged.weight):,} customers, chance explains"
-        f" {low:.2f} to {high:.2f} 99 times of 100",
+        f" {low:.2f} to {high:.2f} {_times(bounds.range_confidence)}",
     )
 
 
@@ -343,19 +343,24 @@ class Miscalibration:
     ratio: float
     low: float
     high: float
+    confidence: float
 
     @property
     def finding(self) -> str:
         """What is wrong, as words that stand behind the name of the pipeline."""
         return (
             f"predicted {self.ratio:.2f} times the churn that was observed after {self.judged_on}, outside the range"
-            f" of {self.low:.2f} to {self.high:.2f} that chance explains 99 times of 100"
+            f" of {self.low:.2f} to {self.high:.2f} that chance explains {_times(self.confidence)}"
         )
 
     @property
     def warning(self) -> str:
         """What people read as long as the pipeline is deployed, one sentence."""
         return f"The deployed churn probabilities failed their check: {self.candidate} {self.finding}."
+
+
+def _times(confidence: float) -> str:
+    return f"{100 * confidence:g} times of 100"
 
 
 def chance_range(judged: Outcomes, calibrated: Outcomes, confidence: float) -> tuple[float, float]:
@@ -393,7 +398,7 @@ def find_miscalibration(
     holds = bounds.calibration_ratio_from <= ratio <= bounds.calibration_ratio_to
     if holds or low <= ratio <= high:
         return None
-    return Miscalibration(candidate, judged_on, ratio, low, high)
+    return Miscalibration(candidate, judged_on, ratio, low, high, bounds.range_confidence)
 
 
 def miscalibration_of(result: TrainingResult, bounds: Promotion) -> Miscalibration | None:

@@ -11,9 +11,8 @@ import pyarrow as pa
 from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from models_ml.settings_file import STRICT, check_settings, read_toml
+from models_ml.settings_file import STRICT, PositiveShare, check_settings, read_toml
 
-Share = Annotated[float, Field(gt=0, le=1)]  # or a probability
 Ratio = Annotated[float, Field(gt=1)]
 
 SETTINGS_FILE = Path(__file__).with_name("settings.toml")
@@ -23,7 +22,7 @@ SETTINGS_FILE = Path(__file__).with_name("settings.toml")
 class Comparison:
     """How the customers of a run are compared with the population at training."""
 
-    share_floor: Share
+    share_floor: PositiveShare
     rows_at_most: PositiveInt
 
 
@@ -33,27 +32,27 @@ class MonitoringLimits:
 
     psi_warn: PositiveFloat
     psi_alert: PositiveFloat
-    chance: Share
-    new_category_share: Share
+    chance: PositiveShare
+    new_category_share: PositiveShare
     new_category_customers: PositiveInt
     missing_odds_ratio: Ratio
-    missing_share_rise: Share
+    missing_share_rise: PositiveShare
     unit_factor: Ratio
     unit_rows: PositiveInt
     silent_days: PositiveInt
     silent_gaps: PositiveFloat
     feed_days: PositiveInt
-    feed_volume_share: Share
-    week_from: Share
+    feed_volume_share: PositiveShare
+    week_from: PositiveShare
     week_to: Ratio
-    week_beyond_own: Share
+    week_beyond_own: PositiveShare
     week_days: PositiveInt
     lost_rows: PositiveInt
-    set_aside_share: Share
-    set_aside_rise: Share
-    earlier_rows_from: Share
+    set_aside_share: PositiveShare
+    set_aside_rise: PositiveShare
+    earlier_rows_from: PositiveShare
     earlier_rows_to: Ratio
-    population_from: Share
+    population_from: PositiveShare
     population_to: Ratio
     compared_days: PositiveInt
     last_day_rows: PositiveInt
@@ -63,8 +62,8 @@ class MonitoringLimits:
     late_report_days: PositiveInt
     kept_feature_days: PositiveInt
     calibration_ratio: Ratio
-    auc_fall: Share
-    alerting_features: Share
+    auc_fall: PositiveShare
+    alerting_features: PositiveShare
     oldest_training_days: PositiveInt
 
 

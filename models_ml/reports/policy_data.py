@@ -1,6 +1,6 @@
 """What the policy page reads from the warehouse: the last plan, grouped in every way that it is shown.
 
-*Planned* counts the customers for whom the plan chose an offer, and those whose offer a trial drew within its limits.
+*Planned* counts customers with an offer, by the plan or by a trial within its limits.
 *Made* counts those of them who are contacted. The difference is held out to measure the contacts.
 """
 

@@ -70,7 +70,7 @@ def as_linear_sum(estimator: Pipeline) -> LinearSum | None:
         weight, in_mean = weights[of_step], means[of_step]
         if name == "numeric":
             imputer, count = step.named_steps["simpleimputer"], len(positions)
-            # the position of each column that says whether a value is missing, among the numeric features
+            # features whose absence has a column of its own, behind those of the values
             flagged = np.asarray(positions)[imputer.indicator_.features_]
             slope[positions], mean[positions] = weight[:count], in_mean[:count]
             absent[positions] = weight[:count] * np.nan_to_num(imputer.statistics_)

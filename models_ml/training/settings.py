@@ -13,10 +13,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from models_ml.errors import BayesPilotError
-from models_ml.settings_file import STRICT, check_settings, read_toml
+from models_ml.settings_file import STRICT, Share, check_settings, read_toml
 
 Number = int | float
-Share = Annotated[float, Field(ge=0, le=1)]  # or a probability
 Positive = Annotated[int, Field(ge=1)]
 Several = Annotated[int, Field(ge=2)]  # one alone has no spread
 SETTINGS_FILE = Path(__file__).with_name("settings.toml")

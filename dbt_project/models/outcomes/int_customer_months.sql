@@ -98,8 +98,8 @@ contacted as (
 
 ),
 
--- Customers whom chance left alone stand for all who were assigned with them, contacted by others later or not: those
--- who leave early are never contacted.
+-- A customer left alone by chance stands for all of the same draw. A later contact by somebody else does not end that:
+-- only customers who stay can be contacted later.
 customer_months as (
 
     select
