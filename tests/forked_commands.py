@@ -1,7 +1,8 @@
 """Commands in processes that have loaded dbt and the project's libraries already.
 
-Loading them takes a command several seconds. One process a session loads them, runs nothing itself, and forks for each
-command: that has an environment, a working directory, output and memory of its own, as if it had been started anew.
+Loading them takes a command several seconds. One process a session loads them, lets dbt parse a project of a few files,
+and forks for each command: that has an environment, a working directory, output and memory of its own, as if it had
+been started anew.
 """
 
 from __future__ import annotations
@@ -41,6 +42,37 @@ LOADED = (
     "alembic.command",
 )
 NOT_LOADED = ("models_ml.app", "models_ml.engines")  # each needs an extra
+# A project with one of each kind of node, and the macros of this one: dbt generates code for a kind, and compiles the
+# text of a macro, when a process first meets them.
+PARSED_ONCE = {
+    "dbt_project.yml": f"""
+name: parsed_once
+profile: parsed_once
+macro-paths: ["{Path(__file__).resolve().parent.parent / "dbt_project" / "macros"}"]
+""",
+    "profiles.yml": """
+parsed_once: {target: dev, outputs: {dev: {type: duckdb, path: ":memory:"}}}
+""",
+    "seeds/rows.csv": "id\n1\n",
+    "tests/none.sql": "select * from {{ ref('model') }} where false",
+    "models/model.sql": "select * from {{ ref('rows') }} union all select * from {{ source('raw', 'rows') }}",
+    "models/docs.md": "{% docs id %}One of each.{% enddocs %}",
+    "models/all.yml": """
+groups: [{name: team, owner: {name: Team}}]
+sources: [{name: raw, tables: [{name: rows, columns: [{name: id, data_tests: [not_null]}]}]}]
+exposures: [{name: page, type: dashboard, owner: {name: Team}, depends_on: [ref('model')]}]
+models:
+  - name: model
+    config: {group: team, access: public, contract: {enforced: true}}
+    constraints: [{type: check, expression: id > 0}]
+    columns: [{name: id, data_type: int, description: "{{ doc('id') }}", data_tests: [unique]}]
+unit_tests:
+  - name: unit
+    model: model
+    given: [{input: ref('rows'), rows: [{id: 1}]}, {input: "source('raw', 'rows')", rows: []}]
+    expect: {rows: [{id: 1}]}
+""",
+}
 CODE = "import forked_commands; forked_commands.serve()"
 
 
@@ -97,6 +129,7 @@ def serve() -> None:
     sys.path.remove(str(Path(__file__).parent))  # commands find no module of the tests
     _load()
     folder = Path(tempfile.mkdtemp())
+    _parse_once(folder / "parsed_once")
     _fill_stores_once(folder / "empty.db")
     gc.freeze()  # what is loaded stays; commands need not look through it
     gc.set_threshold(100_000, 50, 50)  # a manifest is many objects, none of them garbage
@@ -121,6 +154,31 @@ def _load() -> None:
     for module in pkgutil.walk_packages(models_ml.__path__, "models_ml."):
         if not module.name.startswith(NOT_LOADED):
             importlib.import_module(module.name)
+
+
+def _parse_once(folder: Path) -> None:
+    """Let dbt generate and compile once what every command needs, without a connection: threads would not survive."""
+    from dbt.cli.main import dbtRunner
+    from dbt_common.clients.jinja import template_cache
+
+    for name, content in PARSED_ONCE.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content.lstrip(), encoding="utf-8")
+    parse = [
+        "--quiet",
+        "--log-level-file",
+        "none",
+        "parse",
+        "--project-dir",
+        str(folder),
+        "--profiles-dir",
+        str(folder),
+    ]
+    for _ in range(2):  # the second reads what the first has written
+        parsed = dbtRunner().invoke(parse)
+        assert parsed.success, parsed.exception
+    for macro in parsed.result.macros.values():
+        template_cache.get_node_template(macro)
 
 
 def _fill_stores_once(empty: Path) -> None:
