@@ -21,12 +21,11 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Annotated
 
-import numpy as np
 import typer
 from option_values import whole_numbers
 from rich.console import Console
 from rich.table import Table
-from simulation.built_world import BuiltWorld, built_world
+from simulation.built_world import BuiltWorld, built_world, prior_stream
 from simulation.compiled_project import CompiledProject
 from simulation.loop import Month, Setting, run_months
 from simulation.results import write_rows
@@ -71,7 +70,7 @@ def fork_believing(
     """Return a copy of the business that believes ``priors``; good ones are the same draw, frozen or not."""
     if priors not in (GOOD, FROZEN):
         return built.fork(priors, policy=policy)
-    drawn_by = np.random.default_rng(built.setting.seed)
+    drawn_by = prior_stream(built.setting.seed)
     if priors == GOOD:
         return built.fork(drawn_by=drawn_by, policy=policy)
     return built.fork(drawn_by=drawn_by, policy={**policy, "learning_share": 0.0}, learns=False)

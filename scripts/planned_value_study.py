@@ -19,13 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from option_values import whole_numbers
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from simulation.built_world import BuiltWorld, built_world, read_inputs
+from simulation.built_world import BuiltWorld, built_world, prior_stream, read_inputs
 from simulation.compiled_project import CompiledProject
 from simulation.loop import Setting
 from simulation.results import write_rows
@@ -72,7 +71,7 @@ class Draw:
 def decided_draws(built: BuiltWorld, draws: int) -> Iterator[Draw]:
     """Decide the night of a built world with each draw of the priors; every second one mirrors the one before."""
     for draw in range(draws):
-        drawn_by = np.random.default_rng([built.setting.seed, draw // 2])
+        drawn_by = prior_stream(built.setting.seed, draw // 2)
         with built.fork(drawn_by=drawn_by, mirrored=draw % 2 == 1) as fork:
             fork.run(built.world.as_of_date)
             yield _judged(built.setting.seed, draw, fork, read_inputs(fork, built.world))

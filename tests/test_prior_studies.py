@@ -14,7 +14,7 @@ from conftest import Project
 from learning_study import FLAT, FROZEN, GOOD, WRONG, Played
 from planned_value_study import Draw, decided_draws
 from rich.console import Console
-from simulation.built_world import BuiltWorld, Errors, built_world, drawn_priors
+from simulation.built_world import BuiltWorld, Errors, built_world, drawn_priors, prior_stream
 from simulation.loop import Setting
 
 from models_ml.errors import BayesPilotError
@@ -49,6 +49,14 @@ def test_a_mirrored_draw_misses_by_as_much_on_the_other_side() -> None:
     means = np.array([drawn_means(7), drawn_means(7, sign=-1.0)])
     assert means.mean(axis=0) == pytest.approx(TARGET.ravel(), abs=2e-6)
     assert abs(means[0] - means[1]).min() > 0.01
+
+
+def test_priors_are_no_numbers_that_the_world_is_made_of() -> None:
+    """A world of several chunks reads default_rng([seed, chunk])."""
+    drawn = {prior_stream(seed, draw).random() for seed in (1, 2) for draw in range(3)}
+    world = {np.random.default_rng([seed, chunk]).random() for seed in (1, 2) for chunk in range(3)}
+    assert len(drawn) == 6
+    assert not drawn & world
 
 
 @pytest.mark.build

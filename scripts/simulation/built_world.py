@@ -37,6 +37,11 @@ class Errors:
         return self.sign * np.asarray(self.rng.standard_normal(shape))
 
 
+def prior_stream(seed: int, draw: int = 0) -> np.random.Generator:
+    """Return what draws the priors of a world: a stream of its own, which the world of that seed does not read."""
+    return np.random.default_rng(np.random.SeedSequence([seed, draw], spawn_key=(1,)))
+
+
 @dataclass(frozen=True)
 class BuiltWorld:
     """A business after its first night: the project, its world, and what the night decided on."""
