@@ -100,8 +100,8 @@ def _played(month: Month, priors: str, offers_tried: int) -> Played:
     )
 
 
-def share_of_best(rows: Sequence[Played]) -> float:
-    """Return what was earned over what the best possible plan would have earned.
+def share_of_best(rows: Sequence[Played], policy: str = "value") -> float:
+    """Return what was earned over what the best possible plan would have earned; not a number where that is 0.
 
     Examples
     --------
@@ -110,7 +110,8 @@ def share_of_best(rows: Sequence[Played]) -> float:
     >>> share_of_best([played, played])
     0.4
     """
-    return math.fsum(row.value for row in rows) / math.fsum(row.best for row in rows)
+    best = math.fsum(row.best for row in rows)
+    return math.fsum(getattr(row, policy) for row in rows) / best if best > 0 else math.nan
 
 
 def gains_of_learning(rows: Sequence[Played]) -> list[float]:
@@ -168,7 +169,7 @@ def _missed_by_wrong(rows: Sequence[Played]) -> list[str]:
 def _missed_by_good(rows: Sequence[Played]) -> list[str]:
     missed = []
     gains = gains_of_learning(rows)
-    if len(gains) > 1 and fmean(gains) <= 2 * stdev(gains) / math.sqrt(len(gains)):
+    if len(gains) > 1 and not fmean(gains) > 2 * stdev(gains) / math.sqrt(len(gains)):
         missed.append(
             f"good priors: learning adds {100 * fmean(gains):.1f} points, within two standard errors"
         )
@@ -207,7 +208,7 @@ def print_study(console: Console, rows: Sequence[Played]) -> None:
                 priors,
                 *(f"{value:,.0f}" for value in by_month),
                 f"{100 * share_of_best(own):.1f} %",
-                f"{100 * sum(row.greedy for row in own) / sum(row.best for row in own):.0f} %",
+                f"{100 * share_of_best(own, 'greedy'):.0f} %",
                 str(min(row.offers_tried for row in own if row.month == months[-1])),
             )
     console.print(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import learning_study
 import numpy as np
@@ -108,6 +109,18 @@ def test_a_study_of_plans_names_what_it_misses() -> None:
     assert "1.70" in console.export_text()  # the sum of expected values over the truth
 
 
+def test_a_draw_without_contacts_is_no_draw_to_judge() -> None:
+    nothing = Draw(1, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert planned_value_study.missed_targets([nothing]) == [
+        "no draw makes a contact, so that no target can be judged"
+    ]
+    console = Console(width=120, record=True, quiet=False)
+    planned_value_study.print_draws(console, [nothing])
+    assert "nan" in console.export_text()
+    right = [draw(1.0, 1.0, 1.0)] * 8 + [draw(1.0, 1.0, 1.0, low=2.0)] * 2
+    assert planned_value_study.missed_targets(right + [nothing] * 10) == []
+
+
 def months(priors: str, values: list[float], seed: int = 1, *, tried: int = 5) -> list[Played]:
     return [
         Played(seed, priors, month, value, 10.0, 5.0, value, 1, tried)
@@ -124,6 +137,12 @@ def study(change: Callable[[str], list[float]]) -> list[Played]:
             rows += months(priors, change(priors) or values, seed)
         rows += months(GOOD, change(GOOD) or [5.0] * 5 + [6.0 + 0.1 * seed], seed)
     return rows
+
+
+def test_months_in_which_nothing_is_worth_a_contact_have_no_share_of_the_best() -> None:
+    rows = [Played(1, FLAT, 1, 0.0, 0.0, 0.0, 0.0, 0, 0)]
+    assert np.isnan(learning_study.share_of_best(rows))
+    learning_study.print_study(Console(quiet=True), rows)
 
 
 @pytest.mark.parametrize(
@@ -182,15 +201,16 @@ def test_what_was_not_played_is_not_said_to_be_met(
     assert last == "Not judged: priors none: not played; priors wrong: not played; priors frozen: not played."
 
 
+@pytest.mark.parametrize("study", [learning_study, planned_value_study])
 def test_a_world_whose_pipeline_is_refused_is_named_and_fails_the_study(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    study: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refused(setting: Setting, _: Path) -> BuiltWorld:
         raise BayesPilotError(f"the first pipeline of seed {setting.seed} is refused")
 
-    monkeypatch.setattr(learning_study, "built_world", refused)
+    monkeypatch.setattr(study, "built_world", refused)
     with pytest.raises(typer.Exit):
-        learning_study.main(seeds="7,8", priors=GOOD)
+        study.main(seeds="7,8")
     told = capsys.readouterr()
     assert "the first pipeline of seed 8 is refused" in told.err
     assert told.out.split("\n")[:2] == ["seed 7 is left out", "seed 8 is left out"]
