@@ -110,6 +110,7 @@ def test_things_are_where_the_readme_says() -> None:
     assert "monthly_budget" in {row["parameter"] for row in csv.DictReader(file_of("budget").splitlines())}
     assert "psi_warn" in file_of("limits of drift").split("\n[limits]\n")[1]
     assert "planned_contacts" in file_of("what writes `policy_runs`")
+    assert "maximum: " in file_of("bounds of parameters")
 
 
 def seeds() -> set[str]:
