@@ -46,16 +46,20 @@ SHOWN = tuple(name for name in POLICY_ORDER if name != NOBODY)
 def simulate_all(
     settings: Sequence[Setting], work: Path, deployed: Path | None, console: Console, *, with_dbt: bool
 ) -> list[Month]:
-    """Run one simulation per setting, each in its own folder below ``work``."""
+    """Run one simulation per setting, each in its own folder below ``work``; one that fails is said and left out."""
     months: list[Month] = []
     with Progress(console=console, transient=True) as progress:
         steps = progress.add_task("months", total=sum(setting.months for setting in settings))
         for setting in settings:
             progress.update(steps, description=f"seed {setting.seed}")
             folder = work / f"seed_{setting.seed}"
-            months += simulate(
-                setting, folder, lambda _: progress.advance(steps), deployed, with_dbt=with_dbt
-            )
+            try:
+                months += simulate(
+                    setting, folder, lambda _: progress.advance(steps), deployed, with_dbt=with_dbt
+                )
+            except BayesPilotError as error:
+                console.print(str(error), style="red", markup=False, highlight=False)
+                continue
             print_months(console, of_seed(months, setting.seed))
     return months
 
@@ -99,19 +103,17 @@ def main(
 ) -> None:
     """Simulate months of the demo business and compare BayesPilot's true value with that of other policies.
 
-    Prints tables, and writes a page and three CSV files.
+    Prints tables, and writes a page and three CSV files. Exits with 1 where a world fails; the others are shown.
     """
     if check and months == 1:
         raise typer.BadParameter("--check compares the last month with the first", param_hint="--months")
     console = Console(width=None if sys.stdout.isatty() else 190)
     numbers = whole_numbers(seeds, "--seeds") if seeds else [seed]
     settings = [Setting(customers, months, number, priors, learning_share, past_trial) for number in numbers]
-    try:
-        with tempfile.TemporaryDirectory(prefix="bayespilot-") as aside:
-            simulated = simulate_all(settings, keep or Path(aside), deployed, console, with_dbt=with_dbt)
-    except BayesPilotError as error:
-        console.print(str(error), style="red", markup=False, highlight=False)
-        raise typer.Exit(1) from None
+    with tempfile.TemporaryDirectory(prefix="bayespilot-") as aside:
+        simulated = simulate_all(settings, keep or Path(aside), deployed, console, with_dbt=with_dbt)
+    if not simulated:
+        raise typer.Exit(1)
     for each in seeds_of(simulated):
         print_effects(console, of_seed(simulated, each)[-1])
     print_totals(console, simulated)
@@ -124,7 +126,10 @@ def main(
     missed = missed_targets(simulated) if check else []
     if check:
         console.print(f"Targets missed: {'; '.join(missed) or 'none'}.")
-    if missed:
+    left_out = sorted(set(numbers) - set(seeds_of(simulated)))
+    if left_out:
+        console.print(f"Left out, because they failed: seeds {', '.join(map(str, left_out))}.")
+    if missed or left_out:
         raise typer.Exit(1)
 
 

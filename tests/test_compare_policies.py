@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import compare_policies
 import duckdb
 import pytest
+import typer
 from compare_policies import Judged, judge, missed_targets
 from conftest import Project
 from simulation.business import SEEDED_CUSTOMERS
@@ -96,5 +98,20 @@ def test_missed_targets_are_named() -> None:
         "top risk is worth 10, the plan 10"
     ]
     assert missed_targets(rows(this_plan=9.0, contact_nobody=0.0, greedy=10.0)) == [
-        "greedy is worth 10, the plan 90.0% of it"
+        "greedy is worth 10, the plan 9"
     ]
+    assert missed_targets(rows(this_plan=-1.0, greedy=0.0)) == ["greedy is worth 0, the plan -1"]
+
+
+def test_a_world_whose_build_fails_is_named_and_the_others_are_compared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(_: Path, *, customers: int, seed: int) -> Path:
+        raise BayesPilotError(f"{customers} customers of seed {seed} cannot be built")
+
+    monkeypatch.setattr(compare_policies, "build_world", fails)
+    with pytest.raises(typer.Exit):
+        compare_policies.main(seeds="1,2")
+    told = capsys.readouterr()
+    assert "20000 customers of seed 2 cannot be built" in told.err
+    assert told.out.split("\n")[:2] == ["world 1 is left out", "world 2 is left out"]

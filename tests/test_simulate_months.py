@@ -432,10 +432,33 @@ def test_brackets_in_a_message_are_printed(
     def fails(*_: object, **__: object) -> None:
         raise BayesPilotError("dbt build failed: names [call], see [/tmp/x]")
 
-    monkeypatch.setattr(simulate_months, "simulate_all", fails)
+    monkeypatch.setattr(simulate_months, "simulate", fails)
     with pytest.raises(typer.Exit):
         simulate_months.main()
     assert "names [call], see [/tmp/x]" in capsys.readouterr().out
+
+
+def test_a_world_that_fails_takes_no_other_with_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def second_fails(setting: Setting, *_: object, **__: object) -> list[Month]:
+        if setting.seed == 2:
+            raise BayesPilotError("the first pipeline of seed 2 is refused")
+        return earned(setting.seed, 10.0)
+
+    shown: list[list[Month]] = []
+    monkeypatch.setattr(simulate_months, "simulate", second_fails)
+    monkeypatch.setattr(simulate_months, "print_months", lambda *_: None)
+    monkeypatch.setattr(simulate_months, "print_effects", lambda *_: None)
+    monkeypatch.setattr(simulate_months, "print_totals", lambda _, months: shown.append(months))
+    monkeypatch.setattr(simulate_months, "write_results", lambda *_: [])
+    monkeypatch.setattr(simulate_months, "write_simulation_page", lambda *_: Path("page"))
+    with pytest.raises(typer.Exit):
+        simulate_months.main(seeds="1,2,3")
+    told = capsys.readouterr().out
+    assert "the first pipeline of seed 2 is refused" in told
+    assert [month.seed for month in shown[0]] == [1, 3]
+    assert told.endswith("Left out, because they failed: seeds 2.\n")
 
 
 def test_a_rule_that_earns_the_same_is_neither_ahead_nor_behind() -> None:
