@@ -28,3 +28,27 @@ def whole_numbers(text: str, option: str, least: int = 0) -> list[int]:
             param_hint=option,
         )
     return [int(part) for part in parts]
+
+
+def holdout_shares(text: str, option: str = "--holdout") -> list[float]:
+    """Read '0.05,0.1': each a share from 0.05 to 0.95, and none of them twice.
+
+    Raises
+    ------
+    typer.BadParameter
+        Where it is anything else: wrong usage, exit code 2.
+
+    Examples
+    --------
+    >>> holdout_shares("0.05, 0.2")
+    [0.05, 0.2]
+    """
+    try:
+        shares = [float(part) for part in text.split(",")]
+    except ValueError:
+        shares = []
+    if not shares or len(set(shares)) < len(shares) or any(not 0.05 <= share <= 0.95 for share in shares):
+        raise typer.BadParameter(
+            f"{text!r}: name different shares within 0.05 to 0.95, such as 0.05,0.1", param_hint=option
+        )
+    return shares

@@ -20,6 +20,7 @@ from typing import Annotated
 import numpy as np
 import pyarrow.parquet as pq
 import typer
+from option_values import holdout_shares
 from rich import box
 from rich.console import Console
 from rich.progress import Progress
@@ -293,30 +294,6 @@ def compare_mailings(promotion: Promotion) -> list[tuple[str, str, Estimate]]:
     return rows
 
 
-def holdout_shares(text: str) -> list[float]:
-    """Read '0.05,0.1'.
-
-    Raises
-    ------
-    BayesPilotError
-        If a share is no number from 0.05 to 0.95.
-
-    Examples
-    --------
-    >>> holdout_shares("0.05, 0.2")
-    [0.05, 0.2]
-    """
-    try:
-        shares = [float(part) for part in text.split(",")]
-    except ValueError:
-        shares = []
-    if not shares or any(not 0.05 <= share <= 0.95 for share in shares):
-        raise BayesPilotError(
-            "holdout shares lie within 0.05 to 0.95", values=[text], next_step="--holdout 0.05,0.1,0.2"
-        )
-    return shares
-
-
 def study_table(found: dict[float, list[Outcome]]) -> Table:
     """One row per share, method and reward."""
     table = Table("share", title="Value of the plan compared with contacting nobody", box=box.SIMPLE_HEAD)
@@ -381,14 +358,14 @@ def main(
     ] = None,
 ) -> None:
     """Print coverage and errors of every method; exit 1 where a target is missed."""
-    try:
-        if promotion is not None:
+    if promotion is not None:
+        try:
             print_promotion(promotion)
-            return
-        shares = holdout_shares(holdout)
-    except BayesPilotError as error:
-        Console(stderr=True).print(str(error), style="red", markup=False)
-        sys.exit(1)
+        except BayesPilotError as error:
+            Console(stderr=True).print(str(error), style="red", markup=False)
+            sys.exit(1)
+        return
+    shares = holdout_shares(holdout)
     found = {}
     with Progress(console=console) as progress:
         for share in shares:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policy_value_study import app, compare_mailings, holdout_shares, missed_targets, read_promotion, study
+from policy_value_study import app, compare_mailings, missed_targets, read_promotion, study
 from typer.testing import CliRunner
 
 from models_ml.errors import BayesPilotError
@@ -317,8 +317,10 @@ def test_study_runs_and_refuses_wrong_shares() -> None:
     )
     assert "dr, margin" in done.output
     assert "Targets missed" in done.output
-    with pytest.raises(BayesPilotError, match=r"0\.05 to 0\.95"):
-        holdout_shares("0.05,0.01")
+    for wrong in ("0.05,0.01", "0.1,0.1", "many"):
+        refused = runs.invoke(app, ["--holdout", wrong])
+        assert refused.exit_code == 2
+        assert "name different shares" in refused.output
 
 
 def test_real_promotion_agrees_with_its_plain_contrast() -> None:
