@@ -25,7 +25,7 @@ from models_ml.errors import BayesPilotError
 from models_ml.scoring.probabilities import PROBABILITIES_SCHEMA, score_batches
 from models_ml.train_and_deploy import ensure_deployed
 from models_ml.training import contributions
-from models_ml.training.candidates import logistic_regression
+from models_ml.training.candidates import CANDIDATES, logistic_regression
 from models_ml.training.context import read_purpose, warehouse_tables
 from models_ml.training.contributions import (
     BoostingExplainer,
@@ -228,7 +228,7 @@ class TestBinders:
             self.run("scoring/int_churn_predictions.py", connection)
         record = self.run("training/int_deployed_pipeline.py", connection).to_pylist()[0]
         candidates = self.run("training/int_pipeline_candidates.py", connection)
-        assert candidates.num_rows == 3
+        assert candidates.num_rows == len(CANDIDATES)
         scores = self.run("scoring/int_churn_predictions.py", connection)
         assert scores["customer_id"].to_pylist() == [f"c{i:06d}" for i in range(400)]
         assert set(scores["as_of_date"].to_pylist()) == {data.RUN_DATE}
