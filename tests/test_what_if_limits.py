@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -15,7 +14,7 @@ from typer.testing import CliRunner
 
 from models_ml.cli import app
 from models_ml.decisions.decide import PlanSummary
-from models_ml.decisions.what_if import Answer, Curve, Month, MonthLimit, between, open_share
+from models_ml.decisions.what_if import Answer, Curve, Month, MonthLimit, OpenDays, between, open_days
 from models_ml.errors import BayesPilotError
 from models_ml.reports import what_if_page
 from models_ml.reports.page import Page, Table, Text
@@ -30,13 +29,13 @@ MONTH = Month(
         MonthLimit("channel", "phone", 7.0, 0.0, 0.0),
         MonthLimit("channel", "email", 50.0, 3.0, 0.0),
     ),
-    share=Fraction(1, 4),
+    open_days=OpenDays(7, 28),
 )
 
 
 def test_pacing_opens_the_month_day_by_day() -> None:
-    assert open_share(date(2026, 2, 7), policy(pacing="linear")) == Fraction(7, 28)
-    assert open_share(date(2026, 2, 7), policy(pacing="none")) == 1
+    assert open_days(date(2026, 2, 7), policy(pacing="linear")) == (7, 28)
+    assert open_days(date(2026, 2, 7), policy(pacing="none")) == (1, 1)
 
 
 def test_open_contacts_are_rounded_down_and_money_to_cents() -> None:
@@ -48,6 +47,22 @@ def test_open_contacts_are_rounded_down_and_money_to_cents() -> None:
     assert (left.offer_names, left.offer_channel) == (("call", "nudge"), ("phone", "email"))
 
 
+def test_money_is_rounded_to_the_cent_of_the_build() -> None:
+    for monthly, passed, of_month, share in [
+        (1555.95, 25, 30, 0.1),  # 1,296.625
+        (724.03, 15, 30, 1.0),  # a little less than 362.015
+        (1408.25, 1, 1, 0.1),  # a little more than 140.825
+        (2955.0, 19, 30, 0.05),
+    ]:
+        paced = "?::double * ? / ?"
+        [built] = duckdb.execute(
+            f"select round({paced}, 2), round({paced} * ?, 2)",
+            [monthly, passed, of_month, monthly, passed, of_month, share],
+        ).fetchall()
+        limit, days = MonthLimit("budget", "EUR", monthly, 0.0, 0.0), OpenDays(passed, of_month)
+        assert (limit.available(days), limit.available_for_trials(days, share)) == built
+
+
 def test_another_amount_of_one_limit_leaves_the_others() -> None:
     changed = MONTH.with_limit(MONTH.find("call"), 19.0)
     assert changed.left(offers()).offer_capacity.tolist() == [3.0, 0.0]
@@ -55,13 +70,13 @@ def test_another_amount_of_one_limit_leaves_the_others() -> None:
 
 
 def test_a_month_without_the_limit_of_an_offer_is_refused() -> None:
-    without = Month(tuple(limit for limit in MONTH.limits if limit.name != "phone"), MONTH.share)
+    without = Month(tuple(limit for limit in MONTH.limits if limit.name != "phone"), MONTH.open_days)
     with pytest.raises(BayesPilotError, match="no limit for channel phone"):
         without.left(offers())
 
 
 def test_a_name_of_both_an_offer_and_a_channel_means_the_offer() -> None:
-    both = Month((*MONTH.limits, MonthLimit("offer", "email", 1.0, 0.0, 0.0)), MONTH.share)
+    both = Month((*MONTH.limits, MonthLimit("offer", "email", 1.0, 0.0, 0.0)), MONTH.open_days)
     assert both.find("email").kind == "offer"
     assert both.find("channel:email").kind == "channel"
     assert both.find("budget").name == "EUR"

@@ -84,7 +84,7 @@ def test_another_budget_gives_what_the_build_would_decide(inputs: WhatIfInputs, 
 
 def test_limits_left_are_those_of_the_build(inputs: WhatIfInputs, here: Project) -> None:
     available = here.query("select limit_type, limit_name, available from int_month_limits order by all")
-    ours = sorted((one.kind, one.name, one.available(inputs.month.share)) for one in inputs.month.limits)
+    ours = sorted((one.kind, one.name, one.available(inputs.month.open_days)) for one in inputs.month.limits)
     assert ours == available
 
 

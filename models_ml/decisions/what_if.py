@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
-from fractions import Fraction
-from typing import Any
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,13 @@ CURVE_CUSTOMERS = 4_000_000  # decided in total for one curve: seconds; larger p
 TABLES = PlanTables(**{field.name: f"from {field.name}" for field in fields(PlanTables)})
 
 
+class OpenDays(NamedTuple):
+    """The days of a month that have ``passed``, which open their part of its limits."""
+
+    passed: int
+    of_month: int
+
+
 @dataclass(frozen=True)
 class MonthLimit:
     """One limit of the calendar month: ``kind`` budget, offer or channel; earlier runs have ``used`` some of it.
@@ -37,49 +44,60 @@ class MonthLimit:
     used: float
     used_in_trials: float
 
-    def available(self, share: Fraction) -> float:
-        """Return what a run may still use when ``share`` (0 to 1) of the month's limit is open.
+    def available(self, open_days: OpenDays) -> float:
+        """Return what a run may still use when so many days of the month are open.
 
-        Money is rounded to cents and contacts are rounded down, as in int_month_limits.
+        Money is rounded to cents and contacts are rounded down, step by step as in int_month_limits.
 
         Examples
         --------
-        >>> MonthLimit("budget", "EUR", 100.0, 20.5, 0.0).available(Fraction(1, 2))
+        >>> MonthLimit("budget", "EUR", 100.0, 20.5, 0.0).available(OpenDays(15, 30))
         29.5
-        >>> MonthLimit("offer", "call", 84.0, 1.0, 0.0).available(Fraction(17, 28))  # exactly 51 contacts
+        >>> MonthLimit("budget", "EUR", 1555.95, 0.0, 0.0).available(OpenDays(25, 30))  # half a cent up
+        1296.63
+        >>> MonthLimit("offer", "call", 84.0, 1.0, 0.0).available(OpenDays(17, 28))  # exactly 51 contacts
         50.0
-        >>> MonthLimit("offer", "call", 10.0, 0.0, 0.0).available(Fraction(1, 4))  # 2.5 contacts
+        >>> MonthLimit("offer", "call", 10.0, 0.0, 0.0).available(OpenDays(7, 28))  # 2.5 contacts
         2.0
-        >>> MonthLimit("offer", "call", 1.0, 2.0, 0.0).available(Fraction(1))
+        >>> MonthLimit("offer", "call", 1.0, 2.0, 0.0).available(OpenDays(1, 1))
         0.0
         """
-        exact = Fraction(self.monthly) * share
-        opened = round(float(exact), 2) if self.kind == "budget" else float(math.floor(exact))
+        paced = self.monthly * open_days.passed / open_days.of_month
+        opened = _rounded(paced, 2) if self.kind == "budget" else float(math.floor(paced))
         return max(opened - self.used, 0.0)
 
-    def available_for_trials(self, share: Fraction, learning_share: float) -> float:
+    def available_for_trials(self, open_days: OpenDays, learning_share: float) -> float:
         """Return what a trial may still use: its share of what is open, less what trials used.
 
         Money is rounded to cents and contacts are rounded up, so that scarce offers are tried too.
 
         Examples
         --------
-        >>> MonthLimit("budget", "EUR", 100.0, 20.0, 4.0).available_for_trials(Fraction(1), 0.1)
+        >>> MonthLimit("budget", "EUR", 100.0, 20.0, 4.0).available_for_trials(OpenDays(1, 1), 0.1)
         6.0
-        >>> MonthLimit("offer", "call", 10.0, 9.5, 0.0).available_for_trials(Fraction(1, 2), 0.1)
+        >>> MonthLimit("offer", "call", 10.0, 9.5, 0.0).available_for_trials(OpenDays(15, 30), 0.1)
         0.0
         """
-        exact = Fraction(self.monthly) * share * Fraction(str(learning_share))
-        opened = round(float(exact), 2) if self.kind == "budget" else float(math.ceil(exact))
-        return min(max(opened - self.used_in_trials, 0.0), self.available(share))
+        if self.kind == "budget":
+            paced = self.monthly * open_days.passed / open_days.of_month
+            opened = _rounded(paced * learning_share, 2)
+        else:
+            paced = self.monthly * open_days.passed * learning_share / open_days.of_month
+            opened = float(math.ceil(_rounded(paced, 6)))
+        return min(max(opened - self.used_in_trials, 0.0), self.available(open_days))
+
+
+def _rounded(number: float, digits: int) -> float:
+    """Round as DuckDB does, halves up; `round` takes a number such as 1296.625 to the even cent."""
+    return float(Decimal(number).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
 
 
 @dataclass(frozen=True)
 class Month:
-    """All limits of the month, and the share of them that pacing opens on the run's date."""
+    """All limits of the month, and the days of it that pacing opens on the run's date."""
 
     limits: tuple[MonthLimit, ...]
-    share: Fraction
+    open_days: OpenDays
 
     def find(self, name: str) -> MonthLimit:
         """Return the limit of that name: ``budget``, an offer or a channel (an offer where both exist).
@@ -109,11 +127,11 @@ class Month:
 
     def left(self, offers: Sequence[Offer]) -> Limits:
         """Return what a run may still use."""
-        return self._limits(offers, lambda limit: limit.available(self.share))
+        return self._limits(offers, lambda limit: limit.available(self.open_days))
 
     def left_for_trials(self, offers: Sequence[Offer], learning_share: float) -> Limits:
         """Return what a trial may still use."""
-        return self._limits(offers, lambda limit: limit.available_for_trials(self.share, learning_share))
+        return self._limits(offers, lambda limit: limit.available_for_trials(self.open_days, learning_share))
 
     def _limits(self, offers: Sequence[Offer], amount: Callable[[MonthLimit], float]) -> Limits:
         named = {
@@ -169,23 +187,23 @@ def read_what_if_inputs(connection: Any) -> WhatIfInputs:  # noqa: ANN401 - a Du
     limits = connection.execute(
         "select limit_type, limit_name, monthly_limit, used, used_in_trials from int_month_limits order by all"
     ).fetchall()
-    month = Month(tuple(MonthLimit(*row) for row in limits), open_share(as_of_date, decision.policy))
+    month = Month(tuple(MonthLimit(*row) for row in limits), open_days(as_of_date, decision.policy))
     customers = value_customers(read_customers(connection, TABLES), decision)
     return WhatIfInputs(as_of_date, decision, month, customers)
 
 
-def open_share(as_of_date: date, policy: Policy) -> Fraction:
-    """Return the share of the month's limits that pacing opens: 1, or the days of the month until this one.
+def open_days(as_of_date: date, policy: Policy) -> OpenDays:
+    """Return the days of the month that pacing opens: all as one, or those until this day.
 
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> open_share(date(2026, 11, 15), SimpleNamespace(pacing="linear"))
-    Fraction(1, 2)
+    >>> open_days(date(2026, 11, 15), SimpleNamespace(pacing="linear"))
+    OpenDays(passed=15, of_month=30)
     """
     if policy.pacing == "none":
-        return Fraction(1)
-    return Fraction(as_of_date.day, calendar.monthrange(as_of_date.year, as_of_date.month)[1])
+        return OpenDays(1, 1)
+    return OpenDays(as_of_date.day, calendar.monthrange(as_of_date.year, as_of_date.month)[1])
 
 
 def decide_again(inputs: WhatIfInputs, month: Month) -> Decisions:
@@ -196,7 +214,7 @@ def decide_again(inputs: WhatIfInputs, month: Month) -> Decisions:
 
 def ask(inputs: WhatIfInputs, limit: MonthLimit, monthly: float) -> Answer:
     """Decide as the build does, with one limit of the month changed."""
-    available = replace(limit, monthly=monthly).available(inputs.month.share)
+    available = replace(limit, monthly=monthly).available(inputs.month.open_days)
     return Answer(monthly, available, decide_again(inputs, inputs.month.with_limit(limit, monthly)).summary)
 
 
