@@ -118,6 +118,7 @@ def test_what_is_deployed_is_described(client: Client) -> None:
     openapi = client.ask("GET", "/openapi.json")[1]
     fee = openapi["components"]["schemas"]["Features"]["properties"]["monthly_fee"]
     assert (fee["unit"], "examples" in fee) == ("currency", True)
+    assert fee["anyOf"][0]["minimum"] == 0
     assert "basic" in openapi["components"]["schemas"]["Features"]["properties"]["plan"]["known_categories"]
 
 
@@ -127,7 +128,10 @@ def test_what_is_deployed_is_described(client: Client) -> None:
         ({"tenure_days": "SECRET"}, "features.tenure_days", "is not a valid integer"),
         ({"tenure_days": 1.5}, "features.tenure_days", "is not a valid integer"),
         ({"tenure_days": None}, "features.tenure_days", "is not a valid integer"),
-        ({"tenure_days": 2**40}, "features.tenure_days", "is out of range"),
+        ({"tenure_days": 2**40}, "features.tenure_days", "is above 2147483647"),
+        ({"tenure_days": -1}, "features.tenure_days", "is below 0"),
+        ({"announced_fee_share": 1.25}, "features.announced_fee_share", "is above 1"),
+        ({"days_to_commitment_end": -1}, "features.days_to_commitment_end", "is below 0"),
         ({"monthly_fee": float("nan")}, "features.monthly_fee", "is not a finite number"),
         ({"monthly_fee": float("inf")}, "features.monthly_fee", "is not a finite number"),
         (
@@ -223,6 +227,28 @@ def test_wrong_fields_beyond_the_first_are_counted() -> None:
     with pytest.raises(PayloadError) as refused:
         Payload(columns, {}).read(b'{"customer_id": "a", "features": {}}')
     assert (len(refused.value.fields), refused.value.more) == (20, 3)
+
+
+def test_a_value_outside_its_declared_range_is_refused() -> None:
+    columns = [
+        Input("tenure_days", "INTEGER", False, "tenure", "days", None, 0.0, None),
+        Input("share", "DOUBLE", True, "share", "", None, 0.0, 1.0),
+        Input("change", "DOUBLE", True, "change", "", None),
+    ]
+    read = Payload(columns, {}).read
+    body = '{"customer_id": "a", "features": {"tenure_days": %s, "share": %s, "change": %s}}'
+    assert read((body % (0, 1, -2.5)).encode())[0][0].features == {
+        "tenure_days": 0,
+        "share": 1,
+        "change": -2.5,
+    }
+    assert read((body % (0, "null", -2.5)).encode())[0][0].features["share"] is None
+    with pytest.raises(PayloadError) as refused:
+        read((body % (-1, 1.5, 0)).encode())
+    assert refused.value.fields == [
+        {"field": "features.tenure_days", "problem": "is below 0"},
+        {"field": "features.share", "problem": "is above 1"},
+    ]
 
 
 def test_an_address_that_is_taken_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -89,7 +90,8 @@ class Payload:
         Raises
         ------
         PayloadError
-            If a field is missing, unknown, of another type, not finite, or holds a category that nobody knows.
+            If a field is missing, unknown, of another type, not finite, outside the bounds that customer_features.yml
+            declares, or holds a category that nobody knows.
         """
         is_list = body.lstrip()[:1] == b"["
         adapter = self._many if is_list else self._one
@@ -140,12 +142,15 @@ def _features_model(columns: Sequence[Input], examples: Mapping[str, Any]) -> ty
 def _type_of(column: Input) -> Any:  # noqa: ANN401 - a type, plain or annotated
     if column.data_type == "BOOLEAN":
         return bool
-    if column.data_type in _WHOLE:
-        most = 2 ** _WHOLE[column.data_type] - 1
-        return Annotated[int, Field(ge=-most, le=most)]
     if column.data_type == "VARCHAR":
         return Annotated[str, StringConstraints(max_length=LONGEST_TEXT)]
-    return Annotated[float, Field(allow_inf_nan=False)]
+    if column.data_type in _WHOLE:
+        most = 2 ** _WHOLE[column.data_type] - 1
+        least = -most if column.minimum is None else math.ceil(column.minimum)
+        return Annotated[
+            int, Field(ge=least, le=most if column.maximum is None else math.floor(column.maximum))
+        ]
+    return Annotated[float, Field(allow_inf_nan=False, ge=column.minimum, le=column.maximum)]
 
 
 def _faults(error: ValidationError) -> list[dict[str, str]]:
@@ -161,4 +166,5 @@ def _plain(kind: str, message: str) -> str:
     """Return a fault in words; messages of pydantic that quote a value are cut."""
     if kind.endswith(("_type", "_parsing")) or kind == "int_from_float":
         return message.split(",")[0].replace("Input should be", "is not")
-    return "is out of range" if kind in ("less_than_equal", "greater_than_equal") else "is not as declared"
+    beyond = {"less_than_equal": "above", "greater_than_equal": "below"}.get(kind)
+    return f"is {beyond} {message.rsplit(' ', 1)[1]}" if beyond else "is not as declared"

@@ -60,7 +60,8 @@ RATIONALE_COLUMNS = {
 class Input:
     """One value that a request must give: a column of customer_features.
 
-    ``unit`` and ``words`` describe it, ``categories`` are the known ones (None for numbers and truth values).
+    ``unit`` and ``words`` describe it, ``categories`` are the known ones (None for numbers and truth values),
+    ``minimum`` and ``maximum`` its bounds as customer_features.yml declares them (None without).
     """
 
     name: str
@@ -69,6 +70,8 @@ class Input:
     words: str
     unit: str
     categories: tuple[str, ...] | None
+    minimum: float | None = None
+    maximum: float | None = None
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,7 @@ def read_published_run(folder: Path, source: str) -> PublishedRun:
         _summary(plan),
         _limits_after_the_plan(tables, inputs),
         np.asarray(tables["scores"].column("churn_probability").to_numpy()),
-        _columns(tables, shape, snapshot.pipeline.encoder.categories),
+        _columns(tables, shape, snapshot.pipeline.encoder.categories, expressions),
         frozenset(tables["counted"].column("action_id").to_pylist()),
         RowExpressions(
             connection,
@@ -261,11 +264,17 @@ def _columns(
     tables: Mapping[str, pa.Table],
     shape: Mapping[str, tuple[str, bool]],
     fitted: Mapping[str, Sequence[str]],
+    expressions: Mapping[str, Mapping[str, tuple[str, str]]],
 ) -> tuple[Input, ...]:
     """Return what a request gives: every column of customer_features that says something of the customer.
 
-    Known categories are those of the pipeline (``fitted``) and those of the run's customers.
+    Known categories are those of the pipeline (``fitted``) and those of the run's customers. Bounds are among the
+    ``expressions``; a run that an earlier version of the project built has none.
     """
+    bounds = {
+        bound: {name: float(text) for name, (_, text) in expressions.get(bound, {}).items()}
+        for bound in ("minimum", "maximum")
+    }
     reasons = {row["feature"]: row for row in tables["int_feature_reasons"].to_pylist()}
     known = {name: set(categories) for name, categories in fitted.items()}
     for row in tables["categories"].to_pylist():
@@ -281,6 +290,8 @@ def _columns(
             reasons[name]["words"] if name in reasons else name.replace("_", " "),
             reasons[name]["unit"] if name in reasons else "",
             tuple(sorted(known.get(name, ()))) if name in categorical else None,
+            bounds["minimum"].get(name),
+            bounds["maximum"].get(name),
         )
         for name, (data_type, is_nullable) in shape.items()
         if name not in ("customer_id", "as_of_date", "feature_definition")

@@ -27,6 +27,11 @@
     ) -%}
 {%- endfor -%}
 {%- do expressions.append(['rationale', 'rationale', 'string', rationale()]) -%}
+{%- for column in declared_columns('model.bayespilot.customer_features') -%}
+    {%- for bound in ['minimum', 'maximum'] if bound in column.bounds -%}
+        {%- do expressions.append([bound, column.name, 'double', column.bounds[bound] | string]) -%}
+    {%- endfor -%}
+{%- endfor -%}
 {%- do expressions.append(['select', 'reason_templates', 'table', reason_templates()]) -%}
 {%- do expressions.append(['select', 'offer_reductions', 'table', offer_reductions()]) -%}
 
