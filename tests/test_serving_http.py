@@ -114,6 +114,15 @@ def test_a_customer_of_tonight(
 def test_what_is_deployed_is_described(client: Client) -> None:
     status, found = client.ask("GET", "/pipeline")
     assert (status, found["source"], len(found["features"]) > 70) == (200, "demo", True)
+    run = client.service._run
+    assert found["touch_price"] == run.inputs.policy.touch_price > 0
+    prices = json.loads(run.snapshot.tables["plan"]["limit_prices"][0].as_py())
+    assert found["price_of_a_contact"] == pytest.approx(
+        {
+            offer.offer: prices[f"offer {offer.offer}"] + prices[f"channel {offer.channel}"]
+            for offer in run.inputs.offers
+        }
+    )
     assert client.ask("GET", "/health")[1]["status"] == "ok"
     openapi = client.ask("GET", "/openapi.json")[1]
     fee = openapi["components"]["schemas"]["Features"]["properties"]["monthly_fee"]

@@ -211,10 +211,15 @@ def _wrong_limit(what: str) -> BayesPilotError:
 
 @dataclass(frozen=True)
 class PlanPrices:
-    """What limits cost: ``money`` per unit of expected cost, ``contact`` (k,) whole cents per contact of each offer."""
+    """What steers the choice beside value and cost: ``money`` is the price of the budget per unit of expected cost.
+
+    Per contact of each offer, in cents: ``capacity`` (k,) is what its capacities would return with other customers,
+    ``contact`` (k,) that and the touch price, which is no money.
+    """
 
     money: float
     contact: Floats
+    capacity: Floats
 
     def surplus(self, value_cents: Floats, cost_cents: Floats) -> Floats:
         """Return what each offer is worth beyond the limits that it uses, cents, shape (n, k).
@@ -223,14 +228,15 @@ class PlanPrices:
         --------
         A contact is worth 500 and costs 100; each unit of money could return 2 elsewhere, each contact 50:
 
-        >>> PlanPrices(2.0, np.array([50.0])).surplus(np.array([[500.0]]), np.array([[100.0]])).tolist()
+        >>> prices = PlanPrices(2.0, contact=np.array([50.0]), capacity=np.array([40.0]))
+        >>> prices.surplus(np.array([[500.0]]), np.array([[100.0]])).tolist()
         [[250.0]]
         """
         return np.asarray(value_cents - self.money * cost_cents - self.contact)
 
 
 def read_prices(limit_prices: str, offers: Sequence[Offer], touch_price: float) -> PlanPrices:
-    """Read ``limit_prices`` of policy_runs; the touch price is part of what a contact costs.
+    """Read ``limit_prices`` of policy_runs; the touch price is part of what steers the choice of a contact.
 
     Raises
     ------
@@ -245,4 +251,5 @@ def read_prices(limit_prices: str, offers: Sequence[Offer], touch_price: float) 
             "the plan has no price for a limit", where="policy_runs", values=missing, next_step="dbt build"
         )
     contact = [touch_price + found[offer] + found[channel] for offer, channel in names]
-    return PlanPrices(found["budget"], np.array(contact) * CENTS)
+    capacity = [found[offer] + found[channel] for offer, channel in names]
+    return PlanPrices(found["budget"], np.array(contact) * CENTS, np.array(capacity) * CENTS)

@@ -176,8 +176,9 @@ class Service:
                 "currency": run.inputs.policy.currency,
                 "price_of_budget": run.prices.money,
                 "price_of_a_contact": dict(
-                    zip(run.offer_names, (run.prices.contact / 100).tolist(), strict=True)
+                    zip(run.offer_names, (run.prices.capacity / 100).tolist(), strict=True)
                 ),
+                "touch_price": run.inputs.policy.touch_price,
                 "left": {
                     "budget": limits.budget / 100,
                     "offers": dict(zip(run.offer_names, limits.offer_capacity.tolist(), strict=True)),
