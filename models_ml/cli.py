@@ -35,10 +35,18 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+
+def _keep(context: typer.Context, source: str) -> str:
+    """Keep the source for the commands that errors name."""
+    context.find_root().obj = source
+    return source
+
+
 Source = Annotated[
     str,
     typer.Option(
         "--source",
+        callback=_keep,
         help="Folder of dbt_project/sources; each has its own seeds, warehouse, pipelines and reports.",
     ),
 ]

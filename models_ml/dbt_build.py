@@ -27,7 +27,9 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 PATH_VARIABLES = ("RETENTION_DB", "RETENTION_DATA")
 SHOWN_LINES = 20  # of dbt's last words, where it ends without saying what failed
 DEFAULT_SOURCE = "demo"  # of dbt_project.yml
-BUILD_COMMAND = re.compile(r"\bdbt build\b((?: --?[\w-]+(?: [\w.:+]+)?)* --vars '\{)?")
+_OPTIONS = r"(?: --?[\w-]+(?: [\w.:+]+)?)*"
+# A command that names no source, up to the variables that it gives.
+BUILD_COMMAND = re.compile(rf"\bdbt build\b(?!{_OPTIONS} --vars '\{{source:)({_OPTIONS} --vars '\{{)?")
 
 Progress = Callable[[int, int, str], None]
 
@@ -224,6 +226,8 @@ def naming_source(text: str, source: str) -> str:
     --------
     >>> print(naming_source("then dbt build again, or dbt build --full-refresh --vars '{retrain: true}'", "acme"))
     then dbt build --vars '{source: acme}' again, or dbt build --full-refresh --vars '{source: acme, retrain: true}'
+    >>> print(naming_source("dbt build -s +int_offers, or dbt build -s x --vars '{source: acme}'", "acme"))
+    dbt build --vars '{source: acme}' -s +int_offers, or dbt build -s x --vars '{source: acme}'
     >>> naming_source("dbt build", "demo")
     'dbt build'
     """

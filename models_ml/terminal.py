@@ -24,17 +24,20 @@ FILE_WIDTH = 120  # of tables that go to a file or a pipe
 
 
 @contextmanager
-def errors_as_exit_code() -> Iterator[None]:
+def errors_as_exit_code(source: Callable[[], str | None]) -> Iterator[None]:
     """Print a `BayesPilotError` without its stack trace and leave with exit code 1.
 
-    A sign that the terminal or the log cannot show becomes a question mark: it ends no command.
+    Its commands name the source of the command that failed: what raised it may not know it. A sign that the terminal or
+    the log cannot show becomes a question mark: it ends no command.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:
         yield
     except BayesPilotError as error:
-        say_error(str(error))
+        from models_ml.dbt_build import DEFAULT_SOURCE, naming_source
+
+        say_error(naming_source(str(error), source() or DEFAULT_SOURCE))
         raise typer.Exit(1) from error
 
 
@@ -65,8 +68,8 @@ class Commands(TyperGroup):
     """A group of commands that all report errors in the same way."""
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's context and result
-        """Run the command that was asked for."""
-        with errors_as_exit_code():
+        """Run the command that was asked for; its option --source leaves its value as the object of the context."""
+        with errors_as_exit_code(lambda: ctx.obj):
             return super().invoke(ctx)
 
 
@@ -75,7 +78,7 @@ class OneCommand(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's context and result
         """Run the command."""
-        with errors_as_exit_code():
+        with errors_as_exit_code(lambda: ctx.params.get("source")):
             return super().invoke(ctx)
 
 

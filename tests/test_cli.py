@@ -130,6 +130,17 @@ def test_without_a_published_run_the_service_names_the_next_command(project: Pat
     assert not (project / "warehouse" / "serving").exists()
 
 
+def test_commands_in_an_error_name_the_source(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise BayesPilotError("no limit for offer call", next_step="dbt build -s +int_month_limits")
+
+    monkeypatch.setattr("models_ml.summary.read_summary", fail)
+    assert "next: dbt build --vars '{source: acme}' -s +int_month_limits" in invoke(
+        "summary", "--source", "acme"
+    )[1].replace("\n", " ")
+    assert invoke("summary")[1].endswith("next: dbt build -s +int_month_limits")
+
+
 def test_a_sign_that_a_log_cannot_hold_ends_no_command() -> None:
     commands = typer.Typer(cls=Commands)
     commands.command("one")(lambda: say("−5 EUR"))

@@ -13,6 +13,7 @@ import streamlit as st
 
 from models_ml.app import other_limits
 from models_ml.app.one_customer import decision_facts, example_customers, read_customer
+from models_ml.dbt_build import naming_source
 from models_ml.decisions.decide import Decisions
 from models_ml.decisions.what_if import MonthLimit, WhatIfInputs, decide_again, read_what_if_inputs
 from models_ml.errors import BayesPilotError
@@ -36,7 +37,8 @@ def show(source: str) -> None:
         run = published_run_folder(source)
         _show_run(source, run)
     except BayesPilotError as error:
-        st.error("  \n".join(map(_plain, str(error).splitlines())))  # each line stays one
+        lines = naming_source(str(error), source).splitlines()
+        st.error("  \n".join(map(_plain, lines)))  # each line stays one
 
 
 def _show_run(source: str, run: Path) -> None:

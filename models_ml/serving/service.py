@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from models_ml.dbt_build import naming_source
 from models_ml.errors import BayesPilotError
 from models_ml.paths import CURRENT
 from models_ml.serving.deciding import decide_now
@@ -98,7 +99,8 @@ class Service:
         LOG.info("answering by run %s", run.run_id)
 
     def _keep_fault(self, error: Exception, stamp: str | None) -> None:
-        fault = f"the next published run was not picked up: {worded(error)}"
+        words = naming_source(worded(error), self._source)
+        fault = f"the next published run was not picked up: {words}"
         if fault != self._fault:
             LOG.error("%s (%s)", fault, place_of(error))
         self._fault = fault
