@@ -214,7 +214,7 @@ def what_if(
     budgets = _amounts("--budget", budget)
     capacities = [_capacity(text) for text in capacity or []]
     from models_ml.decisions.what_if import draw_curve, read_what_if_inputs
-    from models_ml.reports.policy_data import read_calibration_warning
+    from models_ml.reports.policy_data import read_calibration_warning, read_changed_inputs
     from models_ml.reports.what_if_page import print_curves, write_whatif
     from models_ml.warehouse import open_warehouse
 
@@ -227,11 +227,15 @@ def what_if(
             *((inputs.month.find(name), amounts) for name, amounts in capacities),
         ]
         curves = [draw_curve(inputs, limit, asked) for limit, asked in limits]
-        warning = read_calibration_warning(connection)
-    if warning:
+        found = (
+            read_calibration_warning(connection),
+            read_changed_inputs(connection, inputs, curves[0], source),
+        )
+    warnings = [warning for warning in found if warning]
+    for warning in warnings:
         say(warning)
     print_curves(table_console(), curves, inputs.decision.policy.currency)
-    write_whatif(path, curves, source=source, inputs=inputs, warning=warning)
+    write_whatif(path, curves, source=source, inputs=inputs, warning=" ".join(warnings) or None)
     say(f"drawn in {path}")
 
 

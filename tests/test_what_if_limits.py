@@ -9,16 +9,16 @@ from unittest.mock import patch
 
 import duckdb
 import pytest
-from decision_data import offers, policy
+from decision_data import decision_inputs, offers, policy
 from typer.testing import CliRunner
 
 from models_ml.cli import app
-from models_ml.decisions.decide import PlanSummary
+from models_ml.decisions.decide import PlanSummary, policy_version
 from models_ml.decisions.what_if import Answer, Curve, Month, MonthLimit, OpenDays, between, open_days
 from models_ml.errors import BayesPilotError
 from models_ml.reports import what_if_page
 from models_ml.reports.page import Page, Table, Text
-from models_ml.reports.policy_data import LIMITS, OFFERS, TIERS
+from models_ml.reports.policy_data import LIMITS, OFFERS, TIERS, read_changed_inputs
 from models_ml.reports.what_if_page import capacity_prices
 
 MONTH = Month(
@@ -166,6 +166,39 @@ def test_an_offer_that_a_trial_had_no_room_for_is_not_planned() -> None:
     assert tier["customers"] == 4
     assert gone == offer | {"action_label": "call"}
     assert spent["planned"] == 18.0
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        "planned_value = 71",  # of other customers or probabilities
+        "available_budget = 350",
+        "monthly_budget = 300",
+        "policy_version = 'other'",
+    ],
+)
+def test_curves_of_other_inputs_than_the_plan_are_told_apart(later: str) -> None:
+    inputs: Any = SimpleNamespace(as_of_date=date(2026, 6, 15), decision=decision_inputs())
+    present = answer(350.0, 110.0, 70.004)
+    curve = Curve(MonthLimit("budget", "EUR", 350.0, 240.0, 0.0), (), (answer(0.0, 0.0, 0.0), present))
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"""
+            create table policy_runs as
+            select date '2026-06-15' as as_of_date, 350.0::double as monthly_budget, 110.0::double as available_budget,
+                75.0::double as planned_value, 5.0::double as trial_value, 60.0::double as planned_spend,
+                null::double as trial_spend, null::bigint as trial_contacts,
+                '{policy_version(inputs.decision)}' as policy_version
+            """
+        )
+        connection.execute(
+            "create table retention_actions as select max(as_of_date) as as_of_date from policy_runs"
+        )
+        assert read_changed_inputs(connection, inputs, curve, "acme") is None
+        connection.execute(f"update policy_runs set {later}")
+        said = read_changed_inputs(connection, inputs, curve, "acme")
+    assert said is not None
+    assert said.endswith("bayespilot run --source acme")
 
 
 def test_the_command_explains_itself() -> None:

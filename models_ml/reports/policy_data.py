@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models_ml.warehouse import no_decisions
+from models_ml.decisions.decide import policy_version
+from models_ml.decisions.what_if import Curve, WhatIfInputs
+from models_ml.warehouse import build_command, no_decisions
 
 Row = Mapping[str, Any]
 
@@ -158,7 +160,10 @@ EXAMPLES = """
 
 @dataclass(frozen=True)
 class LastPlan:
-    """The last plan: its row of ``policy_runs``, and groups of ``retention_actions``."""
+    """The last plan: its row of ``policy_runs``, and groups of ``retention_actions``.
+
+    ``changed_inputs`` says that the warehouse holds other inputs than those of the plan; None where it does not.
+    """
 
     run: Row
     offers: Sequence[Row]
@@ -168,6 +173,7 @@ class LastPlan:
     limits: Sequence[Row]
     examples: Sequence[Row]
     calibration_warning: str | None
+    changed_inputs: str | None = None
 
 
 def read_last_plan(connection: Any, source: str) -> LastPlan:  # noqa: ANN401 - a DuckDB connection
@@ -186,6 +192,42 @@ def read_last_plan(connection: Any, source: str) -> LastPlan:  # noqa: ANN401 - 
     )
     warning = read_calibration_warning(connection)
     return LastPlan(runs[0], offers, tiers, not_contacted, arms, limits, examples, warning)
+
+
+def read_changed_inputs(connection: Any, inputs: WhatIfInputs, budget: Curve, source: str) -> str | None:  # noqa: ANN401
+    """Say that the last plan was decided with other inputs than ``inputs``; None where these give that plan again.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+    inputs : WhatIfInputs
+        What the warehouse holds now.
+    budget : Curve
+        Plans made from them under other budgets, the present one among them.
+    source : str
+    """
+    present = next(answer for answer in budget.drawn if answer.monthly == budget.limit.monthly)
+    again = {
+        "as_of_date": inputs.as_of_date,
+        "monthly_budget": present.monthly,
+        "available_budget": present.available,
+        "planned": (round(present.summary.value, 2), round(present.summary.spend, 2)),
+        "policy_version": policy_version(inputs.decision),
+    }
+    runs = _rows(connection, RUN)
+    for run in runs:
+        spend, value = (
+            round(run[f"planned_{name}"] - run[f"trial_{name}"], 2) for name in ("spend", "value")
+        )
+        if again == {name: run.get(name, (value, spend)) for name in again}:
+            return None
+    if not runs:
+        return None
+    return (
+        "The warehouse does not hold what the last plan was decided with: a later build has stopped or made only a part"
+        " of a run, or contacts of the plan had begun before it. Limits are those of today; what is planned under them"
+        f" is not that plan. The next finished run ends this: {build_command(source)}"
+    )
 
 
 def read_calibration_warning(connection: Any) -> str | None:  # noqa: ANN401 - a DuckDB connection

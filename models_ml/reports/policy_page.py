@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from models_ml.decisions.what_if import Curve, WhatIfInputs, draw_curve, read_what_if_inputs
 from models_ml.reports.figures import money, share
 from models_ml.reports.page import Fact, Figure, Page, Section, Table, Text, write_page
-from models_ml.reports.policy_data import LastPlan, Row, read_last_plan
+from models_ml.reports.policy_data import LastPlan, Row, read_changed_inputs, read_last_plan
 from models_ml.reports.policy_figures import (
     limit_words,
     price_curve,
@@ -39,7 +40,9 @@ def write_policy_report(path: Path, connection: Any, *, source: str) -> None:  #
 def read_policy_page(connection: Any, *, source: str) -> Page:  # noqa: ANN401 - a DuckDB connection
     """Read the last plan from a warehouse or a published copy, decide again along the curves, and build the page."""
     plan, inputs = read_last_plan(connection, source), read_what_if_inputs(connection)
-    return policy_page(plan, _curves(inputs, plan), source=source)
+    curves = _curves(inputs, plan)
+    changed = read_changed_inputs(connection, inputs, curves[0], source)
+    return policy_page(replace(plan, changed_inputs=changed), [] if changed else curves, source=source)
 
 
 def _curves(inputs: WhatIfInputs, plan: LastPlan) -> list[Curve]:
@@ -56,7 +59,7 @@ def _curves(inputs: WhatIfInputs, plan: LastPlan) -> list[Curve]:
 
 
 def policy_page(plan: LastPlan, curves: Sequence[Curve], *, source: str) -> Page:
-    """Build the page; the first curve is that of the budget."""
+    """Build the page; the first curve is that of the budget. None are drawn that are not of the plan."""
     run, currency = plan.run, plan.run["currency"]
     values = _values(run)
     contacts = run["planned_contacts"] - run["trial_contacts"]
@@ -74,7 +77,7 @@ def policy_page(plan: LastPlan, curves: Sequence[Curve], *, source: str) -> Page
         facts=_facts(run, currency, contacts, cost, values[PLAN]),
         sections=[
             _groups(plan, currency),
-            _references(values, curves[0], currency),
+            _references(values, curves[:1], currency),
             _limits(plan, curves, currency),
             _not_contacted(plan, currency),
             _arms(plan),
@@ -230,8 +233,8 @@ def _bars(names: Sequence[str], rows: Sequence[Row], currency: str, group: str) 
     )
 
 
-def _references(values: Mapping[str, float], budget: Curve, currency: str) -> Section:
-    """Show the plan beside the reference policies, and value against the budget."""
+def _references(values: Mapping[str, float], budget: Sequence[Curve], currency: str) -> Section:
+    """Show the plan beside the reference policies, and value against the budget where its curve is known."""
     intro = (
         "Simpler policies on the same customers, churn probabilities, offer effects and limits. Greedy: offers in"
         " order of expected value per cost. Break-even: one offer, made where churn probability × relative saving ×"
@@ -242,7 +245,9 @@ def _references(values: Mapping[str, float], budget: Curve, currency: str) -> Se
     bars = value_bars(
         values, currency, "Expected value of the plan and of the simpler policies, net of cost."
     )
-    curves = [value_curve(budget, currency)] if budget.limit.monthly else []  # 0: nothing to draw it against
+    curves = [
+        value_curve(curve, currency) for curve in budget if curve.limit.monthly
+    ]  # 0: nothing to draw it against
     return Section("Beside simpler policies, and under other budgets", [bars, *curves], intro)
 
 
@@ -262,12 +267,12 @@ def _limits(plan: LastPlan, curves: Sequence[Curve], currency: str) -> Section:
                 f"{prices.get(key, 0.0):.2f} {currency}",
             )
         )
-    budget, *capacities = curves
-    figures = [price_curve(budget, currency)] if budget.limit.monthly else []
-    figures += [value_curve(curve, currency) for curve in capacities]
+    figures = [price_curve(budget, currency) for budget in curves[:1] if budget.limit.monthly]
+    figures += [value_curve(curve, currency) for curve in curves[1:]]
     return Section(
         "What limits the plan",
         [
+            *([Text(plan.changed_inputs)] if plan.changed_inputs else []),
             *figures,
             Table(
                 ("limit", "a month", "used before", "planned now", "price"),
