@@ -132,7 +132,18 @@ def test_what_a_person_can_correct_is_said_with_exit_code_1(
 
 def test_wrong_usage_has_exit_code_2(folder: Path) -> None:
     assert run(folder / "trial.csv")[0] == 2
-    assert run(folder / "trial.csv", *ASKED, "--propensity", "call=half")[0] == 2
+    for wrong in (
+        ("--propensity", "call=half"), ("--capacity", "call=-1"), ("--capacity", "call=nan"), ("--seed", "-1"),
+        ("--out", folder),
+    ):  # fmt: skip
+        assert run(folder / "trial.csv", *ASKED, *wrong)[0] == 2
+
+
+def test_a_page_that_cannot_be_written_does_not_cost_the_verdict(folder: Path) -> None:
+    code, said = run(folder / "trial.csv", *ASKED, "--out", folder / "trial.csv" / "page.html")
+    assert code == 1
+    assert "Personalising is shown to help" in said
+    assert "the page cannot be written" in said
 
 
 def test_the_help_explains_every_option() -> None:
@@ -175,6 +186,14 @@ class TestFiles:
         assert any("one value only: country" in note for note in notes)
         assert any("timestamp" in note and "since" in note for note in notes)
 
+    def test_an_empty_text_is_missing(self, tmp_path: Path) -> None:
+        path = tmp_path / "trial.csv"
+        path.write_text("arm,vip,age\nno,yes,1\ncall,,\n,,3\n", encoding="utf-8")
+        table = read_file(path)
+        assert [table[name].null_count for name in ("arm", "vip", "age")] == [1, 2, 1]
+        schema, _ = file_schema(table, settings=SETTINGS.columns, named=["vip"], left_out=[])
+        assert schema.names == ("vip",)
+
     def test_the_control_is_guessed_only_where_it_is_clear(self) -> None:
         assert guess_control(("Yes", "No"), "offer") == "No"
         assert guess_control(("0", "1"), "offer") == "0"
@@ -186,6 +205,13 @@ class TestFiles:
     def test_files_that_cannot_be_read_are_named(self, tmp_path: Path) -> None:
         with pytest.raises(BayesPilotError, match="there is no such file"):
             read_file(tmp_path / "none.csv")
+        for name, content, fault in (
+            ("twice.csv", b"arm,age,age\nno,1,2\n", "have the same name(.|\n)*age"),
+            ("latin.csv", b"arm,age\nr\xfcckruf,1\n", "not in UTF-8(.|\n)*arm"),
+        ):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(BayesPilotError, match=fault):
+                read_file(tmp_path / name)
         broken = tmp_path / "broken.parquet"
         broken.write_bytes(b"no parquet")
         with pytest.raises(BayesPilotError, match="cannot be read"):

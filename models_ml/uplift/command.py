@@ -61,9 +61,9 @@ def uplift(
         str, typer.Option(help="Learners separated by commas, such as effect_posterior; without it, all.")
     ] = "",
     currency: Annotated[str, typer.Option(help="Unit of money, for the words only.")] = "",
-    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("uplift.html"),
+    out: Annotated[Path, typer.Option(help="The page to write.", dir_okay=False)] = Path("uplift.html"),
     seed: Annotated[
-        int | None, typer.Option(help="Of folds and bootstraps; the same gives the same page.")
+        int | None, typer.Option(min=0, help="Of folds and bootstraps; the same gives the same page.")
     ] = None,
 ) -> None:
     """Learn from a randomised trial which customers should get which offer, and whether that beats one offer for all.
@@ -105,10 +105,17 @@ def uplift(
             propensity=chances, limits=_limits(offers, budget, capacity), learners=_names(learners) or None,
             seed=seed, notify=notify,
         )  # fmt: skip
-        notify("drawing the page")
-        notes = (*notes, *([] if propensity else [NO_PROPENSITY]))
-        write_uplift_page(out, learned, title=file.name, currency=currency, notes=notes)
+    notes = (*notes, *([] if propensity else [NO_PROPENSITY]))
     print_learned(learned, notes, currency)
+    with progress("drawing the page"):
+        try:
+            write_uplift_page(out, learned, title=file.name, currency=currency, notes=notes)
+        except OSError as error:
+            raise BayesPilotError(
+                f"the page cannot be written ({error.strerror})",
+                where=str(out),
+                next_step="name another file: --out",
+            ) from error
     say(f"written to {out}")
 
 
@@ -182,6 +189,8 @@ def _limits(offers: tuple[str, ...], budget: float | None, capacity: str) -> Lim
             values=unknown,
             next_step=f"offers: {', '.join(offers)}",
         )
+    if not all(amount >= 0 for amount in stated.values()):
+        raise typer.BadParameter(f"--capacity {capacity!r} must hold numbers of at least 0")
     contacts = [stated.get(offer, float("inf")) for offer in offers]
     return Limits(
         float("inf") if budget is None else budget,

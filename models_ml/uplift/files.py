@@ -32,15 +32,45 @@ def read_file(path: Path) -> pa.Table:
             "there is no such file", where=str(path), next_step="give a CSV or Parquet file"
         )
     try:
-        if path.suffix.lower() in PARQUET:
-            return pyarrow.parquet.read_table(path)
-        return pyarrow.csv.read_csv(path)
+        is_parquet = path.suffix.lower() in PARQUET
+        table = pyarrow.parquet.read_table(path) if is_parquet else pyarrow.csv.read_csv(path)
     except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
         raise BayesPilotError(
             f"the file cannot be read ({error})",
             where=str(path),
-            next_step="give a CSV file with a header, or a Parquet file ending in .parquet",
+            next_step="give a CSV file with a header and commas, or a Parquet file ending in .parquet",
         ) from error
+    names = table.column_names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BayesPilotError(
+            "several columns have the same name",
+            where=str(path),
+            values=twice,
+            next_step="rename them in the file",
+        )
+    return table if is_parquet else _texts_with_missing_values(table, path)
+
+
+def _texts_with_missing_values(table: pa.Table, path: Path) -> pa.Table:
+    """Return the columns of a CSV file, empty texts as missing: they are missing in a column of numbers too.
+
+    Raises
+    ------
+    BayesPilotError
+        If a column holds bytes that are no UTF-8.
+    """
+    bytes_in = [field.name for field in table.schema if pa.types.is_binary(field.type)]
+    if bytes_in:
+        raise BayesPilotError(
+            "the file is not in UTF-8", where=str(path), values=bytes_in, next_step="save it as CSV in UTF-8"
+        )
+    for place, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            column = table.column(place)
+            filled = pc.if_else(pc.equal(column, ""), pa.scalar(None, field.type), column)
+            table = table.set_column(place, field, filled)
+    return table
 
 
 def guess_control(arms: Sequence[str], treatment: str) -> str:
@@ -113,7 +143,7 @@ def _role(column: pa.ChunkedArray, settings: ColumnSettings) -> tuple[str, str]:
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     distinct = pc.count_distinct(column.cast(kind)).as_py()
     is_whole, is_text = pa.types.is_integer(kind), pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    if distinct < 2:
+    if distinct + (column.null_count > 0) < 2:
         return "", "one value only"
     if (is_whole or is_text) and distinct == len(column):
         return "", "another value in every row"
