@@ -18,7 +18,6 @@ from models_ml.training.leakage import (
     Suspect,
     check_names,
     find_suspects,
-    lower_bound_of_auc,
     refuse_suspects,
 )
 from models_ml.training.settings import LeakageLimits, load_settings
@@ -123,9 +122,20 @@ def test_a_strong_honest_feature_passes(seed: int) -> None:
     assert not suspects({"strong": random.normal(size=ROWS) + 2.9 * churned}, churned)  # AUC 0.98
 
 
-def test_the_bound_falls_below_the_estimate_by_the_published_error() -> None:
-    # Hanley and McNeil (1982), table III: AUC 0.9 with 50 and 50 has standard error 0.0309 to 0.0322
-    assert 0.9 - lower_bound_of_auc(0.9, 50, 50, 0.8413) == pytest.approx(0.0316, abs=0.0006)
+@pytest.mark.parametrize(("churners", "stayers"), [(20, 20), (20, 200), (50, 50), (100, 1000)])
+def test_a_feature_as_good_as_the_limit_is_refused_once_in_a_hundred(churners: int, stayers: int) -> None:
+    random, churned = np.random.default_rng(0), np.arange(churners + stayers) < churners
+    refused = sum(
+        bool(suspects({"strong": random.normal(size=len(churned)) + 3.29 * churned}, churned))  # AUC 0.99
+        for _ in range(500)
+    )
+    assert refused <= 12
+
+
+def test_enough_customers_show_perfect_separation() -> None:
+    for churners, stayers in ((20, 400), (60, 70), (400, 20)):
+        churned = np.arange(churners + stayers) < churners
+        assert suspects({"known": churned + np.arange(len(churned)) / 1e6}, churned)
 
 
 @pytest.mark.parametrize("name", ["customer_id", "has_churned", "left"])

@@ -133,9 +133,9 @@ class LeakageLimits:
     Parameters
     ----------
     auc : float
-        A feature whose AUC exceeds this, lower bound included, is refused.
+        A feature is refused whose AUC is higher than chance explains where the true AUC is this.
     confidence : float
-        Probability of the one-sided lower bound of the AUC.
+        Share of samples that chance explains.
     leavers_at_least : int
         Fewer leavers, or fewer stayers, say nothing about separation.
     category_leaver_share : float
