@@ -184,9 +184,9 @@ class TestCalibration:
         churned, probability = sample(5)
         weight = np.random.default_rng(5).integers(1, 3, len(churned))
         twice = np.repeat(np.arange(len(churned)), weight)
-        by_weight = score_metrics(churned, probability, weight=weight.astype(float), bins=1, lift_share=0.1)
+        by_weight = score_metrics(churned, probability, weight=weight.astype(float), bins=20, lift_share=0.1)
         by_copy = score_metrics(
-            churned[twice], probability[twice], weight=np.ones(len(twice)), bins=1, lift_share=0.1
+            churned[twice], probability[twice], weight=np.ones(len(twice)), bins=20, lift_share=0.1
         )
         for name in (
             "auc",
@@ -195,6 +195,8 @@ class TestCalibration:
             "log_loss",
             "calibration_ratio",
             "calibration_error",
+            "brier_reliability",
+            "brier_resolution",
             "lift",
         ):
             assert by_weight[name] == pytest.approx(by_copy[name]), name

@@ -19,11 +19,16 @@ Weight = np.ndarray | None
 
 
 class Bins(NamedTuple):
-    """Weighted means per quantile bin of churn probability; ``share`` sums to 1."""
+    """Weighted means per quantile bin of churn probability; ``share`` sums to 1.
+
+    ``rows`` counts rows, ``effective_rows`` by how many of equal weight a mean is as uncertain: (Σw)² / Σw² (Kish).
+    """
 
     share: np.ndarray
     mean_probability: np.ndarray
     churn_rate: np.ndarray
+    rows: np.ndarray
+    effective_rows: np.ndarray
 
 
 class BrierParts(NamedTuple):
@@ -92,7 +97,9 @@ def checked_probabilities(
 def calibration_bins(
     has_churned: np.ndarray, churn_probability: np.ndarray, bins: int, weight: Weight = None
 ) -> Bins:
-    """Group rows by quantiles of churn probability; equal probabilities share a bin, empty bins are left out.
+    """Group rows into bins of equal weight by churn probability.
+
+    Equal probabilities share a bin, empty bins are left out.
 
     Raises
     ------
@@ -107,13 +114,16 @@ def calibration_bins(
     if bins < 1:
         raise BayesPilotError("there must be at least one bin", values=[bins])
     has_churned, churn_probability, weight = checked_probabilities(has_churned, churn_probability, weight)
-    edges = np.quantile(churn_probability, np.linspace(0, 1, bins + 1)[1:-1])
+    inner = np.linspace(0, 1, bins + 1)[1:-1]
+    edges = np.quantile(churn_probability, inner, weights=weight, method="inverted_cdf")
     position = np.searchsorted(edges, churn_probability, side="left")
-    total = np.bincount(position, weight, bins)
-    held = total > 0
-    mean_probability = np.bincount(position, weight * churn_probability, bins)[held] / total[held]
-    churn_rate = np.bincount(position, weight * has_churned, bins)[held] / total[held]
-    return Bins(total[held] / total.sum(), mean_probability, churn_rate)
+    rows = np.bincount(position, minlength=bins)
+    held = rows > 0
+    total, squares, predicted, churned = (
+        np.bincount(position, summed, bins)[held]
+        for summed in (weight, weight**2, weight * churn_probability, weight * has_churned)
+    )
+    return Bins(total / total.sum(), predicted / total, churned / total, rows[held], total**2 / squares)
 
 
 def expected_calibration_error(
@@ -122,14 +132,14 @@ def expected_calibration_error(
     """Return the mean gap between probability and churn rate over quantile bins.
 
     Σ_b share_b · |mean probability_b − churn rate_b|: Naeini, Cooper and Hauskrecht (2015), "Obtaining well
-    calibrated probabilities using Bayesian binning", AAAI, with bins of equal counts.
+    calibrated probabilities using Bayesian binning", AAAI, with bins of equal weight.
 
     Parameters
     ----------
     has_churned : ndarray of shape (n,), bool or 0/1
     churn_probability : ndarray of shape (n,), 0 to 1
     bins : int, at least 1
-        Quantile bins; 20 in the training stage.
+        Bins of equal weight; 20 in the training stage.
     weight : ndarray of shape (n,), > 0, optional
         Customers that each row represents; 1 by default.
 
@@ -162,7 +172,7 @@ def brier_decomposition(
     has_churned : ndarray of shape (n,), bool or 0/1
     churn_probability : ndarray of shape (n,), 0 to 1
     bins : int, at least 1
-        Quantile bins of equal counts.
+        Bins of equal weight.
     weight : ndarray of shape (n,), > 0, optional
         Customers that each row represents; 1 by default.
 

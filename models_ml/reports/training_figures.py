@@ -417,12 +417,9 @@ def reliability(
     ([0.06], [0.145])
     """
     grouped = calibration_bins(has_churned, churn_probability, bins, weight)
-    counted = calibration_bins(has_churned, churn_probability, bins)
-    squared = calibration_bins(has_churned, churn_probability, bins, weight**2)
-    customers = np.round(counted.share * len(weight)).astype(int)
-    effective = np.round((grouped.share * weight.sum()) ** 2 / (squared.share * (weight**2).sum()))
+    effective = np.round(grouped.effective_rows)
     low, high = (binom.ppf(q, effective, grouped.mean_probability) / effective for q in (0.025, 0.975))
-    return Reliability(grouped.mean_probability, grouped.churn_rate, customers, low, high)
+    return Reliability(grouped.mean_probability, grouped.churn_rate, grouped.rows, low, high)
 
 
 def readable_bins(churners: int) -> int:
