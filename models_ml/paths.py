@@ -47,6 +47,26 @@ def source_name(source: str) -> str:
     return source
 
 
+def check_source(source: str) -> None:
+    """Refuse a source that the project does not have.
+
+    Raises
+    ------
+    BayesPilotError
+        With the sources that there are.
+    """
+    sources = project_root() / "dbt_project" / "sources"
+    if not (sources / source_name(source)).is_dir():
+        known = (
+            sorted(folder.name for folder in sources.iterdir() if folder.is_dir()) if sources.is_dir() else []
+        )
+        raise BayesPilotError(
+            f"there is no source {source}; there is {', '.join(known) or 'none'}",
+            where=str(sources),
+            next_step=f"name one of them with --source, or make it: bayespilot init {source}",
+        )
+
+
 def warehouse_path(source: str) -> Path:
     """Return the DuckDB file of a source (``RETENTION_DB`` overrides it)."""
     name = source_name(source)

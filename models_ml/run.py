@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from models_ml.dbt_build import Outcome, build, naming_source
 from models_ml.errors import BayesPilotError
-from models_ml.paths import project_root, published_folder, reports_folder, source_name, warehouse_path
+from models_ml.paths import check_source, project_root, published_folder, reports_folder, warehouse_path
 from models_ml.terminal import say, say_error, table_console
 from models_ml.warehouse import build_command, is_in_use, open_warehouse
 
@@ -189,26 +189,13 @@ def check_before_build(
         cannot be opened or stays in use.
     """
     root = project_root()
-    _check_source(root, source)
+    check_source(source)
     for file in sorted((root / "seeds" / source).glob("*.csv")):
         _check_encoding(file, root)
     warehouse = warehouse_path(source)
     for folder in (warehouse.parent, root / "target", root / "logs"):
         _check_folder(folder)
     _wait_for_warehouse(source, warehouse, notify, wait_seconds)
-
-
-def _check_source(root: Path, source: str) -> None:
-    sources = root / "dbt_project" / "sources"
-    if not (sources / source_name(source)).is_dir():
-        known = (
-            sorted(folder.name for folder in sources.iterdir() if folder.is_dir()) if sources.is_dir() else []
-        )
-        raise BayesPilotError(
-            f"there is no source {source}; there is {', '.join(known) or 'none'}",
-            where=str(sources),
-            next_step=f"name one of them with --source, or make it: bayespilot init {source}",
-        )
 
 
 def _check_encoding(file: Path, root: Path) -> None:

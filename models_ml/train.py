@@ -11,7 +11,7 @@ import typer
 
 from models_ml.deployment.record import DeploymentRecord
 from models_ml.deployment.versions import kept_versions, promote, roll_back, sign_versions
-from models_ml.paths import artifacts_folder, reports_folder
+from models_ml.paths import artifacts_folder, check_source, reports_folder
 from models_ml.terminal import OneCommand, print_versions, progress, ranking_words, say
 from models_ml.train_and_deploy import BASELINE, train_and_deploy, train_baseline
 from models_ml.training.context import Purpose, read_purpose, warehouse_tables
@@ -128,6 +128,7 @@ def show_versions(source: str) -> None:
     if kept:
         print_versions(kept, source)
     else:
+        check_source(source)
         say(f"no version of {source} is kept yet: train first, bayespilot train --source {source}")
 
 

@@ -305,11 +305,15 @@ class TestCommandLine:
         assert f"{deployed(folder).judged['metrics']['auc']:.3f}" in lines[newer]
         assert "not of format" in lines[older]  # the last line that names it
 
-    def test_nothing_to_list(self, folder: Path) -> None:
+    def test_nothing_to_list(self, project: Path) -> None:
+        (project / "dbt_project" / "sources" / "shop").mkdir(parents=True)
         code, output = self.run("--source", "shop", "--list")
         assert (code, output) == self.command("versions", "--source", "shop")
         assert code == 0
         assert "no version of shop" in output
+        code, output = self.command("versions", "--source", "shoe")
+        assert code == 1
+        assert "there is no source shoe; there is shop" in output
 
     def test_what_cannot_be_done_is_exit_code_one(self, folder: Path) -> None:
         code, output = self.run("--promote", "no-such")
