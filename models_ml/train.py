@@ -5,12 +5,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from models_ml.deployment.record import DeploymentRecord
-from models_ml.deployment.versions import kept_versions, promote, roll_back, sign_versions
+from models_ml.deployment.record import DeploymentRecord, misfits
+from models_ml.deployment.versions import (
+    UNFIT,
+    KeptVersion,
+    kept_versions,
+    promote,
+    roll_back,
+    sign_versions,
+)
+from models_ml.errors import BayesPilotError
 from models_ml.paths import artifacts_folder, check_source, reports_folder
 from models_ml.terminal import OneCommand, print_versions, progress, ranking_words, say
 from models_ml.train_and_deploy import BASELINE, train_and_deploy, train_baseline
@@ -127,6 +136,7 @@ def show_versions(source: str) -> None:
     kept = kept_versions(artifacts_folder(source), source)
     if kept:
         print_versions(kept, source)
+        _say_what_does_not_fit(kept, source)
     else:
         check_source(source)
         say(f"no version of {source} is kept yet: train first, bayespilot train --source {source}")
@@ -137,6 +147,18 @@ def _ranking(record: DeploymentRecord) -> str:
     return ranking_words(
         metrics["auc"], metrics.get("announced_churn_share"), metrics.get("auc_without_notice")
     )
+
+
+def _say_what_does_not_fit(kept: Sequence[KeptVersion], source: str) -> None:
+    try:
+        purpose = _purpose(source)
+    except BayesPilotError as error:
+        say(f"which of them fit {source} as it is now is not known: {str(error).splitlines()[0]}")
+        return
+    for one in kept:
+        found = misfits(one.record, purpose) if one.record else []
+        if found:
+            say(f"{one.version} {UNFIT}: {'; '.join(found)}", style="red")
 
 
 def _purpose(source: str) -> Purpose:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -314,6 +315,24 @@ class TestCommandLine:
         code, output = self.command("versions", "--source", "shoe")
         assert code == 1
         assert "there is no source shoe; there is shop" in output
+
+    def test_versions_of_other_label_rules_are_named_and_refused(self, project: Path, folder: Path) -> None:
+        older, newer = versions(folder)
+        edit_version(folder, older, resume_grace_days=None)  # as records were before it was recorded
+        warehouse = project / "warehouse" / "demo.duckdb"
+        with duckdb.connect(str(warehouse)) as connection:
+            connection.execute("update int_policy_parameters set resume_grace_days = 7")
+        code, output = self.command("versions")
+        assert code == 0
+        assert output.splitlines()[-1] == (
+            f"{newer} does not fit this source as it is now: resume_grace_days: deployed for 0, now 7"
+        )
+        code, output = self.command("promote", newer)
+        assert code == 1
+        assert "first values: resume_grace_days: deployed for 0, now 7" in output
+        assert self.command("rollback") == (0, f"{older} is deployed again\n")
+        warehouse.unlink()
+        assert "which of them fit demo as it is now is not known: there is no" in self.command("versions")[1]
 
     def test_what_cannot_be_done_is_exit_code_one(self, folder: Path) -> None:
         code, output = self.run("--promote", "no-such")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from models_ml.cli import app
 from models_ml.deployment import deployed
 from models_ml.deployment.deployed import DEPLOYED, KEYS, load_deployed, read_deployed, signature
+from models_ml.deployment.record import LATER_ENTRIES
 from models_ml.deployment.versions import kept_versions, promote, sign_versions
 from models_ml.errors import BayesPilotError
 from models_ml.training.context import Purpose, read_purpose, warehouse_tables
@@ -56,6 +58,21 @@ ALTERATIONS: dict[str, Callable[[Path], None]] = {
     "no signature": lambda folder: edit_record(folder, signature=""),
     "an invented signature": lambda folder: edit_record(folder, signature="0" * 64),
 }
+
+
+def test_a_record_signed_before_it_had_later_entries_stays_signed(
+    folder: Path, purpose: Purpose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / f"{DEPLOYED}.json"
+    earlier = {
+        name: value for name, value in json.loads(path.read_text()).items() if name not in LATER_ENTRIES
+    }
+    unsigned = {name: value for name, value in earlier.items() if name != "signature"}
+    digest = hashlib.sha256(json.dumps(unsigned, sort_keys=True).encode()).digest()
+    mac = hmac.new(b"first key", digest + (folder / f"{DEPLOYED}.pkl").read_bytes(), hashlib.sha256)
+    path.write_text(json.dumps(earlier | {"signature": mac.hexdigest()}))
+    monkeypatch.setenv(KEYS, "first key")
+    assert load_deployed(folder, purpose)[1].resume_grace_days is None
 
 
 @pytest.mark.usefixtures("no_unpickling")

@@ -23,7 +23,7 @@ from typing import Any
 
 import joblib
 
-from models_ml.deployment.record import FORMAT, DeploymentRecord, library_versions, misfits
+from models_ml.deployment.record import FORMAT, LATER_ENTRIES, DeploymentRecord, library_versions, misfits
 from models_ml.errors import BayesPilotError
 from models_ml.files import files_aside
 from models_ml.training.context import Purpose
@@ -69,7 +69,8 @@ def read_record(folder: Path, stem: str = DEPLOYED) -> DeploymentRecord | None:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise _broken(f"the record is not of format {FORMAT}", path, [found])
-    different = sorted({field.name for field in fields(DeploymentRecord)} ^ {"signature", *content})
+    may_lack = {"signature", *LATER_ENTRIES}
+    different = sorted({field.name for field in fields(DeploymentRecord)} ^ {*may_lack, *content})
     if different:
         raise _broken("the record has missing or unknown entries", path, different)
     return DeploymentRecord(**content)
@@ -243,8 +244,9 @@ def signature(record: DeploymentRecord, content: bytes, key: bytes) -> str:
     """Return the HMAC-SHA256 over the record, its signature left out, and the pickle.
 
     The record comes first as the SHA-256 of its sorted JSON, of fixed length, so that no byte can move from one to
-    the other.
+    the other. Later entries that it lacks are left out: what was signed without them stays signed.
     """
-    unsigned = {name: value for name, value in asdict(record).items() if name != "signature"}
+    lacking = {name for name in LATER_ENTRIES if getattr(record, name) is None}
+    unsigned = {name: value for name, value in asdict(record).items() if name not in {"signature", *lacking}}
     digest = hashlib.sha256(json.dumps(unsigned, sort_keys=True).encode()).digest()
     return hmac.new(key, digest + content, hashlib.sha256).hexdigest()

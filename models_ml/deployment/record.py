@@ -27,6 +27,16 @@ from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import Round, TrainingResult
 
 FORMAT = 3  # raised when the pickled classes change, so that older files are refused by name
+# What rows and labels mean. Records made before the last three were recorded lack them; nothing is known of them then.
+RULES = (
+    "churn_definition",
+    "horizon_days",
+    "activity_map_hash",
+    "at_risk_days",
+    "payment_grace_days",
+    "resume_grace_days",
+)
+LATER_ENTRIES = RULES[3:]
 _LIBRARIES = ("scikit-learn", "numpy", "scipy", "joblib")
 
 
@@ -63,6 +73,9 @@ class DeploymentRecord:
     feature_bins: list[dict[str, Any]]
     retention_curves: list[dict[str, Any]]
     signature: str = ""
+    at_risk_days: int | None = None
+    payment_grace_days: int | None = None
+    resume_grace_days: int | None = None
 
     @property
     def schema(self) -> FeatureSchema:
@@ -125,9 +138,7 @@ def deployment_record(
         recipe=dict(result.recipes[result.chosen]),
         selection_reason=result.reason,
         source=purpose.source,
-        churn_definition=purpose.churn_definition,
-        horizon_days=purpose.horizon_days,
-        activity_map_hash=purpose.activity_map_hash,
+        **_rules(purpose),
         features=purpose.schema.to_rows(),
         libraries=library_versions(),
         sha256=hashlib.sha256(content).hexdigest(),
@@ -175,10 +186,14 @@ def misfits(record: DeploymentRecord, purpose: Purpose) -> list[str]:
     """Say, entry by entry, why the deployed pipeline does not fit; an empty list means that it does."""
     found = [
         f"{name}: deployed for {getattr(record, name)}, now {getattr(purpose, name)}"
-        for name in ("churn_definition", "horizon_days", "activity_map_hash")
-        if getattr(record, name) != getattr(purpose, name)
+        for name in RULES
+        if getattr(record, name) not in (None, getattr(purpose, name))
     ]
     return found + [f"feature {name}" for name in record.schema.differences(purpose.schema)]
+
+
+def _rules(purpose: Purpose) -> dict[str, Any]:
+    return {name: getattr(purpose, name) for name in RULES}
 
 
 def _version(
@@ -196,9 +211,7 @@ def _version(
         "settings": settings.fingerprint(),
         "libraries": library_versions(),
         "source": purpose.source,
-        "churn_definition": purpose.churn_definition,
-        "horizon_days": purpose.horizon_days,
-        "activity_map_hash": purpose.activity_map_hash,
+        **_rules(purpose),
         "features": purpose.schema.to_rows(),
     }
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

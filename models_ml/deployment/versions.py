@@ -37,6 +37,7 @@ from models_ml.files import write_text
 from models_ml.training.context import Purpose
 
 CANDIDATES_FOLDER = "candidates"
+UNFIT = "does not fit this source as it is now"
 LIST = "bayespilot versions --source {source}"
 
 
@@ -143,7 +144,7 @@ def fitting_version(folder: Path, version: str, purpose: Purpose) -> tuple[bytes
     found = misfits(record, purpose)
     if found:
         raise BayesPilotError(
-            f"version {version} does not fit this source as it is now",
+            f"version {version} {UNFIT}",
             where=str(folder / VERSIONS / version / f"{DEPLOYED}.json"),
             values=found,
             next_step=f"{LIST.format(source=purpose.source)}, or train: bayespilot train --source {purpose.source}",

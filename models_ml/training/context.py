@@ -21,6 +21,9 @@ class Purpose:
     churn_definition: str
     horizon_days: int
     activity_map_hash: str
+    at_risk_days: int
+    payment_grace_days: int
+    resume_grace_days: int
     schema: FeatureSchema
 
 
@@ -78,7 +81,14 @@ def read_purpose(cursor: Cursor, tables: PurposeTables) -> Purpose:
     ordered = f"select * from ({tables.int_feature_schema}) order by feature_position"
     schema = read_schema(cursor.sql(ordered).to_arrow_table().to_pylist())
     return Purpose(
-        run["source"], policy.churn_definition, policy.horizon_days, run["activity_map_hash"], schema
+        source=run["source"],
+        churn_definition=policy.churn_definition,
+        horizon_days=policy.horizon_days,
+        activity_map_hash=run["activity_map_hash"],
+        at_risk_days=policy.at_risk_days,
+        payment_grace_days=policy.payment_grace_days,
+        resume_grace_days=policy.resume_grace_days,
+        schema=schema,
     )
 
 
