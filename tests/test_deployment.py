@@ -307,6 +307,7 @@ class TestTracking:
         run = client.get_run(record.mlflow_run_id)
         assert run.data.tags["data_fingerprint"] == record.data_fingerprint
         assert run.data.tags["code_version"]
+        assert run.info.status == "FINISHED"
         assert [given.dataset.digest for given in run.inputs.dataset_inputs] != []
         children = client.search_runs(
             [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{record.mlflow_run_id}'"
@@ -339,6 +340,22 @@ class TestTracking:
         place = client.get_model_version_by_alias("bayespilot-demo", "champion").source
         loaded = mlflow.pyfunc.load_model(str(place))
         assert loaded.metadata.signature.outputs.input_names() == ["churn_probability"]
+
+    def test_a_copied_folder_never_writes_where_it_came_from(
+        self, trained_folder: Path, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "artifacts"
+        shutil.copytree(trained_folder, folder)
+        record = read_record(folder)
+        assert record is not None
+        tracker = Tracker(folder, "demo")
+        tracker.point_champion_at(record)
+        with tracker._client() as client:
+            first, again = tracker._experiment(client), tracker._experiment(client)
+            assert first == again
+            assert client.get_experiment(first).artifact_location == (folder / "mlruns").as_uri()
+            champion = client.get_model_version_by_alias("bayespilot-demo", "champion")
+        assert str(champion.source).startswith(folder.as_uri())
 
     def test_mlflow_scores_as_dbt_does(self, trained_folder: Path, purpose: Purpose) -> None:
         import mlflow

@@ -2,6 +2,8 @@
 
 The store is a sqlite file per source, or the server that ``MLFLOW_TRACKING_URI`` names. Every training's winner
 becomes a version of the registered pipeline ``bayespilot-<source>``; the alias ``champion`` marks the deployed one.
+MLflow holds whole paths: a copied or moved folder goes on with an experiment of its own, so that it never writes where
+it came from.
 """
 
 from __future__ import annotations
@@ -66,7 +68,7 @@ class Tracker:
     def record(
         self, result: TrainingResult, settings: TrainingSettings, version: str, selection: Selection
     ) -> str:
-        """Write parameters, metrics and data of a training; return the run's id."""
+        """Write parameters, metrics and data of a training; return the run's id. `register` ends the run."""
         with self._client() as client:
             experiment = self._experiment(client)
             parent = client.create_run(
@@ -90,7 +92,6 @@ class Tracker:
                 run_metrics(result, selection),
             )
             _log_data(client, run_id, self._name, result)
-            client.set_terminated(run_id)
             return run_id
 
     def register(self, record: DeploymentRecord, files: Sequence[Path], plots: Mapping[str, str]) -> None:
@@ -108,6 +109,7 @@ class Tracker:
                 client.log_text(run_id, drawn, f"{REPORTS}/{name}.svg")
             uri = client.get_run(run_id).info.artifact_uri
             self._create_version(client, record.pipeline_version, f"{uri}/{DEPLOYED}", run_id)
+            client.set_terminated(run_id)
 
     def point_champion_at(self, record: DeploymentRecord) -> None:
         """Move the alias to the deployed version; register its kept files where the registry does not have it.
@@ -120,7 +122,7 @@ class Tracker:
             known = [
                 (one.run_id == record.mlflow_run_id, int(one.version))
                 for one in client.search_model_versions(f"name = '{self._name}'")
-                if one.tags.get("pipeline_version") == record.pipeline_version
+                if one.tags.get("pipeline_version") == record.pipeline_version and self._holds(one.source)
             ]
             if known:
                 number = max(known)[1]
@@ -129,6 +131,10 @@ class Tracker:
                 write_description(kept, record)
                 number = self._create_version(client, record.pipeline_version, kept.as_uri(), None)
             client.set_registered_model_alias(self._name, CHAMPION, str(number))
+
+    def _holds(self, place: str) -> bool:
+        """Say whether files that the store names are its own: not those of the folder that it was copied from."""
+        return bool(self._server) or place.startswith(f"{self._folder.resolve().as_uri()}/")
 
     def _create_version(self, client: MlflowClient, version: str, place: str, run_id: str | None) -> int:
         if not client.search_registered_models(f"name = '{self._name}'"):
@@ -139,11 +145,14 @@ class Tracker:
         return int(registered.version)
 
     def _experiment(self, client: MlflowClient) -> str:
-        known = client.get_experiment_by_name(self._name)
-        if known is not None:
-            return str(known.experiment_id)
         place = None if self._server else (self._folder / "mlruns").resolve().as_uri()
-        return str(client.create_experiment(self._name, artifact_location=place))
+        for name in (self._name, f"{self._name} in {place}"):  # an experiment cannot be moved
+            known = client.get_experiment_by_name(name)
+            if known is None:
+                return str(client.create_experiment(name, artifact_location=place))
+            if self._holds(known.artifact_location):
+                break
+        return str(known.experiment_id)
 
     @contextlib.contextmanager
     def _client(self) -> Iterator[MlflowClient]:
