@@ -136,6 +136,10 @@ def show_versions(source: str) -> None:
     kept = kept_versions(artifacts_folder(source), source)
     if kept:
         print_versions(kept, source)
+        if len({one.record.trained_at for one in kept if one.record}) > 1:
+            say(
+                "Judged profits of two trainings cannot be compared: each values contacts by its own candidates."
+            )
         _say_what_does_not_fit(kept, source)
     else:
         check_source(source)

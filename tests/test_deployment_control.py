@@ -303,6 +303,7 @@ class TestCommandLine:
             version: line for line in output.splitlines() for version in (older, newer) if version in line
         }
         assert "champion" in lines[newer]
+        assert "cannot be compared" not in output  # the other is damaged
         assert f"{deployed(folder).judged['metrics']['auc']:.3f}" in lines[newer]
         assert "not of format" in lines[older]  # the last line that names it
 
@@ -324,6 +325,7 @@ class TestCommandLine:
             connection.execute("update int_policy_parameters set resume_grace_days = 7")
         code, output = self.command("versions")
         assert code == 0
+        assert "Judged profits of two trainings cannot be compared" in output
         assert output.splitlines()[-1] == (
             f"{newer} does not fit this source as it is now: resume_grace_days: deployed for 0, now 7"
         )

@@ -334,7 +334,10 @@ class TestTables:
         assert table is not None
         assert [row[0] for row in table.rows] == ["(none)", "small"]
         assert sum(int(row[1].replace(",", "")) for row in table.rows) == result.judged_rows
-        assert sum(int(row[2].replace(",", "")) for row in table.rows) == result.judged_churners
+        churned = float((result.diagnostics.weight * result.diagnostics.has_churned).sum())
+        assert sum(float(row[2].replace(",", "")) for row in table.rows) == pytest.approx(churned, abs=0.11)
+        for row in table.rows:  # the ratio is that of the columns beside it
+            assert float(row[4]) == pytest.approx(float(row[3]) / float(row[2]), abs=0.02)
 
 
 class TestCurves:

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from models_ml.deployment.challenge import Selection, perfect_range
+from models_ml.deployment.challenge import Selection
 from models_ml.deployment.logs import DIGITS, candidate_rows, finite
 from models_ml.deployment.record import DeploymentRecord
 from models_ml.files import write_text
@@ -128,7 +128,7 @@ def facts(result: TrainingResult, currency: str) -> list[Fact]:
             f"{number(found.profit.profit / found.planned_cost, 2)} {currency} profit for each {currency}"
         )
     chosen = result.diagnostics.candidates[result.chosen]
-    perfect = [number(end, 2) for end in perfect_range(chosen.churn_probability, result.diagnostics.weight)]
+    perfect = tables.perfect_words(chosen.churn_probability, result.diagnostics.weight)
     return [
         Fact(
             "Judged profit",
@@ -153,7 +153,7 @@ def facts(result: TrainingResult, currency: str) -> list[Fact]:
         Fact(
             "Calibration ratio",
             number(metrics["calibration_ratio"]),
-            f"predicted over observed churn; {perfect[0]} to {perfect[1]} if perfect",
+            f"predicted over observed churn; {perfect} in 19 of 20 perfect forecasts",
         ),
         Fact(
             "Calibration error",
@@ -240,8 +240,9 @@ def _calibration(result: TrainingResult, currency: str, drawn: Mapping[str, Figu
     if by_segment is not None:
         blocks += [
             Text(
-                f"Segments on the judged date, {plain(result.chosen)}. Ratio: predicted over observed churn; perfectly"
-                " calibrated probabilities lie in the range beside it 19 times of 20."
+                f"Segments on the judged date, {plain(result.chosen)}. Churners and predicted: each customer counts"
+                " for those that it represents. Ratio: predicted over observed churn; perfectly calibrated"
+                " probabilities lie in the range beside it 19 times of 20."
             ),
             by_segment,
         ]

@@ -139,6 +139,21 @@ def _method(name: str, tried: dict[str, Any]) -> list[str]:
     ]
 
 
+def perfect_words(churn_probability: np.ndarray, weight: np.ndarray) -> str:
+    """Return the 95 % range of `perfect_range` as words that stay on one line.
+
+    Examples
+    --------
+    >>> perfect_words(np.full(10_000, 0.1), np.ones(10_000)).replace("\u00a0", " ")
+    '0.94 to 1.06'
+    >>> perfect_words(np.full(20, 0.1), np.ones(20)).replace("\u00a0", " ")
+    '0.43 or more'
+    """
+    low, high = perfect_range(churn_probability, weight)
+    words = f"{number(low, 2)} to {number(high, 2)}" if math.isfinite(high) else f"{number(low, 2)} or more"
+    return words.replace(" ", "\u00a0")
+
+
 def segments(result: TrainingResult, currency: str) -> Table | None:
     """Return how the chosen candidate does per segment; None where the source has no segments."""
     names = result.diagnostics.segment
@@ -158,14 +173,13 @@ def _segment(result: TrainingResult, inside: np.ndarray, currency: str) -> list[
     chosen = result.diagnostics.candidates[result.chosen]
     churned, weight = result.diagnostics.has_churned[inside], result.diagnostics.weight[inside]
     probability = chosen.churn_probability[inside]
-    low, high = perfect_range(probability, weight)
     mixed = 0 < churned.sum() < len(churned)
     return [
         f"{len(churned):,}",
-        f"{int(churned.sum()):,}",
-        f"{probability.sum():,.1f}",
+        f"{(weight * churned).sum():,.1f}",
+        f"{(weight * probability).sum():,.1f}",
         number(calibration_ratio(churned, probability, weight=weight) if churned.any() else None),
-        f"{number(low, 2)}\u00a0{'or more' if high is None else f'to {number(high, 2)}'}",
+        perfect_words(probability, weight),
         number(float(roc_auc_score(churned, probability, sample_weight=weight)) if mixed else None),
         money(float(chosen.contact_value[inside].sum()), currency),
     ]
