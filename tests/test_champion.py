@@ -236,7 +236,7 @@ class TestFindChampion:
         assert find_champion(tmp_path / "nothing", purpose) == NoChampion(None, "")
         unfit = find_champion(folder, replace(purpose, horizon_days=90))
         assert isinstance(unfit, NoChampion)
-        assert "horizon_days: deployed for 28, now 90" in unfit.because
+        assert "horizon_days: made for 28, now 90" in unfit.because
         selection = challenge(challenger, unfit)
         assert (selection.outcome, selection.champion_version) == ("forced", "old-1")
         assert "horizon_days" in selection.reason
@@ -244,7 +244,7 @@ class TestFindChampion:
         damaged = find_champion(folder, purpose)
         assert isinstance(damaged, NoChampion)
         assert damaged == NoChampion(
-            "old-1", "the champion cannot be loaded (the deployed pipeline fails its checksum)"
+            "old-1", "the champion cannot be loaded (pipeline old-1 fails its checksum)"
         )
 
     def test_other_libraries_are_found_before_unpickling(

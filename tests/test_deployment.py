@@ -236,7 +236,7 @@ class TestVerification:
         )
         with pytest.raises(BayesPilotError, match="does not fit") as refused:
             load_deployed(folder, changed)
-        assert "horizon_days: deployed for 28, now 90" in str(refused.value)
+        assert "horizon_days: made for 28, now 90" in str(refused.value)
         assert "days_since_last_activity (gone)" in str(refused.value)
         with pytest.raises(BayesPilotError, match="nothing is deployed"):
             load_deployed(tmp_path / "empty", purpose)
@@ -254,7 +254,7 @@ class TestTables:
         table = deployment_row(
             Deployment(
                 record,
-                ("horizon_days: deployed for 28, now 90",),
+                ("horizon_days: made for 28, now 90",),
                 Selection(record.pipeline_version, "forced", "does not fit", None, None, ()),
             )
         )

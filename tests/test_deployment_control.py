@@ -243,7 +243,7 @@ class TestByHand:
             (lambda folder, version: edit_version(folder, version, source="shop"), "shop, not demo"),
             (
                 lambda folder, version: edit_version(folder, version, horizon_days=90),
-                "horizon_days: deployed for 90, now 28",
+                "horizon_days: made for 90, now 28",
             ),
             (
                 lambda folder, version: edit_version(folder, version, features=deployed(folder).features[1:]),
@@ -327,11 +327,11 @@ class TestCommandLine:
         assert code == 0
         assert "Judged profits of two trainings cannot be compared" in output
         assert output.splitlines()[-1] == (
-            f"{newer} does not fit this source as it is now: resume_grace_days: deployed for 0, now 7"
+            f"{newer} does not fit this source as it is now: resume_grace_days: made for 0, now 7"
         )
         code, output = self.command("promote", newer)
         assert code == 1
-        assert "first values: resume_grace_days: deployed for 0, now 7" in output
+        assert "first values: resume_grace_days: made for 0, now 7" in output
         assert self.command("rollback") == (0, f"{older} is deployed again\n")
         warehouse.unlink()
         assert "which of them fit demo as it is now is not known: there is no" in self.command("versions")[1]

@@ -91,10 +91,10 @@ def verify(
     BayesPilotError
         Naming what differs; such a pipeline is never replaced unless retraining is asked for.
     """
-    path = folder / f"{stem}.pkl"
+    path, name = folder / f"{stem}.pkl", f"pipeline {record.pipeline_version}"
     if record.source != source:
         found = [f"{record.source}, not {source}"]
-        raise _broken("the deployed pipeline belongs to another source", path, found, source)
+        raise _broken(f"{name} belongs to another source", path, found, source)
     installed = library_versions()
     other = [
         f"{name} {record.libraries.get(name)} then, {installed.get(name)} now"
@@ -102,14 +102,14 @@ def verify(
         if record.libraries.get(name) != installed.get(name)
     ]
     if other:
-        raise _broken("the deployed pipeline was made with other library versions", path, other, source)
+        raise _broken(f"{name} was made with other library versions", path, other, source)
     if not path.is_file():
-        raise _broken("the record stands without its pipeline file", path, [], source)
+        raise _broken(f"the record of {name} stands without its pipeline file", path, [], source)
     content = path.read_bytes()
     checksum = hashlib.sha256(content).hexdigest()
     if checksum != record.sha256:
         differing = [f"{checksum[:12]}…, not {record.sha256[:12]}…"]
-        raise _broken("the deployed pipeline fails its checksum", path, differing, source)
+        raise _broken(f"{name} fails its checksum", path, differing, source)
     keys = [] if is_unsigned else signing_keys()
     if keys and not is_signed(record, content, keys):
         raise BayesPilotError(
@@ -211,7 +211,7 @@ def _retrain(source: str) -> str:
 def _broken(what: str, path: Path, values: list[Any], source: str = ANY_SOURCE) -> BayesPilotError:
     of_source = f"--source {source}"
     step = (
-        f"deploy a registered version (bayespilot versions {of_source}, then bayespilot promote VERSION {of_source}),"
+        f"deploy another kept version (bayespilot versions {of_source}, then bayespilot promote VERSION {of_source}),"
         f" or {_retrain(source)}"
     )
     return BayesPilotError(what, where=str(path), values=values, next_step=step)

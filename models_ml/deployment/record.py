@@ -183,9 +183,9 @@ def candidate_records(
 
 
 def misfits(record: DeploymentRecord, purpose: Purpose) -> list[str]:
-    """Say, entry by entry, why the deployed pipeline does not fit; an empty list means that it does."""
+    """Say, entry by entry, why a pipeline does not fit; an empty list means that it does."""
     found = [
-        f"{name}: deployed for {getattr(record, name)}, now {getattr(purpose, name)}"
+        f"{name}: made for {getattr(record, name)}, now {getattr(purpose, name)}"
         for name in RULES
         if getattr(record, name) not in (None, getattr(purpose, name))
     ]
