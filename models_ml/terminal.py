@@ -106,7 +106,7 @@ def progress(first: str = "reading the warehouse") -> Iterator[Callable[[str], N
 
 
 def print_versions(kept: Sequence[KeptVersion], source: str) -> None:
-    """Print the kept versions as a table, and below it what is wrong with the damaged ones."""
+    """Print the kept versions as a table, and below it what is wrong with the unusable ones."""
     console = plain_console()
     console.width = max(console.width, LIST_WIDTH)
     console.print(_table(kept, source))
@@ -123,7 +123,7 @@ def _table(kept: Sequence[KeptVersion], source: str) -> Table:
         table.add_column(name, justify="right")
     table.add_column("")
     for one in kept:
-        state = "champion" if one.is_champion else "damaged" if one.fault else ""
+        state = "champion" if one.is_champion else "unusable" if one.fault else ""
         style = "red" if one.fault else "bold" if one.is_champion else ""
         table.add_row(one.version, *_cells(one), state, style=style)
     return table

@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from models_ml.deployment.deployed import read_deployed
 from models_ml.deployment.record import DeploymentRecord, misfits
 from models_ml.deployment.versions import (
     UNFIT,
     KeptVersion,
     kept_versions,
+    known_versions,
     promote,
     roll_back,
     sign_versions,
@@ -133,7 +136,8 @@ def sign_by_hand(source: str) -> None:
 
 def show_versions(source: str) -> None:
     """List the kept versions."""
-    kept = kept_versions(artifacts_folder(source), source)
+    folder = artifacts_folder(source)
+    kept = kept_versions(folder, source)
     if kept:
         print_versions(kept, source)
         if len({one.record.trained_at for one in kept if one.record}) > 1:
@@ -141,6 +145,7 @@ def show_versions(source: str) -> None:
                 "Judged profits of two trainings cannot be compared: each values contacts by its own candidates."
             )
         _say_what_does_not_fit(kept, source)
+        _say_what_is_wrong_with_the_deployed(folder, source)
     else:
         check_source(source)
         say(f"no version of {source} is kept yet: train first, bayespilot train --source {source}")
@@ -151,6 +156,17 @@ def _ranking(record: DeploymentRecord) -> str:
     return ranking_words(
         metrics["auc"], metrics.get("announced_churn_share"), metrics.get("auc_without_notice")
     )
+
+
+def _say_what_is_wrong_with_the_deployed(folder: Path, source: str) -> None:
+    """Compare with what is kept: its own copy may be intact while the deployed one is not, or be gone."""
+    try:
+        deployed = read_deployed(folder, source)
+    except BayesPilotError as error:
+        say(f"deployed, and cannot be used: {str(error).splitlines()[0]}", style="red")
+        return
+    if deployed and deployed[0].pipeline_version not in known_versions(folder):
+        say(f"deployed, and not kept: {deployed[0].pipeline_version}", style="red")
 
 
 def _say_what_does_not_fit(kept: Sequence[KeptVersion], source: str) -> None:

@@ -317,6 +317,16 @@ class TestCommandLine:
         assert code == 1
         assert "there is no source shoe; there is shop" in output
 
+    def test_what_is_wrong_with_the_deployed_files_is_listed(self, folder: Path) -> None:
+        _, newer = versions(folder)
+        shutil.move(folder / "versions" / newer, folder / newer)
+        assert self.command("versions")[1].endswith(f"deployed, and not kept: {newer}\n")
+        shutil.move(folder / newer, folder / "versions" / newer)
+        (folder / f"{DEPLOYED}.pkl").write_bytes(b"damaged")
+        code, output = self.command("versions")
+        assert code == 0
+        assert output.endswith(f"deployed, and cannot be used: pipeline {newer} fails its checksum\n")
+
     def test_versions_of_other_label_rules_are_named_and_refused(self, project: Path, folder: Path) -> None:
         older, newer = versions(folder)
         edit_version(folder, older, resume_grace_days=None)  # as records were before it was recorded
