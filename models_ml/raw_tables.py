@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -31,7 +32,8 @@ class RawColumn:
     @property
     def sql(self) -> str:
         """The name as SQL reads it."""
-        return self.name if PLAIN_NAME.fullmatch(self.name) else quoted(self.name)
+        is_plain = PLAIN_NAME.fullmatch(self.name) and self.name.lower() not in _words_of_sql()
+        return self.name if is_plain else quoted(self.name)
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,16 @@ class RawTable:
     def column(self, name: str) -> RawColumn | None:
         """Return the column of this name, in any case."""
         return next((column for column in self.columns if column.name.lower() == name), None)
+
+
+@cache
+def _words_of_sql() -> frozenset[str]:
+    """Return the words that name a column only in quotes, such as order, end and at."""
+    with duckdb.connect() as connection:
+        found = connection.execute(
+            "select keyword_name from duckdb_keywords() where keyword_category in ('reserved', 'type_function')"
+        ).fetchall()
+    return frozenset(word for (word,) in found)
 
 
 def quoted(name: str) -> str:

@@ -194,6 +194,18 @@ def test_a_file_declares_only_what_it_shows(project_folder: Path, tmp_path: Path
     }
 
 
+def test_columns_named_as_words_of_sql_are_read(project_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "activity.csv").write_text("order,end,at,true\n1,2,2026-01-31,x\n")
+    source = written(folder=folder)
+    assert source.newest_day == "2026-01-31"
+    declared = (project_folder / "dbt_project" / "sources" / "acme" / "sources.yml").read_text()
+    assert [column["name"] for column in yaml.safe_load(declared)["sources"][0]["tables"][0]["columns"]] == [
+        *("order", "end", "at", "true")
+    ]
+
+
 def test_every_table_and_column_of_the_contract_is_written(project_folder: Path) -> None:
     written()
     staging = project_folder / "dbt_project" / "sources" / "acme"
