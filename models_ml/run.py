@@ -185,17 +185,31 @@ def check_before_build(
     Raises
     ------
     BayesPilotError
-        If there is no such source, a seed file is not in UTF-8, a folder cannot be written, or the warehouse file
-        cannot be opened or stays in use.
+        If there is no such source or it has no customers yet, a seed file is not in UTF-8, a folder cannot be written,
+        or the warehouse file cannot be opened or stays in use.
     """
     root = project_root()
     check_source(source)
+    _check_customers(root, source)
     for file in sorted((root / "seeds" / source).glob("*.csv")):
         _check_encoding(file, root)
     warehouse = warehouse_path(source)
     for folder in (warehouse.parent, root / "target", root / "logs"):
         _check_folder(folder)
     _wait_for_warehouse(source, warehouse, notify, wait_seconds)
+
+
+def _check_customers(root: Path, source: str) -> None:
+    customers = root / "dbt_project" / "sources" / source / "stg_customers.sql"
+    text = customers.read_text(encoding="utf-8") if customers.is_file() else ""
+    select = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+    if "where false" in select and "source(" not in select:
+        raise BayesPilotError(
+            f"the source {source} has no customers yet: stg_customers is as bayespilot init wrote it, without a table",
+            where=str(customers.relative_to(root)),
+            next_step="select them from your table of customers, or one row each from another table, then"
+            f" bayespilot run --source {source}; a randomised trial needs no source: bayespilot uplift --help",
+        )
 
 
 def _check_encoding(file: Path, root: Path) -> None:

@@ -15,6 +15,7 @@ from new_source_data import LAST_DAY, write_seats, write_transactions, write_wee
 
 from models_ml.errors import BayesPilotError
 from models_ml.new_source import NewSource, read_contract, write_new_source
+from models_ml.run import check_before_build
 
 TEMPLATE = ROOT / "seeds" / "template"
 DEMO_WORDS = (
@@ -204,6 +205,12 @@ def test_columns_named_as_words_of_sql_are_read(project_folder: Path, tmp_path: 
     assert [column["name"] for column in yaml.safe_load(declared)["sources"][0]["tables"][0]["columns"]] == [
         *("order", "end", "at", "true")
     ]
+
+
+def test_a_source_without_customers_is_refused_before_the_build(project_folder: Path) -> None:
+    written()
+    with pytest.raises(BayesPilotError, match="the source acme has no customers yet"):
+        check_before_build("acme", print)
 
 
 def test_every_table_and_column_of_the_contract_is_written(project_folder: Path) -> None:
