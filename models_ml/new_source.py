@@ -20,7 +20,15 @@ import yaml
 from models_ml.errors import BayesPilotError
 from models_ml.files import write_text
 from models_ml.paths import SOURCE_NAME, project_root, warehouse_path
-from models_ml.raw_tables import RawColumn, RawTable, distinct_texts, newest_day, read_files, read_tables
+from models_ml.raw_tables import (
+    WHOLE_NUMBERS,
+    RawColumn,
+    RawTable,
+    distinct_texts,
+    newest_day,
+    read_files,
+    read_tables,
+)
 
 CHURN_DEFINITIONS = ("subscription_end", "inactivity")
 # Starting horizons: a subscription ends from one month to the next, the absence of an order shows after a quarter.
@@ -262,11 +270,16 @@ def staging_select(source: str, table: ContractTable, raw: RawData) -> str:
 def _typed(column: ContractColumn, match: RawColumn | None) -> str:
     """Return the contract column as SQL.
 
-    What may hold NaN or infinities goes through the macro countable; words that seeds name are written in lower case.
+    What may hold NaN, infinities or fractions of a whole number goes through the macro countable, a time in words,
+    whose zone a cast would drop, through utc_time; words that seeds name are written in lower case.
     """
-    if match is not None and match.type.upper() in FLOATING and column.type != "double":
-        name = match.sql.replace("'", "\\'")
-        return f"{{{{ countable('{name}', '{column.type}') }}}}"
+    if match is not None:
+        name, kind = match.sql.replace("'", "\\'"), match.type.upper()
+        is_whole = column.type not in WHOLE_NUMBERS or kind.endswith(("INT", "INTEGER"))
+        if (kind in FLOATING and column.type != "double") or not is_whole:
+            return f"{{{{ countable('{name}', '{column.type}') }}}}"
+        if kind == "VARCHAR" and column.type == "timestamp":
+            return f"{{{{ utc_time('{name}') }}}}"
     text = f"cast({'null' if match is None else match.sql} as {column.type})"
     return f"lower(trim({text}))" if match is not None and column.name in LOWER_CASE else text
 

@@ -16,6 +16,7 @@ SUFFIXES = (".csv", ".parquet")
 UNREADABLE = re.compile(r"[{}'\"\\$]")  # would end the quoted path or its template in sources.yml
 PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
 ID_NAME = re.compile(r"(.*_)?id", re.IGNORECASE)
+WHOLE_NUMBERS = ("bigint", "integer")  # types of the contract
 LIES_AHEAD = ("ended_on", "commitment_ends_on", "due_on")  # days that may be yet to come
 # The whole file decides on the types of its columns, so that a late row does not contradict them.
 CSV_OPTIONS = ("sample_size = -1", "allow_quoted_nulls = true")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import duckdb
 import pytest
 import yaml
 from conftest import DECISIONS, ROOT, Project, copy_project
+from jinja2 import Environment
 from new_source_data import LAST_DAY, write_seats, write_transactions, write_weekly_boxes
 
 from models_ml.errors import BayesPilotError
@@ -211,6 +213,40 @@ def test_a_source_without_customers_is_refused_before_the_build(project_folder: 
     written()
     with pytest.raises(BayesPilotError, match="the source acme has no customers yet"):
         check_before_build("acme", print)
+
+
+def macro(file: str, name: str, *arguments: str) -> str:
+    """Return the SQL of a macro that calls no adapter."""
+    template = Environment(extensions=["jinja2.ext.do"]).from_string(
+        (ROOT / "dbt_project" / "macros" / file).read_text()
+    )
+    return getattr(template.module, name)(*arguments)
+
+
+def test_a_fraction_of_a_whole_number_is_beyond_counting_and_not_rounded() -> None:
+    values = "(select unnest(['0', '0.4', '1.5', '2.0', '-3', 'NaN', '1e11', null]) as raw)"
+    whole, rating, money = (
+        [value for (value,) in duckdb.sql(f"select {sql} from {values}").fetchall()]
+        for sql in (
+            macro("valid_rows.sql", "countable", "raw", "bigint"),
+            macro("valid_rows.sql", "countable", "cast(raw as double)", "integer"),
+            macro("valid_rows.sql", "countable", "cast(raw as double)", "decimal(18, 2)"),
+        )
+    )
+    beyond = 9_999_999_999_999
+    assert whole == [0, beyond, beyond, 2, -3, beyond, 100_000_000_000, None]
+    assert rating == [0, 2**31 - 1, 2**31 - 1, 2, -3, 2**31 - 1, 2**31 - 1, None]
+    assert [float(value) for value in money[:5]] == [0, 0.4, 1.5, 2, -3]
+
+
+def test_a_time_in_words_is_read_by_the_zone_that_it_names() -> None:
+    connection = duckdb.connect()
+    connection.execute("set TimeZone = 'UTC'")
+    zoned, plain = "'2026-01-31T23:00:00-05:00'", "'2026-01-31 23:00:00'"
+    sql = ", ".join(macro("engine_specific.sql", "default__utc_time", text) for text in (zoned, plain))
+    assert connection.sql(f"select {sql}").fetchall() == [
+        (datetime(2026, 2, 1, 4), datetime(2026, 1, 31, 23))
+    ]
 
 
 def test_every_table_and_column_of_the_contract_is_written(project_folder: Path) -> None:

@@ -125,6 +125,14 @@ select explode(sequence({{ first_day }}, {{ last_day }}, interval 1 day)) as day
 {% macro spark__matches(text, pattern) %}({{ text }} rlike r'{{ pattern }}'){% endmacro %}
 
 
+{% macro utc_time(text) %}{{ return(adapter.dispatch('utc_time', 'bayespilot')(text)) }}{% endmacro %}
+
+{#- A time in words as a timestamp of UTC, by the zone that it names: a cast to timestamp would drop the zone. -#}
+{% macro default__utc_time(text) %}cast(cast({{ text }} as timestamp with time zone) as timestamp){% endmacro %}
+
+{% macro spark__utc_time(text) %}cast({{ text }} as timestamp){% endmacro %}
+
+
 {% macro text_of_file(path) %}{{ return(adapter.dispatch('text_of_file', 'bayespilot')(path)) }}{% endmacro %}
 
 {#- The text of a file in the project folder. -#}
