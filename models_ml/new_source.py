@@ -13,6 +13,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import yaml
@@ -28,12 +29,14 @@ from models_ml.raw_tables import (
     newest_day,
     read_files,
     read_tables,
+    unreadable_values,
 )
 
 CHURN_DEFINITIONS = ("subscription_end", "inactivity")
 # Starting horizons: a subscription ends from one month to the next, the absence of an order shows after a quarter.
 HORIZON_DAYS = {"subscription_end": "28", "inactivity": "90"}
 LAST_DAY = "current_date - 1"
+GROWING_DAYS = 31  # data without a row for longer has ended on its newest day
 TAKEN_NAMES = (
     "main",
     "memory",
@@ -83,7 +86,10 @@ class RawData:
 
 @dataclass(frozen=True)
 class NewSource:
-    """What was written: the files, the contract columns that still wait for a value, and the newest day found."""
+    """What was written: the files, the contract columns that still wait for a value, and the newest day found.
+
+    ``to_check`` says what of the raw data is guessed, or cannot be read as it is, and where the data ends.
+    """
 
     name: str
     files: tuple[Path, ...]
@@ -91,6 +97,7 @@ class NewSource:
     without_table: tuple[str, ...]
     churn: str
     newest_day: str
+    to_check: tuple[str, ...]
 
     def next_steps(self) -> list[str]:
         """Return the lines that say what to do next."""
@@ -99,14 +106,10 @@ class NewSource:
         lines += [
             f"  fill in stg_{table}.sql: {', '.join(columns)}" for table, columns in self.to_fill_in.items()
         ]
+        lines += [f"  check {line}" for line in self.to_check]
         if self.without_table:
             lines.append(
                 f"  empty until you fill them in: {', '.join(f'stg_{name}' for name in self.without_table)}"
-            )
-        if self.newest_day:
-            lines.append(
-                f"  the newest day in the data is {self.newest_day}; data that no longer grows ends on it:"
-                f" data_ends_on: \"date '{self.newest_day}'\" in sources.yml"
             )
         return [
             *lines,
@@ -149,9 +152,13 @@ def write_new_source(
     chosen = churn or ("subscription_end" if raw.table("subscriptions") else "inactivity")
     if chosen not in CHURN_DEFINITIONS:
         raise BayesPilotError(f"churn must be one of {', '.join(CHURN_DEFINITIONS)}", values=[churn])
-    texts = {staging / "sources.yml": sources_yml(name, raw, data_ends_on or LAST_DAY)}
+    newest = newest_day(raw.warehouse, raw.tables)
+    ends_on = data_ends_on or _last_day(newest)
+    texts = {staging / "sources.yml": sources_yml(name, raw, ends_on)}
+    unreadable: dict[str, dict[str, str]] = {}
     for table in contract:
-        texts[staging / f"stg_{table.name}.sql"] = staging_select(name, table, raw)
+        unreadable[table.name] = _unreadable(table, raw)
+        texts[staging / f"stg_{table.name}.sql"] = staging_select(name, table, raw, unreadable[table.name])
     texts |= {seeds / file: text for file, text in _seeds(root, name, chosen, raw).items()}
     _write(texts, (staging, seeds))
     mapped = [(table, raw_table) for table in contract if (raw_table := raw.table(table.name))]
@@ -161,8 +168,50 @@ def write_new_source(
         {table.name: missing for table, found in mapped if (missing := _missing(table, found))},
         tuple(table.name for table in contract if raw.table(table.name) is None),
         chosen,
-        newest_day(raw.warehouse, raw.tables),
+        newest,
+        (
+            *(f"sources.yml: {table.name}: {table.doubt}" for table in raw.tables if table.doubt),
+            *(
+                f"stg_{table}.sql: {column}: {words}"
+                for table, found in unreadable.items()
+                for column, words in found.items()
+            ),
+            *_words_on_days(raw, newest, ends_on),
+        ),
     )
+
+
+def _last_day(newest: str) -> str:
+    """Return the SQL of the last day of the data, as far as its newest day shows it."""
+    has_ended = newest and (datetime.now(UTC).date() - date.fromisoformat(newest)).days > GROWING_DAYS
+    return f"date '{newest}'" if has_ended else LAST_DAY
+
+
+def _words_on_days(raw: RawData, newest: str, ends_on: str) -> list[str]:
+    """Return what is to be checked about the days of the data."""
+    if newest:
+        return [f"sources.yml: data_ends_on: {ends_on}, where the newest day in the data is {newest}"]
+    if not raw.tables:
+        return []
+    return [
+        "the data: no column is read as a day or time, and features are made of rows with days; cast days written as"
+        " text or number in the staging selects. A randomised trial, one row per customer, needs no source:"
+        " bayespilot uplift --help"
+    ]
+
+
+def _unreadable(table: ContractTable, raw: RawData) -> dict[str, str]:
+    """Return in words, by contract column, which raw values its type cannot take."""
+    found = raw.table(table.name)
+    if found is None:
+        return {}
+    wanted = [
+        (match, column.type)
+        for column in table.columns
+        if (match := found.column(column.name)) and match.has_values
+    ]
+    words = unreadable_values(raw.warehouse, found, wanted)
+    return {name.lower(): text for name, text in words.items()}
 
 
 def _free_folders(root: Path, name: str) -> tuple[Path, Path]:
@@ -229,14 +278,21 @@ def read_contract(root: Path) -> list[ContractTable]:
     ]
 
 
-def staging_select(source: str, table: ContractTable, raw: RawData) -> str:
-    """Return the text of ``stg_<table>.sql``: columns of the raw table where they match, else nulls to fill in."""
+def staging_select(
+    source: str, table: ContractTable, raw: RawData, unreadable: Mapping[str, str] | None = None
+) -> str:
+    """Return the text of ``stg_<table>.sql``: columns of the raw table where they match, else nulls to fill in.
+
+    Columns with values that their type cannot take are to be filled in too.
+    """
     found = raw.table(table.name)
     columns = [(column, found.column(column.name) if found else None) for column in table.columns]
+    open_points = {column.name: column.meaning for column, match in columns if match is None}
+    open_points |= {name: _comment(words) for name, words in (unreadable or {}).items()}
     lines = [
         f"{INDENT}{_typed(column, match)} as {column.name}"
         f"{',' if column is not table.columns[-1] else ''}"
-        f"{f' -- fill in: {column.meaning}' if match is None else ''}"
+        f"{f' -- fill in: {open_points[column.name]}' if column.name in open_points else ''}"
         for column, match in columns
     ]
     heading = [f"-- {table.description}", *(f"-- {line}" for line in _hints(table, found, raw))]
@@ -309,9 +365,12 @@ def _hints(table: ContractTable, found: RawTable | None, raw: RawData) -> list[s
 
 
 def _listed(columns: Sequence[RawColumn]) -> str:
-    # a brace would start an expression of the templates that dbt reads, and a line break end the comment
-    listed = ", ".join(f"{column.name} ({column.type})" for column in columns)
-    return " ".join(listed.translate({123: "(", 125: ")"}).split())
+    return _comment(", ".join(f"{column.name} ({column.type})" for column in columns))
+
+
+def _comment(text: str) -> str:
+    """Return a text for a comment: a brace would start an expression of dbt's templates, a line break end it."""
+    return " ".join(text.translate({123: "(", 125: ")"}).split())
 
 
 def _missing(table: ContractTable, found: RawTable) -> tuple[str, ...]:
@@ -349,6 +408,10 @@ def sources_yml(name: str, raw: RawData, data_ends_on: str) -> str:
         ]
         if table.location:
             place = table.location.replace("{folder}", folder)
+            if table.doubt:
+                lines.append(
+                    f"        # fill in: {_comment(table.doubt)}; correct the format where that is wrong"
+                )
             lines += [
                 "        config:",
                 "          meta:",

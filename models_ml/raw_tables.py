@@ -17,7 +17,15 @@ UNREADABLE = re.compile(r"[{}'\"\\$]")  # would end the quoted path or its templ
 PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
 ID_NAME = re.compile(r"(.*_)?id", re.IGNORECASE)
 WHOLE_NUMBERS = ("bigint", "integer")  # types of the contract
+SHOWN_CHARACTERS = 30
 LIES_AHEAD = ("ended_on", "commitment_ends_on", "due_on")  # days that may be yet to come
+DAY_ORDERS = (
+    "dmy",
+    "mdy",
+    "ymd",
+    "dmY",
+    "mdY",
+)  # of day, month and year
 # The whole file decides on the types of its columns, so that a late row does not contradict them.
 CSV_OPTIONS = ("sample_size = -1", "allow_quoted_nulls = true")
 
@@ -42,13 +50,14 @@ class RawTable:
     """A raw table: its name in sources.yml, its columns, and where it is.
 
     ``location`` is the external location of a file, with ``{folder}`` for its folder, and empty for a table of the
-    warehouse. ``relation`` is what DuckDB reads now.
+    warehouse. ``relation`` is what DuckDB reads now. ``doubt`` says how its days can be read otherwise.
     """
 
     name: str
     columns: tuple[RawColumn, ...]
     location: str
     relation: str
+    doubt: str = ""
 
     def column(self, name: str) -> RawColumn | None:
         """Return the column of this name, in any case."""
@@ -133,16 +142,17 @@ def table_name(stem: str) -> str:
 
 
 def _read_file(connection: duckdb.DuckDBPyConnection, file: Path, name: str) -> RawTable:
-    path = str(file.resolve())
+    path, doubt = str(file.resolve()), ""
     try:
         if file.suffix.lower() == ".parquet":
             relation, location = f"'{path}'", f"'{{folder}}/{file.name}'"
         else:
-            options = ", ".join((*CSV_OPTIONS, *_text_columns(connection, path)))
+            found, doubt = _sniffed(connection, path)
+            options = ", ".join((*CSV_OPTIONS, *found))
             relation, location = (
                 f"read_csv('{place}', {options})" for place in (path, f"{{folder}}/{file.name}")
             )
-        return RawTable(name, _with_values(connection, relation), location, relation)
+        return RawTable(name, _with_values(connection, relation), location, relation, doubt)
     except duckdb.Error as error:
         raise BayesPilotError(
             "DuckDB cannot read the file",
@@ -171,12 +181,53 @@ def _with_values(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[
     return tuple(replace(column, has_values=count > 0) for column, count in zip(columns, found, strict=True))
 
 
-def _text_columns(connection: duckdb.DuckDBPyConnection, path: str) -> list[str]:
-    """Return the option that reads ids as text, whatever they are today: numbers would lose digits."""
-    columns = _columns(connection, f"read_csv('{path}', {', '.join(CSV_OPTIONS)})")
-    ids = [column.sql for column in columns if ID_NAME.fullmatch(column.name)]
-    types = ", ".join(f"{name} := 'VARCHAR'" for name in ids)
-    return [f"types = struct_pack({types})"] if ids else []
+def _sniffed(connection: duckdb.DuckDBPyConnection, path: str) -> tuple[list[str], str]:
+    """Return the options that keep how the file is read, whatever it holds later, and the doubt about its days.
+
+    Ids are text, whatever they are today: numbers would lose digits. Days keep the order that they have today.
+    """
+    [(columns, *formats)] = connection.execute(
+        f"select Columns, DateFormat, TimestampFormat from sniff_csv('{path}', {', '.join(CSV_OPTIONS)})"
+    ).fetchall()
+    found = [RawColumn(column["name"], column["type"]) for column in columns]
+    ids = ", ".join(f"{column.sql} := 'VARCHAR'" for column in found if ID_NAME.fullmatch(column.name))
+    options, doubts = [f"types = struct_pack({ids})"] if ids else [], []
+    for key, kind, chosen in zip(
+        ("dateformat", "timestampformat"), ("DATE", "TIMESTAMP"), formats, strict=True
+    ):
+        if chosen and not chosen.startswith("%Y"):  # a year of four digits in front leaves one order
+            options.append(f"{key} = '{chosen}'")
+            names = [column.sql for column in found if column.type == kind]
+            doubts += _other_orders(connection, path, names, chosen) if names else []
+    return options, "; ".join(doubts)
+
+
+def _other_orders(
+    connection: duckdb.DuckDBPyConnection, path: str, names: Sequence[str], chosen: str
+) -> list[str]:
+    """Return in words the other orders of day, month and year that fit all values of these columns."""
+    others = sorted({_in_order(chosen, order) for order in DAY_ORDERS} - {chosen})
+    fits = [
+        # a year of two digits is none of four
+        " and ".join(
+            f"count({name}) = count_if(year(try_strptime({name}, '{other}')) > 999)" for name in names
+        )
+        for other in others
+    ]
+    [(example, *are_possible)] = connection.execute(
+        f"select min({names[0]}), {', '.join(fits)}"
+        f" from read_csv('{path}', {', '.join(CSV_OPTIONS)}, all_varchar = true)"
+    ).fetchall()
+    possible = [other for other, is_possible in zip(others, are_possible, strict=True) if is_possible]
+    if not possible:
+        return []
+    return [f"days such as {example} are read as {chosen}; all values fit {' and '.join(possible)} too"]
+
+
+def _in_order(day: str, order: str) -> str:
+    """Return the format of a day with its parts in another order, such as mdY."""
+    parts = iter(order)
+    return re.sub("%[dmyY]", lambda _: f"%{next(parts)}", day)
 
 
 def read_tables(warehouse: Path, database: str, schema: str) -> list[RawTable]:
@@ -232,5 +283,48 @@ def distinct_texts(warehouse: Path | None, table: RawTable, column: RawColumn, a
     return [value for (value,) in found] if len(found) <= at_most else []
 
 
+def unreadable_values(
+    warehouse: Path | None, table: RawTable, wanted: Sequence[tuple[RawColumn, str]]
+) -> dict[str, str]:
+    """Return in words, by column, which values are none of the type that the contract asks for.
+
+    A cast to a whole number would round a fraction, and any other would stop the build.
+    """
+    checked = [(column, kind, fault) for column, kind in wanted if (fault := _fault(column, kind))]
+    if not checked:
+        return {}
+    found = ", ".join(
+        f"count_if({fault}), min({text}) filter ({fault}), max({text}) filter ({fault})"
+        for column, _, fault in checked
+        for text in [f"left(cast({column.sql} as varchar), {SHOWN_CHARACTERS})"]
+    )
+    with _connect(warehouse) as connection:
+        [values] = connection.execute(f"select {found} from {table.relation}").fetchall()
+    words = {}
+    for position, (column, kind, _) in enumerate(checked):
+        count, first, last = values[3 * position : 3 * position + 3]
+        if count:
+            what = "whole number" if kind in WHOLE_NUMBERS else kind
+            examples = " or ".join(dict.fromkeys((repr(first), repr(last))))
+            words[column.name] = f"{count:,} values are no {what}, such as {examples}"
+    return words
+
+
+def _fault(column: RawColumn, kind: str) -> str:
+    """Return the condition, in SQL, on which a value is none of this type; empty where the types rule it out."""
+    found, is_text = column.type.upper(), column.type.upper() == "VARCHAR"
+    text = f"cast({column.sql} as varchar)"
+    if kind in ("date", "timestamp") and not found.startswith(("DATE", "TIMESTAMP")):
+        return f"{column.sql} is not null and try_cast({text} as {kind}) is null"
+    if kind in WHOLE_NUMBERS and not found.endswith(("INT", "INTEGER")):
+        number = f"try_cast({text} as double)"
+        return f"{column.sql} is not null and ({number} is null or {number} <> round({number}))"
+    if is_text and kind not in ("string", "date", "timestamp"):
+        return f"{column.sql} is not null and try_cast({text} as {kind}) is null"
+    return ""
+
+
 def _connect(warehouse: Path | None) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(str(warehouse), read_only=True) if warehouse else duckdb.connect()
+    connection = duckdb.connect(str(warehouse), read_only=True) if warehouse else duckdb.connect()
+    connection.execute("set TimeZone = 'UTC'")  # as the build has it, wherever this machine stands
+    return connection

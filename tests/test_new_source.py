@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +207,88 @@ def test_columns_named_as_words_of_sql_are_read(project_folder: Path, tmp_path: 
     assert [column["name"] for column in yaml.safe_load(declared)["sources"][0]["tables"][0]["columns"]] == [
         *("order", "end", "at", "true")
     ]
+
+
+@pytest.mark.parametrize(
+    ("days", "kept", "said"),
+    [
+        ("03/04/2026,05/06/2026", "dateformat = '%d/%m/%Y'", "all values fit %m/%d/%Y too"),
+        ("03/04/26,05/06/26", "dateformat = '%y/%m/%d'", "all values fit %d/%m/%y and %m/%d/%y too"),
+        ("03/04/2026,05/25/2026", "dateformat = '%m/%d/%Y'", ""),
+        ("03/04/2026 10:00:00,25/06/2026 11:00:00", "timestampformat = '%d/%m/%Y %H:%M:%S'", ""),
+        ("2026-03-04,2026-05-06", "allow_quoted_nulls = true)", ""),
+    ],
+)
+def test_days_keep_the_order_in_which_they_were_read_first(
+    project_folder: Path, tmp_path: Path, days: str, kept: str, said: str
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "sales.csv").write_text("day\n" + days.replace(",", "\n") + "\n")
+    source = written(folder=folder)
+    text = (project_folder / "dbt_project" / "sources" / "acme" / "sources.yml").read_text()
+    [table] = yaml.safe_load(text)["sources"][0]["tables"]
+    assert kept in table["config"]["meta"]["external_location"]
+    doubts = [line for line in source.to_check if line.startswith("sources.yml: sales: days such as 03/04/")]
+    assert [line.endswith(said) for line in doubts] == ([True] if said else [])
+    assert text.count("# fill in: days such as") == len(doubts)
+
+
+RAW_SUBSCRIPTIONS = """
+    select 's' as subscription_id, '1' as customer_id, 'A' as plan, 'annual' as billing_period, '1,50' as monthly_fee,
+        '2026-01-31' as started_on, '31.1.2027' as ended_on, 20260101 as end_announced_on
+"""
+RAW_ACTIVITY = """
+    select * from (values
+        ('1', '2026-01-31T23:00:00-05:00', 'a', 0.4, ' { {') , ('1', '2026-01-31 10:00', 'a', 1.5, '7'),
+        ('1', null, 'a', 3.0, '€7')
+    ) as events (customer_id, occurred_at, activity_type, quantity, amount)
+"""
+
+
+def test_values_that_the_contract_cannot_take_are_named(project_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name, select in (("subscriptions", RAW_SUBSCRIPTIONS), ("activity", RAW_ACTIVITY)):
+        duckdb.sql(select).write_parquet(str(folder / f"{name}.parquet"))
+    source = written(folder=folder)
+    assert [line for line in source.to_check if line.startswith("stg_")] == [
+        "stg_subscriptions.sql: monthly_fee: 1 values are no decimal(18, 2), such as '1,50'",
+        "stg_subscriptions.sql: ended_on: 1 values are no date, such as '31.1.2027'",
+        "stg_subscriptions.sql: end_announced_on: 1 values are no date, such as '20260101'",
+        "stg_activity.sql: quantity: 2 values are no whole number, such as '0.4' or '1.5'",
+        "stg_activity.sql: amount: 2 values are no decimal(18, 2), such as ' { {' or '€7'",
+    ]
+    staging = project_folder / "dbt_project" / "sources" / "acme"
+    assert (
+        "-- fill in: 1 values are no date, such as '31.1.2027'"
+        in (staging / "stg_subscriptions.sql").read_text()
+    )
+    text = (staging / "stg_activity.sql").read_text()
+    assert "{{ utc_time('occurred_at') }} as occurred_at,\n" in text
+    assert "{{ countable('quantity', 'bigint') }} as quantity, -- fill in: 2 values" in text
+    assert "' ( (' or" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "last_day", "said"),
+    [
+        ("day\n2011-05-31\n", "date '2011-05-31'", "the newest day in the data is 2011-05-31"),
+        ("day\n{today}\n", "current_date - 1", "the newest day in the data is {today}"),
+        ("ID,Promotion\n1,Yes\n", "current_date - 1", "bayespilot uplift"),
+    ],
+)
+def test_where_the_data_ends_is_said(
+    project_folder: Path, tmp_path: Path, text: str, last_day: str, said: str
+) -> None:
+    today = str(datetime.now(UTC).date())
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "train.csv").write_text(text.format(today=today))
+    source = written(folder=folder)
+    assert said.format(today=today) in "\n".join(source.next_steps())
+    declared = (project_folder / "dbt_project" / "sources" / "acme" / "sources.yml").read_text()
+    assert yaml.safe_load(declared)["sources"][0]["config"]["meta"]["data_ends_on"] == last_day
 
 
 def test_a_source_without_customers_is_refused_before_the_build(project_folder: Path) -> None:
