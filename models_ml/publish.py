@@ -160,9 +160,10 @@ def _worded(source: str, folder: Path) -> Iterator[None]:
         raise _not_written(
             source, error.strerror or str(error), error.filename or folder, error.errno
         ) from error
-    except (duckdb.IOException, duckdb.FatalException) as error:
-        said = next(iter(str(error).splitlines()), "")
-        raise _not_written(source, said, folder, errno.ENOSPC if "No space left" in said else None) from error
+    except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
+        said = next(iter(str(error).splitlines()), "")  # the cause may stand in a later line
+        is_full = "No space left" in str(error)
+        raise _not_written(source, said, folder, errno.ENOSPC if is_full else None) from error
 
 
 def _not_written(source: str, said: str, where: object, code: int | None) -> BayesPilotError:

@@ -355,6 +355,11 @@ def test_what_stands_in_the_way_is_said(
         (OSError(30, "Read-only file system"), "the folder cannot be written"),
         (OSError(28, "No space left on device"), "the disk is full"),
         (duckdb.IOException("Could not write to file: No space left on device"), "the disk is full"),
+        (
+            duckdb.IOException("CHECKPOINT failed\nOriginal error: No space left on device"),
+            "the disk is full",
+        ),
+        (duckdb.TransactionException("Failed to commit: No space left on device"), "the disk is full"),
         (duckdb.IOException("something else\nof many lines"), "something else"),
     ],
 )
