@@ -113,7 +113,8 @@ def init(
     """
     from models_ml.new_source import write_new_source
 
-    written = write_new_source(name, folder=data, tables=tables, data_ends_on=data_ends_on, churn=churn)
+    with progress("reading the raw data"):
+        written = write_new_source(name, folder=data, tables=tables, data_ends_on=data_ends_on, churn=churn)
     for line in written.next_steps():
         say(line)
 

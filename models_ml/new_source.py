@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from models_ml.errors import BayesPilotError
+from models_ml.errors import SHOWN_VALUES, BayesPilotError
 from models_ml.files import write_text
 from models_ml.paths import SOURCE_NAME, project_root, warehouse_path
 from models_ml.raw_tables import (
@@ -29,6 +29,7 @@ from models_ml.raw_tables import (
     newest_day,
     read_files,
     read_tables,
+    unread,
     unreadable_values,
 )
 
@@ -170,6 +171,7 @@ def write_new_source(
         chosen,
         newest,
         (
+            *_words_on_unread(folder),
             *(f"sources.yml: {table.name}: {table.doubt}" for table in raw.tables if table.doubt),
             *(
                 f"stg_{table}.sql: {column}: {words}"
@@ -179,6 +181,13 @@ def write_new_source(
             *_words_on_days(raw, newest, ends_on),
         ),
     )
+
+
+def _words_on_unread(folder: Path | None) -> list[str]:
+    """Return what a folder holds beside the files that were read."""
+    found = unread(folder) if folder else []
+    more = f" (and {len(found) - SHOWN_VALUES} more)" if len(found) > SHOWN_VALUES else ""
+    return [f"the data: not read: {', '.join(found[:SHOWN_VALUES])}{more}"] if found else []
 
 
 def _last_day(newest: str) -> str:

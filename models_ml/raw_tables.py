@@ -129,6 +129,15 @@ def read_files(folder: Path) -> list[RawTable]:
         return [_read_file(connection, file, name) for file, name in zip(files, names, strict=True)]
 
 
+def unread(folder: Path) -> list[str]:
+    """Return what else the folder holds, which is no table: folders, compressed files, spreadsheets and the like."""
+    return sorted(
+        file.name
+        for file in folder.iterdir()
+        if not file.name.startswith(".") and not (file.suffix.lower() in SUFFIXES and file.is_file())
+    )
+
+
 def table_name(stem: str) -> str:
     """Return the name of a table for a file: lower case, letters, digits and underscores.
 

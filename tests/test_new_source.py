@@ -291,6 +291,14 @@ def test_where_the_data_ends_is_said(
     assert yaml.safe_load(declared)["sources"][0]["config"]["meta"]["data_ends_on"] == last_day
 
 
+def test_what_is_not_read_of_the_folder_is_named(project_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    (folder / "2025").mkdir(parents=True)
+    for name in ("customers.csv", "subscriptions.csv.gz", "plans.xlsx", ".DS_Store"):
+        (folder / name).write_text("customer_id\n1\n")
+    assert "the data: not read: 2025, plans.xlsx, subscriptions.csv.gz" in written(folder=folder).to_check
+
+
 def test_a_source_without_customers_is_refused_before_the_build(project_folder: Path) -> None:
     written()
     with pytest.raises(BayesPilotError, match="the source acme has no customers yet"):
