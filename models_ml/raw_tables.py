@@ -315,7 +315,9 @@ def unreadable_values(
         if count:
             what = "whole number" if kind in WHOLE_NUMBERS else kind
             examples = " or ".join(dict.fromkeys((repr(first), repr(last))))
-            words[column.name] = f"{count:,} values are no {what}, such as {examples}"
+            words[column.name] = (
+                f"{count:,} value{' is' if count == 1 else 's are'} no {what}, such as {examples}"
+            )
     return words
 
 

@@ -253,15 +253,15 @@ def test_values_that_the_contract_cannot_take_are_named(project_folder: Path, tm
         duckdb.sql(select).write_parquet(str(folder / f"{name}.parquet"))
     source = written(folder=folder)
     assert [line for line in source.to_check if line.startswith("stg_")] == [
-        "stg_subscriptions.sql: monthly_fee: 1 values are no decimal(18, 2), such as '1,50'",
-        "stg_subscriptions.sql: ended_on: 1 values are no date, such as '31.1.2027'",
-        "stg_subscriptions.sql: end_announced_on: 1 values are no date, such as '20260101'",
+        "stg_subscriptions.sql: monthly_fee: 1 value is no decimal(18, 2), such as '1,50'",
+        "stg_subscriptions.sql: ended_on: 1 value is no date, such as '31.1.2027'",
+        "stg_subscriptions.sql: end_announced_on: 1 value is no date, such as '20260101'",
         "stg_activity.sql: quantity: 2 values are no whole number, such as '0.4' or '1.5'",
         "stg_activity.sql: amount: 2 values are no decimal(18, 2), such as ' { {' or '€7'",
     ]
     staging = project_folder / "dbt_project" / "sources" / "acme"
     assert (
-        "-- fill in: 1 values are no date, such as '31.1.2027'"
+        "-- fill in: 1 value is no date, such as '31.1.2027'"
         in (staging / "stg_subscriptions.sql").read_text()
     )
     text = (staging / "stg_activity.sql").read_text()
