@@ -7,6 +7,7 @@ cannot be opened or a seed is no text.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from models_ml.warehouse import build_command, is_in_use, open_warehouse
 
 Notify = Callable[[str], None]
 
+FAILED_CAST = re.compile(r"Conversion Error: .* when casting from source column ([^\n]+)")
 WAIT_SECONDS = 30.0  # for another build or a reader to end, as long as dbt waits
 TRY_EVERY_SECONDS = 1.0
 
@@ -156,11 +158,27 @@ def _step(name: str) -> Iterator[_Step]:
 
 def _show_failure(outcome: Outcome, source: str, log: Path) -> None:
     for fault in outcome.faults:
-        say_error(naming_source(fault, source))
+        say_error(naming_source(fault, source) + where_cast(fault, source))
     say_error(
         "Nothing was published: the published copy, policy.html and monitoring.html stay as they were.\n"
         f"  next: correct what is named above, then {build_command(source)}; all of dbt's output: {log}"
     )
+
+
+def where_cast(fault: str, source: str) -> str:
+    """Return which staging selects name the column of which a value could not be cast; empty for other faults.
+
+    DuckDB names the model that reads the value, which may be far from the cast.
+    """
+    found = FAILED_CAST.search(fault)
+    if not found:
+        return ""
+    name = re.compile(rf"^(?:(?!--).)*\b{re.escape(found[1])}\b", re.MULTILINE)  # not in a comment
+    selects = sorted((project_root() / "dbt_project" / "sources" / source).glob("stg_*.sql"))
+    files = [_from_project(file) for file in selects if name.search(file.read_text(encoding="utf-8"))]
+    if not files:
+        return ""
+    return f"\n  where: column {found[1]} in {', '.join(files)}; README, Bring your own data: how to write such values"
 
 
 def _from_project(path: Path) -> str:

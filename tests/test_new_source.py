@@ -17,7 +17,7 @@ from new_source_data import LAST_DAY, write_seats, write_transactions, write_wee
 
 from models_ml.errors import BayesPilotError
 from models_ml.new_source import NewSource, read_contract, write_new_source
-from models_ml.run import check_before_build
+from models_ml.run import check_before_build, where_cast
 
 TEMPLATE = ROOT / "seeds" / "template"
 DEMO_WORDS = (
@@ -297,6 +297,17 @@ def test_what_is_not_read_of_the_folder_is_named(project_folder: Path, tmp_path:
     for name in ("customers.csv", "subscriptions.csv.gz", "plans.xlsx", ".DS_Store"):
         (folder / name).write_text("customer_id\n1\n")
     assert "the data: not read: 2025, plans.xlsx, subscriptions.csv.gz" in written(folder=folder).to_check
+
+
+def test_a_failed_cast_is_said_to_stand_in_its_staging_select(project_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "customers.csv").write_text("customer_id,signed_up_on\n1,27/03/2025\n2,2026-01-31\n")
+    written(folder=folder)
+    fault = 'Conversion Error: invalid date field format: "27/03/2025" when casting from source column signed_up_on'
+    said = where_cast(f"in model int_run\n  {fault}\n  \n  LINE 34", "acme")
+    assert said.startswith("\n  where: column signed_up_on in dbt_project/sources/acme/stg_customers.sql; ")
+    assert where_cast("Binder Error: something else", "acme") == ""
 
 
 def test_a_source_without_customers_is_refused_before_the_build(project_folder: Path) -> None:
