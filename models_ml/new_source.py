@@ -25,6 +25,7 @@ from models_ml.raw_tables import (
     WHOLE_NUMBERS,
     RawColumn,
     RawTable,
+    copied_rows,
     distinct_texts,
     newest_day,
     read_files,
@@ -178,6 +179,7 @@ def write_new_source(
                 for table, found in unreadable.items()
                 for column, words in found.items()
             ),
+            *_words_on_copies(raw),
             *_words_on_days(raw, newest, ends_on),
         ),
     )
@@ -188,6 +190,14 @@ def _words_on_unread(folder: Path | None) -> list[str]:
     found = unread(folder) if folder else []
     more = f" (and {len(found) - SHOWN_VALUES} more)" if len(found) > SHOWN_VALUES else ""
     return [f"the data: not read: {', '.join(found[:SHOWN_VALUES])}{more}"] if found else []
+
+
+def _words_on_copies(raw: RawData) -> list[str]:
+    """Return what is to be checked about events, whose copies no key reveals."""
+    activity = raw.table("activity")
+    copies = copied_rows(raw.warehouse, activity) if activity else 0
+    words = f"stg_activity.sql: {copies:,} of the rows are copies of others, which count too; select distinct if each is one event"
+    return [words] if copies else []
 
 
 def _last_day(newest: str) -> str:

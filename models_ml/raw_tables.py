@@ -292,6 +292,15 @@ def distinct_texts(warehouse: Path | None, table: RawTable, column: RawColumn, a
     return [value for (value,) in found] if len(found) <= at_most else []
 
 
+def copied_rows(warehouse: Path | None, table: RawTable) -> int:
+    """Return how many rows equal another one in every column."""
+    with _connect(warehouse) as connection:
+        [(copies,)] = connection.execute(
+            f"select count(*) - count(distinct hash(raw)) from {table.relation} as raw"
+        ).fetchall()
+    return int(copies)
+
+
 def unreadable_values(
     warehouse: Path | None, table: RawTable, wanted: Sequence[tuple[RawColumn, str]]
 ) -> dict[str, str]:

@@ -310,6 +310,16 @@ def test_a_failed_cast_is_said_to_stand_in_its_staging_select(project_folder: Pa
     assert where_cast("Binder Error: something else", "acme") == ""
 
 
+def test_copies_of_events_are_counted(project_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "activity.csv").write_text(
+        "customer_id,occurred_at\n1,2026-01-31\n1,2026-01-31\n1,2026-01-31\n2,\n"
+    )
+    (said,) = (line for line in written(folder=folder).to_check if "copies" in line)
+    assert said.startswith("stg_activity.sql: 2 of the rows are copies of others, which count too")
+
+
 def test_a_source_without_customers_is_refused_before_the_build(project_folder: Path) -> None:
     written()
     with pytest.raises(BayesPilotError, match="the source acme has no customers yet"):
