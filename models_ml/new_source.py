@@ -196,8 +196,8 @@ def _words_on_copies(raw: RawData) -> list[str]:
     """Return what is to be checked about events, whose copies no key reveals."""
     activity = raw.table("activity")
     copies = copied_rows(raw.warehouse, activity) if activity else 0
-    words = f"stg_activity.sql: {copies:,} of the rows are copies of others, which count too; select distinct if each is one event"
-    return [words] if copies else []
+    words = "of the rows are copies of others, which count too; select distinct if they are one event"
+    return [f"stg_activity.sql: {copies:,} {words}"] if copies else []
 
 
 def _last_day(newest: str) -> str:

@@ -306,7 +306,7 @@ def unreadable_values(
 ) -> dict[str, str]:
     """Return in words, by column, which values are none of the type that the contract asks for.
 
-    A cast to a whole number would round a fraction, and any other would stop the build.
+    A cast would round a fraction to a whole number and less than half a cent to nothing, or would stop the build.
     """
     checked = [(column, kind, fault) for column, kind in wanted if (fault := _fault(column, kind))]
     if not checked:
@@ -339,6 +339,10 @@ def _fault(column: RawColumn, kind: str) -> str:
     if kind in WHOLE_NUMBERS and not found.endswith(("INT", "INTEGER")):
         number = f"try_cast({text} as double)"
         return f"{column.sql} is not null and ({number} is null or {number} <> round({number}))"
+    if kind.startswith("decimal") and not found.endswith(("INT", "INTEGER")):
+        number, unreadable = f"try_cast({text} as double)", f"try_cast({text} as {kind}) is null"
+        vanishes = f"{number} <> 0 and abs({number}) < 0.005"  # rounds to 0, however many there are
+        return f"{column.sql} is not null and ({f'{unreadable} or ' if is_text else ''}({vanishes}))"
     if is_text and kind not in ("string", "date", "timestamp"):
         return f"{column.sql} is not null and try_cast({text} as {kind}) is null"
     return ""

@@ -244,12 +244,14 @@ RAW_ACTIVITY = """
         ('1', null, 'a', 3.0, '€7')
     ) as events (customer_id, occurred_at, activity_type, quantity, amount)
 """
+RAW_PAYMENTS = "select unnest([-0.004, 0, 12.345, null]) as amount, 5 as cost"
 
 
 def test_values_that_the_contract_cannot_take_are_named(project_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
-    for name, select in (("subscriptions", RAW_SUBSCRIPTIONS), ("activity", RAW_ACTIVITY)):
+    raw = {"subscriptions": RAW_SUBSCRIPTIONS, "activity": RAW_ACTIVITY, "payments": RAW_PAYMENTS}
+    for name, select in raw.items():
         duckdb.sql(select).write_parquet(str(folder / f"{name}.parquet"))
     source = written(folder=folder)
     assert [line for line in source.to_check if line.startswith("stg_")] == [
@@ -258,6 +260,7 @@ def test_values_that_the_contract_cannot_take_are_named(project_folder: Path, tm
         "stg_subscriptions.sql: end_announced_on: 1 value is no date, such as '20260101'",
         "stg_activity.sql: quantity: 2 values are no whole number, such as '0.4' or '1.5'",
         "stg_activity.sql: amount: 2 values are no decimal(18, 2), such as ' { {' or '€7'",
+        "stg_payments.sql: amount: 1 value is no decimal(18, 2), such as '-0.004'",
     ]
     staging = project_folder / "dbt_project" / "sources" / "acme"
     assert (
