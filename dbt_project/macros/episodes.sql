@@ -23,14 +23,13 @@
 
 {#-
     The action_id of each of `picks` (a relation or step) whose customer was within an episode that the service had opened
-    before; `served` and `parameters` are steps of the query. A condition on `picks` may follow.
+    before; `served` is a step of the query, with the horizon_days of each decision. A condition on `picks` may follow.
 -#}
 {% macro picks_within_served(picks) -%}
     select distinct picks.action_id
     from {{ picks }} as picks
-    cross join parameters
     inner join served
         on picks.customer_id = served.customer_id
             and picks.as_of_date > served.as_of_date
-            and picks.as_of_date < {{ add_days('served.as_of_date', 'parameters.horizon_days') }}
+            and picks.as_of_date < {{ add_days('served.as_of_date', 'served.horizon_days') }}
 {%- endmacro %}

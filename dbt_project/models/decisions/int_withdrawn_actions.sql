@@ -24,7 +24,13 @@ parameters as (
 
 ),
 
-served as (
+policy_runs as (
+
+    select * from {{ ref('policy_runs') }}
+
+),
+
+served_actions as (
 
     select
         customer_id,
@@ -35,6 +41,17 @@ served as (
         customer_id,
         as_of_date
     from {{ ref('int_served_meanwhile') }}
+
+),
+
+served as (
+
+    select
+        served_actions.*,
+        coalesce(policy_runs.horizon_days, parameters.horizon_days) as horizon_days
+    from served_actions
+    cross join parameters
+    left join policy_runs on served_actions.as_of_date = policy_runs.as_of_date
 
 ),
 

@@ -184,6 +184,7 @@ runs as (
         cast(totals.reference_greedy_value as double) as reference_greedy_value,
         cast(parameters.randomisation_salt as string) as randomisation_salt,
         cast(parameters.universal_holdout_share as double) as universal_holdout_share,
+        cast(parameters.horizon_days as integer) as horizon_days,
         cast(versions.pipeline_version as string) as pipeline_version,
         cast(totals.policy_version as string) as policy_version,
         cast(night.decisions_hash as string) as decisions_hash

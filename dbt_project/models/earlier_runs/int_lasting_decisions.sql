@@ -1,6 +1,7 @@
 -- Of earlier decisions what later runs still read: what is kept of those of earlier runs, and those of the service,
 -- which take the place of the run's own for that customer. The rows of int_previous_actions, but for those in which
--- no offer was planned or drawn and which are not the customer's first of the month.
+-- no offer was planned or drawn and which are not the customer's first of the month. horizon_days is the horizon that
+-- the run decided with, and by which its decisions are judged; runs that kept none are taken to have had today's.
 with run as (
 
     select * from {{ ref('int_run') }}
@@ -10,6 +11,12 @@ with run as (
 parameters as (
 
     select * from {{ ref('int_policy_parameters') }}
+
+),
+
+settings as (
+
+    select * from {{ ref('int_earlier_settings') }}
 
 ),
 
@@ -23,9 +30,12 @@ served as (
 
     select
         served_actions.*,
-        cast(date_trunc('month', served_actions.as_of_date) as date) as month
+        cast(date_trunc('month', served_actions.as_of_date) as date) as month,
+        coalesce(settings.horizon_days, parameters.horizon_days) as horizon_days
     from {{ served_decisions() }} as served_actions
     inner join run on served_actions.as_of_date <= run.as_of_date
+    cross join parameters
+    left join settings on served_actions.as_of_date = settings.as_of_date
 
 ),
 
@@ -76,8 +86,11 @@ decided as (
                 kept.{{ column }},
             {% endif -%}
         {% endfor -%}
+        coalesce(settings.horizon_days, parameters.horizon_days) as horizon_days,
         kept.is_first_of_month and coalesce(first_served.as_of_date >= kept.as_of_date, true) as is_first_of_month
     from kept
+    cross join parameters
+    left join settings on kept.as_of_date = settings.as_of_date
     left join served on kept.action_id = served.action_id
     left join within_served on kept.action_id = within_served.action_id
     left join first_served
@@ -95,6 +108,7 @@ decisions as (
         {% for column in previous_columns() -%}
             served.{{ column }},
         {% endfor -%}
+        served.horizon_days,
         first_served.as_of_date = served.as_of_date
         and coalesce(first_kept.as_of_date >= served.as_of_date, true) as is_first_of_month
     from served

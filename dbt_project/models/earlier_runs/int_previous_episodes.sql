@@ -6,19 +6,13 @@ with lasting_decisions as (
 
 ),
 
-parameters as (
-
-    select * from {{ ref('int_policy_parameters') }}
-
-),
-
 episodes as (
 
     select
         lasting_decisions.customer_id,
         lasting_decisions.action_id,
         lasting_decisions.as_of_date as opened_on,
-        cast({{ add_days('lasting_decisions.as_of_date', 'parameters.horizon_days') }} as date) as ends_on,
+        cast({{ add_days('lasting_decisions.as_of_date', 'lasting_decisions.horizon_days') }} as date) as ends_on,
         lasting_decisions.arm,
         {{ is_left_alone_by_draw('lasting_decisions') }} as is_left_alone,
         cast(
@@ -28,7 +22,6 @@ episodes as (
             ) as integer
         ) as episode_number
     from lasting_decisions
-    cross join parameters
     where {{ opens_episode('lasting_decisions.arm') }}
 
 )

@@ -65,6 +65,7 @@ own_evidence as (
         cast(assigned.stratum as string) as stratum,
         cast(assigned.customer_id as string) as customer_id,
         cast(assigned.as_of_date as date) as as_of_date,
+        cast(assigned.horizon_ends_on as date) as horizon_ends_on,
         cast(
             case when assigned.arm <> 'pick_holdout' then nullif(assigned.planned_action, 'no_action') end as string
         ) as offer,
@@ -85,6 +86,7 @@ trial_evidence as (
         cast('past_trial' as string) as stratum,
         assignments.customer_id,
         assignments.as_of_date,
+        cast({{ add_days('assignments.as_of_date', 'parameters.horizon_days') }} as date) as horizon_ends_on,
         cast(nullif(assignments.offer, 'no_action') as string) as offer,
         cast(null as string) as compared_offer,
         cast(probabilities.churn_probability as double) as churn_probability,
@@ -94,6 +96,7 @@ trial_evidence as (
             {%- if not loop.last %},{% endif %}
         {% endfor %}
     from assignments
+    cross join parameters
     left join probabilities
         on assignments.customer_id = probabilities.customer_id and assignments.scored_on = probabilities.as_of_date
     left join signals
@@ -121,7 +124,7 @@ reached as (
         coalesce(
             min(contacts.accepted_on) over (
                 partition by evidence.stratum, evidence.customer_id, evidence.as_of_date, contacts.offer
-            ) <= {{ add_days('evidence.as_of_date', 'parameters.horizon_days') }}, false
+            ) <= evidence.horizon_ends_on, false
         ) as has_accepted,
         row_number() over (
             partition by evidence.stratum, evidence.customer_id, evidence.as_of_date
@@ -132,9 +135,8 @@ reached as (
         on evidence.customer_id = contacts.customer_id
             and contacts.offer <> 'no_action'
             and evidence.as_of_date <= contacts.contacted_on
+            and evidence.horizon_ends_on >= contacts.contacted_on
             and (evidence.stratum = 'past_trial' or evidence.as_of_date < contacts.contacted_on)
-    inner join parameters
-        on contacts.contacted_on <= {{ add_days('evidence.as_of_date', 'parameters.horizon_days') }}
 
 ),
 

@@ -11,15 +11,9 @@
 -- depends_on: {{ ref('action_outcomes') }}
 -- depends_on: {{ ref('int_customer_months') }}
 -- depends_on: {{ ref('int_calibration_sums') }}
-with lasting_decisions as (
+with months as (
 
-    select * from {{ ref('int_lasting_decisions') }}
-
-),
-
-open_outcomes as (
-
-    select * from {{ ref('int_open_outcomes') }}
+    select * from {{ ref('int_month_horizons') }}
 
 ),
 
@@ -41,14 +35,6 @@ limits as (
 
 ),
 
-months as (
-
-    select distinct cast(date_trunc('month', lasting_decisions.as_of_date) as date) as outcome_month
-    from lasting_decisions
-    inner join open_outcomes on lasting_decisions.as_of_date >= open_outcomes.open_from
-
-),
-
 final_months as (
 
     select
@@ -60,7 +46,7 @@ final_months as (
     cross join limits
     where
         {{ add_days(
-            'last_day(months.outcome_month)', label_wait_days() ~ ' + limits.late_report_days'
+            'months.month_horizon_ends_on', '(parameters.resume_grace_days + limits.late_report_days)'
         ) }}
         < run.as_of_date
 

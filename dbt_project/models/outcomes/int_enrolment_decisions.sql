@@ -10,7 +10,7 @@ with previous_actions as (
 
 assignments as (
 
-    select * from {{ ref('int_earlier_assignments') }}
+    select * from {{ ref('int_earlier_settings') }}
 
 ),
 

@@ -1,9 +1,15 @@
--- Episodes of months all of whose episodes have matured, leavers no earlier than the others: a month is used once
--- horizon and grace have passed after its last day. A customer who stays is taken to bring what the decision expected,
--- no more and no less; one who has left brought the margin until then.
+-- Episodes of months all of whose episodes have matured, leavers no earlier than the others: a month is used once the
+-- horizons of its days and the grace have passed; a final month has them behind it. A customer who stays is taken to
+-- bring what the decision expected, no more and no less; one who has left brought the margin until then.
 with outcomes as (
 
     select * from {{ ref('action_outcomes') }}
+
+),
+
+month_horizons as (
+
+    select * from {{ ref('int_month_horizons') }}
 
 ),
 
@@ -44,9 +50,12 @@ episodes as (
     from outcomes
     cross join run
     cross join parameters
+    left join month_horizons on outcomes.outcome_month = month_horizons.outcome_month
     where {{ opens_episode('outcomes.arm') }}
-        and {{ add_days('last_day(outcomes.outcome_month)', label_wait_days()) }}
-        <= run.as_of_date
+        and coalesce(
+            {{ add_days('month_horizons.month_horizon_ends_on', 'parameters.resume_grace_days') }}
+            <= run.as_of_date, true
+        )
 
 )
 

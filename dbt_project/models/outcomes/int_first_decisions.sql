@@ -1,6 +1,6 @@
 {{ config(materialized='table') }}
 
--- The first decision of a customer in each calendar month, once one horizon has passed after the end of the month.
+-- The first decision of a customer in each calendar month, once the horizons of all its days have passed.
 -- Plans of later nights do not change which row that is, so that contacted customers are compared with others over the
 -- same days.
 -- depends_on: {{ ref('int_input_gate') }}
@@ -13,6 +13,12 @@ with lasting_decisions as (
 open_outcomes as (
 
     select * from {{ ref('int_open_outcomes') }}
+
+),
+
+month_horizons as (
+
+    select * from {{ ref('int_month_horizons') }}
 
 ),
 
@@ -35,9 +41,8 @@ first_decisions as (
         cast(lasting_decisions.customer_id as string) as customer_id,
         cast(date_trunc('month', lasting_decisions.as_of_date) as date) as outcome_month,
         cast(lasting_decisions.as_of_date as date) as as_of_date,
-        cast({{ add_days('lasting_decisions.as_of_date', 'parameters.horizon_days') }} as date) as horizon_ends_on,
-        cast({{ add_days('last_day(lasting_decisions.as_of_date)', 'parameters.horizon_days') }} as date)
-            as month_horizon_ends_on,
+        cast({{ add_days('lasting_decisions.as_of_date', 'lasting_decisions.horizon_days') }} as date)
+            as horizon_ends_on,
         cast(lasting_decisions.arm as string) as arm,
         cast(lasting_decisions.risk_tier as string) as risk_tier,
         cast(lasting_decisions.churn_probability as double) as churn_probability,
@@ -45,12 +50,14 @@ first_decisions as (
         cast(lasting_decisions.pipeline_version as string) as pipeline_version
     from lasting_decisions
     inner join open_outcomes on lasting_decisions.as_of_date >= open_outcomes.open_from
+    inner join month_horizons
+        on cast(date_trunc('month', lasting_decisions.as_of_date) as date) = month_horizons.outcome_month
     cross join run
     cross join parameters
     where
         {{ input_is_complete() }}
         and lasting_decisions.is_first_of_month
-        and {{ add_days('last_day(lasting_decisions.as_of_date)', label_wait_days()) }} <= run.as_of_date
+        and {{ add_days('month_horizons.month_horizon_ends_on', 'parameters.resume_grace_days') }} <= run.as_of_date
 
 )
 

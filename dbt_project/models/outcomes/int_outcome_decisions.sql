@@ -33,10 +33,9 @@ dated as (
         lasting_decisions.*,
         cast(date_trunc('month', lasting_decisions.as_of_date) as date) as outcome_month,
         {{ opens_episode('lasting_decisions.arm') }} as opens_episode,
-        {{ add_days('lasting_decisions.as_of_date', 'parameters.horizon_days') }} as horizon_ends_on
+        {{ add_days('lasting_decisions.as_of_date', 'lasting_decisions.horizon_days') }} as horizon_ends_on
     from lasting_decisions
     inner join open_outcomes on lasting_decisions.as_of_date >= open_outcomes.open_from
-    cross join parameters
 
 ),
 
@@ -55,7 +54,7 @@ matured as (
     select dated.*
     from dated
     cross join parameters
-    inner join run on {{ add_days('dated.as_of_date', label_wait_days()) }} <= run.as_of_date
+    inner join run on {{ add_days('dated.horizon_ends_on', 'parameters.resume_grace_days') }} <= run.as_of_date
     left join months_with_episode
         on dated.customer_id = months_with_episode.customer_id
             and dated.outcome_month = months_with_episode.outcome_month
