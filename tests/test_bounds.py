@@ -113,6 +113,31 @@ def test_a_divisor_that_may_be_0_is_refused(
     assert bool(problems) != is_sound
 
 
+@pytest.mark.build
+@pytest.mark.parametrize(
+    ("cost", "is_sound"),
+    [
+        ("LN(tenure_days)", False),
+        ("ln(greatest(tenure_days, 0))", False),
+        ("sqrt(ln(greatest(tenure_days, 1)))", False),
+        ("monthly_fee ** -1", False),
+        ("pow(tenure_days, open_tickets)", False),
+        ("ln(greatest(tenure_days, 1)) + sqrt(greatest(monthly_fee, 0)) + sqrt(2) * tenure_days", True),
+        ("greatest(monthly_fee, 1.5) ^ -0.5 + (tenure_days + 1) ** 2 + power(1.1, tenure_days)", True),
+    ],
+)
+def test_a_logarithm_root_or_power_that_may_be_no_number_is_refused(
+    gate: duckdb.DuckDBPyConnection, cost: str, is_sound: bool
+) -> None:
+    gate.execute("update offers set contact_cost = $1", [cost])
+    problems = gate.execute("select problem from problems where seed_file like '%offers.csv'").fetchall()
+    gate.execute("update offers set contact_cost = '1'")
+    assert (
+        (not problems) if is_sound else all("takes ln, sqrt or a power" in problem for (problem,) in problems)
+    )
+    assert bool(problems) != is_sound
+
+
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 def test_no_bound_admits_what_is_not_finite(value: float) -> None:
     assert not any(bounds.admits_number(value) for bounds in policy_bounds().values())

@@ -94,6 +94,27 @@ def test_a_divisor_that_may_be_0_is_refused(expression: str, is_sound: bool) -> 
     assert (said is None) if is_sound else str(said).startswith("divides by a column")
 
 
+@pytest.mark.parametrize(
+    ("expression", "is_sound"),
+    [
+        ("ln(tenure_days)", False),
+        ("ln(greatest(tenure_days, 0))", False),
+        ("sqrt(ln(greatest(tenure_days, 1)))", False),
+        ("pow(monthly_fee, -1)", False),
+        ("pow(tenure_days, monthly_fee)", False),
+        ("LN (greatest(tenure_days, 1))", True),
+        ("sqrt(greatest(monthly_fee, 0)) + sqrt(2) * tenure_days", True),
+        ("pow(greatest(monthly_fee, 1.5), -0.5)", True),
+        ("pow(round(monthly_fee, 0), 2) * pow(1.1, tenure_days)", True),
+    ],
+)
+def test_a_logarithm_root_or_power_that_may_be_no_number_is_refused(expression: str, is_sound: bool) -> None:
+    said = expression_problem(
+        expression, "number", FEATURES, (*ALLOWED, "ln", "sqrt", "pow", "greatest"), lambda text: "double"
+    )
+    assert (said is None) if is_sound else str(said).startswith("takes ln, sqrt or a power")
+
+
 def test_the_type_that_the_engine_finds_must_fit() -> None:
     assert problem("monthly_fee", found="double") == "must yield true or false"
     assert problem("monthly_fee", "number", "double") is None

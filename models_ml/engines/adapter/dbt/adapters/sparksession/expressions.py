@@ -67,6 +67,11 @@ def expression_problem(
         return f"calls what is not allowed: {', '.join(others)}; allowed are {' '.join(allowed)}"
     if any(operand[:1] != ["nullif"] and not named.isdisjoint(operand) for operand in _divisors(tokens)):
         return "divides by a column, which may be 0: write nullif(divisor, 0), and around a cost coalesce(cost, 0)"
+    if any(not named.isdisjoint(operand) for operand in _unguarded_operands(tokens)):
+        return (
+            "takes ln, sqrt or a power of a column, which may be 0 or less: write greatest(value, 1), with 0 at least"
+            " for sqrt"
+        )
     try:
         found = yielded_type(expression)
     except ValueError as error:
@@ -111,6 +116,20 @@ def _divisors(tokens: list[str]) -> Iterator[list[str]]:
         elif tokens[place : place + 2] == ["mod", "("]:
             middle = _end_of_operand(tokens, place + 2, until=",")
             yield tokens[middle : _end_of_operand(tokens, place + 1)]
+
+
+def _unguarded_operands(tokens: list[str]) -> Iterator[list[str]]:
+    """Yield the words of what has a logarithm, a root or another power than a whole one taken, and no lower bound."""
+    for place, (token, following) in enumerate(pairwise(tokens)):
+        if following != "(" or token not in ("ln", "sqrt", "pow", "power"):
+            continue
+        end = _end_of_operand(tokens, place + 1)
+        middle = _end_of_operand(tokens, place + 2, until=",") if "pow" in token else end
+        operand, exponent = tokens[place + 2 : middle - 1], "".join(tokens[middle : end - 1])
+        bound = operand[-2] if operand[:2] == ["greatest", "("] and operand[-3:-2] == [","] else ""
+        is_bound = bound[:1].isdigit() and float(bound) >= (0 if token == "sqrt" else 1e-9)
+        if not is_bound and not re.fullmatch(r"[0-9]+(\.0*)?", exponent):
+            yield operand
 
 
 def _end_of_operand(tokens: list[str], start: int, until: str | None = None) -> int:
