@@ -24,7 +24,7 @@ stated_tickets as (
         opened_at,
         {{ stated_day('resolved_at') }} as resolved_at,
         topic,
-        satisfaction
+        nullif(satisfaction, 0) as satisfaction
     from support_tickets
 
 ),
