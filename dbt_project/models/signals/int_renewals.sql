@@ -1,5 +1,6 @@
 -- When a customer billed for longer than the horizon can leave next: at the end of the commitment, else at the next
--- year after the subscription began. Customers billed more often can leave at any time.
+-- year after the running row of terms began, which a change of fee or plan moves. Customers billed more often can leave
+-- at any time.
 with features as (
 
     select * from {{ ref('customer_features') }}
