@@ -1,7 +1,7 @@
 -- Of earlier decisions what later runs still read: what is kept of those of earlier runs, and those of the service,
 -- which take the place of the run's own for that customer. The rows of int_previous_actions, but for those in which
 -- no offer was planned or drawn and which are not the customer's first of the month. horizon_days is the horizon that
--- the run decided with, and by which its decisions are judged; runs that kept none are taken to have had today's.
+-- the run decided with, and by which its decisions are judged; where none is known yet, today's.
 with run as (
 
     select * from {{ ref('int_run') }}
