@@ -98,7 +98,7 @@ features as (
         cast(round(
             coalesce(monthly_fee, 0)
             + greatest(coalesce(purchase_amount_cents_last_365_days, 0), 0) / 100
-            * 30 / least(greatest(tenure_days, 30), 365), 2
+            * 30 / days_observed, 2
         ) as double) as monthly_revenue,
         {{ windowed_count('purchases', 'purchases') }},
         {{ windowed_money('purchase_amount_cents', 'purchase_amount') }},
@@ -120,7 +120,7 @@ features as (
         cast(
             {{ days_between('last_engagement_on', 'at_risk.as_of_date') }}
             * coalesce(engagement_active_days_last_365_days, 0)
-            / cast(least(greatest(tenure_days, 30), 365) as double) as double
+            / cast(days_observed as double) as double
         ) as silence_over_usual_gap,
 
         ----------  looks at prices, signs of leaving

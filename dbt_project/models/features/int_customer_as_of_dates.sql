@@ -12,6 +12,12 @@ parameters as (
 
 ),
 
+run as (
+
+    select * from {{ ref('int_run') }}
+
+),
+
 subscription_states as (
 
     select * from {{ ref('int_subscription_states') }}
@@ -56,16 +62,32 @@ at_risk as (
 known_customers as (
 
     select
-        cast(at_risk.customer_id as string) as customer_id,
-        cast(at_risk.as_of_date as date) as as_of_date,
-        cast({{ days_between('least(customers.signed_up_on, at_risk.as_of_date)', 'at_risk.as_of_date') }} as integer)
-            as tenure_days,
+        at_risk.customer_id,
+        at_risk.as_of_date,
+        {{ days_between('least(customers.signed_up_on, at_risk.as_of_date)', 'at_risk.as_of_date') }} as tenure_days,
+        {{ days_between('least(run.data_starts_on, at_risk.as_of_date)', 'at_risk.as_of_date') }} as days_of_data,
         customers.region,
         customers.acquisition_channel,
         customers.segment
     from at_risk
     inner join customers on at_risk.customer_id = customers.customer_id
+    cross join run
+
+),
+
+-- What happened in the last 365 days happened on fewer where the customer or the data are younger.
+observed as (
+
+    select
+        cast(customer_id as string) as customer_id,
+        cast(as_of_date as date) as as_of_date,
+        cast(tenure_days as integer) as tenure_days,
+        cast(greatest(least(tenure_days, days_of_data, 365), 30) as integer) as days_observed,
+        region,
+        acquisition_channel,
+        segment
+    from known_customers
 
 )
 
-select * from known_customers
+select * from observed
