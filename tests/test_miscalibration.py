@@ -71,9 +71,9 @@ class TestRange:
         assert (low, high) == pytest.approx((0.60104, 1.66378), abs=2e-5)
 
     def test_a_churner_of_weight_four_among_others_counts_as_fewer(self) -> None:
-        # Weights 4 and 1 for one churner each: (16 + 1) · 0.9 / 5² = 0.612, against 0.9 / 2 with equal weights.
+        # Weights 4, 1 and 1: (16 + 1 + 1) · 0.1 · 0.9 / (6 · 0.1 · 5) = 0.54, against 0.9 / 2 with equal weights.
         mixed = Outcomes(np.array([True, True, False]), np.full(3, 0.1), np.array([4.0, 1.0, 1.0]))
-        assert mixed.variance_of_log_churn == pytest.approx(0.612)
+        assert mixed.variance_of_log_churn == pytest.approx(0.54)
         assert outcomes(2, 3, predicted=0.1, weight=4).variance_of_log_churn == pytest.approx(0.45)
         assert mixed.ratio == pytest.approx(0.1 * 6 / 5)
 
@@ -114,6 +114,21 @@ class TestRange:
         assert refused / trials <= 0.015
         if expected_churners == 100:  # and not far fewer: the range is no wider than it says
             assert refused / trials >= 0.005
+
+    def test_nor_with_the_weights_of_a_holdout(self) -> None:
+        random, trials, rows = np.random.default_rng(0), 3000, 600
+        refused = 0
+        for _ in range(trials):
+            probability = np.clip(random.gamma(1.2, 1 / 30, rows), 0.001, 0.9)
+            weight = np.where(random.random(rows) < 0.05, 20.0, 1.0)
+            calibrated, judged = random.random((2, rows)) < probability
+            level = (weight * calibrated).sum() / (weight * probability).sum()
+            dates = [
+                Outcomes(churned, np.minimum(level * probability, 1), weight)
+                for churned in (judged, calibrated)
+            ]
+            refused += bool(judged.any() and calibrated.any()) and found(*dates) is not None
+        assert refused / trials <= 0.015
 
 
 class TestFinding:

@@ -326,12 +326,14 @@ class Outcomes:
 
     @property
     def variance_of_log_churn(self) -> float:
-        """Squared relative standard error of the observed churn: Σ w²·y·(1 − p) / (Σ w·y)².
+        """Squared relative standard error of the observed churn: Σ w²·p·(1 − p) / (Σ w·p · Σ w·y).
 
-        For probabilities that are right its expectation is that of Σ w²·p·(1 − p), the variance of Σ w·y.
+        For probabilities that are right Σ w²·p·(1 − p) is the variance of Σ w·y. That of the churners themselves,
+        Σ w²·y·(1 − p), is small exactly where no heavy row has churned and the ratio is high.
         """
-        churn = self.weight * self.has_churned
-        return float((self.weight * churn * (1 - self.churn_probability)).sum() / churn.sum() ** 2)
+        expected = self.weight * self.churn_probability
+        variance = (self.weight * expected * (1 - self.churn_probability)).sum()
+        return float(variance / (expected.sum() * (self.weight * self.has_churned).sum()))
 
 
 @dataclass(frozen=True)
