@@ -218,8 +218,9 @@ class TestVerification:
         for attempt in (lambda: load_deployed(folder, purpose), lambda: ensure(folder, settings)):
             with pytest.raises(BayesPilotError, match=says) as refused:
                 attempt()
-            source = "SOURCE" if damage in ("format", "entries", "not json") else purpose.source
-            assert f"bayespilot run --source {source} --vars '{{retrain: true}}'" in str(refused.value)
+            assert f"bayespilot run --source {purpose.source} --vars '{{retrain: true}}'" in str(
+                refused.value
+            )
 
     @pytest.mark.usefixtures("training_is_seen")
     @pytest.mark.parametrize("damage", DAMAGES)

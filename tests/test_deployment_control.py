@@ -306,6 +306,7 @@ class TestCommandLine:
         assert "cannot be compared" not in output  # the other is damaged
         assert f"{deployed(folder).judged['metrics']['auc']:.3f}" in lines[newer]
         assert "not of format" in lines[older]  # the last line that names it
+        assert "bayespilot promote VERSION --source demo" in self.command("promote", older)[1]
 
     def test_nothing_to_list(self, project: Path) -> None:
         (project / "dbt_project" / "sources" / "shop").mkdir(parents=True)

@@ -51,8 +51,8 @@ def record_text(record: DeploymentRecord) -> str:
     return json.dumps(asdict(record), indent=2) + "\n"
 
 
-def read_record(folder: Path, stem: str = DEPLOYED) -> DeploymentRecord | None:
-    """Read the record, or None where nothing has been deployed.
+def read_record(folder: Path, stem: str = DEPLOYED, *, source: str = ANY_SOURCE) -> DeploymentRecord | None:
+    """Read the record, or None where nothing has been deployed; errors name commands for ``source``.
 
     Raises
     ------
@@ -65,14 +65,14 @@ def read_record(folder: Path, stem: str = DEPLOYED) -> DeploymentRecord | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise _broken(f"the record is not JSON ({error})", path, []) from error
+        raise _broken(f"the record is not JSON ({error})", path, [], source) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise _broken(f"the record is not of format {FORMAT}", path, [found])
+        raise _broken(f"the record is not of format {FORMAT}", path, [found], source)
     may_lack = {"signature", *LATER_ENTRIES}
     different = sorted({field.name for field in fields(DeploymentRecord)} ^ {*may_lack, *content})
     if different:
-        raise _broken("the record has missing or unknown entries", path, different)
+        raise _broken("the record has missing or unknown entries", path, different, source)
     return DeploymentRecord(**content)
 
 
@@ -133,7 +133,7 @@ def read_deployed(folder: Path, source: str) -> tuple[DeploymentRecord, bytes] |
         As `read_record` and `verify`.
     """
     while True:
-        record = read_record(folder)
+        record = read_record(folder, source=source)
         if record is None:
             return None
         try:

@@ -87,7 +87,7 @@ def sign_versions(folder: Path, source: str) -> list[str]:
     done = []
     with one_writer(folder):
         for place in (*(folder / VERSIONS / version for version in known_versions(folder)), folder):
-            record = read_record(place)
+            record = read_record(place, source=source)
             if record is None:
                 continue
             content = verify(place, replace(record, signature=""), source, is_unsigned=True)
@@ -113,7 +113,7 @@ def read_version(folder: Path, version: str, source: str) -> tuple[bytes, Deploy
         If there is no such version, or its files are damaged, of another source or of other libraries.
     """
     target = folder / VERSIONS / version
-    record = read_record(target) if version in known_versions(folder) else None
+    record = read_record(target, source=source) if version in known_versions(folder) else None
     if record is None:
         raise BayesPilotError(
             f"there is no version {version}",
