@@ -187,7 +187,7 @@ def test_curves_of_other_inputs_than_the_plan_are_told_apart(later: str) -> None
             create table policy_runs as
             select date '2026-06-15' as as_of_date, 350.0::double as monthly_budget, 110.0::double as available_budget,
                 75.0::double as planned_value, 5.0::double as trial_value, 60.0::double as planned_spend,
-                null::double as trial_spend, null::bigint as trial_contacts,
+                null::double as trial_spend, null::bigint as trial_contacts, 1 as customers_at_risk,
                 '{policy_version(inputs.decision)}' as policy_version
             """
         )
@@ -197,8 +197,11 @@ def test_curves_of_other_inputs_than_the_plan_are_told_apart(later: str) -> None
         assert read_changed_inputs(connection, inputs, curve, "acme") is None
         connection.execute(f"update policy_runs set {later}")
         said = read_changed_inputs(connection, inputs, curve, "acme")
+        connection.execute("update policy_runs set customers_at_risk = 2")  # one is erased
+        erased = read_changed_inputs(connection, inputs, curve, "acme")
     assert said is not None
     assert said.endswith("bayespilot run --source acme")
+    assert (erased is None) == later.startswith("planned_value")
 
 
 def test_the_command_explains_itself() -> None:

@@ -211,15 +211,21 @@ def read_changed_inputs(connection: Any, inputs: WhatIfInputs, budget: Curve, so
         "as_of_date": inputs.as_of_date,
         "monthly_budget": present.monthly,
         "available_budget": present.available,
-        "planned": (round(present.summary.value, 2), round(present.summary.spend, 2)),
         "policy_version": policy_version(inputs.decision),
+        "planned": (round(present.summary.value, 2), round(present.summary.spend, 2)),
     }
     runs = _rows(connection, RUN)
     for run in runs:
-        spend, value = (
-            round(run[f"planned_{name}"] - run[f"trial_{name}"], 2) for name in ("spend", "value")
+        decided = {name: run.get(name) for name in again}
+        decided["planned"] = tuple(
+            round(run[f"planned_{name}"] - run[f"trial_{name}"], 2) for name in ("value", "spend")
         )
-        if again == {name: run.get(name, (value, spend)) for name in again}:
+        [(customers,)] = connection.execute("select count(*) from retention_actions").fetchall()
+        if (
+            customers < run["customers_at_risk"]
+        ):  # some were erased since, whose plan still counts in the sums
+            decided["planned"] = again["planned"]
+        if again == decided:
             return None
     if not runs:
         return None
