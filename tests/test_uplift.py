@@ -27,7 +27,7 @@ from models_ml.errors import BayesPilotError
 from models_ml.evaluation import PolicyValue
 from models_ml.training import feature_schema
 from models_ml.uplift import LearnedPolicy, learn_policy
-from models_ml.uplift.held_out import HeldOut, Worth, contrast, worth_of
+from models_ml.uplift.held_out import HeldOut, Worth, contrast, parts_of, worth_of
 from models_ml.uplift.learners import LEARNERS, LearnerInputs
 from models_ml.uplift.learning import reach_verdict
 from models_ml.uplift.policies import LEARNED, NOBODY
@@ -192,6 +192,21 @@ class TestProcedure:
         ] + inner[4]
         np.testing.assert_allclose(asked, near, atol=2)
         assert len(np.unique(learned.held_out.rows)) == 800
+
+    def test_parts_do_not_repeat_the_luck_of_the_parts_before(self) -> None:
+        random, settings = np.random.default_rng(7), load_settings()
+        early, late = [], []
+        for seed in range(300):
+            arm, outcome = random.integers(0, 2, 600), (random.random(600) < 0.3).astype(np.float64)
+            ones = np.ones(600)
+            trial = Trial(
+                pa.table({"x": ones}), feature_schema({"x": "numeric"}), arm, ("call",), "none", outcome, True,
+                ones / 2, ones, np.zeros((600, 2)),
+            )  # fmt: skip
+            part = parts_of(trial, replace(settings, seed=seed))
+            for found, rows in ((early, part < 2), (late, part >= 2)):
+                found.append(outcome[rows & (arm == 1)].mean() - outcome[rows & (arm == 0)].mean())
+        assert abs(np.corrcoef(early, late)[0, 1]) < 0.2
 
     def test_unknown_learners_are_refused(self) -> None:
         with pytest.raises(BayesPilotError, match="choose among effect_posterior"):

@@ -80,8 +80,7 @@ def run_held_out(
     trial: Trial, learners: Sequence[str], limits: Limits, settings: UpliftSettings, notify: Notify
 ) -> HeldOut:
     """Select, fit and plan for each part on the parts before it."""
-    parts = settings.folds.outer
-    part_of = stratified_folds(trial.strata, parts, settings.seed)
+    parts, part_of = settings.folds.outer, parts_of(trial, settings)
     judged, positions = [], []
     for number in range(settings.folds.learned_first, parts):
 
@@ -106,6 +105,15 @@ def run_held_out(
         best_arm=np.concatenate([part.best_arm for part in judged]),
         selections=tuple(part.selection for part in judged),
     )
+
+
+def parts_of(trial: Trial, settings: UpliftSettings) -> np.ndarray:
+    """Return the part of each row, (n,), spread by arm alone.
+
+    Parts with the same share of outcomes would repeat the luck of the parts before them: what was chosen for its luck
+    would look as good again.
+    """
+    return stratified_folds([trial.arm], settings.folds.outer, settings.seed)
 
 
 def _judge_part(
