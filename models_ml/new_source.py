@@ -30,6 +30,7 @@ from models_ml.raw_tables import (
     newest_day,
     read_files,
     read_tables,
+    slow_files,
     unread,
     unreadable_values,
 )
@@ -172,7 +173,7 @@ def write_new_source(
         chosen,
         newest,
         (
-            *_words_on_unread(folder),
+            *_words_on_folder(folder),
             *(f"sources.yml: {table.name}: {table.doubt}" for table in raw.tables if table.doubt),
             *(
                 f"stg_{table}.sql: {column}: {words}"
@@ -185,11 +186,22 @@ def write_new_source(
     )
 
 
-def _words_on_unread(folder: Path | None) -> list[str]:
-    """Return what a folder holds beside the files that were read."""
-    found = unread(folder) if folder else []
-    more = f" (and {len(found) - SHOWN_VALUES} more)" if len(found) > SHOWN_VALUES else ""
-    return [f"the data: not read: {', '.join(found[:SHOWN_VALUES])}{more}"] if found else []
+def _words_on_folder(folder: Path | None) -> list[str]:
+    """Return what a folder holds beside the files that were read, and which of these are slow."""
+    if folder is None:
+        return []
+    words = {
+        "not read": unread(folder),
+        "slow, because each step of a build that uses a CSV reads all of it; the README shows how to write Parquet": (
+            slow_files(folder)
+        ),
+    }
+    return [f"the data: {what}: {_first(found)}" for what, found in words.items() if found]
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" (and {len(names) - SHOWN_VALUES} more)" if len(names) > SHOWN_VALUES else ""
+    return f"{', '.join(names[:SHOWN_VALUES])}{more}"
 
 
 def _words_on_copies(raw: RawData) -> list[str]:

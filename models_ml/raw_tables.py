@@ -18,6 +18,7 @@ PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
 ID_NAME = re.compile(r"(.*_)?id", re.IGNORECASE)
 WHOLE_NUMBERS = ("bigint", "integer")  # types of the contract
 SHOWN_CHARACTERS = 30
+SLOW_BYTES = 50 * 10**6  # of a CSV file: some 1.5 million events
 LIES_AHEAD = ("ended_on", "commitment_ends_on", "due_on")  # days that may be yet to come
 DAY_ORDERS = (
     "dmy",
@@ -135,6 +136,15 @@ def unread(folder: Path) -> list[str]:
         file.name
         for file in folder.iterdir()
         if not file.name.startswith(".") and not (file.suffix.lower() in SUFFIXES and file.is_file())
+    )
+
+
+def slow_files(folder: Path) -> list[str]:
+    """Return the CSV files that are too large to be read as a whole by each step of a build."""
+    return sorted(
+        f"{file.name} ({file.stat().st_size // 10**6:,} MB)"
+        for file in folder.iterdir()
+        if file.suffix.lower() == ".csv" and file.is_file() and file.stat().st_size > SLOW_BYTES
     )
 
 

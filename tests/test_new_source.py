@@ -15,6 +15,7 @@ from conftest import DECISIONS, ROOT, Project, copy_project
 from jinja2 import Environment
 from new_source_data import LAST_DAY, write_seats, write_transactions, write_weekly_boxes
 
+from models_ml import raw_tables
 from models_ml.errors import BayesPilotError
 from models_ml.new_source import NewSource, read_contract, write_new_source
 from models_ml.run import check_before_build, where_cast
@@ -311,6 +312,16 @@ def test_a_failed_cast_is_said_to_stand_in_its_staging_select(project_folder: Pa
     said = where_cast(f"in model int_run\n  {fault}\n  \n  LINE 34", "acme")
     assert said.startswith("\n  where: column signed_up_on in dbt_project/sources/acme/stg_customers.sql; ")
     assert where_cast("Binder Error: something else", "acme") == ""
+
+
+def test_a_large_csv_is_named(project_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw_tables, "SLOW_BYTES", 20)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "customers.csv").write_text("customer_id\n1\n")
+    (folder / "activity.csv").write_text("customer_id\n" + "1\n" * 20)
+    (said,) = (line for line in written(folder=folder).to_check if "Parquet" in line)
+    assert said.endswith(": activity.csv (0 MB)")
 
 
 def test_copies_of_events_are_counted(project_folder: Path, tmp_path: Path) -> None:
