@@ -155,7 +155,7 @@ def write_new_source(
     chosen = churn or ("subscription_end" if raw.table("subscriptions") else "inactivity")
     if chosen not in CHURN_DEFINITIONS:
         raise BayesPilotError(f"churn must be one of {', '.join(CHURN_DEFINITIONS)}", values=[churn])
-    newest = newest_day(raw.warehouse, raw.tables)
+    newest, newest_column = newest_day(raw.warehouse, raw.tables)
     ends_on = data_ends_on or _last_day(newest)
     texts = {staging / "sources.yml": sources_yml(name, raw, ends_on)}
     unreadable: dict[str, dict[str, str]] = {}
@@ -181,7 +181,7 @@ def write_new_source(
                 for column, words in found.items()
             ),
             *_words_on_copies(raw),
-            *_words_on_days(raw, newest, ends_on),
+            *_words_on_days(raw, newest, newest_column, ends_on),
         ),
     )
 
@@ -218,10 +218,12 @@ def _last_day(newest: str) -> str:
     return f"date '{newest}'" if has_ended else LAST_DAY
 
 
-def _words_on_days(raw: RawData, newest: str, ends_on: str) -> list[str]:
+def _words_on_days(raw: RawData, newest: str, column: str, ends_on: str) -> list[str]:
     """Return what is to be checked about the days of the data."""
     if newest:
-        return [f"sources.yml: data_ends_on: {ends_on}, where the newest day in the data is {newest}"]
+        return [
+            f"sources.yml: data_ends_on: {ends_on}, where the newest day in the data is {newest} ({column})"
+        ]
     if not raw.tables:
         return []
     return [

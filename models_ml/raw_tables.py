@@ -277,19 +277,32 @@ def read_tables(warehouse: Path, database: str, schema: str) -> list[RawTable]:
         ]
 
 
-def newest_day(warehouse: Path | None, tables: Sequence[RawTable]) -> str:
-    """Return the newest day, up to today, of columns that say what has happened: 'YYYY-MM-DD', or '' without one."""
-    selects = [
-        f"select max(cast({column.sql} as date)) as day from {table.relation} where {column.sql} <= current_date"
+def newest_day(warehouse: Path | None, tables: Sequence[RawTable]) -> tuple[str, str]:
+    """Return the newest day, up to today, of columns that say what has happened, and the column that holds it.
+
+    The day is 'YYYY-MM-DD'; both are '' where no column holds one.
+    """
+    columns = [
+        (table, column)
         for table in tables
         for column in table.columns
         if column.type.startswith(("DATE", "TIMESTAMP")) and column.name.lower() not in LIES_AHEAD
     ]
-    if not selects:
-        return ""
+    if not columns:
+        return "", ""
+    selects = [
+        f"select max(cast({column.sql} as date)) as day, {position} as position from {table.relation}"
+        f" where {column.sql} <= current_date"
+        for position, (table, column) in enumerate(columns)
+    ]
     with _connect(warehouse) as connection:
-        [(day,)] = connection.execute(f"select max(day) from ({' union all '.join(selects)})").fetchall()
-    return "" if day is None else str(day)
+        [(day, position)] = connection.execute(
+            f"select max(day), arg_max(position, day) from ({' union all '.join(selects)})"
+        ).fetchall()
+    if day is None:
+        return "", ""
+    table, column = columns[position]
+    return str(day), f"{table.name}.{column.name}"
 
 
 def distinct_texts(warehouse: Path | None, table: RawTable, column: RawColumn, at_most: int) -> list[str]:

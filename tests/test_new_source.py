@@ -277,8 +277,8 @@ def test_values_that_the_contract_cannot_take_are_named(project_folder: Path, tm
 @pytest.mark.parametrize(
     ("text", "last_day", "said"),
     [
-        ("day\n2011-05-31\n", "date '2011-05-31'", "the newest day in the data is 2011-05-31"),
-        ("day\n{today}\n", "current_date - 1", "the newest day in the data is {today}"),
+        ("day\n2011-05-31\n", "date '2011-05-31'", "the newest day in the data is 2011-05-31 (train.day)"),
+        ("day\n{today}\n", "current_date - 1", "the newest day in the data is {today} (train.day)"),
         ("ID,Promotion\n1,Yes\n", "current_date - 1", "bayespilot uplift"),
     ],
 )
