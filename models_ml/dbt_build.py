@@ -92,23 +92,35 @@ def build(
         Text file of this run, replaced.
     progress : callable
         Told how many nodes have finished, how many there are, and what has just started or finished.
+
+    Raises
+    ------
+    OSError
+        If the log cannot be written; the build is ended then.
     """
     settings = json.dumps({"source": source, **variables}, default=str)
     command = [dbt_program(), *EVENTS, "build", *options, "--vars", settings]
     log.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        log.open("w", encoding="utf-8") as file,
-        subprocess.Popen(
-            command,
-            cwd=project_root(),
-            env=dbt_environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process,
-    ):
-        assert process.stdout is not None
-        outcome = follow(process.stdout, file, progress)
+    try:
+        with (
+            log.open("w", encoding="utf-8") as file,
+            subprocess.Popen(
+                command,
+                cwd=project_root(),
+                env=dbt_environment(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            ) as process,
+        ):
+            assert process.stdout is not None
+            try:
+                outcome = follow(process.stdout, file, progress)
+            except OSError:
+                process.terminate()  # nobody would hear what it does
+                raise
+    except OSError as error:  # of the log, if of no other file
+        raise OSError(error.errno, error.strerror, error.filename or str(log)) from error
     outcome.exit_code = process.returncode
     return outcome
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterable
 
 SHOWN_VALUES = 5
+# What is wrong with a disk, by the number of the system's error, and what to do about it.
+DISK_FAULTS = {
+    errno.ENOSPC: ("the disk is full", "make room"),
+    errno.EDQUOT: ("the disk is full for this account", "make room"),
+    errno.EROFS: ("the folder cannot be written", "mount it for writing, or set RETENTION_DB"),
+}
 # All that stands between :// and the last @ of an address, and the values of parameters that are secrets by their name.
 _USER_INFO = re.compile(r"""(?<=://)[^\s"'<>]*@""")
 _SECRET_PARAMETER = re.compile(

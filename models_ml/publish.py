@@ -24,7 +24,7 @@ from pathlib import Path
 
 import duckdb
 
-from models_ml.errors import BayesPilotError
+from models_ml.errors import DISK_FAULTS, BayesPilotError
 from models_ml.files import point_link, read_only_folder_aside, wait_for_lock
 from models_ml.paths import CURRENT, RUNS, artifacts_folder
 from models_ml.published_history import FOLDER, remove_unnamed
@@ -168,11 +168,9 @@ def _worded(source: str, folder: Path) -> Iterator[None]:
 
 def _not_written(source: str, said: str, where: object, code: int | None) -> BayesPilotError:
     what, remedy = {
-        errno.ENOSPC: ("the disk is full", "make room"),
-        errno.EDQUOT: ("the disk is full for this account", "make room"),
+        **DISK_FAULTS,
         errno.EACCES: ("the folder cannot be written", "let this account write there"),
         errno.EPERM: ("the folder cannot be written", "let this account write there"),
-        errno.EROFS: ("the folder cannot be written", "mount it for writing, or set RETENTION_DB"),
         errno.EEXIST: ("a file stands where a folder is needed", "move it away"),
         errno.ENOTDIR: ("a file stands where a folder is needed", "move it away"),
         errno.EISDIR: ("a folder stands where the link to the published run is needed", "move it away"),

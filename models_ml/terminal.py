@@ -14,7 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from typer.core import TyperCommand, TyperGroup
 
-from models_ml.errors import BayesPilotError, without_credentials
+from models_ml.errors import DISK_FAULTS, BayesPilotError, without_credentials
 
 if TYPE_CHECKING:
     from models_ml.deployment.versions import KeptVersion
@@ -25,7 +25,7 @@ FILE_WIDTH = 120  # of tables that go to a file or a pipe
 
 @contextmanager
 def errors_as_exit_code(source: Callable[[], str | None]) -> Iterator[None]:
-    """Print a `BayesPilotError` without its stack trace and leave with exit code 1.
+    """Print a `BayesPilotError`, or that a disk takes nothing, without a stack trace; leave with exit code 1.
 
     Its commands name the source of the command that failed: what raised it may not know it. A sign that the terminal or
     the log cannot show becomes a question mark: it ends no command.
@@ -38,6 +38,13 @@ def errors_as_exit_code(source: Callable[[], str | None]) -> Iterator[None]:
         from models_ml.dbt_build import DEFAULT_SOURCE, naming_source
 
         say_error(naming_source(str(error), source() or DEFAULT_SOURCE))
+        raise typer.Exit(1) from error
+    except OSError as error:
+        if error.errno not in DISK_FAULTS:
+            raise
+        what, remedy = DISK_FAULTS[error.errno]
+        next_step = f"{remedy}, then run the command again"
+        say_error(str(BayesPilotError(what, where=str(error.filename or ""), next_step=next_step)))
         raise typer.Exit(1) from error
 
 

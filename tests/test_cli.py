@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -147,6 +148,22 @@ def test_a_sign_that_a_log_cannot_hold_ends_no_command() -> None:
     commands.command("other")(lambda: None)
     finished = CliRunner(charset="ascii").invoke(commands, ["one"])
     assert (finished.exit_code, finished.output) == (0, "?5 EUR\n")
+
+
+def test_a_full_disk_is_said_in_words() -> None:
+    def fail() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "reports/acme/policy.html")
+
+    commands = typer.Typer(cls=Commands)
+    commands.command("one")(fail)
+    commands.command("other")(lambda: None)
+    finished = CliRunner().invoke(commands, ["one"])
+    assert finished.exit_code == 1
+    assert finished.output.splitlines() == [
+        "the disk is full",
+        "  where: reports/acme/policy.html",
+        "  next: make room, then run the command again",
+    ]
 
 
 def test_outside_the_project_it_says_where_to_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import stat
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from conftest import Project
 
+from models_ml import dbt_build
 from models_ml.dbt_build import Outcome, build, follow
 
 NODE = {"node_name": "policy_runs"}
@@ -119,6 +121,16 @@ def test_the_command_the_exit_code_and_the_paths(tmp_path: Path, monkeypatch: py
     assert arguments[arguments.index("build") :] == [
         "build", "--full-refresh", "--vars", '{"source": "acme", "budget": 5}',
     ]  # fmt: skip
+
+
+def test_a_log_that_cannot_be_written_ends_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "dbt"
+    program.write_text("#!/bin/sh\nyes a long line of dbt\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(dbt_build, "dbt_program", lambda: str(program))
+    with pytest.raises(OSError, match="/dev/full") as raised:
+        build("demo", [], {}, Path("/dev/full"), lambda *_: None)
+    assert raised.value.errno == errno.ENOSPC
 
 
 @pytest.mark.build
