@@ -370,6 +370,8 @@ def _typed(column: ContractColumn, match: RawColumn | None) -> str:
         if kind == "VARCHAR" and column.type == "timestamp":
             return f"{{{{ utc_time('{name}') }}}}"
     text = f"cast({'null' if match is None else match.sql} as {column.type})"
+    if match is not None and column.name == "activity_type":
+        return f"trim({text})"
     return f"lower(trim({text}))" if match is not None and column.name in LOWER_CASE else text
 
 

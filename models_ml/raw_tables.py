@@ -306,11 +306,11 @@ def newest_day(warehouse: Path | None, tables: Sequence[RawTable]) -> tuple[str,
 
 
 def distinct_texts(warehouse: Path | None, table: RawTable, column: RawColumn, at_most: int) -> list[str]:
-    """Return the values of a column in order of their names; none where there are more than ``at_most``."""
+    """Return the values of a column in order, without blanks at their ends; none if more than ``at_most``."""
     with _connect(warehouse) as connection:
         found = connection.execute(
-            f"select distinct cast({column.sql} as varchar) as value from {table.relation}"
-            f" where {column.sql} is not null order by 1 limit {at_most + 1}"
+            f"select distinct trim(cast({column.sql} as varchar)) as value from {table.relation}"
+            f" where value <> '' order by 1 limit {at_most + 1}"
         ).fetchall()
     return [value for (value,) in found] if len(found) <= at_most else []
 

@@ -324,6 +324,18 @@ def test_a_large_csv_is_named(project_folder: Path, tmp_path: Path, monkeypatch:
     assert said.endswith(": activity.csv (0 MB)")
 
 
+def test_types_of_events_are_listed_as_staging_writes_them(project_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    kinds = "values ('login '), (' login'), ('Export'), (''), (null)"
+    duckdb.sql(f"from ({kinds}) as kinds (activity_type)").write_parquet(str(folder / "activity.parquet"))
+    written(folder=folder)
+    listed = [row["activity_type"] for row in rows_of(project_folder / "seeds" / "acme" / "activity_map.csv")]
+    assert listed == ["Export", "login"]
+    text = (project_folder / "dbt_project" / "sources" / "acme" / "stg_activity.sql").read_text()
+    assert "        trim(cast(activity_type as string)) as activity_type,\n" in text
+
+
 def test_copies_of_events_are_counted(project_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
