@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -354,10 +355,10 @@ def test_a_source_without_customers_is_refused_before_the_build(project_folder: 
 
 def macro(file: str, name: str, *arguments: str) -> str:
     """Return the SQL of a macro that calls no adapter."""
-    template = Environment(extensions=["jinja2.ext.do"]).from_string(
-        (ROOT / "dbt_project" / "macros" / file).read_text()
-    )
-    return getattr(template.module, name)(*arguments)
+    text = (ROOT / "dbt_project" / "macros" / file).read_text(encoding="utf-8")
+    known = {"return": lambda found: found, "modules": {"re": re}}
+    template = Environment(extensions=["jinja2.ext.do"]).from_string(text, globals=known)
+    return getattr(template.module, name)(*arguments).strip()
 
 
 def test_a_fraction_of_a_whole_number_is_beyond_counting_and_not_rounded() -> None:
@@ -374,6 +375,14 @@ def test_a_fraction_of_a_whole_number_is_beyond_counting_and_not_rounded() -> No
     assert whole == [0, beyond, beyond, 2, -3, beyond, 100_000_000_000, None]
     assert rating == [0, 2**31 - 1, 2**31 - 1, 2, -3, 2**31 - 1, 2**31 - 1, None]
     assert [float(value) for value in money[:5]] == [0, 0.4, 1.5, 2, -3]
+
+
+def test_of_days_that_a_file_has_in_another_format_the_odd_one_is_the_fault() -> None:
+    file = "read_csv('sales.csv', dateformat = '%d/%m/%Y')"
+    for kind, relation, fault in (("date", file, "2026-07-01"), ("date", "'sales.parquet'", "03/04/2026")):
+        sql = macro("raw_data.sql", "as_declared", relation, "day", kind)
+        days = "(values ('03/04/2026'), ('2026-07-01')) as days (day)"
+        assert duckdb.sql(f"select day from {days} where {sql} is null").fetchall() == [(fault,)]
 
 
 def test_a_time_in_words_is_read_by_the_zone_that_it_names() -> None:

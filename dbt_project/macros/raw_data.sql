@@ -101,6 +101,18 @@
     {{ return(run_query("select count(" ~ name ~ ") as row_count from " ~ relation).columns[0].values()[0] > 0) }}
 {% endmacro %}
 
+{#- A text as the type that sources.yml declares, null where it is none; days and times in the format of the file. -#}
+{% macro as_declared(relation, name, type) %}
+    {%- set format = modules.re.search(
+        {'date': "dateformat", 'timestamp': "timestampformat"}.get(type | lower, "no format") ~ " = '([^']+)'",
+        relation | string
+    ) -%}
+    {{ return(
+        "try_strptime(" ~ name ~ ", '" ~ format.group(1) ~ "')" if format
+        else "try_cast(" ~ name ~ " as " ~ type ~ ")"
+    ) }}
+{% endmacro %}
+
 {% macro raw_column_faults(node, relation, actual) %}
     {%- set actual_types = {} -%}
     {%- for name, type in actual -%}{%- do actual_types.update({name | lower: type}) -%}{%- endfor -%}
@@ -113,8 +125,8 @@
         {%- elif kind_of_type(found) != kind_of_type(column.data_type) and holds_values(relation, name) -%}
             {%- set values = run_query(
                 "select distinct cast(" ~ name ~ " as string) as value from " ~ relation
-                ~ " where " ~ name ~ " is not null"
-                ~ " and try_cast(" ~ name ~ " as " ~ column.data_type ~ ") is null order by 1 limit 5"
+                ~ " where " ~ name ~ " is not null and " ~ as_declared(relation, name, column.data_type)
+                ~ " is null order by 1 limit 5"
             ).columns[0].values() -%}
             {%- do faults.append(
                 "raw table " ~ node.name ~ ", column " ~ column.name ~ ": " ~ found ~ " where "
