@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from models_ml.errors import BayesPilotError
+from models_ml.warehouse import open_warehouse
 
 SUFFIXES = (".csv", ".parquet")
 UNREADABLE = re.compile(r"[{}'\"\\$]")  # would end the quoted path or its template in sources.yml
@@ -255,7 +256,7 @@ def read_tables(warehouse: Path, database: str, schema: str) -> list[RawTable]:
     Raises
     ------
     BayesPilotError
-        If the file, or the schema in it, does not exist or is empty.
+        If the file cannot be opened, or the schema in it does not exist or is empty.
     """
     if not warehouse.is_file() or warehouse.stem != database:
         raise BayesPilotError(
@@ -263,13 +264,20 @@ def read_tables(warehouse: Path, database: str, schema: str) -> list[RawTable]:
             where=str(warehouse),
             next_step="set RETENTION_DB to the DuckDB file that holds them",
         )
-    with duckdb.connect(str(warehouse), read_only=True) as connection:
+    with open_warehouse(database, warehouse) as connection:
         found = connection.execute(
             "select distinct table_name from duckdb_columns() where database_name = ? and schema_name = ? order by 1",
             [database, schema],
         ).fetchall()
         if not found:
-            raise BayesPilotError(f"the schema {schema} holds no table", where=str(warehouse))
+            schemas = connection.execute(
+                "select distinct schema_name from duckdb_columns() where not internal order by 1"
+            ).fetchall()
+            raise BayesPilotError(
+                f"the schema {schema} holds no table",
+                where=str(warehouse),
+                next_step=f"name one that does: {', '.join(name for (name,) in schemas) or 'there is none'}",
+            )
         relations = {name: f"{quoted(database)}.{quoted(schema)}.{quoted(name)}" for (name,) in found}
         return [
             RawTable(name, _columns(connection, relation), "", relation)

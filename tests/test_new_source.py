@@ -433,6 +433,17 @@ def test_tables_that_cannot_be_found_are_refused(project_folder: Path, tables: s
     assert not (project_folder / "seeds" / "acme").exists()
 
 
+def test_a_warehouse_that_holds_no_such_tables_says_what_it_is(project_folder: Path) -> None:
+    warehouse = project_folder / "warehouse" / "acme.duckdb"
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute("create schema loaded; create table loaded.payments (payment_id bigint)")
+    with pytest.raises(BayesPilotError, match="next: name one that does: loaded"):
+        written(tables="acme.nothing")
+    warehouse.write_text("no database")
+    with pytest.raises(BayesPilotError, match="cannot be opened"):
+        written(tables="acme.loaded")
+
+
 def test_neutral_seeds_have_every_parameter_and_say_what_to_fill_in(project_folder: Path) -> None:
     written()
     declared = yaml.safe_load((ROOT / "dbt_project/models/parameters/int_policy_parameters.yml").read_text())
