@@ -39,6 +39,7 @@ from models_ml.decisions.decide import decide, randomise
 from models_ml.decisions.limits import money
 from models_ml.decisions.references import REFERENCE_POLICIES
 from models_ml.errors import BayesPilotError
+from models_ml.terminal import table_console
 
 PLAN = "this plan"
 SHARE_OF_GREEDY = 0.99
@@ -125,7 +126,7 @@ def main(
 
     Exits with 1 where the plan earns no more than a simple rule, or less than 99 % of greedy, or a world is left out.
     """
-    console, missed = Console(), []
+    console, missed = table_console(), []
     for seed in whole_numbers(seeds, "--seeds"):
         try:
             with (

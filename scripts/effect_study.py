@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import typer
 from rich import box
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from scipy.special import expit
@@ -31,6 +30,7 @@ from models_ml.effects.effect_posterior import (
     shares_reached,
 )
 from models_ml.effects.effect_settings import EffectSettings, load_settings
+from models_ml.terminal import table_console
 
 OFFERS = ("nudge", "discount", "call")
 SIGNALS = ("payment_failing", "price_shock", "dormant")
@@ -45,7 +45,7 @@ PRIOR_COVERAGE = (0.91, 0.99)
 LARGEST_MEAN_Z = 0.3
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-console = Console()
+console = table_console()
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from models_ml.errors import BayesPilotError
 from models_ml.evaluation import PolicyValue, policy_value
 from models_ml.evaluation.contrasts import Moments, contrast_of_moments
 from models_ml.evaluation.intervals import Estimate
+from models_ml.terminal import table_console
 
 CONTACT_COST = np.array([0.30, 11.0])  # an e-mail; a call with its share of accepted discounts
 TRUE_RISK = np.array([0.93, 0.72])  # mean relative risk of both
@@ -47,7 +48,7 @@ MAILED_WITH = 0.5
 FEATURES = [f"V{number}" for number in range(1, 8)]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-console = Console()
+console = table_console()
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 from rich import box
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from scipy.special import expit, logit
 
 from models_ml.errors import BayesPilotError
+from models_ml.terminal import table_console
 from models_ml.training import feature_schema
 from models_ml.uplift import LearnedPolicy, learn_policy
 from models_ml.uplift.policies import LEARNED
@@ -50,7 +50,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console()
+console = table_console()
 
 Learners = Annotated[str, typer.Option(help="Learners separated by commas; all without.")]
 

@@ -12,8 +12,9 @@
     {%- do expressions.append(['customer', column, 'integer', expression]) -%}
 {%- endfor -%}
 {%- for offer in eligible_offers() -%}
-    {%- do expressions.append(['customer', 'contact_cost_' ~ offer.offer_position, 'double', offer.contact_cost]) -%}
-    {%- do expressions.append(['customer', 'incentive_cost_' ~ offer.offer_position, 'double', offer.incentive_cost]) -%}
+    {%- for cost in ['contact_cost', 'incentive_cost'] -%}
+        {%- do expressions.append(['customer', cost ~ '_' ~ offer.offer_position, 'double', offer[cost]]) -%}
+    {%- endfor -%}
 {%- endfor -%}
 {%- do expressions.append(['customer', 'conditions_that_hold', 'bigint', conditions_that_hold()]) -%}
 {%- for column, expression in draw_expressions(default__stable_draw).items() -%}
