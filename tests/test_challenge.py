@@ -105,14 +105,18 @@ def judged(customers: int = 4000, factor: float = 1.0, segments: int = 2, seed: 
 def measured(
     rows: Judged, contacts: ContactValues | None = None, bounds: Promotion = BOUNDS
 ) -> dict[str, Guardrail]:
-    def better(one: np.ndarray, other: np.ndarray) -> float:
-        return probability_better(one, other, bootstraps=200, seed=1)
+    def better(one: np.ndarray, other: np.ndarray, outcome_variance: np.ndarray) -> float:
+        variance = float(outcome_variance.sum())
+        return probability_better(one, other, bootstraps=200, seed=1, outcome_variance=variance)
 
     return {rail.name: rail for rail in measure_guardrails(rows, contacts, bounds, better)}
 
 
 def contacts_of(rows: Judged, challenger: np.ndarray, champion: np.ndarray) -> ContactValues:
-    return ContactValues(challenger, champion, int((challenger != 0).sum()), int((champion != 0).sum()))
+    certain = np.zeros(len(challenger))
+    return ContactValues(
+        challenger, champion, certain, int((challenger != 0).sum()), int((champion != 0).sum())
+    )
 
 
 class TestGuardrails:

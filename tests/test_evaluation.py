@@ -261,6 +261,22 @@ class TestJudgedProfit:
         other = probability_better(champion, challenger, bootstraps=500, seed=1)
         assert found + other == pytest.approx(1, abs=1e-9)
 
+    def test_leaving_out_a_few_good_contacts_is_rarely_called_better(self) -> None:
+        # twenty contacts that cost 1 and bring 2: one in 25 would leave, and is then worth 50
+        random = np.random.default_rng(0)
+        variance = 20 * 0.04 * 0.96 * 50**2
+        called = {0.0: 0, variance: 0}
+        for world in range(200):
+            worth = np.zeros(2000)
+            worth[:20] = 50.0 * (random.random(20) < 0.04) - 1.0
+            for spread in called:
+                found = probability_better(
+                    np.zeros(2000), worth, bootstraps=200, seed=world, outcome_variance=spread
+                )
+                called[spread] += found >= 0.9
+        assert called[0.0] > 0.35 * 200  # no churner is among them in 44 % of worlds
+        assert called[variance] == 0
+
     def test_nobody_is_better_than_itself_and_customers_must_be_the_same(self) -> None:
         values = np.random.default_rng(0).normal(size=50)
         assert probability_better(values, values, bootstraps=50, seed=1) == 0.0

@@ -29,7 +29,7 @@ from models_ml.decisions import economics
 from models_ml.decisions.decide import value_customers
 from models_ml.decisions.limits import month_limits
 from models_ml.decisions.planned_actions import plan_actions
-from models_ml.decisions.what_if import Month, MonthLimit, WhatIfInputs, ask
+from models_ml.decisions.what_if import Month, MonthLimit, OpenDays, WhatIfInputs, ask
 from models_ml.training import judging
 
 
@@ -101,6 +101,7 @@ def candidate_plan() -> np.ndarray:
             "inputs": inputs,
             "reference": judging.value_examples(probability, examples, inputs),
             "limits": month_limits(policy(), offers()),
+            "reference_probability": probability,
         }
     )
     return np.asarray(judged_date.plan(probability))
@@ -114,7 +115,7 @@ def what_if() -> float:
             *(MonthLimit("offer", name, 5.0, 0.0, 0.0) for name in ("call", "nudge")),
             *(MonthLimit("channel", name, 5.0, 0.0, 0.0) for name in ("email", "phone")),
         ),
-        share=1.0,
+        open_days=OpenDays(1, 1),
     )
     customers = value_customers([candidates(3)], inputs)
     last = WhatIfInputs(date(2026, 6, 30), inputs, month, customers)

@@ -38,8 +38,8 @@ from models_ml.warehouse import build_command
 
 Outcome = Literal["first", "promoted", "kept", "forced"]
 Probability = Callable[
-    [np.ndarray, np.ndarray], float
-]  # that the first values, row by row, have the larger total
+    [np.ndarray, np.ndarray, np.ndarray], float
+]  # that the first values, row by row, have the larger total; last the variance of each row's difference
 NORMAL_95 = 1.96
 
 ALLOW = "allow_miscalibrated"  # the variable of dbt
@@ -138,10 +138,14 @@ class Judged:
 
 @dataclass(frozen=True)
 class ContactValues:
-    """Value of each row's contact under challenger and champion, money, 0 without a contact, shape (n,)."""
+    """Value of each row's contact under challenger and champion, money, 0 without a contact, shape (n,).
+
+    ``outcome_variance`` (n,), money²: how far chance spreads the difference of the two (`JudgedDate.outcome_variance`).
+    """
 
     challenger: np.ndarray
     champion: np.ndarray
+    outcome_variance: np.ndarray
     challenger_contacts: int
     champion_contacts: int
 
@@ -279,7 +283,9 @@ def _segment_worse(
     judged: Judged, contacts: ContactValues, bounds: Promotion, probability_better: Probability
 ) -> list[Guardrail]:
     worse = {
-        name: probability_better(contacts.champion[rows], contacts.challenger[rows])
+        name: probability_better(
+            contacts.champion[rows], contacts.challenger[rows], contacts.outcome_variance[rows]
+        )
         for name, rows in _segments(judged, bounds)
     }
     if not worse:

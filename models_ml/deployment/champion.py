@@ -131,7 +131,7 @@ def stand_in_for(record: DeploymentRecord, challenger: Challenger) -> np.ndarray
 
 def _unopposed(challenger: Challenger, champion: NoChampion) -> Selection:
     rails = measure_guardrails(
-        _judged(challenger.result), None, challenger.settings.promotion, lambda one, other: 0.0
+        _judged(challenger.result), None, challenger.settings.promotion, lambda *_: 0.0
     )
     return select_unopposed(challenger.version, champion.version, champion.because, rails)
 
@@ -142,15 +142,21 @@ def _opposed(
     bounds = challenger.settings.promotion
     contacts = contact_values_of(challenger.result, probability, challenger.settings)
 
-    def better(one: np.ndarray, other: np.ndarray) -> float:
+    def better(one: np.ndarray, other: np.ndarray, outcome_variance: np.ndarray) -> float:
         settings = challenger.settings
-        return probability_better(one, other, bootstraps=settings.judging.bootstraps, seed=settings.seed)
+        return probability_better(
+            one,
+            other,
+            bootstraps=settings.judging.bootstraps,
+            seed=settings.seed,
+            outcome_variance=float(outcome_variance.sum()),
+        )
 
     contest = Contest(
         champion_version=record.pipeline_version,
         gain=float(contacts.challenger.sum() - contacts.champion.sum()),
-        probability_better=better(contacts.challenger, contacts.champion),
-        probability_worse=better(contacts.champion, contacts.challenger),
+        probability_better=better(contacts.challenger, contacts.champion, contacts.outcome_variance),
+        probability_worse=better(contacts.champion, contacts.challenger, contacts.outcome_variance),
         judged_as=judged_as,
         is_refresh=is_refresh(record, challenger.result),
         is_stale=days_newer(record, challenger.result) >= bounds.stale_after_days,
@@ -176,6 +182,7 @@ def contact_values_of(
     return ContactValues(
         terms.contact_value(winner.choice),
         terms.contact_value(champion_choice),
+        terms.outcome_variance(winner.choice, champion_choice),
         winner.planned_contacts,
         int((champion_choice >= 0).sum()),
     )

@@ -44,15 +44,16 @@ class Verdict:
 class JudgedDate:
     """Customers of the judged date, and the terms on which every candidate is judged.
 
-    ``reference`` values offers at one churn probability for all candidates, so that no candidate is judged by its
-    own probabilities. ``limits`` are those of the population that the rows represent. Another pipeline can be judged
-    on the same terms.
+    ``reference`` values offers at one churn probability for all candidates, ``reference_probability`` (n,), so that no
+    candidate is judged by its own probabilities. ``limits`` are those of the population that the rows represent.
+    Another pipeline can be judged on the same terms.
     """
 
     examples: Examples
     inputs: DecisionInputs
     limits: Limits
     reference: OfferValues
+    reference_probability: np.ndarray = field(repr=False, compare=False)
 
     def plan(self, churn_probability: np.ndarray) -> np.ndarray:
         """Return the offer that a pipeline would choose for each of ``copies``, -1 for none, shape (m,).
@@ -77,13 +78,26 @@ class JudgedDate:
         A row's weight is shared among its copies, so that rounding to whole copies changes which customers are
         planned, but not the weight of a contact.
         """
+        return self._worth(choice, self.examples.has_churned)
+
+    def outcome_variance(self, choice: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Return how far chance spreads the difference in worth of two plans, money², shape (n,).
+
+        The variance were each row's outcome drawn anew at the reference probability.
+        """
+        p = self.reference_probability
+        everybody, nobody = np.ones(len(p), dtype=bool), np.zeros(len(p), dtype=bool)
+        own, others = (self._worth(plan, everybody) - self._worth(plan, nobody) for plan in (choice, other))
+        return np.asarray(p * (1 - p) * (own - others) ** 2)
+
+    def _worth(self, choice: np.ndarray, has_churned: np.ndarray) -> np.ndarray:
         weight = self.examples.example_weight
         share = np.where(
             weight >= 1, weight / np.maximum(np.bincount(self.copies, minlength=len(weight)), 1), 1.0
         )
         worth = contact_values(
             choice,
-            self.examples.has_churned[self.copies],
+            has_churned[self.copies],
             share[self.copies],
             relative_risk=self.reference.relative_risk[self.copies],
             customer_value=self.reference.customer_value[self.copies],
@@ -149,7 +163,7 @@ def open_judged_date(
     Each of ``probabilities`` is (n,), 0 to 1; ``limits`` are those of the population that the rows represent.
     """
     reference = reference_probability(list(probabilities.values()), examples, settings)
-    return JudgedDate(examples, inputs, limits, value_examples(reference, examples, inputs))
+    return JudgedDate(examples, inputs, limits, value_examples(reference, examples, inputs), reference)
 
 
 def value_examples(churn_probability: np.ndarray, examples: Examples, inputs: DecisionInputs) -> OfferValues:
