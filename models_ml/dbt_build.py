@@ -26,10 +26,6 @@ TRACE = "Traceback (most recent call last):"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 PATH_VARIABLES = ("RETENTION_DB", "RETENTION_DATA")
 SHOWN_LINES = 20  # of dbt's last words, where it ends without saying what failed
-DEFAULT_SOURCE = "demo"  # of dbt_project.yml
-_OPTIONS = r"(?: --?[\w-]+(?: [\w.:+]+)?)*"
-# A command that names no source, up to the variables that it gives.
-BUILD_COMMAND = re.compile(rf"\bdbt build\b(?!{_OPTIONS} --vars '\{{source:)({_OPTIONS} --vars '\{{)?")
 
 Progress = Callable[[int, int, str], None]
 
@@ -229,30 +225,6 @@ def without_stack_trace(text: str) -> str:
     frames = [position for position, line in enumerate(lines) if line.startswith("  ")]
     said = lines[frames[-1] + 1 :] if frames else lines
     return "\n".join([before.rstrip(), *said]).strip() or text
-
-
-def naming_source(text: str, source: str) -> str:
-    r"""Return a text in which the commands of dbt name the source, which what raised it may not know.
-
-    Examples
-    --------
-    >>> print(naming_source("then dbt build again, or dbt build --full-refresh --vars '{retrain: true}'", "acme"))
-    then dbt build --vars '{source: acme}' again, or dbt build --full-refresh --vars '{source: acme, retrain: true}'
-    >>> print(naming_source("dbt build -s +int_offers, or dbt build -s x --vars '{source: acme}'", "acme"))
-    dbt build --vars '{source: acme}' -s +int_offers, or dbt build -s x --vars '{source: acme}'
-    >>> naming_source("dbt build", "demo")
-    'dbt build'
-    """
-    if source == DEFAULT_SOURCE:
-        return text
-    return BUILD_COMMAND.sub(
-        lambda found: (
-            f"dbt build{found[1]}source: {source}, "
-            if found[1]
-            else f"dbt build --vars '{{source: {source}}}'"
-        ),
-        text,
-    )
 
 
 def dbt_program() -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 SHOWN_VALUES = 5
+DEFAULT_SOURCE = "demo"  # of dbt_project.yml
 # What is wrong with a disk, by the number of the system's error, and what to do about it.
 DISK_FAULTS = {
     errno.ENOSPC: ("the disk is full", "make room"),
@@ -19,6 +20,10 @@ _SECRET_PARAMETER = re.compile(
     r"""(?i)([?&;\s](?:[\w-]*(?:password|passwd|pwd|token|secret|signature|api_?key|access_?key)|sig)=)[^&;\s"'<>]+"""
 )
 
+_OPTIONS = r"(?: --?[\w-]+(?: [\w.:+]+)?)*"
+# A command that names no source, up to the variables that it gives.
+BUILD_COMMAND = re.compile(rf"\bdbt build\b(?!{_OPTIONS} --vars '\{{source:)({_OPTIONS} --vars '\{{)?")
+
 
 def without_credentials(text: str) -> str:
     """Return a text in which names, passwords and tokens of addresses are masked.
@@ -29,6 +34,30 @@ def without_credentials(text: str) -> str:
     'no answer from http://***@host:5000/api?token=***&page=2'
     """
     return _SECRET_PARAMETER.sub(r"\1***", _USER_INFO.sub("***@", text))
+
+
+def naming_source(text: str, source: str) -> str:
+    r"""Return a text in which the commands of dbt name the source, which what raised it may not know.
+
+    Examples
+    --------
+    >>> print(naming_source("then dbt build again, or dbt build --full-refresh --vars '{retrain: true}'", "acme"))
+    then dbt build --vars '{source: acme}' again, or dbt build --full-refresh --vars '{source: acme, retrain: true}'
+    >>> print(naming_source("dbt build -s +int_offers, or dbt build -s x --vars '{source: acme}'", "acme"))
+    dbt build --vars '{source: acme}' -s +int_offers, or dbt build -s x --vars '{source: acme}'
+    >>> naming_source("dbt build", "demo")
+    'dbt build'
+    """
+    if source == DEFAULT_SOURCE:
+        return text
+    return BUILD_COMMAND.sub(
+        lambda found: (
+            f"dbt build{found[1]}source: {source}, "
+            if found[1]
+            else f"dbt build --vars '{{source: {source}}}'"
+        ),
+        text,
+    )
 
 
 class BayesPilotError(Exception):

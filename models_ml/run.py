@@ -18,8 +18,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from models_ml.dbt_build import Outcome, build, naming_source
-from models_ml.errors import BayesPilotError
+from models_ml.dbt_build import Outcome, build
+from models_ml.errors import BayesPilotError, naming_source
 from models_ml.paths import check_source, project_root, published_folder, reports_folder, warehouse_path
 from models_ml.terminal import say, say_error, table_console
 from models_ml.warehouse import build_command, is_in_use, open_warehouse

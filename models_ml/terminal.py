@@ -14,7 +14,13 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from typer.core import TyperCommand, TyperGroup
 
-from models_ml.errors import DISK_FAULTS, BayesPilotError, without_credentials
+from models_ml.errors import (
+    DEFAULT_SOURCE,
+    DISK_FAULTS,
+    BayesPilotError,
+    naming_source,
+    without_credentials,
+)
 
 if TYPE_CHECKING:
     from models_ml.deployment.versions import KeptVersion
@@ -35,8 +41,6 @@ def errors_as_exit_code(source: Callable[[], str | None]) -> Iterator[None]:
     try:
         yield
     except BayesPilotError as error:
-        from models_ml.dbt_build import DEFAULT_SOURCE, naming_source
-
         say_error(naming_source(str(error), source() or DEFAULT_SOURCE))
         raise typer.Exit(1) from error
     except OSError as error:

@@ -365,7 +365,7 @@ def test_study_runs_and_refuses_wrong_shares() -> None:
     done = runs.invoke(app, ["--programmes", "2", "--customers", "800", "--months", "12", "--holdout", "0.2"])
     assert "doubly_robust" in done.output
     assert "Targets missed" in done.output
-    assert runs.invoke(app, ["--holdout", "0.01"]).exit_code == 1
+    assert runs.invoke(app, ["--holdout", "0.01"]).exit_code == 2
 
 
 # ---- the log of finished months

@@ -13,10 +13,9 @@ import streamlit as st
 
 from models_ml.app import other_limits
 from models_ml.app.one_customer import decision_facts, example_customers, read_customer
-from models_ml.dbt_build import naming_source
 from models_ml.decisions.decide import Decisions
 from models_ml.decisions.what_if import MonthLimit, WhatIfInputs, decide_again, read_what_if_inputs
-from models_ml.errors import BayesPilotError
+from models_ml.errors import BayesPilotError, naming_source
 from models_ml.paths import published_run_folder
 from models_ml.reports.earnings import QUESTION, earning_section
 from models_ml.reports.monitoring_findings import MonitoringData, read_monitoring

@@ -11,8 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from models_ml.dbt_build import naming_source
-from models_ml.errors import BayesPilotError
+from models_ml.errors import BayesPilotError, naming_source
 from models_ml.paths import CURRENT
 from models_ml.serving.deciding import decide_now
 from models_ml.serving.decision_log import DecisionLog, restored_promises
