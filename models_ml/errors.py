@@ -22,7 +22,9 @@ _SECRET_PARAMETER = re.compile(
 
 _OPTIONS = r"(?: --?[\w-]+(?: [\w.:+]+)?)*"
 # A command that names no source, up to the variables that it gives.
-BUILD_COMMAND = re.compile(rf"\bdbt build\b(?!{_OPTIONS} --vars '\{{source:)({_OPTIONS} --vars '\{{)?")
+BUILD_COMMAND = re.compile(
+    rf"\bdbt build\b(?!{_OPTIONS} --vars '\{{[^}}]*\bsource:)({_OPTIONS} --vars '\{{)?"
+)
 
 
 def without_credentials(text: str) -> str:
@@ -45,6 +47,8 @@ def naming_source(text: str, source: str) -> str:
     then dbt build --vars '{source: acme}' again, or dbt build --full-refresh --vars '{source: acme, retrain: true}'
     >>> print(naming_source("dbt build -s +int_offers, or dbt build -s x --vars '{source: acme}'", "acme"))
     dbt build --vars '{source: acme}' -s +int_offers, or dbt build -s x --vars '{source: acme}'
+    >>> naming_source("dbt build --vars '{retrain: true, source: acme}'", "acme")
+    "dbt build --vars '{retrain: true, source: acme}'"
     >>> naming_source("dbt build", "demo")
     'dbt build'
     """

@@ -21,13 +21,7 @@ WHOLE_NUMBERS = ("bigint", "integer")  # types of the contract
 SHOWN_CHARACTERS = 30
 SLOW_BYTES = 50 * 10**6  # of a CSV file: some 1.5 million events
 LIES_AHEAD = ("ended_on", "commitment_ends_on", "due_on")  # days that may be yet to come
-DAY_ORDERS = (
-    "dmy",
-    "mdy",
-    "ymd",
-    "dmY",
-    "mdY",
-)  # of day, month and year
+DAY_ORDERS = ("dmy", "mdy", "ymd", "dmY", "mdY")  # of day, month and year; Y has four digits
 # The whole file decides on the types of its columns, so that a late row does not contradict them.
 CSV_OPTIONS = ("sample_size = -1", "allow_quoted_nulls = true")
 

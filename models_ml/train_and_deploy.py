@@ -373,6 +373,6 @@ def retention_curves_of(cursor: Any, int_run: str) -> pa.Table:  # noqa: ANN401 
     if run_is_empty(cursor, int_run):
         return RETENTION_CURVES_SCHEMA.empty_table()
     source = read_run(cursor, int_run)["source"]
-    record = read_record(artifacts_folder(source))
+    record = read_record(artifacts_folder(source), source=source)
     rows = [] if record is None else record.retention_curves
     return pa.Table.from_pylist(rows, schema=RETENTION_CURVES_SCHEMA)

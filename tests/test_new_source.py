@@ -375,6 +375,8 @@ def test_a_fraction_of_a_whole_number_is_beyond_counting_and_not_rounded() -> No
     assert whole == [0, beyond, beyond, 2, -3, beyond, 100_000_000_000, None]
     assert rating == [0, 2**31 - 1, 2**31 - 1, 2, -3, 2**31 - 1, 2**31 - 1, None]
     assert [float(value) for value in money[:5]] == [0, 0.4, 1.5, 2, -3]
+    product = macro("valid_rows.sql", "countable", "1.001e0 * 1000", "bigint")
+    assert duckdb.sql(f"select 1.001e0 * 1000 < 1001, {product}").fetchall() == [(True, 1001)]
 
 
 def test_of_days_that_a_file_has_in_another_format_the_odd_one_is_the_fault() -> None:
@@ -383,6 +385,7 @@ def test_of_days_that_a_file_has_in_another_format_the_odd_one_is_the_fault() ->
         sql = macro("raw_data.sql", "as_declared", relation, "day", kind)
         days = "(values ('03/04/2026'), ('2026-07-01')) as days (day)"
         assert duckdb.sql(f"select day from {days} where {sql} is null").fetchall() == [(fault,)]
+        assert duckdb.sql(f"select {sql} from (select 20260701 as day)").fetchall() == [(None,)]
 
 
 def test_a_time_in_words_is_read_by_the_zone_that_it_names() -> None:

@@ -275,7 +275,7 @@ class TestLess:
         html = page_of(result, record, "first", training_plots(result), **alone)
         assert "the only candidate" in html
         assert "random" not in html.replace("at random", "")
-        assert "paired bootstraps" not in html
+        assert "earns more than the champion" not in html
 
     def test_without_explanations_search_and_segments(
         self, result: TrainingResult, record: DeploymentRecord

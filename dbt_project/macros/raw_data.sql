@@ -108,7 +108,7 @@
         relation | string
     ) -%}
     {{ return(
-        "try_strptime(" ~ name ~ ", '" ~ format.group(1) ~ "')" if format
+        "try_strptime(cast(" ~ name ~ " as string), '" ~ format.group(1) ~ "')" if format
         else "try_cast(" ~ name ~ " as " ~ type ~ ")"
     ) }}
 {% endmacro %}

@@ -57,15 +57,17 @@
 {#-
     A raw amount or quantity in the type of its contract. NaN, an infinite and a larger number than can be counted become
     one that `is_beyond_counting`, so that the row is quarantined where a cast would stop the run; so does a fraction where
-    the contract has a whole number, which a cast would round. An integer becomes the largest of its type.
+    the contract has a whole number, which a cast would round. Products of fractions, such as 1.001 * 1000, are whole but
+    for rounding. An integer becomes the largest of its type.
 -#}
 {% macro countable(amount, type) -%}
     {%- set number = "cast(" ~ amount ~ " as double)" -%}
     {%- set largest, beyond = ('1e9', '2147483647') if type == 'integer' else (largest_countable(), '9999999999999') -%}
+    {%- set whole = "round(" ~ number ~ ", 0)" -%}
     case
         when abs({{ number }}) <= {{ largest }}
-            {%- if type in ('bigint', 'integer') %} and {{ number }} = round({{ number }}, 0){% endif %}
-            then cast({{ number if type in ('bigint', 'integer') else amount }} as {{ type }})
+            {%- if type in ('bigint', 'integer') %} and abs({{ number }} - {{ whole }}) < 1e-6{% endif %}
+            then cast({{ whole if type in ('bigint', 'integer') else amount }} as {{ type }})
         when {{ amount }} is not null then cast({{ beyond }} as {{ type }})
     end
 {%- endmacro %}

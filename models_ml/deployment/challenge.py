@@ -1,7 +1,7 @@
 """Champion and challenger: the rules by which the winner of a training replaces what is deployed.
 
 A challenger with another recipe (candidate or hyper-parameters) must earn more than the champion with the
-probability that the settings ask for, over paired bootstraps of judged profit on the same rows. In two cases it
+probability that the settings ask for (`models_ml.evaluation.profit.probability_better`). In two cases it
 only must not earn *less* with that probability:
 
 - A *refresh*, the champion's own recipe on data at least as new. Judged on a date that neither has seen, the two
@@ -63,7 +63,7 @@ class Selection:
 
     ``outcome`` is "first" (nothing was deployed), "promoted" (better than the champion), "kept" (registered,
     the champion stays) or "forced" (the champion cannot compete any more). ``probability_better`` is the
-    share of paired bootstraps in which the winner's judged profit exceeds the champion's, None where there
+    probability that the winner's judged profit exceeds the champion's, None where there
     was nothing to compare with.
     """
 
@@ -98,7 +98,7 @@ class Contest:
     ----------
     gain : money, judged profit of the challenger less the champion's
     probability_better, probability_worse : float, 0 to 1
-        Shares of paired bootstraps in which the challenger earns more, and less; ties count in neither.
+        That the challenger earns more, and less; ties count in neither.
     judged_as : how the champion was judged, as words
     is_refresh, is_stale : see the module
     """

@@ -215,24 +215,23 @@ def read_changed_inputs(connection: Any, inputs: WhatIfInputs, budget: Curve, so
         "planned": (round(present.summary.value, 2), round(present.summary.spend, 2)),
     }
     runs = _rows(connection, RUN)
+    [(customers,)] = connection.execute("select count(*) from retention_actions").fetchall()
     for run in runs:
         decided = {name: run.get(name) for name in again}
         decided["planned"] = tuple(
             round(run[f"planned_{name}"] - run[f"trial_{name}"], 2) for name in ("value", "spend")
         )
-        [(customers,)] = connection.execute("select count(*) from retention_actions").fetchall()
-        if (
-            customers < run["customers_at_risk"]
-        ):  # some were erased since, whose plan still counts in the sums
+        # Customers who were erased since still count in the sums of their plan.
+        if customers < run["customers_at_risk"]:
             decided["planned"] = again["planned"]
         if again == decided:
             return None
     if not runs:
         return None
     return (
-        "The warehouse does not hold what the last plan was decided with: a later build has stopped or made only a part"
-        " of a run, or contacts of the plan had begun before it. Limits are those of today; what is planned under them"
-        f" is not that plan. The next finished run ends this: {build_command(source)}"
+        "The warehouse no longer holds what the last plan was decided with, because a later build stopped, built only a"
+        " part, or ran after contacts of the plan had begun. Limits shown are those of today, not those of the plan."
+        f" The next finished run ends this: {build_command(source)}"
     )
 
 

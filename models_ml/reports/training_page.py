@@ -208,8 +208,8 @@ def _challenge(selection: Selection) -> Section:
     contest = ""
     if selection.probability_better is not None:
         contest = (
-            f"The challenger {selection.version} earns more than the champion {selection.champion_version} in"
-            f" {share(selection.probability_better, 0)} of paired bootstraps of the judged customers. "
+            f"The challenger {selection.version} earns more than the champion {selection.champion_version} with"
+            f" a probability of {share(selection.probability_better, 0)}. "
         )
     blocks: list[Text | Table | Figure] = [
         Text(f"{contest}{state(selection).capitalize()}: {selection.reason}.")

@@ -264,6 +264,7 @@ select
     coalesce(rises_365, 0)::integer as price_increases_last_365_days,
     coalesce(rise_90, 0)::double as price_increase_amount_last_90_days,
     coalesce(rise_365, 0)::double as price_increase_amount_last_365_days,
+    -- The data of the benchmark hold a year before each of its dates: no pace is that of a shorter time.
     round(
         coalesce(monthly_fee, 0)
         + greatest(coalesce(amount_365, 0)::double, 0) * 30 / least(greatest(tenure_days, 30), 365), 2

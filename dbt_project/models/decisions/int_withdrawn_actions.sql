@@ -24,9 +24,9 @@ parameters as (
 
 ),
 
-policy_runs as (
+settings as (
 
-    select * from {{ ref('policy_runs') }}
+    select * from {{ ref('int_earlier_settings') }}
 
 ),
 
@@ -48,10 +48,10 @@ served as (
 
     select
         served_actions.*,
-        coalesce(policy_runs.horizon_days, parameters.horizon_days) as horizon_days
+        coalesce(settings.horizon_days, parameters.horizon_days) as horizon_days
     from served_actions
     cross join parameters
-    left join policy_runs on served_actions.as_of_date = policy_runs.as_of_date
+    left join settings on served_actions.as_of_date = settings.as_of_date
 
 ),
 
