@@ -157,23 +157,18 @@ def _load() -> None:
 
 
 def _parse_once(folder: Path) -> None:
-    """Let dbt generate and compile once what every command needs, without a connection: threads would not survive."""
+    """Let dbt generate and compile once what every command needs.
+
+    Nothing here may start a thread, as connections and the static parser do: a command would wait for it for ever.
+    """
     from dbt.cli.main import dbtRunner
     from dbt_common.clients.jinja import template_cache
 
     for name, content in PARSED_ONCE.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content.lstrip(), encoding="utf-8")
-    parse = [
-        "--quiet",
-        "--log-level-file",
-        "none",
-        "parse",
-        "--project-dir",
-        str(folder),
-        "--profiles-dir",
-        str(folder),
-    ]
+    options = ["--quiet", "--log-level-file", "none", "--no-static-parser"]
+    parse = [*options, "parse", "--project-dir", str(folder), "--profiles-dir", str(folder)]
     for _ in range(2):  # the second reads what the first has written
         parsed = dbtRunner().invoke(parse)
         assert parsed.success, parsed.exception
