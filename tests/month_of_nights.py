@@ -70,7 +70,7 @@ class Month:
             create view int_lasting_decisions as
                 from retention_actions_history cross join (select horizon_days from int_policy_parameters)
                 where as_of_date < (select max(as_of_date) from int_run);
-            create table policy_runs (as_of_date date, horizon_days integer);
+            create table int_earlier_settings (as_of_date date, horizon_days integer);
             create table int_checked_retention_contacts (
                 contact_id text, action_id text, customer_id text, offer text, contacted_on date,
                 accepted_on date, cost double, is_randomized boolean, propensity double, quarantine_reason text
