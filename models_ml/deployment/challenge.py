@@ -37,9 +37,8 @@ from models_ml.training.stage import TrainingResult
 from models_ml.warehouse import build_command
 
 Outcome = Literal["first", "promoted", "kept", "forced"]
-Probability = Callable[
-    [np.ndarray, np.ndarray, np.ndarray], float
-]  # that the first values, row by row, have the larger total; last the variance of each row's difference
+# That the first values, row by row, have the larger total than the second; last the variance of each row's difference.
+Probability = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 NORMAL_95 = 1.96
 
 ALLOW = "allow_miscalibrated"  # the variable of dbt

@@ -27,16 +27,10 @@ from models_ml.training.settings import TrainingSettings
 from models_ml.training.stage import Round, TrainingResult
 
 FORMAT = 3  # raised when the pickled classes change, so that older files are refused by name
-# What rows and labels mean. Records made before the last three were recorded lack them; nothing is known of them then.
-RULES = (
-    "churn_definition",
-    "horizon_days",
-    "activity_map_hash",
-    "at_risk_days",
-    "payment_grace_days",
-    "resume_grace_days",
-)
-LATER_ENTRIES = RULES[3:]
+# Entries that older records lack; nothing is known of them then.
+LATER_ENTRIES = ("at_risk_days", "payment_grace_days", "resume_grace_days")
+# What rows and labels mean.
+RULES = ("churn_definition", "horizon_days", "activity_map_hash", *LATER_ENTRIES)
 _LIBRARIES = ("scikit-learn", "numpy", "scipy", "joblib")
 
 

@@ -245,9 +245,8 @@ def _references(values: Mapping[str, float], budget: Sequence[Curve], currency: 
     bars = value_bars(
         values, currency, "Expected value of the plan and of the simpler policies, net of cost."
     )
-    curves = [
-        value_curve(curve, currency) for curve in budget if curve.limit.monthly
-    ]  # 0: nothing to draw it against
+    # Against a budget of 0 there is nothing to draw.
+    curves = [value_curve(curve, currency) for curve in budget if curve.limit.monthly]
     return Section("Beside simpler policies, and under other budgets", [bars, *curves], intro)
 
 

@@ -126,10 +126,19 @@ def _unguarded_operands(tokens: list[str]) -> Iterator[list[str]]:
         end = _end_of_operand(tokens, place + 1)
         middle = _end_of_operand(tokens, place + 2, until=",") if "pow" in token else end
         operand, exponent = tokens[place + 2 : middle - 1], "".join(tokens[middle : end - 1])
-        bound = operand[-2] if operand[:2] == ["greatest", "("] and operand[-3:-2] == [","] else ""
-        is_bound = bound[:1].isdigit() and float(bound) >= (0 if token == "sqrt" else 1e-9)
-        if not is_bound and not re.fullmatch(r"[0-9]+(\.0*)?", exponent):
+        is_bounded = _lower_bound(operand) >= (0 if token == "sqrt" else 1e-9)
+        if not is_bounded and not re.fullmatch(r"[0-9]+(\.0*)?", exponent):
             yield operand
+
+
+def _lower_bound(operand: list[str]) -> float:
+    """Return the number that is the second argument of a greatest which is the whole operand; -1 without one."""
+    if operand[:2] != ["greatest", "("] or _end_of_operand(operand, 1) != len(operand):
+        return -1.0
+    second = _end_of_operand(operand, 2, until=",")
+    number, *following = operand[second : second + 2] or [""]
+    is_number = number[:1].isdigit() and following in ([")"], [","])
+    return float(number) if is_number else -1.0
 
 
 def _end_of_operand(tokens: list[str], start: int, until: str | None = None) -> int:
